@@ -1,0 +1,70 @@
+"""The errors that netwarp raises: one line each, what is wrong and what to do.
+
+The command line prints such an error as a single line and exits with 2; from Python all of them
+are caught with ``except netwarp.NetWarpError``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ConfigurationError",
+    "InputError",
+    "MissingExtraError",
+    "NetWarpError",
+    "OutputError",
+    "WeightsError",
+    "unknown_name",
+]
+
+
+class NetWarpError(Exception):
+    """Base of every error that netwarp raises on purpose."""
+
+
+class InputError(NetWarpError):
+    """A video, image, flow or tensor that cannot be used."""
+
+
+class OutputError(NetWarpError):
+    """A result that cannot be written."""
+
+
+class ConfigurationError(NetWarpError):
+    """A name, number or combination of options that makes no sense."""
+
+
+class WeightsError(NetWarpError):
+    """Weights that are damaged, not finite, or belong to another network."""
+
+
+class MissingExtraError(NetWarpError):
+    """An optional library that is not installed."""
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'netwarp[{extra}]'")
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigurationError:
+    """Build the error for a misspelt name, naming the closest of the known ones.
+
+    Args:
+        kind: What the name should have been, e.g. ``"layer"``.
+        name: The name that is not known.
+        known: All names that are.
+
+    Returns:
+        The error, for the caller to raise.
+    """
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        hint = f"did you mean {' or '.join(repr(c) for c in close)}?"
+    elif not names:
+        hint = "there is none to choose from"
+    else:
+        shown = ", ".join(names[:12])
+        hint = f"known: {shown}{', …' if len(names) > 12 else ''}"
+    return ConfigurationError(f"no {kind} named {name!r}: {hint}")
