@@ -1,0 +1,162 @@
+"""Recurrent all-pairs field transforms: slow and exact flow, through torchvision."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from netwarp.errors import ConfigurationError, WeightsError, unknown_name
+from netwarp.flow.estimator import check_frames, check_scale, frames_to_float
+from netwarp.ops.warp import resize_flow
+
+__all__ = ["RAFTFlow"]
+
+SIZES = ("large", "small")
+
+# torchvision's network works at 1/8 size, and pools its correlations until a side of 16 is 2.
+DIVISOR = 8
+SMALLEST_SIDE = 128
+
+
+class RAFTFlow:
+    """RAFT (Teed and Deng, ECCV 2020), by torchvision, on whatever device the frames are on.
+
+    RAFT's flow leads from its first image to its second; with the current frame first it is our backward flow.
+    Frames are padded with their edge pixels to multiples of 8 and at least 128, and the flow is cut to size.
+
+    Args:
+        weights: ``"large"`` or ``"small"``: torchvision's network with the weights that torchvision
+            recommends, downloaded once. Or a file of weights for either (``.pth`` state dict,
+            or ``.safetensors``): which of the two is told by its keys.
+        scale: Fraction of the frame's size at which flow is estimated, in (0, 1]. Frames are shrunk by area
+            averaging, and the flow is brought back to the frame's size and units.
+        updates: Number of recurrent updates: more are slower and more exact. Torchvision's default is 12.
+
+    Raises:
+        ConfigurationError: No such size or file, a scale outside (0, 1], or fewer than 1 update.
+        WeightsError: Weights that cannot be downloaded, are damaged, not finite, or of another network.
+    """
+
+    def __init__(self, weights: str | Path = "large", scale: float = 1.0, updates: int = 12) -> None:
+        check_scale(scale)
+        if updates < 1:
+            raise ConfigurationError(f"RAFT needs at least 1 update, not {updates}")
+        self.weights = str(weights)
+        self.scale = scale
+        self.updates = updates
+        self._network = _load(self.weights)
+
+    @property
+    def spec(self) -> str:
+        """The text that :func:`netwarp.flow.make_flow` turns into an equal estimator."""
+        scale = f"@{self.scale!r}" if self.scale != 1 else ""
+        updates = f",updates={self.updates}" if self.updates != 12 else ""
+        return f"raft:{self.weights}{scale}{updates}"
+
+    def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
+        """Estimate backward flow; see :class:`netwarp.flow.FlowEstimator`."""
+        check_frames(current, previous)
+        size = (current.shape[-2], current.shape[-1])
+        # float32 even inside the caller's autocast: flow of half precision is a pixel off on wide frames.
+        with torch.no_grad(), torch.autocast(current.device.type, enabled=False):
+            now, before = self._prepare(current), self._prepare(previous)
+            h, w = now.shape[-2:]
+            network = self._network.to(current.device)
+            flow: Tensor = network(_pad(now), _pad(before), num_flow_updates=self.updates)[-1][..., :h, :w]
+            if (h, w) != size:
+                flow = resize_flow(flow, size)
+        return flow.contiguous()
+
+    def __repr__(self) -> str:
+        return f"RAFTFlow({self.weights!r}, scale={self.scale!r}, updates={self.updates})"
+
+    def _prepare(self, frame: Tensor) -> Tensor:
+        frame = frames_to_float(frame)
+        if self.scale != 1:
+            h, w = (max(1, round(side * self.scale)) for side in frame.shape[-2:])
+            frame = F.interpolate(frame, size=(h, w), mode="area")
+        return frame * 2 - 1
+
+
+def _pad(frame: Tensor) -> Tensor:
+    h, w = frame.shape[-2:]
+    below, right = (max(SMALLEST_SIDE, -(-side // DIVISOR) * DIVISOR) - side for side in (h, w))
+    return F.pad(frame, (0, right, 0, below), mode="replicate")
+
+
+def _load(weights: str) -> nn.Module:
+    """Build the network for a size's name or a file of weights, frozen and in eval."""
+    from torchvision.models import optical_flow
+
+    if weights in SIZES:
+        state = _download(weights)
+        size = weights
+    else:
+        path = Path(weights)
+        if not path.is_file():
+            if path.suffix or path.name != weights:
+                raise ConfigurationError(f"no file of RAFT weights at {weights}")
+            raise unknown_name("RAFT size or file of weights", weights, SIZES)
+        state = _read(path)
+        # Only the large network learns how to bring its flow to full size.
+        size = "large" if any(key.startswith("mask_predictor.") for key in state) else "small"
+    network: nn.Module = getattr(optical_flow, f"raft_{size}")(weights=None)
+    wrong = _differences(network.state_dict(), state)
+    if wrong:
+        shown = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+        raise WeightsError(f"{weights} does not hold the weights of torchvision's raft_{size}: {shown}")
+    broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise WeightsError(f"{weights} holds weights that are not finite: {broken[0]}")
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)
+
+
+def _differences(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
+    missing = [f"{key} is missing" for key in wanted if key not in given]
+    foreign = [f"{key} is not of it" for key in given if key not in wanted]
+    shapes = [
+        f"{key} is {list(given[key].shape)}, not {list(value.shape)}"
+        for key, value in wanted.items()
+        if key in given and given[key].shape != value.shape
+    ]
+    return missing + foreign + shapes
+
+
+def _download(size: str) -> dict[str, Tensor]:
+    from torchvision.models import optical_flow
+
+    known: Any = getattr(optical_flow, f"Raft_{size.capitalize()}_Weights").DEFAULT
+    try:
+        state: dict[str, Tensor] = known.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
+        raise WeightsError(
+            f"RAFT's weights could not be downloaded from {known.url} ({error}): "
+            "fetch them by hand and name the file, raft:FILE"
+        ) from error
+    return state
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+
+            try:
+                state: Any = load_file(path)
+            except SafetensorError as error:
+                raise ValueError(error) from error
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(f"{path} is not a readable file of weights ({reason})") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path} holds no state dict (a dict of tensors): save network.state_dict()")
+    return state

@@ -1,0 +1,86 @@
+"""The flows that can be named in text: where to add one."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+
+from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.flow.dis import DISFlow
+from netwarp.flow.estimator import FlowEstimator
+from netwarp.flow.precomputed import PrecomputedFlow
+from netwarp.flow.raft import RAFTFlow
+from netwarp.flow.zero import ZeroFlow
+
+__all__ = ["FLOWS", "make_flow"]
+
+FLOWS: dict[str, Callable[..., FlowEstimator]] = {
+    "dis": DISFlow,
+    "raft": RAFTFlow,
+    "zero": ZeroFlow,
+    "precomputed": PrecomputedFlow,
+}
+"""Every flow by its name. A new one is a class (see :class:`FlowEstimator`) and a line here: what follows the colon
+in its spec is its first argument, ``@`` its ``scale``, ``,key=value`` its other arguments, whole numbers."""
+
+
+def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
+    """Build the flow estimator that a text names.
+
+    The text is ``NAME[:WHAT][@FRACTION][,OPTION=NUMBER]…``:
+
+    ======================================  ==============================================================
+    ``dis``, ``dis:medium``                 DIS, the default: preset ``ultrafast``, ``fast`` or ``medium``
+    ``dis:fast@0.5``                        estimated at half the frame's width and height
+    ``raft``, ``raft:large``, ``raft:small``  RAFT with torchvision's weights (downloaded once)
+    ``raft:FILE``, ``raft:small,updates=20``  RAFT with weights from a file; with another number of updates
+    ``precomputed:FOLDER,first=1``          ``.flo`` files by frame number; the first frame's is 1
+    ``zero``                                no motion
+    ======================================  ==============================================================
+
+    Args:
+        spec: Such a text; or an estimator, which is returned as it is.
+
+    Returns:
+        The estimator.
+
+    Raises:
+        ConfigurationError: A name, option or value that does not exist, or something missing.
+        InputError: The folder of precomputed flow cannot be used.
+        WeightsError: RAFT's weights cannot be used.
+
+    Example:
+        >>> make_flow("dis:fast@0.5")
+        DISFlow('fast', scale=0.5)
+    """
+    if not isinstance(spec, str):
+        if not callable(spec):
+            raise ConfigurationError(f"a flow is a text such as 'dis', or something to call, not {spec!r}")
+        return spec
+    name, rest = re.fullmatch(r"([^:@,]*)(.*)", spec, re.DOTALL).groups()  # type: ignore[union-attr]
+    if name not in FLOWS:
+        raise unknown_name("flow", name, FLOWS)
+    build = FLOWS[name]
+    parameters = inspect.signature(build).parameters
+    options: dict[str, float] = {}
+    while match := re.fullmatch(r"(.*),([a-z_]+)=(-?\d+)", rest, re.DOTALL):
+        rest, key = match[1], match[2]
+        if key not in parameters:
+            raise unknown_name(f"option of flow {name!r}", key, list(parameters)[1:])
+        options[key] = int(match[3])
+    # A flow without a scale may have an @ in what follows its name: folders do.
+    if "scale" in parameters and (match := re.fullmatch(r"(.*)@([^@/\\]*)", rest, re.DOTALL)):
+        rest = match[1]
+        try:
+            options["scale"] = float(match[2])
+        except ValueError:
+            raise ConfigurationError(f"the size fraction in flow {spec!r} is not a number: {match[2]!r}") from None
+    if rest and not rest.startswith(":"):
+        raise ConfigurationError(f"cannot read flow {spec!r}: the form is NAME[:WHAT][@FRACTION][,OPTION=NUMBER]")
+    what = [rest[1:]] if len(rest) > 1 else []
+    try:
+        bound = inspect.signature(build).bind(*what, **options)
+    except TypeError as error:
+        raise ConfigurationError(f"flow {spec!r} does not fit what {name!r} takes: {error}") from None
+    return build(*bound.args, **bound.kwargs)

@@ -1,0 +1,32 @@
+"""No motion at all: the control that shows what flow is worth."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from netwarp.flow.estimator import check_frames
+
+__all__ = ["ZeroFlow"]
+
+
+class ZeroFlow:
+    """Says that nothing moves, so that the previous frame is combined where it lies.
+
+    Example:
+        >>> import torch
+        >>> frame = torch.zeros(1, 3, 4, 6, dtype=torch.uint8)
+        >>> ZeroFlow()(frame, frame).shape
+        torch.Size([1, 2, 4, 6])
+    """
+
+    spec = "zero"
+
+    def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
+        """Return zero flow; see :class:`netwarp.flow.FlowEstimator`."""
+        check_frames(current, previous)
+        b, _, h, w = current.shape
+        return torch.zeros(b, 2, h, w, dtype=torch.float32, device=current.device)
+
+    def __repr__(self) -> str:
+        return "ZeroFlow()"

@@ -1,0 +1,129 @@
+"""Intersection over union: IoU = TP / (TP + FP + FN) (paper, section 4), over a whole data set at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from netwarp.errors import ConfigurationError, InputError
+from netwarp.metrics.labels import IGNORE, Labels, as_labels
+
+__all__ = ["IoU", "confusion_matrix", "iou_per_class", "mean_iou"]
+
+
+def confusion_matrix(prediction: Labels, target: Labels, classes: int) -> Tensor:
+    """Count pixels by what they are and what they were taken for.
+
+    Matrices of several frames add up to the matrix of them all.
+
+    Args:
+        prediction: Integer ``[H,W]`` or ``[B,H,W]``. A label outside ``0 … classes-1`` is allowed and wrong: a network
+            with one output more than the target has classes ("void") misses the pixels that it gives to it.
+        target: Integer labels of the same shape; 255 is not counted.
+        classes: Number of classes, 1 to 255.
+
+    Returns:
+        int64 ``[classes, classes+1]`` on the CPU: row = target, column = prediction, the last column
+        for predictions outside the classes.
+
+    Raises:
+        InputError: Shapes differ, or the target holds a label that is neither a class nor 255.
+        ConfigurationError: An impossible number of classes.
+
+    Example:
+        >>> import numpy as np
+        >>> confusion_matrix(np.array([[0, 1, 2, 1]]), np.array([[0, 1, 1, 255]]), classes=2).tolist()
+        [[1, 0, 0], [0, 1, 1]]
+    """
+    if not 1 <= classes <= IGNORE:
+        raise ConfigurationError(
+            f"the number of classes must be 1 to {IGNORE}, as {IGNORE} means ignore, not {classes}"
+        )
+    predicted, wanted = as_labels(prediction, "the prediction"), as_labels(target, "the target")
+    if predicted.shape != wanted.shape:
+        raise InputError(
+            f"prediction and target differ in shape: {list(predicted.shape)} and {list(wanted.shape)}; "
+            "bring the logits to the target's size before taking labels"
+        )
+    wanted = wanted.to(predicted.device)
+    counted = wanted != IGNORE
+    predicted, wanted = predicted[counted], wanted[counted]
+    if wanted.numel() and (wanted.min() < 0 or wanted.max() >= classes):
+        strange = int(wanted[(wanted < 0) | (wanted >= classes)][0])
+        raise InputError(f"the target holds label {strange}, but there are {classes} classes (and {IGNORE} = ignore)")
+    predicted = torch.where((predicted >= 0) & (predicted < classes), predicted, classes)
+    pairs = wanted * (classes + 1) + predicted
+    return torch.bincount(pairs, minlength=classes * (classes + 1)).view(classes, classes + 1).cpu()
+
+
+def iou_per_class(matrix: Tensor) -> Tensor:
+    """IoU of each class.
+
+    Args:
+        matrix: From :func:`confusion_matrix`, ``[classes, classes+1]``.
+
+    Returns:
+        float64 ``[classes]`` in percent, nan for classes that occur neither in target nor prediction.
+
+    Example:
+        >>> iou_per_class(torch.tensor([[3, 1, 0], [0, 0, 0]])).tolist()
+        [75.0, 0.0]
+    """
+    hits = matrix.diagonal().double()
+    union = matrix.sum(1) + matrix[:, :-1].sum(0) - hits
+    return 100 * hits / union
+
+
+def mean_iou(matrix: Tensor) -> float:
+    """Mean IoU over the classes that occur.
+
+    Args:
+        matrix: From :func:`confusion_matrix`, ``[classes, classes+1]``.
+
+    Returns:
+        Percent, or nan where no class occurs.
+
+    Example:
+        >>> mean_iou(torch.tensor([[3, 1, 0], [0, 1, 0]]))
+        62.5
+    """
+    return float(iou_per_class(matrix).nanmean())
+
+
+class IoU:
+    """IoU over a data set: one confusion matrix for all frames.
+
+    Args:
+        classes: Number of classes.
+
+    Attributes:
+        classes: Number of classes.
+        matrix: int64 ``[classes, classes+1]``, the pixels so far; the matrices of several processes may be added.
+
+    Example:
+        >>> import numpy as np
+        >>> iou = IoU(classes=2)
+        >>> iou.update(np.array([[0, 0, 1, 1]]), np.array([[0, 0, 0, 1]]))
+        >>> round(iou.compute(), 2)
+        58.33
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.matrix = torch.zeros(classes, classes + 1, dtype=torch.int64)
+
+    def update(self, prediction: Labels, target: Labels) -> None:
+        """Add frames; see :func:`confusion_matrix`."""
+        self.matrix = self.matrix + confusion_matrix(prediction, target, self.classes)
+
+    def per_class(self) -> Tensor:
+        """float64 ``[classes]`` in percent, nan for classes that occur nowhere."""
+        return iou_per_class(self.matrix)
+
+    def compute(self) -> float:
+        """Mean over the classes that occur, in percent; nan before the first update."""
+        return mean_iou(self.matrix)
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self.matrix = torch.zeros_like(self.matrix)

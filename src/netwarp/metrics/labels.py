@@ -1,0 +1,44 @@
+"""What every metric accepts as labels, and the one place that checks it."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netwarp.errors import InputError
+
+__all__ = ["IGNORE", "Labels", "as_labels"]
+
+Labels: TypeAlias = Tensor | NDArray[np.integer]
+"""Integer ``[H,W]`` or ``[B,H,W]``, as a tensor on any device or a numpy array."""
+
+IGNORE = 255
+"""The label of pixels that are not to be counted."""
+
+
+def as_labels(labels: Labels, name: str) -> Tensor:
+    """Check labels and bring them to one form.
+
+    Args:
+        labels: As :data:`Labels`.
+        name: What they are, for the error.
+
+    Returns:
+        int64 ``[B,H,W]``, on the labels' device.
+
+    Raises:
+        InputError: They are not integer, or of another number of dimensions.
+    """
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
+        # Copied: torch takes neither numpy's negative strides nor foreign byte order, and warns of read-only memory.
+        labels = labels.astype(np.int64)
+    tensor = torch.as_tensor(labels)
+    if tensor.ndim not in (2, 3):
+        raise InputError(f"{name} must be labels [H,W] or [B,H,W], not {list(tensor.shape)}")
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+        raise InputError(f"{name} must be integer labels, not {tensor.dtype}: take argmax(1) of logits")
+    return tensor.long().reshape(-1, *tensor.shape[-2:])

@@ -1,0 +1,95 @@
+"""Temporal consistency: how much of the labelling survives from one frame to the next."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from netwarp.errors import InputError
+from netwarp.metrics.labels import IGNORE, Labels, as_labels
+
+__all__ = ["TemporalConsistency", "temporal_consistency"]
+
+
+def temporal_consistency(previous: Labels, current: Labels, flow: Tensor) -> float:
+    """Share of the pixels whose label equals the previous label, brought along by the flow.
+
+    Each pixel (x, y) of the current frame looks at the pixel of the previous frame that is nearest to
+    (x+u, y+v); halves go to the right and down. Left out are pixels that come from outside the frame,
+    and those labelled 255 in either frame.
+
+    Args:
+        previous: Labels of frame t−1, integer ``[H,W]`` or ``[B,H,W]``.
+        current: Labels of frame t, of the same shape.
+        flow: Backward flow, ``[B,2,H,W]`` in pixels of this grid (or ``[2,H,W]``): channel 0 = u (right), 1 = v (down).
+
+    Returns:
+        Percent, the mean over the batch's pairs; nan where no pixel can be compared.
+
+    Raises:
+        InputError: The shapes do not belong together, or the flow is not finite.
+
+    Example:
+        >>> flow = torch.zeros(1, 2, 1, 4)
+        >>> flow[:, 0] = -1  # everything moved one pixel to the right
+        >>> temporal_consistency(torch.tensor([[5, 6, 7, 8]]), torch.tensor([[0, 5, 6, 9]]), flow)
+        66.66666666666667
+    """
+    shares = [share for share in _shares(previous, current, flow) if not math.isnan(share)]
+    return sum(shares) / len(shares) if shares else math.nan
+
+
+class TemporalConsistency:
+    """Mean of :func:`temporal_consistency` over a video's pairs of consecutive frames.
+
+    Example:
+        >>> metric = TemporalConsistency()
+        >>> labels = torch.tensor([[1, 2], [3, 4]])
+        >>> metric.update(labels, labels, torch.zeros(1, 2, 2, 2))
+        >>> metric.compute()
+        100.0
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def update(self, previous: Labels, current: Labels, flow: Tensor) -> None:
+        """Add pairs; see :func:`temporal_consistency`. Pairs with nothing to compare are left out."""
+        for share in _shares(previous, current, flow):
+            if not math.isnan(share):
+                self.total += share
+                self.pairs += 1
+
+    def compute(self) -> float:
+        """The mean over all pairs, in percent; nan where there is none."""
+        return self.total / self.pairs if self.pairs else math.nan
+
+    def reset(self) -> None:
+        """Forget all pairs."""
+        self.total = 0.0
+        self.pairs = 0
+
+
+def _shares(previous: Labels, current: Labels, flow: Tensor) -> list[float]:
+    """Percent for each pair of a batch, nan where no pixel can be compared."""
+    before, now = as_labels(previous, "the previous labels"), as_labels(current, "the current labels")
+    flow = flow[None] if flow.ndim == 3 else flow
+    b, h, w = now.shape
+    if before.shape != now.shape or flow.shape != (b, 2, h, w):
+        raise InputError(
+            f"temporal consistency needs labels [B,H,W] twice and flow [B,2,H,W], got {list(before.shape)}, "
+            f"{list(now.shape)} and {list(flow.shape)}"
+        )
+    if not torch.isfinite(flow).all():
+        raise InputError("temporal consistency needs flow that is finite everywhere, but this has NaN or infinity")
+    before, flow = before.to(now.device), flow.detach().to(now.device, torch.float64)
+    x = torch.floor(torch.arange(w, device=now.device) + flow[:, 0] + 0.5)
+    y = torch.floor(torch.arange(h, device=now.device)[:, None] + flow[:, 1] + 0.5)
+    compared = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    place = torch.where(compared, y * w + x, 0).long()
+    brought = before.flatten(1).gather(1, place.flatten(1)).view(b, h, w)
+    compared &= (brought != IGNORE) & (now != IGNORE)
+    same = (compared & (brought == now)).sum((1, 2)).tolist()
+    return [100 * s / n if n else math.nan for s, n in zip(same, compared.sum((1, 2)).tolist(), strict=True)]
