@@ -1,1 +1,9 @@
-"""TODO."""
+"""The video model: FlowCNN, NetWarp, and what puts them into a network."""
+
+from netwarp.model.flow_cnn import FlowCNN
+from netwarp.model.gate import PhotometricGate
+from netwarp.model.netwarp import NetWarp
+from netwarp.model.preprocess import Preprocess
+from netwarp.model.video import VideoModel, VideoState
+
+__all__ = ["FlowCNN", "NetWarp", "PhotometricGate", "Preprocess", "VideoModel", "VideoState"]

@@ -1,0 +1,73 @@
+"""Frames as they are handed in, checked and brought to tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netwarp.errors import InputError
+
+__all__ = ["as_frames", "check_flow", "to_unit_range"]
+
+
+def as_frames(frame: Tensor | np.ndarray, device: torch.device) -> Tensor:
+    """Check a frame and bring it to a device.
+
+    Args:
+        frame: RGB; a tensor ``[B,3,H,W]``, uint8 (0–255) or floating point (0–1), or a numpy array ``[H,W,3]`` uint8.
+        device: Where to.
+
+    Returns:
+        ``[B,3,H,W]``, uint8 or floating point as given.
+
+    Raises:
+        InputError: another shape, dtype or range of values.
+    """
+    if isinstance(frame, np.ndarray):
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise InputError(f"a numpy frame must be RGB uint8 [H,W,3], got {frame.dtype} {list(frame.shape)}")
+        tensor = torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1))).unsqueeze(0)
+    elif isinstance(frame, Tensor):
+        tensor = frame
+    else:
+        raise InputError(f"a frame must be a tensor or a numpy array, not {type(frame).__name__}")
+    if tensor.ndim != 4 or tensor.shape[1] != 3:
+        raise InputError(f"a frame must be RGB [B,3,H,W], got {list(tensor.shape)}")
+    if tensor.numel() == 0:
+        raise InputError(f"a frame of {list(tensor.shape)} is empty")
+    if tensor.is_floating_point():
+        # Written so that NaN fails too. The slack is for frames that were resampled with overshoot.
+        if not bool(((tensor >= -0.5) & (tensor <= 1.5)).all()):
+            raise InputError("a floating-point frame must hold RGB in 0–1: divide by 255 (and check for NaN)")
+    elif tensor.dtype != torch.uint8:
+        raise InputError(f"a frame must be uint8 (0–255) or floating point (0–1), not {tensor.dtype}")
+    return tensor.to(device)
+
+
+def to_unit_range(frame: Tensor) -> Tensor:
+    """A frame as float32 in 0–1 (float64 if it was)."""
+    if frame.dtype == torch.uint8:
+        return frame.float() / 255
+    return frame.to(torch.promote_types(torch.float32, frame.dtype))
+
+
+def check_flow(flow: Tensor, frame: Tensor) -> Tensor:
+    """Refuse a flow that does not belong to a frame or that would spoil all that it warps.
+
+    Args:
+        flow: Should be ``[B,2,H,W]``.
+        frame: ``[B,3,H,W]``.
+
+    Returns:
+        The flow, on the frame's device.
+
+    Raises:
+        InputError: another shape or dtype, NaN or infinite values.
+    """
+    expected = [frame.shape[0], 2, *frame.shape[-2:]]
+    if list(flow.shape) != expected or not flow.is_floating_point():
+        raise InputError(f"flow must be floating point {expected} for this frame, got {flow.dtype} {list(flow.shape)}")
+    if not bool(torch.isfinite(flow).all()):
+        raise InputError("the flow holds NaN or infinite values: check where it comes from")
+    return flow.to(frame.device)

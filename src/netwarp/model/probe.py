@@ -1,0 +1,143 @@
+"""A look into a network: which layers a NetWarp can go to, and what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
+from netwarp.model.adapter import logits_of, representation_of
+from netwarp.model.preprocess import Preprocess
+
+__all__ = ["LayerInfo", "Probe", "base_device", "base_dtype", "probe"]
+
+# A frame that is tried when nobody says a size: small ones are fast, but some networks need a large one.
+SIZES = ((64, 64), (128, 128), (256, 256), (512, 512), (713, 713))
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """What one layer returns on one frame.
+
+    Attributes:
+        name: As in ``base.named_modules()``.
+        kind: The layer's class.
+        channels: C of its output ``[1,C,h,w]``.
+        size: (h, w) of that output.
+        stride: Frame pixels per output pixel, vertically and horizontally.
+        calls: How often it ran on the frame; a NetWarp needs exactly 1.
+    """
+
+    name: str
+    kind: str
+    channels: int
+    size: tuple[int, int]
+    stride: tuple[float, float]
+    calls: int
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a network did with one frame.
+
+    Attributes:
+        layers: Every layer that returned a feature map, in the order in which they (first) ran.
+        classes: Number of channels of the logits.
+        output: (h, w) of the logits, before they are brought to frame size.
+        frame: (height, width) of the frame that was tried.
+    """
+
+    layers: tuple[LayerInfo, ...]
+    classes: int
+    output: tuple[int, int]
+    frame: tuple[int, int]
+
+
+def base_dtype(base: nn.Module) -> torch.dtype:
+    """The floating-point dtype that a network computes in: its first parameter's, or float32 if it has none."""
+    return next((p.dtype for p in base.parameters() if p.is_floating_point()), torch.float32)
+
+
+def base_device(base: nn.Module) -> torch.device:
+    """The device that a network lies on: its first parameter's, or the CPU if it has none."""
+    return next((p.device for p in base.parameters()), torch.device("cpu"))
+
+
+def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None = None) -> Probe:
+    """Run a network once, in evaluation mode, and look at all its layers. Leaves no trace in it.
+
+    Args:
+        base: The network.
+        preprocess: What it wants done to a frame.
+        size: (height, width) of the frame to try, or None for the smallest that the network takes.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        ConfigurationError: the network fails on the frame, or does not return logits.
+        WeightsError: its logits are not finite.
+    """
+    sizes = (size,) if size is not None else SIZES
+    error: Exception | None = None
+    for candidate in sizes:
+        try:
+            return _probe(base, preprocess, candidate)
+        except NetWarpError:
+            raise
+        except Exception as e:  # a foreign network may raise anything
+            error = e
+    h, w = sizes[-1]
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    raise ConfigurationError(
+        f"the base fails on a frame of {w}×{h}: {reason} (give a size that it takes as example_size=(height, width))"
+    ) from error
+
+
+def _probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Probe:
+    seen: dict[str, LayerInfo] = {}
+    resized, _ = preprocess.grid(size)
+
+    def note(name: str, module: nn.Module, output: Any) -> None:  # noqa: ANN401
+        representation = representation_of(output)
+        if representation is None:
+            return
+        calls = seen[name].calls + 1 if name in seen else 1
+        channels, h, w = representation.shape[1:]
+        padded = preprocess.grid(size)[1]
+        stride = (padded[0] / h * size[0] / resized[0], padded[1] / w * size[1] / resized[1])
+        seen[name] = LayerInfo(name, type(module).__name__, channels, (h, w), stride, calls)
+
+    handles = [
+        module.register_forward_hook(lambda m, _, output, name=name: note(name, m, output))
+        for name, module in base.named_modules()
+        if name
+    ]
+    device, dtype = base_device(base), base_dtype(base)
+    try:
+        with evaluating(base), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            frame = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
+            logits: Tensor = logits_of(base(preprocess(frame).to(dtype)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not bool(torch.isfinite(logits).all()):
+        raise WeightsError("the base gives NaN or infinite logits on an ordinary frame: its weights are damaged")
+    return Probe(tuple(seen.values()), logits.shape[1], (logits.shape[2], logits.shape[3]), size)
+
+
+@contextmanager
+def evaluating(base: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; afterwards each module is in the mode it was in."""
+    modes = {module: module.training for module in base.modules()}
+    base.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -1,0 +1,146 @@
+"""A model in one safetensors file: its tensors, and its configuration as metadata. Reading it runs no code."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsError
+
+if TYPE_CHECKING:
+    from netwarp.model.video import VideoModel
+
+__all__ = ["SavedModel", "read", "save"]
+
+FORMAT = 1
+KEY = "netwarp"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a file holds.
+
+    Attributes:
+        path: The file.
+        config: How to build the model: plain values.
+        tensors: The model's ``state_dict``, with or without the base's part (``base.…``).
+    """
+
+    path: Path
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def save(model: VideoModel, path: str | Path, *, include_base: bool = True) -> None:
+    """Write a model; written beside and then renamed, so that ``path`` never holds half a file.
+
+    Args:
+        model: The model.
+        path: Where to; an existing file is replaced. The folder is made if it does not exist.
+        include_base: Write the network's weights too. Without them, loading needs ``base=``.
+
+    Raises:
+        ConfigurationError: the model's flow has no ``spec``, so that nobody could build it again.
+        OutputError: the file cannot be written.
+        WeightsError: a tensor holds NaN or infinite values.
+    """
+    from safetensors.torch import save as to_bytes
+
+    path = Path(path)
+    flow = getattr(model.flow, "spec", None)
+    if not isinstance(flow, str):
+        raise ConfigurationError(
+            f"a model with the flow {type(model.flow).__name__} cannot be saved: give the flow a text 'spec'"
+        )
+    source = getattr(model.base, "source", None)
+    config = {
+        "format": FORMAT,
+        "layers": list(model.layers),
+        "flow": flow,
+        "flow_cnn": None
+        if model.flow_cnn is None
+        else {"variant": model.flow_cnn.variant, "stride": model.flow_cnn.stride, "start": model.flow_cnn.start},
+        "memory": model.memory,
+        "gate": None if model.gate is None else asdict(model.gate),
+        "training_free": model.training_free,
+        "preprocess": model.preprocess.to_dict(),
+        "classes": list(model.classes),
+        "palette": [list(colour) for colour in model.palette],
+        "base": None if source is None else source.to_dict(),
+    }
+    state = {k: v for k, v in model.state_dict().items() if include_base or not k.startswith("base.")}
+    check_finite(state, "the model")
+    # Clones, because safetensors refuses tensors that share memory, as tied weights do.
+    data = to_bytes({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, {KEY: json.dumps(config)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(beside).chmod(0o666 & ~umask)
+        Path(beside).replace(path)
+    except BaseException as error:
+        Path(beside).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise
+
+
+def read(path: str | Path) -> SavedModel:
+    """Read what :func:`save` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its configuration and tensors.
+
+    Raises:
+        InputError: there is no such file.
+        WeightsError: it is no netwarp model, is damaged, of a newer format, or holds NaN.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no model file at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is no readable safetensors file: {str(error).splitlines()[0]}") from error
+    if KEY not in metadata:
+        raise WeightsError(f"{path} is no netwarp model: it lacks the configuration that VideoModel.save writes")
+    try:
+        config = json.loads(metadata[KEY])
+        newer = config["format"] > FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"the configuration in {path} is damaged") from error
+    if newer:
+        raise WeightsError(f"{path} was written by a newer netwarp (format {config['format']}): update netwarp")
+    check_finite(tensors, str(path))
+    return SavedModel(path, config, tensors)
+
+
+def check_finite(tensors: dict[str, Tensor], owner: str) -> None:
+    """Refuse weights with NaN or infinite values.
+
+    Raises:
+        WeightsError: names the first such tensor.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise WeightsError(f"{owner} holds NaN or infinite values in {name!r}: the weights are damaged")

@@ -1,0 +1,336 @@
+"""VideoModel: any segmentation network, as an online video network (paper, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from netwarp.errors import ConfigurationError, InputError, NetWarpError, unknown_name
+from netwarp.flow import FlowEstimator, make_flow
+from netwarp.model.adapter import logits_of, to_frame_size
+from netwarp.model.flow_cnn import FlowCNN
+from netwarp.model.frames import as_frames, check_flow, to_unit_range
+from netwarp.model.gate import PhotometricGate
+from netwarp.model.label_set import label_set
+from netwarp.model.netwarp import NetWarp
+from netwarp.model.placement import OUTPUTS, place
+from netwarp.model.preprocess import Preprocess
+from netwarp.model.probe import base_device, base_dtype
+from netwarp.model.taps import StopPass, Taps
+from netwarp.ops import resize_flow
+
+__all__ = ["TRAINING_FREE_GATE", "TRAINING_FREE_START", "VideoModel", "VideoState"]
+
+TRAINING_FREE_START = (0.5, 0.5)
+TRAINING_FREE_GATE = PhotometricGate()
+"""Weights and gate of the mode without training: chosen on rendered video (docs/training_free.md)."""
+
+Memory = Literal["previous", "fused"]
+Frame = Tensor | np.ndarray
+
+
+@dataclass(frozen=True)
+class VideoState:
+    """All that the next :meth:`VideoModel.step` needs from the past, and nothing else.
+
+    Attributes:
+        frame: ``[B,3,H,W]``, the previous frame as it was handed in.
+        memory: The previous representation at each layer of the model, in the order of ``model.layers``.
+    """
+
+    frame: Tensor
+    memory: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class _Motion:
+    """What brings the previous frame's representations to the current frame."""
+
+    flow: Tensor
+    gate: Tensor | None
+
+
+class VideoModel(nn.Module):
+    """A segmentation network with NetWarps in it.
+
+    Optical flow aligns the previous frame's representation at some layers with the current frame's, FlowCNN corrects
+    the flow, and a learned weight per channel sums the two. The network itself stays as it is: hooks tap its layers,
+    ``base.state_dict()`` keys never change, and :meth:`remove` leaves no trace. A fresh model gives bitwise the
+    network's own output. One FlowCNN serves all layers (paper, section 3.1).
+
+    Args:
+        base: The network. Its forward takes what ``preprocess`` makes of a frame and returns logits: a tensor, a dict
+            with ``"out"``, or an object with ``.logits``.
+        layers: Where the NetWarps go: names out of ``base.named_modules()``, or ``"output"`` (the logits, at the
+            network's own output size), or ``"log_probs"`` (the same as log-probabilities, which sum better over time;
+            the result are logits again, equal to the log-probabilities but for a constant per pixel). ``[]`` is the
+            network frame by frame.
+        flow: An estimator, or its name (:func:`netwarp.flow.make_flow`).
+        flow_cnn: ``"paper"``, a :class:`FlowCNN`, or None to use the flow as it is.
+        memory: ``"previous"`` keeps the previous frame's own representation (the paper); ``"fused"`` keeps the combined
+            one, so that the past reaches further than a frame.
+        start: Initial w1 and w2 of every NetWarp.
+        gate: Trust in the warped representation per pixel, or None for the paper's equation.
+        training_free: The mode that needs no training and no labels: ``"log_probs"`` unless ``layers`` says otherwise,
+            fixed weights, photometric gate, fused memory, no FlowCNN (docs/training_free.md).
+        preprocess: What the network wants done to a frame; by default ``base.preprocess``, else ImageNet's mean and
+            standard deviation.
+        classes: Class names; by default ``base.classes``.
+        palette: RGB colours (0–255) of the classes; by default ``base.palette``.
+        example_size: (height, width) of a frame that the network takes, for finding out what its layers return;
+            needed only by networks that refuse the sizes in :data:`netwarp.model.probe.SIZES`.
+
+    Attributes:
+        base: The network.
+        layers: The layers in the order in which they run.
+        netwarps: A :class:`NetWarp` for each.
+        flow_cnn: The :class:`FlowCNN`, or None.
+
+    Raises:
+        ConfigurationError: a layer is unknown or cannot hold a NetWarp, or options contradict each other. The network
+            was not changed.
+    """
+
+    def __init__(
+        self,
+        base: nn.Module,
+        layers: Sequence[str] | None = None,
+        flow: str | FlowEstimator = "dis",
+        flow_cnn: str | FlowCNN | None = "paper",
+        *,
+        memory: Memory | None = None,
+        start: tuple[float, float] | None = None,
+        gate: PhotometricGate | None = None,
+        training_free: bool = False,
+        preprocess: Preprocess | None = None,
+        classes: Sequence[str] | None = None,
+        palette: Sequence[tuple[int, int, int]] | None = None,
+        example_size: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        if layers is None:
+            if not training_free:
+                raise ConfigurationError(
+                    "no layers given: name those that get a NetWarp ('netwarp layers' lists them), "
+                    "or use training_free=True"
+                )
+            layers = ["log_probs"]
+        if training_free:
+            if isinstance(flow_cnn, FlowCNN):
+                raise ConfigurationError("training_free=True uses no FlowCNN: an untrained one only harms the flow")
+            flow_cnn = None
+            gate = gate or TRAINING_FREE_GATE
+        memory = memory or ("fused" if training_free else "previous")
+        if memory not in ("previous", "fused"):
+            raise unknown_name("memory", memory, ("previous", "fused"))
+        start = start or (TRAINING_FREE_START if training_free else (1.0, 0.0))
+        preprocess = preprocess or getattr(base, "preprocess", None) or Preprocess()
+        estimator = make_flow(flow)
+        if isinstance(flow_cnn, str):
+            flow_cnn = FlowCNN(flow_cnn)
+
+        placement = place(base, layers, preprocess, example_size)
+        names = tuple(classes) if classes is not None else getattr(base, "classes", None)
+        colours = tuple(palette) if palette is not None else getattr(base, "palette", None)
+        labels = label_set(placement.classes, names)
+        if colours is not None and len(colours) != placement.classes:
+            raise ConfigurationError(f"{len(colours)} colours for {placement.classes} classes: give one for each")
+
+        self.layers = placement.layers
+        device = base_device(base)
+        self.base = base
+        self.netwarps = nn.ModuleList(NetWarp(c, start) for c in placement.channels).to(device)
+        self.flow_cnn = flow_cnn.to(device) if flow_cnn is not None and self.layers else None
+        if training_free:
+            self.netwarps.requires_grad_(False)
+        self.flow = estimator
+        self.memory: Memory = memory
+        self.gate = gate
+        self.training_free = training_free
+        self.preprocess = preprocess
+        self.classes = labels.names
+        self.palette = colours or labels.palette
+        for module in (self, self.netwarps, *self.netwarps, self.flow_cnn):
+            if module is not None:
+                module.training = base.training
+        self._taps: Taps | None = Taps(base, [name for name in self.layers if name not in OUTPUTS])
+
+    def forward(self, current: Frame, previous: Frame, flow: Tensor | None = None) -> Tensor:
+        """Segment a frame with the help of the one before: the form for training (paper, "Usage and Training").
+
+        Gradients reach the network through both frames. The previous frame's pass stops at the last NetWarp.
+
+        Args:
+            current: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1.
+            previous: The frame before it, likewise.
+            flow: ``[B,2,H,W]``, backward, pixels, if known; else it is estimated.
+
+        Returns:
+            Logits ``[B,classes,H,W]``.
+
+        Raises:
+            InputError: frames or flow do not fit together, or hold what they must not.
+        """
+        present, past = self._checked(current), self._checked(previous)
+        if present.shape != past.shape:
+            raise InputError(
+                f"current {list(present.shape)} and previous {list(past.shape)} frame differ in size: "
+                "a pair must be two frames of one video"
+            )
+        if not self.layers:
+            return self._segment(present)[0]
+        motion = self._motion(present, past, flow)
+        return self._segment(present, self._remember(past), motion)[0]
+
+    def step(
+        self, frame: Frame, state: VideoState | None = None, flow: Tensor | None = None
+    ) -> tuple[Tensor, VideoState]:
+        """Segment the next frame of a stream: one pass of the network per frame.
+
+        With one layer and ``memory="previous"`` a stream equals its pairs. With several, the deeper memories come from
+        a frame that was itself combined, as when the paper's network is unrolled in time.
+
+        Args:
+            frame: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1, or numpy ``[H,W,3]`` uint8.
+            state: What the step before returned. Without one, or with one for another size, the frame is a first one
+                and gets the network's own output.
+            flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known; else it is estimated.
+
+        Returns:
+            Logits ``[B,classes,H,W]``, and the state for the next step. The state holds no gradients unless the model
+            is in training mode.
+
+        Raises:
+            InputError: as :meth:`forward`, or the state is another model's.
+        """
+        present = self._checked(frame)
+        if state is None or state.frame.shape != present.shape:
+            logits, memory = self._segment(present)
+        else:
+            if len(state.memory) != len(self.layers):
+                raise InputError("the state comes from a model with other layers: start a stream with state=None")
+            motion = self._motion(present, state.frame, flow) if self.layers else None
+            logits, memory = self._segment(present, dict(zip(self.layers, state.memory, strict=True)), motion)
+        if not self.training:
+            memory = {name: kept.detach() for name, kept in memory.items()}
+        return logits, VideoState(present, tuple(memory[name] for name in self.layers))
+
+    @torch.no_grad()
+    def estimate_flow(self, current: Frame, previous: Frame, index: int | None = None) -> Tensor:
+        """The flow that :meth:`step` would use, before FlowCNN.
+
+        Args:
+            current: As in :meth:`step`.
+            previous: The frame before it, of the same size.
+            index: Number of the current frame in its video, for estimators that look flow up.
+
+        Returns:
+            ``[B,2,H,W]``, backward, pixels.
+
+        Raises:
+            InputError: the estimator gave something else, or NaN.
+        """
+        present, past = self._checked(current), self._checked(previous)
+        return check_flow(self.flow(present, past, index), present)
+
+    def remove(self) -> nn.Module:
+        """Take the NetWarps out. The model is of no use afterwards.
+
+        Returns:
+            The network, exactly as it was (but for what training changed in its own weights).
+        """
+        if self._taps is not None:
+            self._taps.remove()
+            self._taps = None
+        return self.base
+
+    def save(self, path: str | Path, *, include_base: bool = True) -> None:
+        """Write the model as one safetensors file; see :func:`netwarp.model.saved.save`."""
+        from netwarp.model.saved import save
+
+        save(self, path, include_base=include_base)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"layers={list(self.layers)}, memory={self.memory!r}, gate={self.gate}"
+
+    def _checked(self, frame: Frame) -> Tensor:
+        if self._taps is None:
+            raise NetWarpError("this VideoModel was removed from its base: build a new one")
+        return as_frames(frame, base_device(self.base))
+
+    def _motion(self, current: Tensor, previous: Tensor, flow: Tensor | None) -> _Motion:
+        flow = self.estimate_flow(current, previous) if flow is None else check_flow(flow, current)
+        flow = flow.to(current.device)
+        present, past = to_unit_range(current), to_unit_range(previous)
+        gate = None if self.gate is None else self.gate(present, past, flow)
+        if self.flow_cnn is not None:
+            flow = self.flow_cnn(flow, present, past)
+        resized, padded = self.preprocess.grid((current.shape[-2], current.shape[-1]))
+        if padded != resized:
+            # The representations cover the padding too, and so must what moves them.
+            margin = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
+            flow = F.pad(resize_flow(flow, resized), margin, mode="replicate")
+            if gate is not None:
+                gate = F.interpolate(gate, size=resized, mode="bilinear", align_corners=False, antialias=True)
+                gate = F.pad(gate, margin, mode="replicate")
+        return _Motion(flow, gate)
+
+    def _remember(self, previous: Tensor) -> dict[str, Tensor]:
+        """The previous frame's own representations, by no more of its pass than they need."""
+        if self.layers[-1] in OUTPUTS:
+            return self._segment(previous)[1]
+        memory: dict[str, Tensor] = {}
+
+        def keep(name: str, representation: Tensor) -> None:
+            memory[name] = representation.clone()  # a network may go on to change it in place
+            if len(memory) == len(self.layers):
+                raise StopPass
+
+        with self._tapped().visit(keep):
+            self.base(self._network_input(previous))
+        return memory
+
+    def _segment(
+        self, frame: Tensor, memory: dict[str, Tensor] | None = None, motion: _Motion | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One pass of the network; with a memory, combined with it. Returns logits and the new memory."""
+        kept: dict[str, Tensor] = {}
+        netwarps = dict(zip(self.layers, self.netwarps, strict=True))
+
+        def combine(name: str, current: Tensor) -> Tensor:
+            combined = current
+            if memory is not None and motion is not None:
+                if memory[name].shape != current.shape:
+                    raise InputError(
+                        f"layer {name!r} gives {list(current.shape)} now and gave {list(memory[name].shape)} for the "
+                        "previous frame: a NetWarp needs a layer whose size depends on the frame's size alone"
+                    )
+                combined = netwarps[name](current, memory[name], motion.flow, motion.gate)
+            # A clone, since a network may go on to change its representation in place.
+            kept[name] = (current if self.memory == "previous" else combined).clone()
+            return combined
+
+        with self._tapped().visit(combine):
+            logits = logits_of(self.base(self._network_input(frame)))
+        if "output" in self.layers:
+            logits = combine("output", logits)
+        elif "log_probs" in self.layers:
+            current = F.log_softmax(logits, dim=1, dtype=torch.promote_types(torch.float32, logits.dtype))
+            # Adding the change keeps the logits of a fresh model bitwise, where log-probabilities would round anew.
+            logits = logits + (combine("log_probs", current) - current).to(logits.dtype)
+        size = (frame.shape[-2], frame.shape[-1])
+        return to_frame_size(logits, *self.preprocess.grid(size), size), kept
+
+    def _network_input(self, frame: Tensor) -> Tensor:
+        return self.preprocess(to_unit_range(frame)).to(base_dtype(self.base))
+
+    def _tapped(self) -> Taps:
+        assert self._taps is not None  # _checked() came first
+        return self._taps
