@@ -1,0 +1,161 @@
+"""Does a video file hold what its own structure declares?
+
+Declared frame counts and durations are wrong in many healthy files (edit lists, variable frame rate, B-frames,
+sound that is longer than the picture), so they cannot tell that a file was cut. Its nesting can: a box, chunk or
+element that ends behind the end of the file is missing bytes, whatever it holds. And a Matroska cluster whose
+elements do not fill it exactly was damaged: readers skip the rest of it without a word.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["is_cut_off", "is_damaged_inside", "lacks_index"]
+
+_TRANSPORT_PACKETS = (188, 192, 204)
+_EBML = b"\x1a\x45\xdf\xa3"
+_SEGMENT = 0x18538067
+_CLUSTER = 0x1F43B675
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether the file ends before its container does.
+
+    Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements and MPEG-TS packets; other containers say
+    nothing about their length, and the answer is no.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
+            return any(end > size for _, end in _boxes(file, size))
+        if head[:4] == b"RIFF":
+            return 8 + int(struct.unpack("<I", head[4:8])[0]) > size
+        if head[:4] == _EBML:
+            return _segment_end(file) > size
+        if _is_transport_stream(file):
+            return all(size % packet for packet in _TRANSPORT_PACKETS)
+    return False
+
+
+def is_damaged_inside(path: Path) -> bool:
+    """Whether a Matroska/WebM file that is not cut off holds a broken element; ``False`` for other containers.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) != _EBML:
+            return False
+        end = _segment_end(file)
+        return 0 < end <= size and not all(_is_filled(file, cluster) for cluster in _clusters(file, end))
+
+
+def lacks_index(path: Path) -> bool:
+    """Whether this is an MP4/MOV file without the box that says where its frames are: it was never finished.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(8)[4:] != b"ftyp":
+            return False
+        return not any(kind == b"moov" and end <= size for kind, end in _boxes(file, size))
+
+
+def _boxes(file: BinaryIO, size: int) -> list[tuple[bytes, int]]:
+    """Type and end of every top-level box, up to the first that does not lie within the file."""
+    boxes: list[tuple[bytes, int]] = []
+    start = 0
+    while start + 8 <= size:
+        file.seek(start)
+        header = file.read(16)
+        length, kind = int(struct.unpack(">I", header[:4])[0]), header[4:8]
+        if not all(32 <= byte < 127 or byte == 0xA9 for byte in kind):
+            break  # bytes behind the last box: padding, or somebody's trailer
+        if length == 1 and len(header) == 16:
+            length = int(struct.unpack(">Q", header[8:])[0])
+        elif length == 0:
+            length = size - start
+        if length < 8:
+            break
+        start += length
+        boxes.append((kind, start))
+    return boxes
+
+
+def _segment_end(file: BinaryIO) -> int:
+    """Where Matroska's Segment ends; 0 where it does not say (a live recording)."""
+    file.seek(0)
+    while True:
+        identifier = _vint(file, keep_marker=True)
+        length = _vint(file, keep_marker=False)
+        if identifier is None or length is None:
+            return 0
+        if identifier == _SEGMENT:
+            return file.tell() + length
+        file.seek(length, 1)
+
+
+def _clusters(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
+    """Start and end of every cluster's contents, from where ``file`` stands.
+
+    An element that cannot be read, or that ends outside, gives a span that nothing can fill.
+    """
+    while (at := file.tell()) < end:
+        identifier, length = _vint(file, keep_marker=True), _vint(file, keep_marker=False)
+        if identifier is None or file.tell() + (length or 0) > end:
+            yield at, at - 1
+            return
+        if length is None:
+            return  # written live: its length was not known
+        start = file.tell()
+        if identifier == _CLUSTER:
+            yield start, start + length
+        file.seek(start + length)
+
+
+def _is_filled(file: BinaryIO, span: tuple[int, int]) -> bool:
+    at, end = span
+    while at < end:
+        file.seek(at)
+        identifier, length = _vint(file, keep_marker=True), _vint(file, keep_marker=False)
+        if identifier is None or length is None:
+            return False
+        at = file.tell() + length
+    return at == end
+
+
+def _vint(file: BinaryIO, *, keep_marker: bool) -> int | None:
+    """EBML's variable-length integer: as many bytes as the first has leading zeros, and one. All ones: unknown."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    extra = 8 - first[0].bit_length()
+    rest = file.read(extra)
+    if len(rest) < extra:
+        return None
+    value = int.from_bytes(first + rest, "big")
+    if keep_marker:
+        return value
+    marker = 1 << (7 * (extra + 1))
+    value ^= marker
+    return None if value == marker - 1 else value
+
+
+def _is_transport_stream(file: BinaryIO) -> bool:
+    file.seek(0)
+    head = file.read(5 * max(_TRANSPORT_PACKETS))
+    for packet in _TRANSPORT_PACKETS:
+        sync = 4 if packet == 192 else 0
+        if len(head) >= 4 * packet + sync + 1 and all(head[sync + k * packet] == 0x47 for k in range(4)):
+            return True
+    return False

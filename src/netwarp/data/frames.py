@@ -1,0 +1,175 @@
+"""Frames in: one way to read a video file, a folder or glob of images, a camera or a stream.
+
+Every source is lazy: a frame is read when it is asked for, and none is kept.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from netwarp.errors import InputError
+
+__all__ = ["AfterDamage", "Frame", "FrameSource", "Image", "open_frames"]
+
+Image = npt.NDArray[np.uint8]
+"""A picture: RGB uint8 ``[H, W, 3]``, contiguous, upright."""
+
+AfterDamage = Literal["stop", "resume"]
+"""What to do at damage in mid-video: end there, or go on at the next key frame."""
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a video.
+
+    Attributes:
+        index: Position among the frames that were read, from 0.
+        image: RGB uint8 ``[H, W, 3]``, contiguous, upright whatever way the camera was held. What is
+            transparent is laid over black.
+        time: Seconds since the first frame, as the source says it: neither evenly spaced (variable frame
+            rate) nor sure to grow (a stream that restarts).
+        name: The image file's stem; ``None`` for video.
+    """
+
+    index: int
+    image: Image
+    time: float
+    name: str | None = None
+
+
+class FrameSource(ABC):
+    """Frames in order, with what is known about them beforehand. A context manager: leaving it closes it.
+
+    Attributes:
+        description: What is read, for a person.
+        fps: Average frames a second; ``None`` where the source does not know.
+        length: Number of frames as declared, or worked out from duration and rate, so a few may be wrong;
+            ``None`` where the source does not know.
+        size: (height, width) of the first frame, upright. Later frames may differ.
+        paths: The files that are read; none for cameras and streams.
+        loss: After iterating, one line that says which frames could not be read; ``None`` where all were.
+    """
+
+    description: str
+    fps: float | None = None
+    length: int | None = None
+    size: tuple[int, int] | None = None
+    paths: tuple[Path, ...] = ()
+    loss: str | None = None
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames; raise ``InputError`` where one cannot be read at all."""
+
+    def close(self) -> None:  # noqa: B027 (what reads single files has nothing to close)
+        """Let go of files and devices; closing twice does no harm."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_frames(spec: str | Path | int, *, image_fps: float = 25.0, after_damage: AfterDamage = "stop") -> FrameSource:
+    """Open whatever holds frames, and read the first one: what cannot be used is refused here.
+
+    Args:
+        spec: A video file; an image; a folder of images or a glob of them (in natural order of their names:
+            ``frame2`` before ``frame10``; hidden files are left out); a camera's index (``0`` or ``"0"``,
+            or its device, ``/dev/video0``); or the URL of a stream (``rtsp://``, ``http://``, …).
+        image_fps: Frames a second that are assumed for images, which do not say.
+        after_damage: At damage inside a video file, end there (``"stop"``) or leave out what cannot be read
+            and go on at the next key frame (``"resume"``). Streams always resume.
+
+    Returns:
+        The source, of which ``loss`` says after iterating whether frames were lost.
+
+    Raises:
+        InputError: If there is no such thing, or no frame can be read from it.
+    """
+    if isinstance(spec, int) or (isinstance(spec, str) and spec.isdecimal()):
+        from netwarp.data.live import open_camera
+
+        return open_camera(int(spec))
+    text = str(spec)
+    if text.startswith("file://"):
+        from urllib.parse import urlsplit
+        from urllib.request import url2pathname
+
+        return open_frames(Path(url2pathname(urlsplit(text).path)), image_fps=image_fps, after_damage=after_damage)
+    if isinstance(spec, str) and _URL.match(text):
+        from netwarp.data.live import LiveStream
+
+        return LiveStream(text)
+    if "\0" in text or not text:
+        raise InputError(f"{text!r} is no file name: give a video file, a folder or glob of images, or a camera")
+    return _open_path(Path(text), image_fps, after_damage)
+
+
+def _open_path(path: Path, image_fps: float, after_damage: AfterDamage) -> FrameSource:
+    from netwarp.data.image_files import ImageFiles, images_in, is_image, matching
+
+    if not _exists(path):
+        if not glob.has_magic(str(path)):
+            raise InputError(_missing(path))
+        matches = matching(str(path))
+        images = [match for match in matches if is_image(match)]
+        if images:
+            return ImageFiles(images, description=str(path), fps=image_fps)
+        if len(matches) != 1:
+            raise InputError(
+                f"{path} matches no file: check the pattern, and quote it so that the shell leaves it alone"
+                if not matches
+                else f"{path} matches {len(matches)} files but no image: name one video, or images"
+            )
+        path = matches[0]
+    if path.is_dir():
+        return ImageFiles(images_in(path), description=str(path), fps=image_fps)
+    if is_image(path):
+        return ImageFiles([path], description=str(path), fps=image_fps)
+    if path.is_char_device():
+        from netwarp.data.live import open_camera
+
+        return open_camera(path)
+    from netwarp.data.video_file import VideoFile
+
+    return VideoFile(path, after_damage=after_damage)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _missing(path: Path) -> str:
+    import difflib
+
+    if "%" in path.name:
+        return f"{path} does not exist: for numbered images give a glob, such as {path.parent / '*.png'}"
+    folder = path.parent
+    if not folder.is_dir():
+        return f"{path} does not exist, nor does its folder {folder}: check the path"
+    try:
+        names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except OSError:
+        names = []
+    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
+    hint = f"did you mean {folder / close[0]}?" if close else "check the path"
+    return f"{path} does not exist: {hint}"

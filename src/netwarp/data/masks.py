@@ -1,0 +1,143 @@
+"""Label maps in and out: indexed PNG whose palette holds the class colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from netwarp.data.output_path import partial_path, prepare_folder, reason
+from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.model.label_set import voc_colour
+
+__all__ = ["Colour", "LabelMap", "MaskFolder", "full_palette", "read_mask", "write_mask"]
+
+Colour = tuple[int, int, int]
+"""Red, green, blue, 0–255."""
+
+LabelMap = npt.NDArray[np.integer]
+"""Class indices ``[H, W]``, 0–255, where 255 counts nowhere."""
+
+
+def full_palette(palette: Sequence[Colour]) -> npt.NDArray[np.uint8]:
+    """The colours of all 256 labels, ``[256, 3]``: the given ones, then PASCAL VOC's (255 is its pale "void").
+
+    Raises:
+        ConfigurationError: If there are more than 256, or one is no RGB triple of 0–255.
+    """
+    if len(palette) > 256:
+        raise ConfigurationError(f"a palette has at most 256 colours, not {len(palette)}")
+    for index, colour in enumerate(palette):
+        if len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
+            raise ConfigurationError(f"colour {index} of the palette is {colour}, not three values of 0 to 255")
+    rest = [voc_colour(index) for index in range(len(palette), 256)]
+    return np.array([*palette, *rest], dtype=np.uint8)
+
+
+def write_mask(path: str | Path, labels: LabelMap, palette: Sequence[Colour]) -> None:
+    """Write a label map as an indexed PNG, complete or not at all.
+
+    Args:
+        path: The file; one that exists is replaced.
+        labels: ``[H, W]``, integers of 0–255.
+        palette: RGB colour of every class.
+
+    Raises:
+        OutputError: If it cannot be written.
+        ConfigurationError: If the labels or the palette cannot be stored so.
+    """
+    target = Path(path)
+    picture = PIL.Image.fromarray(_as_bytes(labels))
+    picture.putpalette(full_palette(palette).tobytes())
+    partial = partial_path(target)
+    try:
+        picture.save(partial, format="PNG")
+        partial.replace(target)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, (OSError, ValueError)):
+            raise OutputError(
+                f"{target} cannot be written ({reason(error)}): free space or choose another folder"
+            ) from error
+        raise
+
+
+def _as_bytes(labels: LabelMap) -> npt.NDArray[np.uint8]:
+    if labels.ndim != 2 or not labels.size or not np.issubdtype(labels.dtype, np.integer):
+        raise ConfigurationError(f"a label map is integer [H, W], not {labels.dtype} {list(labels.shape)}")
+    if labels.dtype != np.uint8:
+        lowest, highest = int(labels.min()), int(labels.max())
+        if lowest < 0 or highest > 255:
+            raise ConfigurationError(f"labels of {lowest} to {highest} do not fit into a mask, which holds 0 to 255")
+    return np.ascontiguousarray(labels, dtype=np.uint8)
+
+
+def read_mask(path: str | Path) -> npt.NDArray[np.uint8]:
+    """Read a label map ``[H, W]``: the indices of an indexed PNG, or the values of a gray one.
+
+    Raises:
+        InputError: If the file cannot be read or holds colours instead of labels.
+    """
+    try:
+        with PIL.Image.open(path) as picture:
+            if picture.mode not in {"P", "L"}:
+                raise InputError(f"{path} holds colours ({picture.mode}), not labels: give an indexed or gray image")
+            return np.array(picture, dtype=np.uint8)
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: check the path") from error
+    except Exception as error:  # Pillow's decoders raise many types on damaged files
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} cannot be read as a mask ({why}): replace it") from error
+
+
+class MaskFolder:
+    """A folder that takes one indexed PNG a frame, named as the frame or, for video, by its six-digit index.
+
+    A second frame of the same name (from another folder) gets its index added. Every mask is whole from the moment
+    it has its name, so whatever stops the work leaves a folder of good masks.
+
+    Args:
+        folder: Is made where it does not exist; masks of the same names are replaced.
+        palette: RGB colour of every class.
+        inputs: Files being read (``FrameSource.paths``): masks do not go among images that are read.
+
+    Raises:
+        OutputError: If the folder cannot be written to or holds the input's images.
+        ConfigurationError: If the palette is no palette.
+    """
+
+    def __init__(self, folder: str | Path, palette: Sequence[Colour], *, inputs: Iterable[Path] = ()) -> None:
+        self.folder = Path(folder)
+        self.palette = tuple(palette)
+        full_palette(self.palette)
+        from netwarp.data.image_files import is_image
+
+        sources = {path.parent.resolve() for path in inputs if is_image(path)}
+        if self.folder.resolve() in sources:
+            raise OutputError(
+                f"{self.folder} holds the input's images, with which masks would mix: name another folder"
+            )
+        prepare_folder(self.folder)
+        self._written: set[str] = set()
+
+    def write(self, labels: LabelMap, index: int, name: str | None = None) -> Path:
+        """Write one frame's labels ``[H, W]`` and return the file.
+
+        Raises:
+            OutputError: If it cannot be written.
+            ConfigurationError: If the labels cannot be stored.
+        """
+        stem = f"{index:06d}" if name is None else name
+        if stem in self._written:
+            stem = f"{stem}_{index:06d}"
+        path = self.folder / f"{stem}.png"
+        write_mask(path, labels, self.palette)
+        self._written.add(stem)
+        return path
