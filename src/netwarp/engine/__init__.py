@@ -1,1 +1,1 @@
-"""TODO."""
+"""What runs models: over videos, and over training data."""

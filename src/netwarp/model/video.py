@@ -326,7 +326,8 @@ class VideoModel(nn.Module):
             # Adding the change keeps the logits of a fresh model bitwise, where log-probabilities would round anew.
             logits = logits + (combine("log_probs", current) - current).to(logits.dtype)
         size = (frame.shape[-2], frame.shape[-1])
-        return to_frame_size(logits, *self.preprocess.grid(size), size), kept
+        resized, padded = self.preprocess.grid(size)
+        return to_frame_size(logits, resized, padded, size), kept
 
     def _network_input(self, frame: Tensor) -> Tensor:
         return self.preprocess(to_unit_range(frame)).to(base_dtype(self.base))
