@@ -1,0 +1,210 @@
+"""``hf:REPO_OR_FOLDER``: semantic segmentation networks of Hugging Face's transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from netwarp.bases.checkpoint import check_finite, no_named_weights, read_weights, weights_file
+from netwarp.bases.class_request import ClassRequest
+from netwarp.bases.reason import reason_of
+from netwarp.bases.source import BaseSource, carry
+from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError
+from netwarp.model.label_set import LabelSet, label_set
+from netwarp.model.preprocess import Preprocess
+
+__all__ = ["load_huggingface", "rebuild_huggingface"]
+
+# Position embeddings that are not interpolated, or a neck that takes squares alone.
+_FIXED_SIZE = ("dpt", "data2vec-vision")
+# Convolutions that pad: any size works.
+_ANY_SIZE = ("segformer", "mobilevit", "mobilevitv2", "mobilenet_v2")
+
+
+def load_huggingface(name: str, weights: str | Path | None, classes: int | Sequence[str] | None) -> nn.Module:
+    """``hf:REPO_OR_FOLDER``: see :func:`netwarp.bases.load_base`.
+
+    Without ``weights`` (or with ``"default"``) they come from the repository or folder. Code in a repository is never
+    run.
+    """
+    asked = ClassRequest.of(classes)
+    path = weights_file(weights)
+    if path is None and weights not in (None, "default"):
+        raise no_named_weights(str(weights), f"hf:{name}")
+    state = None if path is None else read_weights(path)
+    where, local = _place(name)
+    transformers = _transformers()
+    options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
+    with _quiet(transformers):
+        with _one_line(f"hf:{name}", "check the name, and the connection for a hub name"):
+            config = transformers.AutoConfig.from_pretrained(where, **options)
+        count = asked.agreed(config.num_labels, None, f"hf:{name}")
+        preprocess = _preprocess(transformers, where, config, options)
+        origin = f"hf:{name}" if path is None else str(path)
+        arguments = {"config": config, "dtype": torch.float32, "output_loading_info": True}
+        with _one_line(origin, f"it must hold a semantic segmentation network of type {config.model_type}"):
+            if state is None:
+                network, info = _auto(transformers).from_pretrained(where, **arguments, **options)
+            else:
+                # Through transformers, which knows the older names of its tensors.
+                network, info = _class_of(transformers, config).from_pretrained(None, state_dict=state, **arguments)
+    _check_loaded(info, origin)
+    check_finite(network.state_dict(), origin)
+    names = tuple(str(config.id2label[i]) for i in range(count))
+    labels = asked.labels(count, label_set(count, names))
+    return carry(network, _source(name, labels, preprocess, config))
+
+
+def rebuild_huggingface(source: BaseSource) -> nn.Module:
+    """The network of a source, with random weights; neither the hub nor the folder is asked."""
+    transformers = _transformers()
+    values = dict(source.options.get("config", {}))
+    kind = values.pop("model_type", None)
+    if not isinstance(kind, str):
+        raise ConfigurationError(f"the saved configuration of {source.spec} names no model_type")
+    with _quiet(transformers), _one_line(source.spec, "another version of transformers may have saved it"):
+        config = transformers.AutoConfig.for_model(kind, **values)
+        network: nn.Module = _auto(transformers).from_config(config, trust_remote_code=False)
+    if config.num_labels != len(source.classes):
+        raise ConfigurationError(
+            f"the saved configuration of {source.spec} has {config.num_labels} outputs, its classes are "
+            f"{len(source.classes)}"
+        )
+    return network
+
+
+def _transformers() -> Any:  # noqa: ANN401
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("transformers", "models", "a base hf:…") from error
+    return transformers
+
+
+def _auto(transformers: Any) -> Any:  # noqa: ANN401
+    return transformers.AutoModelForSemanticSegmentation
+
+
+def _class_of(transformers: Any, config: Any) -> Any:  # noqa: ANN401
+    mapping = transformers.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING
+    if type(config) not in mapping:
+        raise ConfigurationError(f"{config.model_type} is no semantic segmentation network of transformers")
+    return mapping[type(config)]
+
+
+def _place(name: str) -> tuple[str, bool]:
+    """What to give to transformers, and whether it is a folder."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigurationError(f"{folder} has no config.json: give a folder that save_pretrained() wrote")
+        return str(folder), True
+    if not name or name.startswith((".", "~", "/")) or name.count("/") > 1 or folder.exists():
+        raise ConfigurationError(f"no folder {name or '(empty name)'}: write hf:FOLDER, or hf:OWNER/NAME for the hub")
+    return name, False
+
+
+def _source(name: str, labels: LabelSet, preprocess: Preprocess, config: Any) -> BaseSource:  # noqa: ANN401
+    values: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    values["_name_or_path"] = ""  # a path of this machine
+    options = {"config": _without_downloads(values)}
+    return BaseSource(f"hf:{name}", labels.names, labels.palette, preprocess, options)
+
+
+def _without_downloads(values: Any) -> Any:  # noqa: ANN401
+    """A configuration whose backbone is not fetched from the hub when the network is built from it."""
+    if isinstance(values, dict):
+        return {k: k != "use_pretrained_backbone" and _without_downloads(v) for k, v in values.items()}
+    return values
+
+
+def _preprocess(transformers: Any, where: str, config: Any, options: dict[str, Any]) -> Preprocess:  # noqa: ANN401
+    """The image processor's mean, standard deviation and channel order, on frames of their own size.
+
+    Its size is that of the training crops: networks that take any size get frames as they are.
+    """
+    processor = _processor(transformers, where, config, options)
+    rescale = getattr(processor, "rescale_factor", 1 / 255) if getattr(processor, "do_rescale", True) else 1.0
+    normalize = bool(getattr(processor, "do_normalize", False))
+    size = getattr(config, "image_size", None) if config.model_type in _FIXED_SIZE else None
+    return Preprocess(
+        mean=_three(processor.image_mean) if normalize else (0.0, 0.0, 0.0),
+        std=_three(processor.image_std) if normalize else (1.0, 1.0, 1.0),
+        # Processors work on 0–255. 255 × (1/255) is 1 to the last bit, but not for every factor.
+        scale=round(255 * float(rescale), 12),
+        order="bgr" if getattr(processor, "do_flip_channel_order", False) else "rgb",
+        divisor=_divisor(config),
+        size=None if size is None else ((size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))),
+    )
+
+
+def _processor(transformers: Any, where: str, config: Any, options: dict[str, Any]) -> Any:  # noqa: ANN401
+    try:
+        return transformers.AutoImageProcessor.from_pretrained(where, **options)
+    except OSError:
+        # None was saved with the network: what its type was published with.
+        mapping = transformers.models.auto.image_processing_auto.IMAGE_PROCESSOR_MAPPING
+        try:
+            known = mapping[type(config)]
+        except KeyError:
+            raise ConfigurationError(
+                f"{where} has no preprocessor_config.json: save its image processor there"
+            ) from None
+        kinds = known.values() if isinstance(known, dict) else known
+        return next(kind for kind in kinds if kind is not None)()
+    except Exception as error:  # a damaged file may raise anything
+        raise ConfigurationError(f"the image processor of {where} cannot be read: {reason_of(error)}") from error
+
+
+def _three(values: Any) -> tuple[float, float, float]:  # noqa: ANN401
+    r, g, b = (float(v) for v in ([values] * 3 if isinstance(values, (int, float)) else values))
+    return r, g, b
+
+
+def _divisor(config: Any) -> int:  # noqa: ANN401
+    """What height and width must divide by, so that the patches cover the frame."""
+    if config.model_type in _ANY_SIZE or config.model_type in _FIXED_SIZE:
+        return 1
+    patch = getattr(config, "patch_size", None)
+    return patch if isinstance(patch, int) else 32
+
+
+def _check_loaded(info: dict[str, Any], origin: str) -> None:
+    missing = sorted(info["missing_keys"])
+    unexpected = sorted(info["unexpected_keys"])
+    for names, what in ((missing, "missing"), (unexpected, "unexpected")):
+        if names:
+            shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            raise WeightsError(f"{origin} is of another network: {len(names)} keys are {what} ({shown})")
+
+
+@contextmanager
+def _one_line(origin: str, advice: str) -> Iterator[None]:
+    """Turn whatever transformers and the hub raise into one line."""
+    try:
+        yield
+    except NetWarpError:
+        raise
+    except Exception as error:
+        raise WeightsError(f"{origin} cannot be loaded ({reason_of(error)[:200]}): {advice}") from error
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:  # noqa: ANN401
+    """No progress bars and reports from transformers: what they say is checked and raised here."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

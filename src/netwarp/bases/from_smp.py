@@ -1,0 +1,146 @@
+"""``smp:ARCH/ENCODER``: the networks of segmentation_models.pytorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from netwarp.bases.checkpoint import load_weights, outputs_in, read_weights, weights_file
+from netwarp.bases.class_request import ClassRequest
+from netwarp.bases.names import spelled
+from netwarp.bases.reason import reason_of
+from netwarp.bases.source import BaseSource, carry
+from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, unknown_name
+from netwarp.model.preprocess import Preprocess
+
+__all__ = ["load_smp", "rebuild_smp"]
+
+# Last convolution of all architectures, and of DPT.
+_HEADS = (("segmentation_head.0.weight", 0), ("segmentation_head.head.4.weight", 0))
+
+
+def load_smp(name: str, weights: str | Path | None, classes: int | Sequence[str] | None) -> nn.Module:
+    """``smp:ARCH/ENCODER``: see :func:`netwarp.bases.load_base`.
+
+    Named weights are the encoder's (``"imagenet"``); a file holds the whole network.
+    """
+    architecture, encoder = _names(name)
+    spec = f"smp:{architecture}/{encoder}"
+    path = weights_file(weights)
+    encoder_weights = None if path is not None or weights is None else _encoder_weights(encoder, str(weights))
+    state = None if path is None else read_weights(path)
+    asked = ClassRequest.of(classes)
+    count = asked.agreed(None if state is None else outputs_in(state, _HEADS), None, spec)
+    network = _build(architecture, encoder, count, encoder_weights)
+    if state is not None and path is not None:
+        load_weights(network, state, path)
+    labels = asked.labels(count)
+    preprocess = _preprocess(architecture, encoder, encoder_weights, network)
+    return carry(network, BaseSource(spec, labels.names, labels.palette, preprocess))
+
+
+def rebuild_smp(source: BaseSource) -> nn.Module:
+    """The network of a source, with random weights; nothing is downloaded."""
+    return _build(*_names(source.name), len(source.classes), None)
+
+
+def _smp() -> Any:  # noqa: ANN401
+    try:
+        import segmentation_models_pytorch as smp
+    except ImportError as error:
+        raise MissingExtraError("segmentation-models-pytorch", "models", "a base smp:…") from error
+    return smp
+
+
+def _names(name: str) -> tuple[str, str]:
+    """Architecture and encoder as smp spells them."""
+    smp = _smp()
+    architecture, slash, encoder = name.partition("/")
+    if not slash or not architecture or not encoder:
+        raise ConfigurationError(f"smp:{name} is incomplete: write smp:ARCH/ENCODER, for example smp:Unet/resnet18")
+    architectures = [network.__name__ for network in smp.MODEL_ARCHITECTURES_MAPPING.values()]
+    architecture = spelled("smp architecture", architecture, architectures)
+    if encoder.startswith("tu-"):
+        import timm
+
+        if not timm.is_model(encoder[3:]):
+            raise unknown_name("smp encoder", encoder, [f"tu-{model}" for model in timm.list_models()])
+        return architecture, encoder
+    return architecture, spelled("smp encoder", encoder, smp.encoders.get_encoder_names())
+
+
+def _encoder_weights(encoder: str, weights: str) -> str:
+    if encoder.startswith("tu-"):
+        known = ["imagenet"]
+    else:
+        known = list(_smp().encoders.encoders[encoder]["pretrained_settings"])
+    if weights.casefold() == "default":
+        return "imagenet" if "imagenet" in known else known[0]
+    return spelled(f"encoder weights of {encoder}", weights, known)
+
+
+def _build(architecture: str, encoder: str, classes: int, encoder_weights: str | None) -> nn.Module:
+    # Without it a vision transformer takes nothing but squares of the size that it was trained with.
+    options = {"dynamic_img_size": True} if architecture == "DPT" else {}
+    # timm's encoders come with one set of weights, named in the encoder itself; smp wants True for it.
+    pretrained = True if encoder_weights is not None and encoder.startswith("tu-") else encoder_weights
+    try:
+        network: nn.Module = _smp().create_model(
+            architecture, encoder, encoder_weights=pretrained, classes=classes, **options
+        )
+    except OSError as error:
+        raise WeightsError(
+            f"cannot download the {encoder_weights} weights of {encoder} ({reason_of(error)}): "
+            "give a file of the whole network as weights, or none"
+        ) from error
+    except Exception as error:  # every architecture refuses encoders in its own way
+        raise ConfigurationError(f"smp:{architecture}/{encoder} cannot be built: {reason_of(error)}") from error
+    return network
+
+
+def _preprocess(architecture: str, encoder: str, encoder_weights: str | None, network: Any) -> Preprocess:  # noqa: ANN401
+    settings = _settings(encoder, encoder_weights)
+    scale = float(settings["input_range"][1])
+    if architecture == "DPT":
+        divisor = 32  # patches of 16, and a level of half that
+    elif network.requires_divisible_input_shape:
+        divisor = int(network.encoder.output_stride)
+    else:
+        divisor = 1
+    return Preprocess(
+        mean=tuple(float(m) for m in settings["mean"]),  # type: ignore[arg-type]
+        std=tuple(float(s) for s in settings["std"]),  # type: ignore[arg-type]
+        scale=scale,
+        order="bgr" if str(settings["input_space"]).upper() == "BGR" else "rgb",
+        divisor=divisor,
+    )
+
+
+def _settings(encoder: str, encoder_weights: str | None) -> dict[str, Any]:
+    """What the encoder was trained with: known to the library where its weights are asked for, else by its name.
+
+    smp downloads these settings. Without its weights nothing is downloaded: timm's are on the disk, and all others
+    were trained with ImageNet's mean and standard deviation but the few below.
+    """
+    if encoder_weights is not None:
+        try:
+            settings: dict[str, Any] = _smp().encoders.get_preprocessing_params(encoder, pretrained=encoder_weights)
+        except Exception as error:
+            raise WeightsError(f"cannot download the settings of {encoder} ({reason_of(error)})") from error
+        return settings
+    mean: Sequence[float] = (0.485, 0.456, 0.406)
+    std: Sequence[float] = (0.229, 0.224, 0.225)
+    if encoder.startswith("tu-"):
+        import timm
+
+        trained = timm.get_pretrained_cfg(encoder[3:])
+        if trained is not None:
+            mean, std = trained.mean, trained.std
+    elif encoder.startswith(("inceptionresnetv2", "inceptionv4", "xception", "timm-tf_efficientnet_lite")):
+        mean = std = (0.5, 0.5, 0.5)
+    elif encoder.startswith("dpn"):
+        mean, std = tuple(value / 255 for value in (124, 117, 104)), (1 / (0.0167 * 255),) * 3
+    return {"mean": mean, "std": std, "input_range": (0, 1), "input_space": "RGB"}

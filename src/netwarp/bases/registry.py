@@ -1,0 +1,126 @@
+"""From the name of a network to the network: which scheme builds it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from netwarp.bases.from_huggingface import load_huggingface, rebuild_huggingface
+from netwarp.bases.from_import import load_import, module_exists, rebuild_import
+from netwarp.bases.from_smp import load_smp, rebuild_smp
+from netwarp.bases.from_torchvision import load_torchvision, rebuild_torchvision
+from netwarp.bases.shipped import BASES, load_shipped, rebuild_shipped
+from netwarp.bases.source import BaseSource, carry
+from netwarp.errors import ConfigurationError, unknown_name
+
+__all__ = ["SCHEMES", "Scheme", "load_base", "rebuild_base"]
+
+Load = Callable[[str, "str | Path | None", "int | Sequence[str] | None"], nn.Module]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Where networks come from.
+
+    Attributes:
+        load: From a name, weights and classes to a network that carries its source.
+        rebuild: From a source to the network alone, with random weights.
+    """
+
+    load: Load
+    rebuild: Callable[[BaseSource], nn.Module]
+
+
+SCHEMES: dict[str, Scheme] = {
+    "torchvision": Scheme(load_torchvision, rebuild_torchvision),
+    "smp": Scheme(load_smp, rebuild_smp),
+    "hf": Scheme(load_huggingface, rebuild_huggingface),
+    "netwarp": Scheme(load_shipped, rebuild_shipped),
+}
+"""The part of a spec before the colon. Anything else is a module to import."""
+
+_FORMS = "torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME or package.module:callable"
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def load_base(spec: str, weights: str | Path | None = None, classes: int | Sequence[str] | None = None) -> nn.Module:
+    """Load a segmentation network.
+
+    Args:
+        spec: ``torchvision:NAME``, ``smp:ARCH/ENCODER``, ``hf:REPO_OR_FOLDER``, ``netwarp:NAME`` or
+            ``package.module:callable`` (called with ``classes=`` if it takes that; the current directory can be
+            imported from).
+        weights: A file (``.pth`` or ``.pt`` with a state dict, ``.safetensors``), or the name of weights that the
+            library publishes (torchvision: ``"COCO_WITH_VOC_LABELS_V1"``; smp: its encoder's, ``"imagenet"``), or
+            ``"default"`` for its best. None: random, but for ``hf:`` those of the repository or folder.
+        classes: Number of outputs, or their names; None: as many as the weights have, or the network's own number.
+
+    Returns:
+        The network itself in eval mode; its forward takes pre-processed input. It carries ``.preprocess``,
+        ``.classes`` (names), ``.palette`` (RGB, 0–255) and ``.source`` (:class:`BaseSource`).
+
+    Raises:
+        ConfigurationError: A name is unknown (the closest are named), or the combination makes no sense.
+        WeightsError: The weights are missing, damaged, refused, not finite, or of another network.
+        MissingExtraError: The library of the scheme is not installed.
+
+    >>> base = load_base("netwarp:espnet")
+    >>> len(base.classes), base.preprocess.order
+    (12, 'bgr')
+    """
+    scheme, colon, name = spec.partition(":")
+    if not colon or not scheme or not name:
+        suggestion = f"netwarp:{spec}" if spec in BASES else _FORMS
+        raise ConfigurationError(f"{spec!r} names no base: write {suggestion}")
+    if scheme in SCHEMES:
+        return SCHEMES[scheme].load(name, weights, classes)
+    _check_import(scheme, name, spec)
+    return load_import(spec, weights, classes)
+
+
+def rebuild_base(source: BaseSource | Mapping[str, Any], *, run_imports: bool = False) -> nn.Module:
+    """Build a network again from what a loaded one carries: same architecture, random weights, no downloads.
+
+    Args:
+        source: ``base.source``, or its dict after a trip through JSON.
+        run_imports: Whether a ``package.module:callable`` may be imported and called. A saved model comes with such
+            a name, and a file from elsewhere must not decide which code runs here.
+
+    Returns:
+        The network in eval mode, carrying what the original carried.
+
+    Raises:
+        ConfigurationError: The source describes no base, or one that needs ``run_imports``.
+        MissingExtraError: The library of the scheme is not installed.
+
+    >>> base = load_base("netwarp:espnet", classes=["road", "sky", "car", "tree", "rest"])
+    >>> rebuild_base(base.source.to_dict()).classes
+    ('road', 'sky', 'car', 'tree', 'rest')
+    """
+    if not isinstance(source, BaseSource):
+        source = BaseSource.from_dict(source)
+    if source.scheme in SCHEMES:
+        return carry(SCHEMES[source.scheme].rebuild(source), source)
+    if not run_imports:
+        raise ConfigurationError(
+            f"the model's base is {source.spec}, which is code outside of netwarp: if you trust it, "
+            f"build it with load_base({source.spec!r}) and pass it as base="
+        )
+    _check_import(source.scheme, source.name, source.spec)
+    return carry(rebuild_import(source), source)
+
+
+def _check_import(module: str, path: str, spec: str) -> None:
+    if not _DOTTED.fullmatch(module) or not _DOTTED.fullmatch(path):
+        raise ConfigurationError(f"{spec!r} names no base: write {_FORMS}")
+    if not module_exists(module):
+        if "." not in module:
+            raise unknown_name("scheme or module", module, SCHEMES)
+        raise ConfigurationError(
+            f"no module {module!r} to take {path} from: it must be installed or lie under {Path.cwd()}"
+        )
