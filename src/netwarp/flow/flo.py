@@ -6,6 +6,7 @@ row by row; all little-endian, 32 bits each.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import struct
@@ -96,4 +97,5 @@ def write_flo(path: str | Path, flow: Tensor) -> None:
     except OSError as error:
         raise OutputError(f"cannot write flow to {path}: {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)

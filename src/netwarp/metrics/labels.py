@@ -31,14 +31,18 @@ def as_labels(labels: Labels, name: str) -> Tensor:
         int64 ``[B,H,W]``, on the labels' device.
 
     Raises:
-        InputError: They are not integer, or of another number of dimensions.
+        InputError: They are not integer, or have another number of dimensions.
     """
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
         # Copied: torch takes neither numpy's negative strides nor foreign byte order, and warns of read-only memory.
-        labels = labels.astype(np.int64)
-    tensor = torch.as_tensor(labels)
+        tensor = torch.from_numpy(labels.astype(np.int64))
+    elif isinstance(labels, Tensor) and not (
+        labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool
+    ):
+        tensor = labels.long()
+    else:
+        kind = getattr(labels, "dtype", type(labels).__name__)
+        raise InputError(f"{name} must be integer labels, not {kind}: take argmax(1) of logits")
     if tensor.ndim not in (2, 3):
         raise InputError(f"{name} must be labels [H,W] or [B,H,W], not {list(tensor.shape)}")
-    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
-        raise InputError(f"{name} must be integer labels, not {tensor.dtype}: take argmax(1) of logits")
-    return tensor.long().reshape(-1, *tensor.shape[-2:])
+    return tensor[None] if tensor.ndim == 2 else tensor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError
@@ -47,13 +46,20 @@ def trimap(labels: Labels, width: int) -> Tensor:
     band[:, :, :-1] |= across
     band[:, 1:] |= down
     band[:, :-1] |= down
-    if width > 1:
-        # A square is dilated side by side: two thin maxima cost 2·(2w−1) a pixel, the square (2w−1)².
-        side, around = 2 * width - 1, width - 1
-        spread = F.max_pool2d(band[:, None].float(), (side, 1), stride=1, padding=(around, 0))
-        spread = F.max_pool2d(spread, (1, side), stride=1, padding=(0, around))
-        band = spread[:, 0] > 0
+    for _ in range(width - 1):
+        band = _king_step(band)
     return (band & (maps != IGNORE)).reshape(labels.shape)
+
+
+def _king_step(band: Tensor) -> Tensor:
+    """Dilate ``[B,H,W]`` by a 3×3 square: one way, then the other."""
+    wide = band.clone()
+    wide[:, :, 1:] |= band[:, :, :-1]
+    wide[:, :, :-1] |= band[:, :, 1:]
+    square = wide.clone()
+    square[:, 1:] |= wide[:, :-1]
+    square[:, :-1] |= wide[:, 1:]
+    return square
 
 
 class TrimapIoU(IoU):
@@ -67,7 +73,7 @@ class TrimapIoU(IoU):
         width: Of the band, in pixels.
 
     Raises:
-        ConfigurationError: A width below 1.
+        ConfigurationError: A width below 1, or an impossible number of classes.
     """
 
     def __init__(self, classes: int, width: int = 2) -> None:

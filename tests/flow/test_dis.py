@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import torch
+
+from netwarp.flow import DISFlow
+
+
+def test_equals_opencv_on_its_own_gray_frames(moved):
+    current, previous = moved(3, -2)
+    gray = [cv2.cvtColor(f[0].permute(1, 2, 0).numpy().copy(), cv2.COLOR_RGB2GRAY) for f in (current, previous)]
+    expected = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(gray[0], gray[1], None)
+    assert np.array_equal(DISFlow("medium")(current, previous)[0].permute(1, 2, 0).numpy(), expected)
+
+
+def test_red_and_blue_are_not_exchanged(moved):
+    """The red plane moves one way and the blue plane the other; red is the brighter part of gray (0.299 to 0.114)."""
+    red = moved(4, 0, seed=1)
+    blue = moved(-4, 0, seed=2)
+    frames = []
+    for r, b in zip(red, blue, strict=True):
+        frames.append(torch.cat([r[:, :1], torch.full_like(r[:, :1], 128), b[:, :1]], 1))
+    assert DISFlow("medium")(*frames)[:, 0].median() > 2
+    assert DISFlow("medium")(*(f.flip(1) for f in frames))[:, 0].median() < -2
+
+
+def test_threads_do_not_disturb_each_other(moved):
+    flow = DISFlow("fast")
+    pairs = [moved(seed - 3, seed % 3, 60 + 9 * seed, 100, seed=seed) for seed in range(6)]
+    alone = [flow(*pair) for pair in pairs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            together = list(pool.map(lambda pair: flow(*pair), pairs))
+            assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_small_frames_still_see_motion(moved):
+    flow = DISFlow("medium")(*moved(2, 0, 14, 60))
+    assert abs(flow[0, 0, 4:-4, 8:-8].median().item() - 2) < 0.3

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from netwarp.errors import InputError
+from netwarp.flow import PrecomputedFlow, write_flo
+
+FRAME = torch.zeros(1, 3, 4, 6, dtype=torch.uint8)
+
+
+def fill(folder, names, size=(4, 6)):
+    """Each file holds its place in the list."""
+    for place, name in enumerate(names):
+        write_flo(folder / f"{name}.flo", torch.full((2, *size), float(place)))
+
+
+def found(flow, index):
+    return flow(FRAME, FRAME, index=index).unique().item()
+
+
+def test_number_not_place_decides(tmp_path):
+    fill(tmp_path, ["000010", "000002", "000001"])
+    flow = PrecomputedFlow(tmp_path)
+    assert [found(flow, i) for i in (1, 2, 10)] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["7", "007", "frame_7", "0016E5_00007", "take2-007", "left_7_flow"])
+def test_the_last_number_in_the_name_counts(tmp_path, name):
+    fill(tmp_path, [name])
+    assert found(PrecomputedFlow(tmp_path), 7) == 0
+
+
+def test_first_and_step(tmp_path):
+    fill(tmp_path, ["0016E5_07961", "0016E5_07963"])
+    flow = PrecomputedFlow(tmp_path, first=7959, step=2)
+    assert [found(flow, i) for i in (1, 2)] == [0, 1]
+
+
+def test_a_missing_frame_is_named_and_does_not_shift_the_others(tmp_path):
+    fill(tmp_path, ["1", "3"])
+    flow = PrecomputedFlow(tmp_path)
+    assert found(flow, 3) == 1
+    with pytest.raises(InputError, match=r"frame 2: .* number 2 \(it has 1 to 3"):
+        found(flow, 2)
+
+
+def test_no_index(tmp_path):
+    fill(tmp_path, ["1"])
+    with pytest.raises(InputError, match="pass index="):
+        PrecomputedFlow(tmp_path)(FRAME, FRAME)
+
+
+def test_a_batch_has_no_one_number(tmp_path):
+    fill(tmp_path, ["1"])
+    frames = FRAME.expand(2, -1, -1, -1)
+    with pytest.raises(InputError, match="one frame at a time"):
+        PrecomputedFlow(tmp_path)(frames, frames, index=1)
+
+
+def test_another_size_names_both(tmp_path):
+    fill(tmp_path, ["1"], size=(2, 3))
+    with pytest.raises(InputError, match=r"1\.flo is 3×2, but the frame is 6×4"):
+        found(PrecomputedFlow(tmp_path), 1)
+
+
+def test_a_file_that_has_gone_is_named(tmp_path):
+    fill(tmp_path, ["1"])
+    flow = PrecomputedFlow(tmp_path)
+    (tmp_path / "1.flo").unlink()
+    with pytest.raises(InputError, match=r"1\.flo"):
+        found(flow, 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [([], "holds no .flo file"), (["last"], "holds no .flo file"), (["a_1", "b_01"], "a_1.flo and b_01.flo")],
+)
+def test_folders_that_cannot_be_used(tmp_path, names, words):
+    fill(tmp_path, names)
+    with pytest.raises(InputError, match=words):
+        PrecomputedFlow(tmp_path)

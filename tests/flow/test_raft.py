@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torchvision.models import optical_flow
+
+from netwarp.errors import WeightsError
+from netwarp.flow import RAFTFlow
+
+
+@pytest.fixture
+def state(raft_file):
+    return torch.load(raft_file, weights_only=True)
+
+
+def test_equals_torchvision_where_nothing_needs_padding(raft_file, state, moved):
+    current, previous = moved(3, -2, 128, 136)
+    network = optical_flow.raft_small(weights=None)
+    network.load_state_dict(state)
+    with torch.no_grad():
+        images = [f.float() / 255 * 2 - 1 for f in (current, previous)]
+        expected = network.eval()(*images, num_flow_updates=3)[-1]
+    torch.testing.assert_close(RAFTFlow(raft_file, updates=3)(current, previous), expected)
+
+
+def test_the_number_of_updates_matters(raft_file, moved):
+    pair = moved(3, -2, 128, 128)
+    assert not torch.equal(RAFTFlow(raft_file, updates=1)(*pair), RAFTFlow(raft_file, updates=3)(*pair))
+
+
+def test_flow_is_float32_inside_autocast(raft_file, moved):
+    pair = moved(1, 1, 128, 128)
+    estimator = RAFTFlow(raft_file, updates=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = estimator(*pair)
+    assert torch.equal(inside, estimator(*pair))
+
+
+def test_weights_for_the_large_network_are_told_by_their_keys(tmp_path, moved):
+    path = tmp_path / "any_name.pth"
+    torch.save(optical_flow.raft_large(weights=None).state_dict(), path)
+    pair = moved(1, 0, 130, 129)
+    assert RAFTFlow(path, updates=1)(*pair).shape == (1, 2, 130, 129)
+
+
+def test_safetensors(tmp_path, raft_file, state, moved):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "small.safetensors"
+    save_file(state, path)
+    pair = moved(1, 0, 128, 128)
+    assert torch.equal(RAFTFlow(path, updates=1)(*pair), RAFTFlow(raft_file, updates=1)(*pair))
+
+
+@pytest.mark.parametrize("size", ["large", "small"])
+def test_torchvisions_recommended_weights_are_asked_for(monkeypatch, size):
+    weights = getattr(optical_flow, f"Raft_{size.capitalize()}_Weights").DEFAULT
+    random = getattr(optical_flow, f"raft_{size}")(weights=None).state_dict()
+    asked = []
+
+    def download(url, *args, **kwargs):
+        asked.append(url)
+        assert kwargs["check_hash"]
+        return random
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", download)
+    assert RAFTFlow(size).spec == f"raft:{size}"
+    assert asked == [weights.url]
+
+
+def test_without_network_the_error_names_the_way_out(monkeypatch):
+    def download(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", download)
+    with pytest.raises(WeightsError, match=r"no route to host.*raft:FILE"):
+        RAFTFlow("large")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda state: state.popitem(), "is missing"),
+        (lambda state: state.update(extra=torch.zeros(1)), "extra is not of it"),
+        (lambda state: state.update({next(iter(state)): torch.zeros(7)}), r"is \[7\], not"),
+        (lambda state: state.update({next(iter(state)): next(iter(state.values())) * torch.nan}), "not finite"),
+        (lambda state: state.update(note="text"), "no state dict"),
+        (lambda state: state.clear(), "is missing and"),
+    ],
+)
+def test_weights_of_another_network_or_damaged(tmp_path, state, spoil, words):
+    spoil(state)
+    path = tmp_path / "spoilt.pth"
+    torch.save(state, path)
+    with pytest.raises(WeightsError, match=words) as error:
+        RAFTFlow(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 cut off", b"\x80\x02}q\x00."])
+def test_files_that_are_no_weights(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(WeightsError) as error:
+        RAFTFlow(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return print, ("this must not run",)
+
+    path = tmp_path / "evil.pth"
+    torch.save({"weight": Evil()}, path)
+    with pytest.raises(WeightsError, match="not a readable file of weights"):
+        RAFTFlow(path)

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netwarp.errors import ConfigurationError, InputError
+from netwarp.metrics import IoU, TrimapIoU, trimap
+
+CAMVID = Path(__file__).parents[3] / "shared" / "data" / "camvid"
+seeds = st.integers(0, 2**32 - 1)
+
+
+def blobs(seed, h, w):
+    """Labels in patches, with ignored pixels among them."""
+    rng = np.random.default_rng(seed)
+    small = rng.choice([0, 1, 2, 255], size=(-(-h // 3), -(-w // 3)), p=[0.4, 0.3, 0.2, 0.1])
+    return np.kron(small, np.ones((3, 3), int))[:h, :w]
+
+
+def slow_trimap(labels, width):
+    """For every pixel: is there, within chessboard distance width-1, one with a 4-neighbour of another label?"""
+    h, w = labels.shape
+
+    def at_change(y, x):
+        around = ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+        return any(0 <= j < h and 0 <= i < w and labels[j, i] != labels[y, x] for j, i in around)
+
+    changes = [place for place in np.ndindex(h, w) if at_change(*place)]
+    band = np.zeros((h, w), bool)
+    for y, x in np.ndindex(h, w):
+        near = any(max(abs(y - j), abs(x - i)) <= width - 1 for j, i in changes)
+        band[y, x] = near and labels[y, x] != 255
+    return band
+
+
+@settings(deadline=None, max_examples=40)
+@given(seeds, st.integers(1, 10), st.integers(1, 10), st.integers(1, 5))
+def test_equals_the_definition(seed, h, w, width):
+    labels = blobs(seed, h, w)
+    assert np.array_equal(trimap(labels, width).numpy(), slow_trimap(labels, width))
+
+
+@settings(deadline=None, max_examples=30)
+@given(seeds, st.integers(1, 4))
+def test_width_w_is_the_release_scripts_square_of_2w_minus_1(seed, width):
+    """As the script does it: OpenCV's dilation of the boundary by a t×t square; t = 3 is width 2."""
+    import cv2
+
+    labels = blobs(seed, 14, 17)
+    edge = np.zeros(labels.shape, np.uint8)
+    edge[1:] |= labels[1:] != labels[:-1]
+    edge[:-1] |= labels[1:] != labels[:-1]
+    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    edge[:, :-1] |= labels[:, 1:] != labels[:, :-1]
+    t = 2 * width - 1
+    expected = (cv2.dilate(edge, np.ones((t, t), np.uint8)) > 0) & (labels != 255)
+    assert np.array_equal(trimap(labels, width).numpy(), expected)
+
+
+def test_diagonal_neighbours_make_no_change_but_the_band_grows_diagonally():
+    labels = np.zeros((5, 5), int)
+    labels[2, 2] = 1
+    plus = trimap(labels, 1).int().tolist()
+    assert plus == [[0] * 5, [0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0], [0] * 5]
+    assert trimap(labels, 2).sum() == 21  # the plus dilated by 3×3: all but the corners
+
+
+def test_a_uniform_map_and_the_frames_edge_have_no_band():
+    assert not trimap(np.full((4, 5), 3), 10).any()
+    assert not trimap(np.full((1, 1), 3), 1).any()
+
+
+def test_a_very_wide_band_is_the_whole_frame():
+    labels = np.zeros((6, 7), int)
+    labels[0, 0] = 1
+    assert trimap(labels, 50).all()
+
+
+def test_a_batch_is_its_frames_and_the_labels_are_left_alone():
+    labels = torch.stack([torch.from_numpy(blobs(seed, 8, 9)) for seed in range(3)]).to(torch.uint8)
+    copy = labels.clone()
+    assert torch.equal(trimap(labels, 2), torch.stack([trimap(frame, 2) for frame in labels]))
+    assert torch.equal(labels, copy)
+
+
+def test_trimap_iou_is_iou_of_the_bands_pixels_alone():
+    rng = np.random.default_rng(3)
+    metric, expected = TrimapIoU(3), IoU(3)
+    for seed in range(4):
+        target = blobs(seed, 12, 15)
+        prediction = rng.integers(0, 4, target.shape)
+        band = slow_trimap(target, 2)
+        metric.update(prediction, target)
+        expected.update(prediction[band][None], target[band][None])
+    assert torch.equal(metric.matrix, expected.matrix)
+    assert metric.compute() == expected.compute()
+
+
+def test_mistakes_far_from_changes_do_not_count():
+    target = np.zeros((9, 20), int)
+    target[:, 10:] = 1
+    prediction = target.copy()
+    prediction[:, 0] = 1
+    metric = TrimapIoU(2, width=3)
+    metric.update(prediction, target)
+    assert metric.matrix.tolist() == [[27, 0, 0], [0, 27, 0]]
+    assert metric.compute() == 100
+
+
+def test_without_any_change_there_is_nothing_to_measure():
+    metric = TrimapIoU(2)
+    metric.update(np.zeros((3, 3), int), np.zeros((3, 3), int))
+    assert math.isnan(metric.compute())
+
+
+@pytest.mark.parametrize("width", [0, -1])
+def test_an_impossible_width(width):
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        trimap(np.zeros((2, 2), int), width)
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        TrimapIoU(2, width)
+
+
+def test_labels_that_are_none():
+    with pytest.raises(InputError, match="integer"):
+        trimap(np.zeros((2, 2)), 1)
+    with pytest.raises(InputError, match="differ in shape"):
+        TrimapIoU(2).update(np.zeros((2, 2), int), np.zeros((2, 3), int))
+
+
+@pytest.mark.skipif(not CAMVID.is_dir(), reason=f"no CamVid at {CAMVID}")
+def test_on_real_labels_the_square_by_opencv():
+    import cv2
+    from PIL import Image
+
+    for path in sorted((CAMVID / "valannot").iterdir())[::25]:
+        labels = np.array(Image.open(path))
+        high = cv2.morphologyEx(labels, cv2.MORPH_DILATE, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+        low = cv2.morphologyEx(labels, cv2.MORPH_ERODE, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+        expected = cv2.dilate((high != low).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        assert np.array_equal(trimap(labels, 2).numpy(), expected)
