@@ -152,7 +152,7 @@ def _bilinear(features: Tensor, flow: Tensor) -> Tensor:
         (left_share * upper_share, right_share * upper_share, left_share * lower_share, right_share * lower_share),
         dim=-1,
     )
-    rows = features.to(dtype).permute(0, 2, 3, 1).reshape(-1, channels)
+    rows = features.to(dtype).permute(0, 2, 3, 1).reshape(-1, channels).contiguous()
     warped = F.embedding_bag(corners.view(-1, 4), rows, per_sample_weights=shares.view(-1, 4), mode="sum")
     warped = warped.view(batch, h, w, channels).permute(0, 3, 1, 2)
     return warped.contiguous(memory_format=_memory_format(features))
