@@ -1,0 +1,92 @@
+"""Adds lit surfaces to a scene, in the axes of whatever carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from netwarp.data.streets.surfaces import Pose, Scene, Surface
+from netwarp.data.streets.textures import Texture
+from netwarp.data.streets.weather import Weather
+from netwarp.model.label_set import CAMVID
+
+__all__ = ["CLASSES", "Builder"]
+
+CLASSES: tuple[str, ...] = CAMVID.names
+"""Names of the classes that :mod:`netwarp.data.streets` draws; a label is an index into them."""
+
+Vector = tuple[float, float, float]
+
+
+class Builder:
+    """Puts surfaces into a scene under the light of the day.
+
+    Args:
+        scene: The scene to add to.
+        weather: The light, which is painted into the textures once: faces turn little within a clip.
+    """
+
+    def __init__(self, scene: Scene, weather: Weather) -> None:
+        self.scene, self.weather = scene, weather
+        self._body = 0
+        self._turn, self._place = np.eye(3), np.zeros(3)
+        self._lit_turn = np.eye(3)
+
+    @staticmethod
+    def label(name: str) -> int:
+        """The label of a class."""
+        return CLASSES.index(name)
+
+    @contextmanager
+    def carried_by(self, pose: Pose, *, moving: bool) -> Iterator[int]:
+        """Within this context, surfaces are given in the axes of a body.
+
+        Args:
+            pose: Where the body is.
+            moving: Whether it moves; what does not becomes part of the street.
+
+        Yields:
+            The body's index.
+        """
+        turn, place = pose(0.0)
+        self._lit_turn = turn
+        if moving:
+            self._body = self.scene.add_body(pose)
+        else:
+            self._turn, self._place = turn, place
+        try:
+            yield self._body
+        finally:
+            self._body, self._turn, self._place, self._lit_turn = 0, np.eye(3), np.zeros(3), np.eye(3)
+
+    def add(
+        self, corner: Vector, across: Vector, down: Vector, texture: Texture, label: int, *,
+        one_sided: bool = False, tile: tuple[float, float] | None = None, normal: Vector | None = None,
+    ) -> int:  # fmt: skip
+        """Add a surface.
+
+        Args:
+            corner: Where the texture's top left is, metres.
+            across: Edge along the texture's rows.
+            down: Edge along the texture's columns.
+            texture: As painted, in neutral light.
+            label: Its class.
+            one_sided: Seen only from the side where the texture is not mirrored.
+            tile: Metres after which the texture repeats.
+            normal: The way it faces for its light, where that is not the way it lies.
+
+        Returns:
+            Its index in the scene.
+        """
+        u, v = self._turn @ np.array(across, np.float64), self._turn @ np.array(down, np.float64)
+        origin = self._turn @ np.array(corner, np.float64) + self._place
+        if normal is None:
+            facing = -np.cross(np.array(across, np.float64), np.array(down, np.float64))
+            facing = self._lit_turn @ (facing / np.linalg.norm(facing))
+        else:
+            facing = np.array(normal, np.float64)
+        lit = texture.lit(self.weather.light_on(facing))
+        self.scene.surfaces.append(Surface(origin, u, v, lit, label, self._body, one_sided, tile))
+        return len(self.scene.surfaces) - 1
