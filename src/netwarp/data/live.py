@@ -141,7 +141,9 @@ class OpenCVCamera(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames with the time at which they were taken off the camera."""
         index, start = 0, time.monotonic()
-        image, self._first = self._first or self._grab(), None
+        image, self._first = self._first, None
+        if image is None:
+            image = self._grab()
         while image is not None:
             yield Frame(index=index, image=image, time=time.monotonic() - start if index else 0.0)
             index, image = index + 1, self._grab()

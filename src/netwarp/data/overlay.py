@@ -48,8 +48,9 @@ def overlay(
     blended: Image = cv2.addWeighted(image, 1 - alpha, colours, alpha, 0)
     if outlines:
         edges = _edges(indices, max(1, round(image.shape[0] / 720)))
-        # Dark lines part neighbours whatever their colours, and the colour itself stays true on either side.
-        blended[edges] = blended[edges] // 3
+        # Light lines: label sets' colours are mostly dark, and dark lines drown between two of them. Half of the
+        # colour stays, or a pole three pixels wide would lose its own.
+        blended[edges] = blended[edges] // 2 + 127
     ignored = indices == _IGNORE
     if ignored.any():
         blended[ignored] = image[ignored]

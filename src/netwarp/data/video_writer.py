@@ -20,12 +20,13 @@ from av.video.stream import VideoStream
 
 from netwarp.data.frames import Image
 from netwarp.data.output_path import partial_path, prepare_file, reason
-from netwarp.errors import ConfigurationError, OutputError
+from netwarp.errors import ConfigurationError, OutputError, unknown_name
 
 __all__ = ["VideoWriter"]
 
 _LOG = logging.getLogger(__name__)
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _FINE = 90_000
 _NOMINAL_RATE = Fraction(25)
 _RESTART_BACK = 1.0
@@ -72,6 +73,8 @@ class VideoWriter:
             raise ConfigurationError(f"frames a second must be positive, not {fps}")
         if not 0 <= quality <= 51:
             raise ConfigurationError(f"quality must be from 0 (lossless) to 51 (worst), not {quality}")
+        if preset not in _PRESETS:
+            raise unknown_name("preset of x264", preset, _PRESETS)
         prepare_file(self.path, inputs)
         self._partial = partial_path(self.path)
         self._rate = Fraction(fps).limit_denominator(1001) if fps else _NOMINAL_RATE
@@ -152,6 +155,7 @@ class VideoWriter:
         # Written down so that no player has to guess: BT.709, limited range.
         context.colorspace = context.color_primaries = context.color_trc = 1
         context.color_range = 1
+        self._container.start_encoding()
         self._stream = stream
 
     def _fitted(self, image: Image) -> Image:
