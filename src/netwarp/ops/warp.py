@@ -99,11 +99,16 @@ def warp_combine(
         ``[B,C,h,w]`` with ``current``'s dtype and memory format; the sum itself is computed in float32 or better.
 
     Raises:
-        InputError: the shapes do not fit together or the features are not floating point.
+        InputError: the shapes or dtypes do not fit together or the features are not floating point.
     """
     _check_pair(previous, flow)
     if current.shape != previous.shape:
         raise InputError(f"current {_shape(current)} and previous {_shape(previous)} representation differ in shape")
+    if current.dtype != previous.dtype:
+        raise InputError(
+            f"current {current.dtype} and previous {previous.dtype} representation differ in dtype: "
+            "both must be of one floating point dtype"
+        )
     channels = current.shape[1]
     for name, weight in (("w1", w1), ("w2", w2)):
         if weight.shape != (channels,):
@@ -165,7 +170,7 @@ def _memory_format(tensor: Tensor) -> torch.memory_format:
 
 
 def _check_flow(flow: Tensor) -> None:
-    if flow.ndim != 4 or flow.shape[1] != 2 or not flow.is_floating_point():
+    if flow.ndim != 4 or flow.shape[1] != 2 or not flow.is_floating_point() or 0 in flow.shape[2:]:
         raise InputError(f"a flow must be floating point [B,2,H,W], got {flow.dtype} {_shape(flow)}")
 
 

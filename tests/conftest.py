@@ -1,0 +1,37 @@
+"""What all tests share. It also lets them import each other's networks: ``from bases.networks import build``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from torch import Tensor
+
+# What is drawn must not depend on the day, and a slow machine is no failure.
+settings.register_profile("netwarp", deadline=None, derandomize=True)
+settings.load_profile("netwarp")
+# One thread: the tensors are tiny, and sums then come out the same everywhere.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def pictures() -> Callable[..., list[Tensor]]:
+    """Make the uint8 frames ``[batch,3,H,W]`` of a camera that pans over a smooth random picture."""
+
+    def make(count: int, height: int = 32, width: int = 48, *, batch: int = 1, step: int = 2, seed: int = 0):
+        rng = np.random.default_rng(seed)
+        wide = width + step * count
+        coarse = torch.from_numpy(rng.uniform(0, 255, (batch, 3, height // 4 + 2, wide // 4 + 2))).float()
+        scene = torch.nn.functional.interpolate(coarse, (height, wide), mode="bicubic", align_corners=False)
+        scene = scene.clamp(0, 255).to(torch.uint8)
+        return [scene[..., i * step : i * step + width].contiguous() for i in range(count)]
+
+    return make

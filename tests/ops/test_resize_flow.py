@@ -1,0 +1,86 @@
+"""A flow on another grid: its values change with its size, and it still points to the same place of the scene."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netwarp.errors import InputError
+from netwarp.ops import resize_flow, warp
+
+sizes = st.integers(1, 12)
+
+
+def constant(u, v, h, w):
+    return torch.tensor([u, v], dtype=torch.float32).view(1, 2, 1, 1).expand(1, 2, h, w)
+
+
+@given(sizes, sizes, sizes, sizes)
+def test_a_constant_flow_is_scaled_by_the_ratio_of_sizes(height, width, h, w):
+    resized = resize_flow(constant(6.0, -4.0, height, width), (h, w))
+    torch.testing.assert_close(resized, constant(6.0 * w / width, -4.0 * h / height, h, w))
+
+
+def test_the_same_size_is_the_same_flow():
+    flow = torch.randn(1, 2, 5, 7)
+    assert resize_flow(flow, (5, 7)) is flow
+
+
+@pytest.mark.parametrize("size", [(6, 8), (24, 32), (4, 40), (5, 7)])
+def test_a_linear_field_keeps_what_it_says_about_the_picture(size):
+    """A zoom moves each point by a share of its distance to the middle, whatever the grid that says so."""
+
+    def zoom(h, w):
+        x, y = (torch.arange(n) + 0.5 - n / 2 for n in (w, h))
+        return torch.stack((0.1 * x.expand(h, w), 0.2 * y.unsqueeze(1).expand(h, w))).unsqueeze(0)
+
+    resized = resize_flow(zoom(12, 16), size)
+    # Beyond the outermost centres there is nothing to interpolate.
+    border = [max(1, -(-n // m)) for n, m in zip(size, (12, 16), strict=True)]
+    inner = (..., slice(border[0], -border[0]), slice(border[1], -border[1]))
+    torch.testing.assert_close(resized[inner], zoom(*size)[inner], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(17, 23), (48, 60), (12, 60), (6, 10), (31, 9)])
+def test_equals_opencv_but_for_the_values_scale(size):
+    flow = np.random.default_rng(0).standard_normal((24, 30, 2)).astype(np.float32)
+    theirs = cv2.resize(flow, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    theirs *= np.float32([size[1] / 30, size[0] / 24])
+    ours = resize_flow(torch.from_numpy(flow).permute(2, 0, 1)[None], size)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_shrinking_keeps_motion_boundaries_sharp():
+    flow = torch.zeros(1, 2, 16, 32)
+    flow[:, 0, :, 16:] = 8
+    assert set(resize_flow(flow, (4, 8))[0, 0].unique().tolist()) == {0.0, 2.0}
+
+
+def test_warping_a_coarse_map_by_a_resized_flow_equals_warping_the_fine_one():
+    fine = torch.randn(1, 3, 8, 12).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    flow = constant(8, -4, 32, 48)
+    coarse = fine[..., ::4, ::4]
+    assert torch.equal(warp(coarse, resize_flow(flow, (8, 12))), warp(fine, flow)[..., ::4, ::4])
+
+
+def test_differentiable_in_the_flow():
+    flow = torch.randn(1, 2, 4, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda f: resize_flow(f, (3, 5)), flow)
+
+
+@pytest.mark.parametrize("size", [(0, 4), (4, 0), (-1, 4)])
+def test_impossible_sizes(size):
+    with pytest.raises(InputError, match="positive"):
+        resize_flow(torch.zeros(1, 2, 4, 4), size)
+
+
+@pytest.mark.parametrize(
+    "flow", [torch.zeros(2, 4, 4), torch.zeros(1, 3, 4, 4), torch.zeros(1, 2, 4, 4).int(), torch.zeros(1, 2, 0, 4)]
+)
+def test_what_is_no_flow(flow):
+    with pytest.raises(InputError, match="flow must be"):
+        resize_flow(flow, (2, 2))
