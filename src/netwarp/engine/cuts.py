@@ -10,8 +10,9 @@ from netwarp.ops import resize_flow, warp
 
 __all__ = ["is_cut", "unexplained"]
 
-# 'python benchmarks/cuts.py' prints what it was chosen from. At 15 frames a second at most 9 % stay unexplained, on rendered
-# streets and on CamVid; across cuts at least 20 %. Below 5 frames a second flow itself begins to fail, and a new start is right.
+# 'python benchmarks/cuts.py' prints what it was chosen from. At 15 frames a second at most 9 % stay unexplained, on
+# rendered streets and on CamVid; across cuts at least 20 %. Below 5 frames a second flow itself begins to fail, and a
+# new start is right.
 THRESHOLD = 0.15
 # Where the picture is nearly flat (fog, a wall, black), noise is all its variance: below this error it is no cut.
 LEAST_ERROR = 0.02
