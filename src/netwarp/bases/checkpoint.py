@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from netwarp.bases.reason import reason_of
 from netwarp.errors import ConfigurationError, WeightsError
 
-__all__ = ["check_finite", "load_weights", "outputs_in", "read_weights", "weights_file"]
+__all__ = [
+    "check_finite",
+    "load_weights",
+    "no_named_weights",
+    "outputs_in",
+    "read_weights",
+    "unwrapped",
+    "weights_file",
+]
 
 State = dict[str, Tensor]
 
@@ -91,7 +99,10 @@ def _read_torch(path: Path) -> Any:  # noqa: ANN401
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)|(?:function|class|instantiate) (\S+)", str(error))
         if wanted is None:
-            raise WeightsError(f"{path} is no checkpoint, or is damaged") from error
+            raise WeightsError(
+                f"{path} is damaged, or no checkpoint that can be read without running code: "
+                "write it with torch.save(network.state_dict(), path)"
+            ) from error
         raise WeightsError(
             f"{path} runs code when it is read ({wanted[1] or wanted[2]}), which is refused: "
             "save the network's state_dict() alone"
@@ -135,7 +146,7 @@ def load_weights(
             is then as it was.
     """
     expected = network.state_dict()
-    given = {k: v for k, v in _without_prefix(state, expected).items() if not k.startswith(spare or ("\0",))}
+    given = {k: v for k, v in unwrapped(state, expected).items() if not k.startswith(spare or ("\0",))}
     for name, tensor in expected.items():
         if name.endswith("num_batches_tracked"):
             given.setdefault(name, tensor)
@@ -149,6 +160,21 @@ def load_weights(
     network.load_state_dict(given, strict=True)
 
 
+def unwrapped(state: Mapping[str, Tensor], expected: Iterable[str] = ()) -> State:
+    """Weights without the prefixes that ``DataParallel`` and ``torch.compile`` put before every name.
+
+    Args:
+        state: Names and tensors.
+        expected: The network's own names: a prefix that one of them begins with stays.
+    """
+    names, own = dict(state), tuple(expected)
+    for prefix in _PREFIXES * 2:  # in either order
+        wrapped = bool(names) and all(name.startswith(prefix) for name in names)
+        if wrapped and not any(name.startswith(prefix) for name in own):
+            names = {name.removeprefix(prefix): tensor for name, tensor in names.items()}
+    return names
+
+
 def check_finite(state: Mapping[str, Tensor], origin: str | Path) -> None:
     """Raise :class:`WeightsError` if a tensor holds NaN or infinity, naming it."""
     for name, tensor in state.items():
@@ -157,15 +183,6 @@ def check_finite(state: Mapping[str, Tensor], origin: str | Path) -> None:
             raise WeightsError(
                 f"{name} in {origin} holds {what}: the training that wrote it diverged, or it is damaged"
             )
-
-
-def _without_prefix(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> State:
-    names = dict(state)
-    for prefix in _PREFIXES * 2:  # in either order
-        wrapped = bool(names) and all(name.startswith(prefix) for name in names)
-        if wrapped and not any(name.startswith(prefix) for name in expected):
-            names = {name.removeprefix(prefix): tensor for name, tensor in names.items()}
-    return names
 
 
 def _check_names(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], origin: str | Path) -> None:

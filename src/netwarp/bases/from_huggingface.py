@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netwarp.bases.checkpoint import check_finite, no_named_weights, read_weights, weights_file
+from netwarp.bases.checkpoint import check_finite, no_named_weights, read_weights, unwrapped, weights_file
 from netwarp.bases.class_request import ClassRequest
 from netwarp.bases.reason import reason_of
 from netwarp.bases.source import BaseSource, carry
@@ -37,7 +37,7 @@ def load_huggingface(name: str, weights: str | Path | None, classes: int | Seque
     path = weights_file(weights)
     if path is None and weights not in (None, "default"):
         raise no_named_weights(str(weights), f"hf:{name}")
-    state = None if path is None else read_weights(path)
+    state = None if path is None else unwrapped(read_weights(path))
     where, local = _place(name)
     transformers = _transformers()
     options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
@@ -47,7 +47,12 @@ def load_huggingface(name: str, weights: str | Path | None, classes: int | Seque
         count = asked.agreed(config.num_labels, None, f"hf:{name}")
         preprocess = _preprocess(transformers, where, config, options)
         origin = f"hf:{name}" if path is None else str(path)
-        arguments = {"config": config, "dtype": torch.float32, "output_loading_info": True}
+        arguments = {
+            "config": config,
+            "dtype": torch.float32,
+            "output_loading_info": True,
+            "ignore_mismatched_sizes": True,  # reported by _check_loaded, in one line
+        }
         with _one_line(origin, f"it must hold a semantic segmentation network of type {config.model_type}"):
             if state is None:
                 network, info = _auto(transformers).from_pretrained(where, **arguments, **options)
@@ -176,12 +181,17 @@ def _divisor(config: Any) -> int:  # noqa: ANN401
 
 
 def _check_loaded(info: dict[str, Any], origin: str) -> None:
-    missing = sorted(info["missing_keys"])
-    unexpected = sorted(info["unexpected_keys"])
-    for names, what in ((missing, "missing"), (unexpected, "unexpected")):
-        if names:
-            shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-            raise WeightsError(f"{origin} is of another network: {len(names)} keys are {what} ({shown})")
+    """Raise unless transformers found every tensor, used every tensor, and all shapes were right."""
+    differing = [f"{key} is {list(there)} there and {list(here)} here" for key, there, here in info["mismatched_keys"]]
+    findings = {
+        "keys are missing": info["missing_keys"],
+        "keys are unexpected": info["unexpected_keys"],
+        "shapes differ": differing,
+    }
+    for what, found in findings.items():
+        if found:
+            shown = ", ".join(sorted(found)[:3]) + (", …" if len(found) > 3 else "")
+            raise WeightsError(f"{origin} is of another network: {len(found)} {what} ({shown})")
 
 
 @contextmanager

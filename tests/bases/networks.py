@@ -1,0 +1,142 @@
+"""Small networks of every kind that netwarp can load, with random weights: what contract tests run over.
+
+``build(name)`` gives a network whose signal is alive: with the statistics that batch norms are born with, a random
+network in eval mode may hand on nearly nothing, and a test that compares zeros cannot fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from netwarp.bases import BaseSource, load_base, rebuild_base
+from netwarp.model.label_set import label_set
+from netwarp.model.preprocess import Preprocess
+
+CLASSES = 5
+
+
+@dataclass(frozen=True)
+class Network:
+    """How to build a network, inner layers where a NetWarp can go, and a (height, width) of frames that it takes."""
+
+    make: Callable[[], nn.Module]
+    layers: tuple[str, ...]
+    size: tuple[int, int]
+
+
+def _transformers(model_type: str, preprocess: Preprocess, **config: Any) -> nn.Module:
+    labels = label_set(CLASSES)
+    options = {"config": {"model_type": model_type, "num_labels": CLASSES, "initializer_range": 0.2, **config}}
+    source = BaseSource(f"hf:tiny/{model_type}", labels.names, labels.palette, preprocess, options)
+    return rebuild_base(source)
+
+
+_STAGES = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+
+SEGFORMER: dict[str, Any] = {
+    **_STAGES,
+    "num_attention_heads": [1, 2, 3, 4],
+    "decoder_hidden_size": 32,
+}
+UPERNET: dict[str, Any] = {
+    "backbone_config": {
+        "model_type": "convnext",
+        **_STAGES,
+        "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    },
+    "hidden_size": 16,
+    "auxiliary_channels": 8,
+    "auxiliary_in_channels": 24,
+}
+DPT: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "image_size": 64,
+    "backbone_out_indices": [0, 1, 2, 3],
+    "neck_hidden_sizes": [8, 8, 16, 16],
+    "fusion_hidden_size": 16,
+}
+
+
+def _library(spec: str) -> Callable[[], nn.Module]:
+    return partial(load_base, spec, classes=CLASSES)
+
+
+THIRD_PARTY: dict[str, Network] = {
+    "torchvision:lraspp_mobilenet_v3_large": Network(
+        _library("torchvision:lraspp_mobilenet_v3_large"), ("backbone.4", "classifier.cbr"), (64, 96)
+    ),
+    "torchvision:deeplabv3_mobilenet_v3_large": Network(
+        _library("torchvision:deeplabv3_mobilenet_v3_large"), ("backbone.6", "classifier.0"), (64, 96)
+    ),
+    "torchvision:fcn_resnet50": Network(
+        _library("torchvision:fcn_resnet50"), ("backbone.layer1", "classifier.2"), (48, 64)
+    ),
+    "torchvision:deeplabv3_resnet50": Network(
+        _library("torchvision:deeplabv3_resnet50"), ("backbone.layer1", "classifier.0"), (48, 64)
+    ),
+    "smp:Unet/mobilenet_v2": Network(
+        _library("smp:Unet/mobilenet_v2"), ("decoder.blocks.2", "decoder.blocks.4"), (64, 96)
+    ),
+    "smp:FPN/resnet18": Network(_library("smp:FPN/resnet18"), ("encoder.layer2", "decoder.merge"), (64, 96)),
+    "smp:Linknet/resnet18": Network(_library("smp:Linknet/resnet18"), ("encoder.layer3", "decoder.blocks.3"), (64, 96)),
+    "smp:DeepLabV3Plus/mobilenet_v2": Network(
+        _library("smp:DeepLabV3Plus/mobilenet_v2"), ("decoder.aspp", "decoder.block2"), (64, 96)
+    ),
+    "smp:Segformer/mit_b0": Network(_library("smp:Segformer/mit_b0"), ("decoder.fuse_stage",), (64, 96)),
+    "hf:segformer": Network(
+        partial(_transformers, "segformer", Preprocess(), **SEGFORMER), ("decode_head.linear_fuse",), (64, 96)
+    ),
+    "hf:upernet": Network(
+        partial(_transformers, "upernet", Preprocess(divisor=32), **UPERNET),
+        ("backbone.encoder.stages.1", "decode_head.fpn_bottleneck"),
+        (64, 96),
+    ),
+    "hf:dpt": Network(
+        partial(_transformers, "dpt", Preprocess((0.5,) * 3, (0.5,) * 3, size=(64, 64)), **DPT),
+        ("neck.fusion_stage.layers.3",),
+        (48, 80),
+    ),
+}
+"""Twelve networks of other libraries: four of torchvision, five of smp, three of Hugging Face."""
+
+NETWORKS: dict[str, Network] = {
+    **THIRD_PARTY,
+    "netwarp:espnet": Network(_library("netwarp:espnet"), ("encoder.b2", "conv"), (64, 96)),
+}
+"""All of them and our own."""
+
+
+def build(name: str, seed: int = 0) -> nn.Module:
+    """A network of :data:`NETWORKS` in eval mode, carrying ``.preprocess``, ``.classes``, ``.palette``, ``.source``.
+
+    The same for the same seed; the caller's random numbers go on undisturbed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = NETWORKS[name].make()
+        _settle(network, NETWORKS[name].size)
+    return network.eval()
+
+
+def _settle(network: nn.Module, size: tuple[int, int]) -> None:
+    """Let batch norms take the statistics of a few random images, averaged over all of them."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = None
+        norm.reset_running_stats()
+    network.train()
+    with torch.no_grad():
+        for _ in range(2):
+            network(network.preprocess(torch.rand(2, 3, *size)))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -1,0 +1,38 @@
+"""The builders that contract tests run over are worth running over."""
+
+import pytest
+import torch
+from networks import NETWORKS, THIRD_PARTY, build
+
+from netwarp.model.adapter import logits_of
+from netwarp.model.probe import probe
+
+
+def test_twelve_networks_of_other_libraries():
+    schemes = [name.partition(":")[0] for name in THIRD_PARTY]
+    assert {scheme: schemes.count(scheme) for scheme in schemes} == {"torchvision": 4, "smp": 5, "hf": 3}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_signal_is_alive_and_layers_are_there(name):
+    network = build(name)
+    assert not network.training
+    assert len(network.classes) == len(network.palette) == 5
+    frames = torch.rand(2, 3, *NETWORKS[name].size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits = logits_of(network(network.preprocess(frames)))
+    assert logits.shape[:2] == (2, 5)
+    assert logits.std(dim=(2, 3)).mean() > 1e-2  # differs over space
+    assert (logits[0] - logits[1]).abs().mean() > 1e-2  # and from frame to frame
+    layers = {layer.name: layer for layer in probe(network, network.preprocess, NETWORKS[name].size).layers}
+    for layer in NETWORKS[name].layers:
+        assert layers[layer].calls == 1
+
+
+def test_build_is_repeatable_and_leaves_random_numbers_alone():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    first = build("netwarp:espnet").state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    second = build("netwarp:espnet").state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
