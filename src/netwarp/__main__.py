@@ -1,0 +1,7 @@
+"""``python -m netwarp``: the command line."""
+
+import sys
+
+from netwarp.cli import main
+
+sys.exit(main())

@@ -1,0 +1,46 @@
+"""The command line: ``netwarp COMMAND …``.
+
+A command is a module with ``SUMMARY``, ``EXAMPLE``, ``add_arguments`` and ``run``, and a line in :data:`COMMANDS`.
+None of them imports torch before it runs, so that help and mistakes in arguments are answered at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from netwarp.cli import demo, layers, segment
+from netwarp.cli.parser import Command, build_parser
+from netwarp.cli.terminal import one_line_errors
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS: dict[str, Command] = {
+    "demo": demo,
+    "segment": segment,
+    "layers": layers,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: The arguments behind ``netwarp``; by default those of this process.
+
+    Returns:
+        The exit status: 0, or 2 after one line on stderr that says what was wrong and what to do. With ``--debug`` or
+        ``NETWARP_DEBUG=1`` a traceback comes before it.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments or os.environ.get("NETWARP_DEBUG", "0") not in ("", "0")
+    with one_line_errors(debug) as outcome:
+        parser = build_parser(COMMANDS)
+        options = parser.parse_args(arguments)
+        if options.subcommand is None:
+            parser.print_help()
+        else:
+            options[options.subcommand].debug = debug
+            COMMANDS[options.subcommand].run(options[options.subcommand])
+    return outcome.status

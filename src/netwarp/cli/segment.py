@@ -1,0 +1,240 @@
+"""``netwarp segment``: a video through a segmentation network, steadied over time."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser, Namespace
+
+from netwarp.cli.network import add_base_arguments, base_of, device, device_named, size
+from netwarp.cli.terminal import progress_bar, quiet_loading, say, warn
+from netwarp.errors import ConfigurationError, InputError, OutputError
+
+if TYPE_CHECKING:
+    from netwarp.data.frames import FrameSource
+    from netwarp.engine.render import Rendered
+    from netwarp.model import VideoModel
+
+SUMMARY = "segment a video: any network for single images, as an online video network"
+
+EXAMPLE = """\
+examples:
+  netwarp segment street.mp4 out.mp4 --base torchvision:lraspp_mobilenet_v3_large --weights default
+  netwarp segment "frames/*.jpg" out.mp4 --base netwarp:espnet --weights espnet.pth --masks masks/ --side-by-side
+  netwarp segment street.mp4 masks/ --model trained.safetensors
+
+INPUT is a video file, a folder or a quoted glob of images, a camera's index, or a stream's address.
+OUTPUT is a video (.mp4, .m4v, .mov, .mkv: the classes' colours over the frames) or a folder (label maps: indexed PNG).
+With --base no training is needed; 'netwarp layers' lists what --layers can name."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("input", metavar="INPUT", help="what to segment")
+    parser.add_argument("output", metavar="OUTPUT", help="the video or folder to write")
+    parser.add_argument("--model", metavar="FILE", help="a model that VideoModel.save wrote")
+    add_base_arguments(parser, required=False)
+    parser.add_argument(
+        "--layers",
+        nargs="+",
+        metavar="LAYER",
+        help="where a --base gets its NetWarps: names of its layers, output or log_probs (default: log_probs)",
+    )
+    parser.add_argument("--flow", metavar="SPEC", help="dis[:fast|medium][@FRACTION], raft[:FILE], precomputed:FOLDER")
+    parser.add_argument("--masks", metavar="DIR", help="write label maps too, into this folder")
+    parser.add_argument(
+        "--side-by-side", action="store_true", help="the network frame by frame on the left, over time on the right"
+    )
+    parser.add_argument(
+        "--frame-by-frame", action="store_true", help="the network alone, without memory: what to compare with"
+    )
+    parser.add_argument("--no-cuts", action="store_true", help="do not look for scene cuts, which start anew")
+    parser.add_argument(
+        "--size", metavar="WxH", type=size, help="size that frames get for the network; results come at frame size"
+    )
+    parser.add_argument("--device", metavar="NAME", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--alpha", type=_opacity, default=0.5, help="opacity of the classes' colours, 0 to 1 (default: 0.5)"
+    )
+    parser.add_argument(
+        "--quality", metavar="CRF", type=_crf, default=18, help="of the video, 0 (lossless) to 51 (default: 18)"
+    )
+    parser.add_argument(
+        "--fps", type=_rate, help="frames a second of images, which do not say it themselves (default: 25)"
+    )
+
+
+def run(options: Namespace) -> None:
+    """Segment; see the module."""
+    _check_combinations(options)
+    places = _places(options)
+    from netwarp.data.frames import open_frames
+    from netwarp.engine.render import check_places
+
+    with open_frames(options.input, image_fps=options.fps or 25.0) as source:
+        _check_rate(options, source)
+        check_places(source.paths, video=places.video, masks=places.masks)
+        model = _model(options, source)
+        rendered = _render(options, source, model, places)
+    say(f"{_count(rendered)}: {places}")
+    if rendered.damage:
+        raise InputError(f"{rendered.damage}; the {rendered.frames} frames before are in {places}")
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where results go."""
+
+    video: Path | None
+    masks: Path | None
+
+    def __str__(self) -> str:
+        return " and ".join(str(place) for place in (self.video, self.masks) if place is not None)
+
+
+def _places(options: Namespace) -> _Places:
+    from netwarp.engine.render import VIDEO_ENDINGS
+
+    output = Path(options.output)
+    masks = None if options.masks is None else Path(options.masks)
+    if output.suffix.lower() in VIDEO_ENDINGS and not output.is_dir():
+        return _Places(output, masks)
+    if output.suffix and not options.output.endswith("/") and not output.is_dir():
+        raise OutputError(
+            f"cannot write {output}: OUTPUT is a video ({', '.join(VIDEO_ENDINGS)}) "
+            "or a folder for label maps (end a name with a dot in it with /)"
+        )
+    for option, value in (("--masks", masks), ("--side-by-side", options.side_by_side)):
+        if value:
+            raise ConfigurationError(
+                f"{option} goes with a video, and {output} is a folder for label maps: name a video, such as "
+                f"{output.name or 'out'}.mp4"
+            )
+    return _Places(None, output)
+
+
+def _check_combinations(options: Namespace) -> None:
+    if options.model is None and options.base is None:
+        raise ConfigurationError("no network: give --base SPEC (any network) or --model FILE (a saved video model)")
+    if options.base is None:
+        for option in ("weights", "classes"):
+            if options[option] is not None:
+                raise ConfigurationError(f"--{option} goes with --base: a model's are in its file")
+    if options.model is not None and options.layers is not None:
+        raise ConfigurationError("--layers goes with --base: a model's are in its file")
+    if options.frame_by_frame:
+        for option in ("layers", "flow", "side_by_side"):
+            if options[option]:
+                raise ConfigurationError(
+                    f"--{option.replace('_', '-')} makes no sense with --frame-by-frame: leave one of them out"
+                )
+
+
+def _check_rate(options: Namespace, source: FrameSource) -> None:
+    from netwarp.data.image_files import ImageFiles
+
+    if options.fps is not None and not isinstance(source, ImageFiles):
+        raise ConfigurationError(f"--fps is for images: {source.description} has times of its own")
+
+
+def _model(options: Namespace, source: FrameSource) -> VideoModel:
+    """The video model that the options describe, tried on a frame of the source's size."""
+    from netwarp.flow import make_flow
+    from netwarp.model import Preprocess, VideoModel
+    from netwarp.model.probe import probe
+
+    where = device_named(options.device)
+    flow = make_flow(options.flow or "dis")
+    base = None if options.base is None else base_of(options).to(where)
+    if options.model is not None:
+        with quiet_loading(options.debug):
+            from netwarp.bases.saved import load
+
+            model = load(options.model, base).to(where)
+        if options.flow is not None:
+            model.flow = flow
+        if options.size is not None:
+            model.preprocess = replace(model.preprocess, size=options.size)
+        if not options.frame_by_frame:
+            probe(model.base, model.preprocess, source.size)
+            return model
+        return VideoModel(
+            model.remove(),
+            [],
+            preprocess=model.preprocess,
+            classes=model.classes,
+            palette=model.palette,
+            example_size=source.size,
+        )
+    assert base is not None  # _check_combinations
+    preprocess = getattr(base, "preprocess", None) or Preprocess()
+    if options.size is not None:
+        preprocess = replace(preprocess, size=options.size)
+    layers = [name for text in options.layers for name in text.split(",") if name] if options.layers else None
+    model = VideoModel(
+        base,
+        [] if options.frame_by_frame else layers,
+        flow,
+        training_free=not options.frame_by_frame,
+        preprocess=preprocess,
+        example_size=source.size,
+    )
+    if options.weights is None and options.base.partition(":")[0] in ("netwarp", "smp", "torchvision"):
+        warn(f"{options.base} has random weights: give --weights FILE, or --weights default where its library has them")
+    return model
+
+
+def _render(options: Namespace, source: FrameSource, model: VideoModel, places: _Places) -> Rendered:
+    from netwarp.engine.render import Interrupted, render
+
+    with progress_bar(source.length) as advance:
+        try:
+            return render(
+                source,
+                model,
+                video=places.video,
+                masks=places.masks,
+                compare=options.side_by_side,
+                alpha=options.alpha,
+                quality=options.quality,
+                detect_cuts=not options.no_cuts,
+                on_frame=lambda _: advance(),
+            )
+        except Interrupted as interrupt:
+            kept = f"what is finished is in {places}" if interrupt.frames else "nothing was written"
+            raise KeyboardInterrupt(f"{interrupt}: {kept}") from interrupt
+
+
+def _count(rendered: Rendered) -> str:
+    rate = rendered.frames / max(rendered.seconds, 1e-9)
+    noun = "frame" if rendered.frames == 1 else "frames"
+    return f"{rendered.frames} {noun} in {rendered.seconds:.1f} s ({rate:.1f} a second)"
+
+
+def _number(text: str, lowest: float, highest: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not lowest <= value <= highest:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return value
+
+
+def _opacity(text: str) -> float:
+    return _number(text, 0, 1, "a number from 0 to 1")
+
+
+def _rate(text: str) -> float:
+    return _number(text, 1e-3, 1e4, "a number of frames a second, such as 15")
+
+
+def _crf(text: str) -> int:
+    value = _number(text, 0, 51, "a whole number from 0 (lossless) to 51 (worst)")
+    if value != int(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(value)

@@ -1,0 +1,184 @@
+"""What a command says on the terminal: one line for an error, a line for each event, a progress bar."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from netwarp.errors import NetWarpError
+
+__all__ = ["Outcome", "one_line_errors", "progress_bar", "quiet_loading", "say", "warn"]
+
+_LOG = logging.getLogger("netwarp")
+
+# Python's names for what the command line calls otherwise.
+_AS_OPTIONS = {
+    "as example_size=(height, width)": "with --size WIDTHxHEIGHT",
+    ", or use training_free=True": "",
+    "say classes=…": "say --classes",
+    "classes=": "--classes ",
+    "give base=…": "give --base too",
+    "give it as base=…": "give --base too",
+    "pass it as base=": "give it with --base too",
+}
+
+
+@dataclass
+class Outcome:
+    """How a command ended: the status to exit with."""
+
+    status: int = 0
+
+
+@contextlib.contextmanager
+def one_line_errors(debug: bool) -> Iterator[Outcome]:
+    """Run a command in the block: whatever goes wrong becomes one line on stderr and the status 2.
+
+    Args:
+        debug: Print a traceback too, and let other libraries talk.
+    """
+    outcome = Outcome()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no "×" shall not end the work
+    with _events_shown(), _termination_as_interrupt(), _foreign_noise(debug):
+        try:
+            yield outcome
+            sys.stdout.flush()
+        except SystemExit as leaving:  # --help and --version
+            outcome.status = leaving.code if isinstance(leaving.code, int) else 0
+        except BrokenPipeError:
+            # Who reads our output has had enough; Python would complain when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BaseException as error:
+            if debug:
+                traceback.print_exc()
+            outcome.status = 2
+            _print(f"netwarp: error: {_explanation(error)}")
+
+
+def say(text: str) -> None:
+    """Print a result."""
+    print(text, flush=True)
+
+
+def warn(text: str) -> None:
+    """Say what will probably not be what the user wants."""
+    _LOG.warning("%s", text)
+
+
+@contextlib.contextmanager
+def progress_bar(total: int | None) -> Iterator[Callable[[], None]]:
+    """A bar of frames on a terminal, nothing elsewhere; what it gives is called once a frame."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=" frames", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+
+        def advance() -> None:
+            bar.update()
+
+        yield advance
+
+
+@contextlib.contextmanager
+def quiet_loading(debug: bool) -> Iterator[None]:
+    """Keep other libraries' remarks off stderr, but for the progress of their downloads on a terminal."""
+    if debug or sys.stderr.isatty():
+        yield
+        return
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _explanation(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        text = str(error) or "interrupted"
+    elif isinstance(error, NetWarpError):
+        text = str(error)
+        for python, option in _AS_OPTIONS.items():
+            text = text.replace(python, option)
+    elif isinstance(error, MemoryError):
+        text = "out of memory: let the network work at a smaller --size"
+    elif type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it
+        text = "the GPU is out of memory: let the network work at a smaller --size, or take --device cpu"
+    else:
+        text = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+    return " ".join(text.split())
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+class _Events(logging.Handler):
+    """Log records as lines on stderr, above the progress bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = "warning: " if record.levelno >= logging.WARNING else ""
+        line = f"netwarp: {kind}{record.getMessage()}"
+        if not sys.stderr.isatty():
+            _print(line)
+            return
+        from tqdm import tqdm
+
+        tqdm.write(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _events_shown() -> Iterator[None]:
+    handler, level = _Events(logging.INFO), _LOG.level
+    _LOG.addHandler(handler)
+    _LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _LOG.removeHandler(handler)
+        _LOG.setLevel(level)
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM, and a terminal that closes, do what Ctrl-C does: what is finished stays playable."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # Whoever holds Ctrl-C back for a moment holds this back too.
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler):
+            handler(signal.SIGINT, frame)
+        else:
+            raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # A signal that is ignored was meant to be: nohup does that.
+    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _foreign_noise(debug: bool) -> Iterator[None]:
+    """Python's warnings are for programmers."""
+    if debug:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

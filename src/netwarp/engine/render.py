@@ -1,0 +1,230 @@
+"""A segmented video on disk: overlay video, label maps, or both."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from netwarp.data.frames import Frame, FrameSource, Image
+from netwarp.data.masks import MaskFolder, full_palette
+from netwarp.data.overlay import overlay, side_by_side
+from netwarp.data.video_writer import VideoWriter
+from netwarp.engine.stream import Segmented, segment
+from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.model import VideoModel
+
+__all__ = ["CAPTIONS", "VIDEO_ENDINGS", "Interrupted", "Rendered", "check_places", "render"]
+
+VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")
+"""Names of video files that :func:`render` writes."""
+
+CAPTIONS = ("frame by frame", "video network")
+"""What the halves of a side-by-side video are called."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What was written.
+
+    Attributes:
+        frames: Number of frames.
+        seconds: Time that it took, from reading the first frame to finishing the files.
+        damage: One line on why the input ended too early, or what is missing from it; None if it was whole.
+    """
+
+    frames: int
+    seconds: float
+    damage: str | None
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while rendering; what was written until then is finished and in place.
+
+    Attributes:
+        frames: Number of frames that were written; with none there is no video.
+    """
+
+    def __init__(self, frames: int) -> None:
+        super().__init__(f"interrupted after frame {frames}" if frames else "interrupted before the first frame")
+        self.frames = frames
+
+
+def check_places(inputs: Iterable[Path], *, video: Path | None = None, masks: Path | None = None) -> None:
+    """See, without writing anything, whether results can be put where they shall go.
+
+    For use before work that takes long, such as loading a network; :func:`render` itself tries in earnest.
+
+    Args:
+        inputs: Files that are read meanwhile (``FrameSource.paths``).
+        video: The video file.
+        masks: The folder for label maps.
+
+    Raises:
+        OutputError: The video has an unknown ending, is one of the inputs or a folder, or a place cannot be written.
+    """
+    if video is not None:
+        if video.suffix.lower() not in VIDEO_ENDINGS:
+            raise OutputError(f"{video} has no ending of a video: name it {', '.join(VIDEO_ENDINGS)}")
+        if any(_same(video, source) for source in inputs):
+            raise OutputError(f"{video} is the input itself, which would be overwritten: choose another name")
+        if video.is_dir():
+            raise OutputError(f"{video} is a folder: name a file in it")
+        _check_folder(video.parent)
+    if masks is not None:
+        _check_folder(masks)
+
+
+def render(
+    source: FrameSource,
+    model: VideoModel,
+    *,
+    video: Path | None = None,
+    masks: Path | None = None,
+    compare: bool = False,
+    alpha: float = 0.5,
+    quality: int = 18,
+    detect_cuts: bool = True,
+    on_frame: Callable[[Segmented], None] | None = None,
+) -> Rendered:
+    """Segment a video and write the result, frame by frame, in memory that does not grow with its length.
+
+    Where the input is damaged, the frames before are written and the files finished; so they are when Ctrl-C ends the
+    work. Any other error leaves no video behind, and of
+    the masks those that were whole.
+
+    Args:
+        source: An open source; closed at the end.
+        model: The video model.
+        video: Where the overlay goes: one of :data:`VIDEO_ENDINGS`, at the source's rate and time stamps. An existing
+            file is replaced at the end.
+        masks: Folder for label maps: indexed PNG of each frame's own size, named as the image or by the frame's index.
+        compare: Show the network frame by frame on the left and the video model on the right.
+        alpha: Opacity of the classes' colours, 0–1.
+        quality: Constant rate factor of the video, 0 (lossless) to 51 (worst).
+        detect_cuts: Look for scene cuts, which start anew.
+        on_frame: Called after each frame that was written.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ConfigurationError: There is nothing to write, or options are out of their range.
+        OutputError: A place cannot be written.
+        InputError: No frame can be read, or the flow is not finite.
+        Interrupted: Ctrl-C (a ``KeyboardInterrupt``).
+    """
+    if video is None and masks is None:
+        raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")
+    if not 0 <= alpha <= 1:
+        raise ConfigurationError(f"alpha must be from 0 to 1, not {alpha}")
+    if len(model.palette) > 256:
+        raise ConfigurationError(
+            f"a network of {len(model.palette)} classes does not fit label maps, which hold 256: "
+            "use netwarp.segment from Python"
+        )
+    full_palette(model.palette)
+    check_places(source.paths, video=video, masks=masks)
+
+    def picture(result: Segmented) -> Image:
+        drawn = overlay(result.frame, result.labels, model.palette, alpha=alpha)
+        if result.base_labels is None:
+            return drawn
+        single = overlay(result.frame, result.base_labels, model.palette, alpha=alpha)
+        return side_by_side(single, drawn, CAPTIONS)
+
+    reading = _UntilDamage(source)
+    # Before anything is made on disk: it may refuse the model.
+    results = segment(reading, model, detect_cuts=detect_cuts, compare=compare)
+    began, frames, writer = time.perf_counter(), 0, None
+    try:
+        with _no_empty_folders([place for place in (video and video.parent, masks) if place]), ExitStack() as stack:
+            stack.enter_context(source)
+            folder = None if masks is None else MaskFolder(masks, model.palette, inputs=source.paths)
+            if video is not None:
+                writer = VideoWriter(video, fps=source.fps, quality=quality, inputs=source.paths)
+                stack.enter_context(writer)
+            for result in results:
+                if folder is not None:
+                    folder.write(result.labels, result.index, result.name)
+                if writer is not None:
+                    writer.write(picture(result), result.time)
+                frames += 1
+                if on_frame is not None:
+                    on_frame(result)
+    except KeyboardInterrupt as interrupt:
+        # The writer's own count: it holds Ctrl-C back until a frame is whole.
+        raise Interrupted(frames if writer is None else writer.frames) from interrupt
+    return Rendered(frames, time.perf_counter() - began, reading.damage)
+
+
+class _UntilDamage(FrameSource):
+    """A source as far as it can be read: what is wrong behind its first frame ends it, and is kept for later.
+
+    Attributes:
+        damage: After iterating, one line on what was lost; None if nothing was.
+    """
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+        self.damage: str | None = None
+        self.description, self.paths = source.description, source.paths
+        self.fps, self.length, self.size = source.fps, source.length, source.size
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames, begun = iter(self._source), False
+        while True:
+            try:
+                frame = next(frames, None)
+            except InputError as error:
+                if not begun:
+                    raise
+                self.damage = str(error)
+                return
+            if frame is None:
+                self.damage = self._source.loss
+                return
+            begun = True
+            yield frame
+
+    def close(self) -> None:
+        self._source.close()
+
+
+@contextmanager
+def _no_empty_folders(folders: Iterable[Path]) -> Iterator[None]:
+    """Where the block fails, take away folders that it made and left empty."""
+    made = [place for folder in folders for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        yield
+    except BaseException:
+        for place in sorted(made, key=lambda p: len(p.parts), reverse=True):
+            with suppress(OSError):
+                place.rmdir()
+        raise
+
+
+def _check_folder(folder: Path) -> None:
+    """See whether files can be written into a folder, or the folder be made."""
+    for place in (folder, *folder.parents):
+        try:
+            if not place.exists():
+                continue
+            if not place.is_dir():
+                what = "is a file, not a folder" if place == folder else f"lies below the file {place}"
+                raise OutputError(f"{folder} {what}: choose another place")
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be written to ({error.strerror or error})") from error
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise OutputError(f"{folder} cannot be written to (no permission in {place}): choose another place")
+        return
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
