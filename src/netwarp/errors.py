@@ -45,6 +45,11 @@ class MissingExtraError(NetWarpError):
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'netwarp[{extra}]'")
+        self._given = (library, extra, purpose)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        """Built again from what it was built from: errors travel from worker processes as pickles."""
+        return type(self), self._given
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigurationError:
@@ -59,7 +64,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigurationErr
         The error, for the caller to raise.
     """
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     if close:
         hint = f"did you mean {' or '.join(repr(c) for c in close)}?"
     elif not names:
