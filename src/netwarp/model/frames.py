@@ -19,7 +19,7 @@ def as_frames(frame: Tensor | np.ndarray, device: torch.device) -> Tensor:
         device: Where to.
 
     Returns:
-        ``[B,3,H,W]``, uint8 or floating point as given.
+        ``[B,3,H,W]``, uint8 or floating point as given; a copy of a numpy array, a tensor itself.
 
     Raises:
         InputError: another shape, dtype or range of values.
@@ -27,7 +27,8 @@ def as_frames(frame: Tensor | np.ndarray, device: torch.device) -> Tensor:
     if isinstance(frame, np.ndarray):
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise InputError(f"a numpy frame must be RGB uint8 [H,W,3], got {frame.dtype} {list(frame.shape)}")
-        tensor = torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1))).unsqueeze(0)
+        # A copy whatever the layout: cameras and decoders fill one array again and again.
+        tensor = torch.from_numpy(np.array(frame.transpose(2, 0, 1), order="C")).unsqueeze(0)
     elif isinstance(frame, Tensor):
         tensor = frame
     else:
