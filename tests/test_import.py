@@ -1,0 +1,53 @@
+"""What ``import netwarp`` costs: nothing that is not used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import netwarp
+
+HEAVY = (
+    "cv2",
+    "av",
+    "torchvision",
+    "transformers",
+    "segmentation_models_pytorch",
+    "jsonargparse",
+    "matplotlib",
+    "jinja2",
+)
+LIGHT_USES = "import netwarp; [getattr(netwarp, name) for name in netwarp.__all__]"
+
+
+def modules_after(code: str) -> set[str]:
+    printed = f"{code}; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", printed], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_heavy_libraries_are_left_alone_until_they_are_used():
+    assert modules_after(LIGHT_USES).isdisjoint(HEAVY)
+
+
+def test_import_alone_does_not_even_need_torch():
+    assert modules_after("import netwarp").isdisjoint({"torch", "numpy", *HEAVY})
+
+
+def test_every_public_name_is_there():
+    for name in netwarp.__all__:
+        assert getattr(netwarp, name).__name__ == name
+        assert name in dir(netwarp)
+    assert len(set(netwarp.__all__)) == len(netwarp.__all__)
+
+
+def test_all_names_of_the_design():
+    design = "warp warp_combine resize_flow FlowCNN NetWarp VideoModel load segment load_base NetWarpError"
+    assert set(design.split()) <= set(netwarp.__all__)
+
+
+def test_unknown_attributes_are_refused():
+    with pytest.raises(AttributeError, match="no attribute 'wrap'"):
+        _ = netwarp.wrap
