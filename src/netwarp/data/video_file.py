@@ -149,8 +149,6 @@ def _is_stamped(container: InputContainer, stream: VideoStream) -> bool:
 
 def declared_length(container: InputContainer, stream: VideoStream) -> int | None:
     """Number of frames that a container declares, or its duration times its rate; ``None`` where it has neither."""
-    if "mp4" in container.format.name and len(stream.index_entries) > 1 and stream.frames:
-        return min(stream.frames, len(stream.index_entries))  # what an edit list cuts away is in no index
     if stream.frames > 1:
         return int(stream.frames)
     seconds = _seconds(container, stream)
