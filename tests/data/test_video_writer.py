@@ -154,6 +154,8 @@ def test_an_interrupted_video_is_finished(tmp_path: Path) -> None:
         for index in range(70):  # more than the encoder looks ahead
             writer.write(picture(index))
         raise KeyboardInterrupt
+    with pytest.raises(OutputError, match="no more frames"):
+        writer.write(picture(0))
     assert len(read_back(tmp_path / "out.mp4")[0]) == 70
     assert names_in(tmp_path) == ["out.mp4"]
 
@@ -278,6 +280,9 @@ def test_after_a_failure_the_writer_stays_failed(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(writer, "_fitted", full)
     with pytest.raises(OutputError, match="No space left on device"):
         writer.write(picture(1))
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match="no more frames"):
+        writer.write(picture(2))
     with pytest.raises(OutputError, match="failed before"):
         writer.close()
     assert names_in(tmp_path) == []

@@ -111,6 +111,8 @@ class VideoWriter:
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ConfigurationError(f"a frame is RGB uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+        if self._container is None and self.frames:
+            raise OutputError(f"{self.path} takes no more frames: it is closed, or writing failed before")
         with self._output_errors(), _interrupts_later():
             if self._stream is None:
                 self._open(image.shape[0], image.shape[1])
