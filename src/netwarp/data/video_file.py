@@ -38,7 +38,7 @@ class VideoFile(FrameSource):
         InputError: If it is missing, unreadable, empty, not a video, without a picture, or has no readable frame.
     """
 
-    def __init__(self, path: Path, *, after_damage: AfterDamage = "stop") -> None:
+    def __init__(self, path: Path, *, after_damage: AfterDamage = "resume") -> None:
         self.description = str(path)
         self.paths = (path,)
         self._path = path
