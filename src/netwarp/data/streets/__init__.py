@@ -1,8 +1,8 @@
 """Street video that is rendered, with exact labels and exact flow.
 
-A drive through a street made of flat textured pieces in metres: houses, trees, fences, poles, signs, cars, pedestrians
-and cyclists, seen by a camera that shakes, blurs, and compresses. It needs no data, no network and no GPU, and its truth
-is exact, which that of real video is not.
+A drive through a street made of flat textured pieces in metres: houses, trees, fences, poles, signs, cars,
+pedestrians and cyclists, seen by a camera that shakes, blurs, and compresses. It needs no data, no network and no GPU,
+and its truth is exact, which that of real video is not.
 """
 
 from netwarp.data.streets.builder import CLASSES

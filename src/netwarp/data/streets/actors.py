@@ -15,7 +15,9 @@ from netwarp.data.streets.paint_buildings import plain
 from netwarp.data.streets.surfaces import Pose, Shadow
 from netwarp.data.streets.textures import Texture
 
-__all__ = ["CarModel", "Path", "add_car", "add_cyclist", "add_pedestrian", "draw_car", "still"]
+__all__ = [
+    "CarModel", "Outfit", "Path", "add_car", "add_cyclist", "add_pedestrian", "draw_car", "draw_outfit", "still",
+]  # fmt: skip
 
 Path = Callable[[float], tuple[float, float, float]]
 """Time in seconds -> (x, z) on the ground in metres, and the distance walked or ridden since time 0."""
@@ -39,7 +41,8 @@ class CarModel:
     rear: Texture
     front: Texture
     body: Texture
-    glass: Texture
+    rear_glass: Texture
+    front_glass: Texture
 
 
 def draw_car(rng: np.random.Generator, lit: bool) -> CarModel:
@@ -48,11 +51,33 @@ def draw_car(rng: np.random.Generator, lit: bool) -> CarModel:
     colour = paint.CAR_PAINT[int(rng.integers(len(paint.CAR_PAINT)))]
     profile = _PROFILES[kind]
     side = paint.car_side(rng, colour, profile, 0.62 if kind != "van" else 0.58)
-    glass = plain(rng, (58, 68, 78), (24, 48), 0.02)
     return CarModel(
         _SIZES[kind], profile, side.mirrored(), side,
         paint.car_end(rng, colour, True, lit), paint.car_end(rng, colour, False, lit),
-        plain(rng, colour, (24, 48), 0.02), glass,
+        plain(rng, colour, (24, 48), 0.02), paint.car_glass(rng, colour, True), paint.car_glass(rng, colour, False),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """A painted person: head and trunk, with and without helmet, leg and arm; and the bicycle they may ride."""
+
+    trunk: Texture
+    riding: Texture
+    leg: Texture
+    arm: Texture
+    bicycle: Texture
+    black: Texture
+
+
+def draw_outfit(rng: np.random.Generator) -> Outfit:
+    """Draw a person's clothes and bicycle."""
+    coat, trousers = (paint.CLOTH[int(i)] for i in rng.integers(len(paint.CLOTH), size=2))
+    skin = paint.SKIN[int(rng.integers(len(paint.SKIN)))]
+    return Outfit(
+        paint.torso(rng, coat, skin), paint.torso(rng, coat, skin, helmet=bool(rng.random() < 0.5)),
+        paint.limb(rng, trousers, (30, 26, 24)), paint.limb(rng, coat, skin), paint.bicycle(rng),
+        plain(rng, (24, 24, 26), (16, 8)),
     )  # fmt: skip
 
 
@@ -77,10 +102,12 @@ def add_car(builder: Builder, model: CarModel, pose: Pose, *, moving: bool) -> N
         for (x0, y0), (x1, y1) in zip(model.profile[:-1], model.profile[1:], strict=True):
             if x1 - x0 > 0.25 and y1 == y0 and height > 1.9:
                 continue  # nobody sees the roof of a van from a car
-            steep = abs(y1 - y0) > 0.2
+            face = model.body
+            if abs(y1 - y0) > 0.2:
+                face = model.rear_glass if y1 > y0 else model.front_glass
             builder.add(
                 (-w, -y1 * height, back + x1 * length), (width, 0, 0), (0, (y1 - y0) * height, (x0 - x1) * length),
-                model.glass if steep else model.body, label, one_sided=True,
+                face, label, one_sided=True,
             )  # fmt: skip
         if moving:
             builder.scene.shadows.append(Shadow(body, (0, 0), (width + 0.5, length + 0.5)))
@@ -111,58 +138,49 @@ def _carried(path: Path, bob: float, step: float, height: float) -> Pose:
     return pose
 
 
-def add_pedestrian(builder: Builder, rng: np.random.Generator, path: Path, *, sideways: bool, ground: float) -> None:
+def add_pedestrian(builder: Builder, outfit: Outfit, path: Path, *, tall: float, sideways: bool, ground: float) -> None:
     """Put a pedestrian into the scene: head and trunk, two legs, two arms, each a rigid cut-out.
 
     Args:
         builder: Adds to the scene.
-        rng: Draws clothes and build.
+        outfit: Clothes.
         path: Where the person walks.
+        tall: Height of the person in metres.
         sideways: Whether they cross the view (legs swing within the picture's plane) or walk along it.
         ground: Height of what they walk on, metres.
     """
-    tall = float(rng.uniform(1.5, 1.9))
     step = 0.42 * tall
-    coat, trousers = (paint.CLOTH[int(i)] for i in rng.integers(len(paint.CLOTH), size=2))
-    skin = paint.SKIN[int(rng.integers(len(paint.SKIN)))]
     label = builder.label("pedestrian")
     axis = 2 if sideways else 0
     hip, shoulder, thick = 0.48 * tall + ground, 0.80 * tall + ground, 0.085 * tall
     width = 0.27 * tall * (0.8 if sideways else 1.0)
-    leg = paint.limb(rng, trousers, (30, 26, 24))
-    arm = paint.limb(rng, coat, skin)
     with builder.carried_by(_carried(path, 0.02, step, ground), moving=True) as body:
-        trunk = paint.torso(rng, coat, skin)
-        builder.add((-width / 2, -tall, 0), (width, 0, 0), (0, 0.56 * tall, 0), trunk, label)
+        builder.add((-width / 2, -tall, 0), (width, 0, 0), (0, 0.56 * tall, 0), outfit.trunk, label)
         builder.scene.shadows.append(Shadow(body, (0, 0.05), (0.55, 0.4)))
     apart = 0.03 if sideways else 0.055 * tall
     for sign in (-1, 1):
         phase = 0.0 if sign > 0 else math.pi
         pose = _swinging(path, (sign * apart, -hip, 0.015 * sign), axis, 0.45, phase, step)
         with builder.carried_by(pose, moving=True):
-            builder.add((-thick / 2, 0, 0), (thick, 0, 0), (0, hip - ground, 0), leg, label)
+            builder.add((-thick / 2, 0, 0), (thick, 0, 0), (0, hip - ground, 0), outfit.leg, label)
         across = sign * (0.02 if sideways else width * 0.47)
         pose = _swinging(path, (across, -shoulder, -0.03 * sign), axis, 0.4, phase + math.pi, step)
         with builder.carried_by(pose, moving=True):
-            builder.add((-0.35 * thick, 0, 0), (0.7 * thick, 0, 0), (0, 0.37 * tall, 0), arm, label)
+            builder.add((-0.35 * thick, 0, 0), (0.7 * thick, 0, 0), (0, 0.37 * tall, 0), outfit.arm, label)
 
 
-def add_cyclist(builder: Builder, rng: np.random.Generator, path: Path, *, yaw: float) -> None:
+def add_cyclist(builder: Builder, outfit: Outfit, path: Path, *, yaw: float) -> None:
     """Put a cyclist into the scene: the bicycle seen from its side, wheel and handlebar seen from its ends, the rider.
 
     Args:
         builder: Adds to the scene.
-        rng: Draws clothes and bicycle.
+        outfit: Clothes and bicycle.
         path: Where they ride.
         yaw: Direction of travel: 0 along the street, pi against it, ±pi/2 across.
     """
     label = builder.label("bicyclist")
-    coat, trousers = (paint.CLOTH[int(i)] for i in rng.integers(len(paint.CLOTH), size=2))
-    skin = paint.SKIN[int(rng.integers(len(paint.SKIN)))]
     turned = rotation(yaw)
-    black = plain(rng, (24, 24, 26), (16, 8))
-    trunk = paint.torso(rng, coat, skin, helmet=bool(rng.random() < 0.5))
-    leg = paint.limb(rng, trousers, (30, 26, 24))
+    trunk, leg, black = outfit.riding, outfit.leg, outfit.black
 
     def root(time: float) -> tuple[np.ndarray, np.ndarray]:
         x, z, ridden = path(time)
@@ -178,7 +196,7 @@ def add_cyclist(builder: Builder, rng: np.random.Generator, path: Path, *, yaw: 
         return pose
 
     with builder.carried_by(root, moving=True) as body:
-        builder.add((0, -1.05, -0.88), (0, 0, 1.75), (0, 1.05, 0), paint.bicycle(rng), label)
+        builder.add((0, -1.05, -0.88), (0, 0, 1.75), (0, 1.05, 0), outfit.bicycle, label)
         builder.add((-0.03, -0.68, -0.86), (0.06, 0, 0), (0, 0.68, 0), black, label)
         builder.add((-0.03, -0.68, 0.86), (0.06, 0, 0), (0, 0.68, 0), black, label)
         builder.add((-0.26, -1.04, 0.45), (0.52, 0, 0), (0, 0.05, 0), black, label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,7 +32,7 @@ class Builder:
     def __init__(self, scene: Scene, weather: Weather) -> None:
         self.scene, self.weather = scene, weather
         self._body = 0
-        self._turn, self._place = np.eye(3), np.zeros(3)
+        self._turn, self._place, self._placed = np.eye(3), np.zeros(3), False
         self._lit_turn = np.eye(3)
 
     @staticmethod
@@ -55,11 +56,12 @@ class Builder:
         if moving:
             self._body = self.scene.add_body(pose)
         else:
-            self._turn, self._place = turn, place
+            self._turn, self._place, self._placed = turn, place, True
         try:
             yield self._body
         finally:
             self._body, self._turn, self._place, self._lit_turn = 0, np.eye(3), np.zeros(3), np.eye(3)
+            self._placed = False
 
     def add(
         self, corner: Vector, across: Vector, down: Vector, texture: Texture, label: int, *,
@@ -80,13 +82,15 @@ class Builder:
         Returns:
             Its index in the scene.
         """
-        u, v = self._turn @ np.array(across, np.float64), self._turn @ np.array(down, np.float64)
-        origin = self._turn @ np.array(corner, np.float64) + self._place
+        u, v, origin = np.array(across, np.float64), np.array(down, np.float64), np.array(corner, np.float64)
         if normal is None:
-            facing = -np.cross(np.array(across, np.float64), np.array(down, np.float64))
-            facing = self._lit_turn @ (facing / np.linalg.norm(facing))
+            (ux, uy, uz), (vx, vy, vz) = across, down
+            facing = np.array([uz * vy - uy * vz, ux * vz - uz * vx, uy * vx - ux * vy])
+            facing = self._lit_turn @ facing / math.sqrt(float(facing @ facing))
         else:
             facing = np.array(normal, np.float64)
+        if self._placed:
+            u, v, origin = self._turn @ u, self._turn @ v, self._turn @ origin + self._place
         lit = texture.lit(self.weather.light_on(facing))
         self.scene.surfaces.append(Surface(origin, u, v, lit, label, self._body, one_sided, tile))
         return len(self.scene.surfaces) - 1

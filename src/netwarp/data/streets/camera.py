@@ -39,10 +39,14 @@ def rotation(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Matrix:
         ``[3,3]``, the rotated body's axes in its columns.
     """
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (math.cos, math.sin))
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return np.asarray(about_y @ about_x @ about_z, np.float64)
+    # Yaw · pitch · roll, multiplied out: this runs for every moving part of every frame.
+    return np.array(
+        [
+            [cy * cr + sy * sp * sr, sy * sp * cr - cy * sr, sy * cp],
+            [cp * sr, cp * cr, -sp],
+            [cy * sp * sr - sy * cr, sy * sr + cy * sp * cr, cy * cp],
+        ]
+    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from netwarp.data.streets.camera import intrinsics
 from netwarp.data.streets.effects import CameraEffects, Effects
-from netwarp.data.streets.raster import Rasteriser, flow_between
+from netwarp.data.streets.motion import flow_between
+from netwarp.data.streets.raster import Rasteriser
 from netwarp.data.streets.scene import build_street
 from netwarp.data.streets.shade import GroundLight
 from netwarp.data.streets.weather import WEATHERS

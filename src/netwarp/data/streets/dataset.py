@@ -7,7 +7,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,7 +185,7 @@ class StreetPairs(Sequence[StreetPair]):
             file.parent.mkdir(parents=True, exist_ok=True)
             beside = file.with_suffix(f".{os.getpid()}.part")
             with beside.open("wb") as out:
-                np.savez(out, **arrays)
+                np.savez(out, **cast(dict[str, Any], arrays))
             beside.replace(file)
         except OSError as error:
             raise OutputError(f"cannot keep rendered clips in {file.parent}: {error.strerror}") from error

@@ -41,8 +41,8 @@ class Effects:
     vignette: float = 0.18
     light_changes: float = 1.0
     flicker: float = 0.008
-    shot_noise: float = 4.0
-    read_noise: float = 2.0
+    shot_noise: float = 3.2
+    read_noise: float = 1.8
     jpeg_quality: int = 72
 
     def __post_init__(self) -> None:
@@ -126,7 +126,8 @@ class CameraEffects:
             tint = self._tint if e.light_changes > 0 else np.ones(3, np.float32)
             picture = picture * (self._vignette * (gain * tint).astype(np.float32))
             # A soft shoulder instead of hard clipping, as cameras have.
-            picture = np.where(picture > 200, 200 + 55 * (1 - np.exp((200 - picture) / 55)), picture)
+            over = np.maximum(picture - 200, 0)
+            picture -= over * over / (over + 55)
         if e.shot_noise > 0 or e.read_noise > 0:
             variance = e.read_noise**2 + e.shot_noise**2 * np.clip(picture, 0, 255) / 128
             sigma_map = np.sqrt(variance) * np.float32(self.weather.noise)
@@ -140,7 +141,7 @@ class CameraEffects:
 
     def _motion_blur(self, picture: Floats, smear: NDArray[np.float32]) -> Floats:
         """The mean of the picture along each pixel's way while the shutter is open, ``smear`` pixels long."""
-        longest = float(np.quantile(np.abs(smear), 0.98))
+        longest = float(np.quantile(np.abs(smear[:, ::4, ::4]), 0.98))
         taps = min(1 + 2 * math.ceil(longest / 2.5), 7)
         if taps == 1 or longest < 0.3:
             return picture
@@ -149,4 +150,4 @@ class CameraEffects:
             x = self._xs + np.float32(share) * smear[0]
             y = self._ys + np.float32(share) * smear[1]
             total += cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return total / taps
+        return total / np.float32(taps)

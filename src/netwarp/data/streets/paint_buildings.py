@@ -1,4 +1,4 @@
-"""Paints what stands still: facades, walls, roofs, fences, the road and its markings, the sky."""
+"""Paints houses and what fences them in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from netwarp.data.streets.textures import Image, Texture, mottle
 from netwarp.data.streets.weather import Weather
 
-__all__ = ["facade", "pavement", "plain", "railing", "road", "roof", "skyline", "wall"]
+__all__ = ["canvas", "facade", "plain", "railing", "roof", "rough", "wall"]
 
 Rgb = tuple[int, int, int]
 
@@ -17,15 +17,17 @@ _WALLS: tuple[Rgb, ...] = (
     (120, 72, 62), (196, 178, 148), (108, 104, 102), (214, 186, 150), (168, 130, 104), (188, 196, 202),
 )  # fmt: skip
 _SHOPS: tuple[Rgb, ...] = (
-    (30, 60, 40), (120, 24, 28), (24, 40, 86), (36, 36, 40), (190, 150, 40), (70, 30, 60), (200, 200, 196), (20, 90, 100),
+    (30, 60, 40), (120, 24, 28), (24, 40, 86), (36, 36, 40), (190, 150, 40), (70, 30, 60), (200, 200, 196),
+    (20, 90, 100),
 )  # fmt: skip
 
 
-def _canvas(height: int, width: int, colour: Rgb) -> Image:
+def canvas(height: int, width: int, colour: Rgb) -> Image:
+    """A picture of one colour, ``[h,w,3]``."""
     return np.full((height, width, 3), colour, np.uint8)
 
 
-def _rough(rng: np.random.Generator, picture: Image, coarse: float, fine: float, cell: int = 48) -> Image:
+def rough(rng: np.random.Generator, picture: Image, coarse: float, fine: float, cell: int = 48) -> Image:
     """The picture with stains (``coarse``) and grain (``fine``), both as shares of its brightness."""
     shape = picture.shape[:2]
     factor = 1 + coarse * mottle(rng, shape, cell, 4) + fine * rng.standard_normal(shape, np.float32)
@@ -37,7 +39,7 @@ def _bricks(rng: np.random.Generator, picture: Image, scale: float) -> None:
     h, w = picture.shape[:2]
     course, length = max(int(0.15 * scale), 2), max(int(0.45 * scale), 3)
     rows, columns = h // course + 1, w // length + 2
-    shade = np.kron(rng.normal(1, 0.10, (rows, columns)), np.ones((course, length)))
+    shade = np.kron(rng.normal(1, 0.06, (rows, columns)), np.ones((course, length)))
     shifted = np.empty((rows * course, w))
     for r in range(rows):
         start = (r % 2) * length // 2
@@ -112,11 +114,11 @@ def facade(rng: np.random.Generator, size: tuple[float, float], weather: Weather
     """
     w, h = (max(int(s * scale), 8) for s in size)
     colour = _WALLS[int(rng.integers(len(_WALLS)))]
-    picture = _canvas(h, w, colour)
+    picture = canvas(h, w, colour)
     glow = np.zeros((h, w), np.uint8)
     if rng.random() < 0.6:
         _bricks(rng, picture, scale)
-    picture = _rough(rng, picture, 0.08, 0.03)
+    picture = rough(rng, picture, 0.08, 0.03)
     frame: Rgb = (228, 226, 220) if rng.random() < 0.75 else (60, 52, 48)
     ground = int(3.2 * scale)
     storey = int(rng.uniform(2.7, 3.2) * scale)
@@ -156,10 +158,10 @@ def facade(rng: np.random.Generator, size: tuple[float, float], weather: Weather
 def wall(rng: np.random.Generator, size: tuple[float, float], scale: float = 16.0) -> Texture:
     """A bare brick or plaster wall with a coping; size in metres."""
     w, h = (max(int(s * scale), 8) for s in size)
-    picture = _canvas(h, w, _WALLS[int(rng.integers(len(_WALLS)))])
+    picture = canvas(h, w, _WALLS[int(rng.integers(len(_WALLS)))])
     if rng.random() < 0.7:
         _bricks(rng, picture, scale)
-    picture = _rough(rng, picture, 0.10, 0.04)
+    picture = rough(rng, picture, 0.10, 0.04)
     picture[: max(int(0.1 * scale), 2)] = np.clip(picture[: max(int(0.1 * scale), 2)] * 0.75, 0, 255)
     return Texture(picture)
 
@@ -167,20 +169,20 @@ def wall(rng: np.random.Generator, size: tuple[float, float], scale: float = 16.
 def roof(rng: np.random.Generator, scale: float = 10.0) -> Texture:
     """Slates or tiles, 8 m × 4 m."""
     colour: Rgb = ((74, 76, 84), (128, 74, 56), (92, 84, 78))[int(rng.integers(3))]
-    picture = _canvas(int(4 * scale), int(8 * scale), colour)
+    picture = canvas(int(4 * scale), int(8 * scale), colour)
     _bricks(rng, picture, 2 * scale)
-    return Texture(_rough(rng, picture, 0.12, 0.05))
+    return Texture(rough(rng, picture, 0.12, 0.05))
 
 
 def plain(rng: np.random.Generator, colour: Rgb, size: tuple[int, int] = (32, 32), grain: float = 0.05) -> Texture:
     """A grainy surface of one colour; size (height, width) in texels."""
-    return Texture(_rough(rng, _canvas(*size, colour), 0.08, grain, 16))
+    return Texture(rough(rng, canvas(*size, colour), 0.08, grain, 16))
 
 
 def railing(rng: np.random.Generator, length: float, height: float, scale: float = 32.0) -> Texture:
     """Iron bars or a wooden paling that one looks through; size in metres."""
     w, h = max(int(length * scale), 8), max(int(height * scale), 8)
-    picture = _canvas(h, w, ((36, 38, 40), (200, 202, 204), (96, 72, 50), (30, 62, 44))[int(rng.integers(4))])
+    picture = canvas(h, w, ((36, 38, 40), (200, 202, 204), (96, 72, 50), (30, 62, 44))[int(rng.integers(4))])
     alpha = np.zeros((h, w), np.uint8)
     wooden = rng.random() < 0.3
     bar, step = (int(0.11 * scale), int(0.15 * scale)) if wooden else (2, int(0.13 * scale))
@@ -191,113 +193,4 @@ def railing(rng: np.random.Generator, length: float, height: float, scale: float
         alpha[y : y + 3] = 255
     for x in range(0, w, int(2.2 * scale)):
         alpha[:, x : x + 4] = 255
-    return Texture(_rough(rng, picture, 0.05, 0.08), alpha)
-
-
-def road(
-    rng: np.random.Generator,
-    half: float,
-    lanes: tuple[float, ...],
-    period: float = 32.0,
-    scale: tuple[int, int] = (32, 24),
-) -> Texture:
-    """A stretch of road that repeats along the street: asphalt, lines, cracks, patches, manholes.
-
-    Args:
-        rng: Source of randomness.
-        half: Half the road's width in metres.
-        lanes: x of dashed lines, metres.
-        period: Length in metres.
-        scale: Texels per metre, across and along.
-    """
-    sx, sz = scale
-    w, h = int(2 * half * sx), int(period * sz)
-    grey = rng.uniform(78, 122)
-    picture = _rough(rng, _canvas(h, w, (int(grey), int(grey), int(grey * 1.03))), 0.07, 0.09, 128)
-    columns = (np.arange(w) / sx - half)[None, :]
-    worn = 1 + 0.05 * np.cos((np.abs(columns) - half / 2) * 4.0) * mottle(rng, (h, 1), 64)[:, :1]
-    picture = np.clip(picture * worn[..., None], 0, 255).astype(np.uint8)
-    for _ in range(int(rng.integers(2, 6))):
-        x, y = int(rng.integers(w)), int(rng.integers(h))
-        box = (x, y), (x + int(rng.uniform(0.6, 2.5) * sx), y + int(rng.uniform(1, 8) * sz))
-        patch = picture[box[0][1] : box[1][1], box[0][0] : box[1][0]]
-        patch[:] = np.clip(patch * rng.uniform(0.72, 1.12), 0, 255).astype(np.uint8)
-    for _ in range(int(rng.integers(3, 9))):
-        steps = np.cumsum(rng.normal(0, 1, (18, 2)) * (0.15 * sx, 0.5 * sz), 0) + rng.uniform(0, 1, 2) * (w, h)
-        cv2.polylines(picture, [steps.astype(np.int32)], False, (int(grey * 0.6),) * 3, 1)
-    for _ in range(int(rng.integers(1, 4))):
-        centre = (int(rng.uniform(0.2, 0.8) * w), int(rng.uniform(0.1, 0.9) * h))
-        cv2.ellipse(picture, centre, (int(0.32 * sx), int(0.32 * sz)), 0, 0, 360, (int(grey * 0.55),) * 3, -1)
-        cv2.ellipse(picture, centre, (int(0.32 * sx), int(0.32 * sz)), 0, 0, 360, (int(grey * 0.8),) * 3, 2)
-    paint = rng.uniform(185, 235)
-    wear = np.clip(0.82 + 0.35 * mottle(rng, (h, w), 24), 0, 1)[..., None]
-    lines = np.zeros((h, w), np.uint8)
-    dash = int(rng.choice([2, 3, 4]))
-    for lane in lanes:
-        x = int((lane + half) * sx)
-        for start in np.arange(0, period, 8.0):
-            cv2.rectangle(lines, (x - 2, int(start * sz)), (x + 2, int((start + dash) * sz)), 255, -1)
-    edge: tuple[float, float, float] = (paint, paint, paint)
-    if rng.random() < 0.6:
-        yellow = rng.random() < 0.5
-        edge = (paint, paint * 0.8, paint * 0.3) if yellow else edge
-        for offset in (0.3, 0.5) if yellow else (0.3,):
-            for x in (int(offset * sx), w - int(offset * sx)):
-                cv2.line(lines, (x, 0), (x, h), 128, 3)
-    white = np.array([paint, paint, paint], np.float32)
-    for value, ink in ((255, white), (128, np.array(edge, np.float32))):
-        where = (lines == value)[..., None] * wear
-        picture = np.clip(picture * (1 - where) + ink * where, 0, 255).astype(np.uint8)
-    return Texture(picture)
-
-
-def pavement(rng: np.random.Generator, width: float, period: float = 8.0, scale: int = 28) -> Texture:
-    """Flagstones, repeating along the street; width and period in metres."""
-    w, h = int(width * scale), int(period * scale)
-    tone = rng.uniform(120, 176)
-    picture = _canvas(h, w, (int(tone), int(tone * 0.97), int(tone * 0.92)))
-    flag = max(int(rng.uniform(0.45, 0.8) * scale), 4)
-    shade = rng.normal(1, 0.06, (h // flag + 1, w // flag + 1))
-    picture = np.clip(picture * np.kron(shade, np.ones((flag, flag)))[:h, :w, None], 0, 255).astype(np.uint8)
-    picture[::flag] = np.clip(picture[::flag] * 0.75, 0, 255)
-    picture[:, ::flag] = np.clip(picture[:, ::flag] * 0.75, 0, 255)
-    return Texture(_rough(rng, picture, 0.08, 0.05, 64))
-
-
-def skyline(
-    rng: np.random.Generator, weather: Weather, extent: tuple[float, float, float, float], labels: tuple[int, int, int]
-) -> tuple[Image, Image]:
-    """The sky with its clouds, and far roofs and trees along the horizon.
-
-    Args:
-        rng: Source of randomness.
-        weather: Colours and clouds.
-        extent: Part of the plane z = 1 that the picture covers: (left, top, right, bottom).
-        labels: Classes of sky, building and tree.
-
-    Returns:
-        Colours ``[h,w,3]`` and classes ``[h,w]``.
-    """
-    w, h = 1024, 448
-    left, top, right, bottom = extent
-    rise = np.linspace(-top, -bottom, h, dtype=np.float32)
-    blend = np.clip(rise / 0.7, 0, 1)[:, None, None] ** 0.7
-    sky = weather.horizon * (1 - blend) + weather.zenith * blend
-    clouds = mottle(rng, (h, w), 160, 6) * 1.3 + 2 * weather.clouds - 1
-    cover = np.clip(clouds * 2.2, 0, 1)[..., None]
-    white = np.clip(weather.horizon * 1.12 + 10, 0, 255) * (0.86 + 0.14 * mottle(rng, (h, w), 90, 5))[..., None]
-    picture = sky * (1 - cover) + white * cover
-    classes = np.full((h, w), labels[0], np.uint8)
-    rows = np.arange(h)[:, None]
-    level = h * (0 - top) / (bottom - top)
-    grain = 1 + 0.15 * rng.standard_normal((h, w), np.float32)[..., None]
-    for label, tone, cell, tall in ((labels[1], 0.55, 12, 14.0), (labels[2], 0.42, 40, 12.0)):
-        if label == labels[1]:
-            steps = np.repeat(rng.uniform(0, 1, w // cell + 1), cell)[:w] * (mottle(rng, (1, w), 200)[0] > -0.1)
-        else:
-            steps = np.clip(0.35 + mottle(rng, (1, w), cell, 5)[0], 0, 1)
-        there = rows > level - tall * steps[None, :]
-        paint = weather.horizon * (0.5 * tone + 0.3) * np.array([1.0, 1.02, 0.95]) * grain
-        picture = np.where(there[..., None], paint, picture)
-        classes[there] = label
-    return np.clip(picture, 0, 255).astype(np.uint8), classes
+    return Texture(rough(rng, picture, 0.05, 0.08), alpha)

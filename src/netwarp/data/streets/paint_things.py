@@ -9,7 +9,18 @@ import numpy as np
 
 from netwarp.data.streets.textures import Image, Texture, mottle
 
-__all__ = ["bare_tree", "bicycle", "car_end", "car_side", "crown", "limb", "sign", "torso", "traffic_light"]
+__all__ = [
+    "bare_tree",
+    "bicycle",
+    "car_end",
+    "car_glass",
+    "car_side",
+    "crown",
+    "limb",
+    "sign",
+    "torso",
+    "traffic_light",
+]
 
 Rgb = tuple[int, int, int]
 
@@ -39,9 +50,12 @@ def crown(rng: np.random.Generator, trunk: float = 0.35, pixels: int = 192) -> T
         x = n * (0.5 + 0.36 * reach * math.cos(angle))
         y = n * ((1 - trunk) / 2 + 0.02 + (1 - trunk) * 0.36 * reach * math.sin(angle))
         cv2.circle(field, (int(x), int(y)), int(n * rng.uniform(0.07, 0.13)), 1.0, -1)
-    field = cv2.GaussianBlur(field, (0, 0), n * 0.02) + 0.42 * mottle(rng, (n, n), 20, 4)
+    field = (
+        cv2.GaussianBlur(field, (0, 0), n * 0.02) + 0.35 * mottle(rng, (n, n), 20, 3) + 0.22 * mottle(rng, (n, n), 5, 2)
+    )
     alpha = (field > 0.42).astype(np.uint8) * 255
-    bright = 0.85 + 0.5 * mottle(rng, (n, n), 28, 5) + np.linspace(0.18, -0.28, n)[:, None]
+    leaves = mottle(rng, (n, n), 6, 3) + 0.35 * rng.standard_normal((n, n), np.float32)
+    bright = 0.82 + 0.45 * mottle(rng, (n, n), 28, 3) + 0.3 * leaves + np.linspace(0.22, -0.3, n)[:, None]
     picture = np.clip(np.array(leaf, np.float32) * bright[..., None], 6, 255).astype(np.uint8)
     bark: Rgb = (74, 64, 54)
     for spread in (-0.16, 0.0, 0.14):
@@ -164,6 +178,23 @@ def car_side(rng: np.random.Generator, paint: Rgb, profile: tuple[tuple[float, f
     cv2.rectangle(picture, (0, int(0.5 * h)), (5, int(0.62 * h)), (170, 20, 20), -1)
     cv2.rectangle(picture, (w - 8, int(0.52 * h)), (w, int(0.62 * h)), (230, 230, 220), -1)
     return Texture(picture, alpha)
+
+
+def car_glass(rng: np.random.Generator, paint: Rgb, rear: bool) -> Texture:
+    """Windscreen or rear window between its pillars, with the sky mirrored in its upper part."""
+    w, h = 96, 40
+    picture = _shaded(rng, h, w, paint, 0.03)
+    pane = np.zeros((h, w), np.uint8)
+    shape = [(12, 4), (w - 13, 4), (w - 5, h - 3), (4, h - 3)]
+    cv2.fillConvexPoly(pane, np.array(shape, np.int32), 255)
+    tone = np.linspace(rng.uniform(0.9, 1.7), 0.6, h)[:, None, None] * np.array((52, 60, 68), np.float32)
+    tone = np.clip(tone * (1 + 0.25 * mottle(rng, (h, w), 24, 2)[..., None]), 0, 255)
+    picture[pane > 0] = tone.astype(np.uint8)[pane > 0]
+    for x in (28, w - 29):
+        seat = (x, h - 12) if rear else (x, h - 9)
+        cv2.ellipse(picture, seat, (9, 9), 0, 180, 360, (30, 34, 38), -1)
+        cv2.rectangle(picture, (x - 9, seat[1]), (x + 9, h - 4), (30, 34, 38), -1)
+    return Texture(picture)
 
 
 def car_end(rng: np.random.Generator, paint: Rgb, rear: bool, lit: bool) -> Texture:

@@ -1,8 +1,8 @@
-"""Draws a scene: colour, class, depth and surface of every pixel, and the exact flow between two such views.
+"""Draws a scene: colour, class, depth and surface of every pixel.
 
 A surface's point (a, b) is seen at the homogeneous pixel H (a, b, 1)ᵀ, whose third component is its depth z. So the
-rows of H⁻¹, applied to a pixel, are a/z, b/z and 1/z: linear functions of the pixel. Inside-or-outside (a ≥ 0, a ≤ 1, …)
-and the depth test need only these linear functions, they hold beyond the camera's plane too, and nothing has to be clipped.
+rows of H⁻¹, applied to a pixel, are a/z, b/z and 1/z: linear functions of the pixel. Inside-or-outside (a ≥ 0,
+a ≤ 1, …) and the depth test need only these, they hold behind the camera's plane too, and nothing has to be clipped.
 
 Colours are drawn on a grid of twice the size whose every other sample is a pixel's centre, and filtered with (1 2 1)/4;
 classes, surfaces and depths are those at the centres.
@@ -10,6 +10,7 @@ classes, surfaces and depths are those at the centres.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import cv2
@@ -20,10 +21,13 @@ from netwarp.data.streets.camera import Matrix
 from netwarp.data.streets.surfaces import FAR, Scene
 from netwarp.data.streets.textures import OPAQUE, Image
 
-__all__ = ["Rasteriser", "View", "flow_between"]
+__all__ = ["Rasteriser", "View"]
 
 NEAR = 0.35
 """Nothing nearer to the camera than this is drawn, metres."""
+
+SMALL = 0.45
+"""Nothing narrower than this in pixels is drawn, nor what is shorter than four times this."""
 
 SHARPNESS = 0.35
 """How much of a power of two textures may be sharper than the grid."""
@@ -74,14 +78,20 @@ class Rasteriser:
         self._frames = np.stack([np.stack([s.across, s.down, s.origin], 1) for s in surfaces])
         self._body = np.array([s.body for s in surfaces])
         self._one_sided = np.array([s.one_sided for s in surfaces])
-        self._texels = np.array([(s.texture.width, s.texture.height) for s in surfaces], np.float64)
-        for i, s in enumerate(surfaces):
-            if s.tile is not None:
-                self._texels[i] *= np.linalg.norm(s.across) / s.tile[0], np.linalg.norm(s.down) / s.tile[1]
+        self._repeats = [
+            (1.0, 1.0) if s.tile is None
+            else (float(np.linalg.norm(s.across)) / s.tile[0], float(np.linalg.norm(s.down)) / s.tile[1])
+            for s in surfaces
+        ]  # fmt: skip
+        self._texels = np.array([(s.texture.width, s.texture.height) for s in surfaces]) * self._repeats
         self._sky = np.dstack([scene.sky, np.full(scene.sky.shape[:2], 255, np.uint8)])
         self._labels = np.array([0] + [s.label for s in surfaces], np.uint8)
-        self._xs = np.arange(2 * size[1] + 1, dtype=np.float32)
-        self._ys = np.arange(2 * size[0] + 1, dtype=np.float32)
+        # Ground lies behind all that stands on it: drawn last, most of it need not be drawn.
+        self._last = np.array([s.tile is not None for s in surfaces])
+        number = np.arange(1, len(surfaces) + 1, dtype=np.int32)
+        self._numbers = np.broadcast_to(number[:, None, None], (len(surfaces), 2 * size[0] + 1, 2 * size[1] + 1))
+        self._xs = np.arange(2 * size[1] + 1, dtype=np.float64)
+        self._ys = np.arange(2 * size[0] + 1, dtype=np.float64)
         self.body_of = np.concatenate([[0], self._body])
 
     def draw(self, rotation: Matrix, place: Matrix, time: float) -> View:
@@ -102,8 +112,10 @@ class Rasteriser:
         colour = np.zeros((h, w, 4), np.uint8)
         nearness = np.zeros((h, w), np.float32)
         surface = np.zeros((h, w), np.int32)
-        for k, (x0, y0, x1, y1), inverse, level in zip(chosen, boxes, inverses, levels, strict=True):
-            self._fill(k, x0, y0, x1, y1, inverse, level, colour, nearness, surface)
+        a, b, c = inverses[:, 0], inverses[:, 1], inverses[:, 2]
+        lines = np.stack([c, a, c - a, b, c - b], 1)
+        for i, (k, box, level) in enumerate(zip(chosen.tolist(), boxes.tolist(), levels.tolist(), strict=True)):
+            self._fill(k, tuple(box), lines[i], inverses[i], tuple(level), colour, nearness, surface)
         sky_labels = self._fill_sky(rotation, colour, surface)
 
         centres = surface[1::2, 1::2].copy()
@@ -149,12 +161,12 @@ class Rasteriser:
             & (high > 0).all(1)
             & (low[:, 0] < w)
             & (low[:, 1] < h)
-            & (extent.min(1) > 0.3)
-            & (extent.max(1) > 2.0)
+            & (extent.min(1) > 2 * SMALL)
+            & (extent.max(1) > 8 * SMALL)
         )
         depth = np.where(ok, points[..., 2], np.inf).min(1)
         chosen = np.nonzero(seen & (depth < FAR))[0]
-        chosen = chosen[np.argsort(depth[chosen], kind="stable")]
+        chosen = chosen[np.lexsort((depth[chosen], self._last[chosen]))]
         low, high = low[chosen], high[chosen]
         limit = np.array([w, h])
         boxes = np.concatenate([np.ceil(np.clip(low, 0, limit)), np.floor(np.clip(high, -1, limit - 1)) + 1], 1).astype(
@@ -162,7 +174,7 @@ class Rasteriser:
         )
         fits = (boxes[:, 2:] > boxes[:, :2]).all(1)
         chosen, boxes = chosen[fits], boxes[fits]
-        inverses = np.linalg.inv(maps[chosen])
+        inverses: Matrix = np.linalg.inv(maps[chosen]).astype(np.float64)
 
         middle = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, np.ones((len(boxes), 1))], 1)
         levels = self._levels(inverses, middle, self._texels[chosen])
@@ -179,69 +191,90 @@ class Rasteriser:
         return np.asarray(np.floor(np.log2(np.clip(rate, 1.0, 4096.0)) + 1 - SHARPNESS), np.intp)
 
     def _fill(
-        self, k: int, x0: int, y0: int, x1: int, y1: int, inverse: Matrix, level: NDArray[np.intp],
+        self, k: int, box: tuple[int, int, int, int], lines: Matrix, map_: Matrix, level: tuple[int, int],
         colour: Image, nearness: NDArray[np.float32], surface: NDArray[np.int32],
     ) -> None:  # fmt: skip
-        """Draw surface ``k`` into its box where it is nearer than what is there."""
-        a, b, c = inverse
-        lines = np.array([c, a, c - a, b, c - b])
-        xs, ys = self._xs[x0:x1], self._ys[y0:y1]
-        along = lines[:, :1].astype(np.float32) * xs
-        upright = (lines[:, 1:2] * ys + lines[:, 2:]).astype(np.float32)
-        near = along[0] + upright[0][:, None]
-        window = np.s_[y0:y1, x0:x1]
-        inside = near > nearness[window]
-        for edge in (1, 2, 3, 4):
-            inside &= along[edge] >= -upright[edge][:, None]
-        if near[0, 0] > 1 / NEAR or near[-1, -1] > 1 / NEAR or near[0, -1] > 1 / NEAR or near[-1, 0] > 1 / NEAR:
-            inside &= near <= 1 / NEAR
-        if not inside.any():
-            return
-        thing = self.scene.surfaces[k]
-        if thing.tile is None:
-            picture = self._sample(k, inverse, (x0, y0, x1, y1), level, cv2.BORDER_REPLICATE)
-            if thing.texture.masked:
-                inside &= picture[..., 3] >= OPAQUE
-        else:
-            picture = self._sample_in_bands(k, inverse, (x0, y0, x1, y1))
-        mask = inside.view(np.uint8)
-        cv2.copyTo(picture, mask, colour[window])
-        cv2.copyTo(near, mask, nearness[window])
-        surface[window][inside] = k + 1
+        """Draw surface ``k`` into its box where it is nearer than what is there.
 
-    def _sample(
-        self, k: int, inverse: Matrix, box: tuple[int, int, int, int], level: NDArray[np.intp], border: int
-    ) -> Image:
+        Args:
+            k: Index of the surface.
+            box: (x0, y0, x1, y1) on the fine grid.
+            lines: ``[5,3]`` functions of the pixel: 1/z, and four that are 0 or more inside.
+            map_: ``[3,3]`` pixel -> (a, b, 1), homogeneous.
+            level: Of the texture.
+            colour: ``[h,w,4]``, drawn into, as are the others.
+            nearness: ``[h,w]``.
+            surface: ``[h,w]``.
+        """
+        x0, y0, x1, y1 = box
+        along = (lines[:, :1] * self._xs[x0:x1]).astype(np.float32)
+        upright = (lines[:, 1:2] * self._ys[y0:y1] + lines[:, 2:]).astype(np.float32)
+        if (x1 - x0) * (y1 - y0) < 4000:
+            values = along[:, None, :] + upright[:, :, None]
+            near = values[0]
+            inside = (values[1:] >= 0).all(0)
+            inside &= near > nearness[y0:y1, x0:x1]
+        else:
+            near = along[0] + upright[0][:, None]
+            inside = near > nearness[y0:y1, x0:x1]
+            for edge in (1, 2, 3, 4):
+                inside &= along[edge] >= -upright[edge][:, None]
+        if max(near[0, 0], near[0, -1], near[-1, 0], near[-1, -1]) > 1 / NEAR:
+            inside &= near <= 1 / NEAR
+        masked = self.scene.surfaces[k].texture.masked
+        for top, end, rows_level in self._bands(k, map_, box, level):
+            columns = inside[top:end].any(0).nonzero()[0]
+            if not len(columns):
+                continue
+            left, right = int(columns[0]), int(columns[-1]) + 1
+            part = np.s_[top:end, left:right]
+            place = np.s_[y0 + top : y0 + end, x0 + left : x0 + right]
+            picture = self._sample(k, map_, (x0 + left, y0 + top, x0 + right, y0 + end), rows_level)
+            mask = inside[part].view(np.uint8)
+            if masked:
+                _, there = cv2.threshold(cv2.extractChannel(picture, 3), OPAQUE - 1, 255, cv2.THRESH_BINARY)
+                mask = cv2.bitwise_and(mask, there)
+            cv2.copyTo(picture, mask, colour[place])
+            cv2.copyTo(near[part], mask, nearness[place])
+            cv2.copyTo(self._numbers[k][: end - top, : right - left], mask, surface[place])
+
+    def _bands(
+        self, k: int, map_: Matrix, box: tuple[int, int, int, int], level: tuple[int, int]
+    ) -> list[tuple[int, int, tuple[int, int]]]:
+        """Rows to draw at once, (first, end, texture level): of ground that reaches to the horizon, those of one level.
+
+        Large surfaces are cut too, so that less is sampled of what something nearer hides.
+        """
+        x0, y0, x1, y1 = box
+        count = y1 - y0
+        if self.scene.surfaces[k].tile is None:
+            step = count if count * (x1 - x0) < 6000 else max(count // 4, 24)
+            return [(top, min(top + step, count), level) for top in range(0, count, step)]
+        pixels = np.stack([np.full(count, (x0 + x1) / 2), self._ys[y0:y1], np.ones(count)], 1)
+        levels = self._levels(np.broadcast_to(map_, (count, 3, 3)), pixels, self._texels[k][None])
+        cuts = [0, *(np.flatnonzero((np.diff(levels, axis=0) != 0).any(1)) + 1).tolist(), count]
+        return [(top, end, (int(levels[top, 0]), int(levels[top, 1]))) for top, end in itertools.pairwise(cuts)]
+
+    def _sample(self, k: int, map_: Matrix, box: tuple[int, int, int, int], level: tuple[int, int]) -> Image:
         """The texture of surface ``k`` at every sample of a box, ``[h,w,4]``."""
         x0, y0, x1, y1 = box
-        texture = self.scene.surfaces[k].texture
-        picture = texture.level(int(level[0]), int(level[1]))
-        scale_x = self._texels[k, 0] * picture.shape[1] / texture.width
-        scale_y = self._texels[k, 1] * picture.shape[0] / texture.height
-        a, b, c = inverse
-        m = np.array([scale_x * a - 0.5 * c, scale_y * b - 0.5 * c, c])
-        m[:, 2] += m[:, 0] * x0 + m[:, 1] * y0
-        if border == cv2.BORDER_WRAP:
+        thing = self.scene.surfaces[k]
+        picture = thing.texture.level(*level)
+        scale_x = self._repeats[k][0] * picture.shape[1]
+        scale_y = self._repeats[k][1] * picture.shape[0]
+        # From a pixel of the box to a texel, whose index is that of its centre.
+        m = np.array([[scale_x, 0.0, -0.5], [0.0, scale_y, -0.5], [0.0, 0.0, 1.0]]) @ map_
+        m[:, 2] = m @ (x0, y0, 1.0)
+        border = cv2.BORDER_REPLICATE
+        if thing.tile is not None:
+            border = cv2.BORDER_WRAP
             # Whole periods are taken off at the box's middle, so that far along the street coordinates stay small.
             centre = m @ ((x1 - x0) / 2, y1 - y0 - 1, 1)
             for row, period in ((0, picture.shape[1]), (1, picture.shape[0])):
                 m[row] -= np.floor(centre[row] / centre[2] / period) * period * m[2]
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        out: Image = cv2.warpPerspective(picture, m, (int(x1 - x0), int(y1 - y0)), flags=flags, borderMode=border)
+        out: Image = cv2.warpPerspective(picture, m, (x1 - x0, y1 - y0), flags=flags, borderMode=border)
         return out
-
-    def _sample_in_bands(self, k: int, inverse: Matrix, box: tuple[int, int, int, int]) -> Image:
-        """As :meth:`_sample`, for ground that reaches to the horizon: bands of rows, each at its own level."""
-        x0, y0, x1, y1 = box
-        rows = self._ys[y0:y1]
-        pixels = np.stack([np.full(len(rows), (x0 + x1) / 2), rows, np.ones(len(rows))], 1)
-        levels = self._levels(np.broadcast_to(inverse, (len(rows), 3, 3)), pixels, self._texels[k][None])
-        starts = np.concatenate([[0], np.nonzero((np.diff(levels, axis=0) != 0).any(1))[0] + 1, [len(rows)]])
-        bands = [
-            self._sample(k, inverse, (x0, y0 + int(s), x1, y0 + int(e)), levels[s], cv2.BORDER_WRAP)
-            for s, e in zip(starts[:-1], starts[1:], strict=True)
-        ]
-        return bands[0] if len(bands) == 1 else np.concatenate(bands)
 
     def _fill_sky(self, rotation: Matrix, colour: Image, surface: NDArray[np.int32]) -> Image:
         """Draw the sky where nothing is, and return its classes ``[H,W]`` on the final grid."""
@@ -264,56 +297,3 @@ class Rasteriser:
             labels, inverse, (w, h), flags=flags | cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
         )
         return out
-
-
-def flow_between(
-    current: View, previous: View, camera: Matrix, body_of: NDArray[np.intp]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The exact motion of every pixel's surface point from one view of a scene back to another.
-
-    With X = K⁻¹p/n the point of pixel p at nearness n, and (Q, q) the rigid motion of its body in the camera's axes
-    from now to then, it was seen at p' ~ K Q K⁻¹ p + n K q. The sky has n = 0: only turning moves it.
-
-    Args:
-        current: The view whose pixels are asked about.
-        previous: The view that they are looked for in.
-        camera: ``[3,3]`` pinhole matrix.
-        body_of: ``[N+1]`` the body of each surface's number.
-
-    Returns:
-        Flow ``[2,H,W]`` float32 in pixels (u right, v down): the point at (x, y) was at (x+u, y+v); and
-        ``[H,W]`` bool: it was in the frame, and nothing hid it.
-    """
-    h, w = current.surface.shape
-    turns = previous.rotations @ current.rotations.transpose(0, 2, 1)
-    shifts = previous.places - np.einsum("bij,bj->bi", turns, current.places)
-    turns = camera @ turns @ np.linalg.inv(camera)
-    shifts = shifts @ camera.T
-
-    xs, ys = np.arange(w, dtype=np.float64), np.arange(h, dtype=np.float64)[:, None]
-    near = current.nearness.astype(np.float64)
-    turn, shift = turns[0], shifts[0]
-    there = [turn[i, 0] * xs + (turn[i, 1] * ys + turn[i, 2]) + shift[i] * near for i in range(3)]
-    body = body_of[current.surface]
-    rows, columns = np.nonzero(body)
-    if len(rows):
-        own = body[rows, columns]
-        pixel = np.stack([columns, rows, np.ones_like(rows)], 1)
-        moved = np.einsum("nij,nj->ni", turns[own], pixel) + shifts[own] * near[rows, columns][:, None]
-        for i in range(3):
-            there[i][rows, columns] = moved[:, i]
-
-    depth_ratio = there[2]
-    ahead = depth_ratio > 1e-6
-    safe = np.where(ahead, depth_ratio, 1.0)
-    x, y = there[0] / safe, there[1] / safe
-    flow = np.stack([x - xs, y - ys]).astype(np.float32)
-
-    visible = ahead & (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
-    column = np.where(visible, np.rint(2 * x) + 1, 0).astype(np.intp)
-    row = np.where(visible, np.rint(2 * y) + 1, 0).astype(np.intp)
-    found = previous.fine_surface[row, column]
-    clear = previous.fine_nearness[row, column] <= near / safe * 1.02 + 1e-6
-    visible &= (found == current.surface) | clear
-    visible &= previous.drawn[current.surface]
-    return flow, visible

@@ -44,7 +44,7 @@ class GroundLight:
         # A texel (s, t) of the map lies on the plane of the road, y = 0.
         place = np.array([[step[0], 0, left + step[0] / 2], [0, 0, 0], [0, step[1], near + step[1] / 2]])
         self._draw(self.scene.light, self._to_pixels(view, 0, place), ground, light)
-        result = light.astype(np.float32) / 255
+        result = light.astype(np.float32) / np.float32(255)
         if self.moving > 0:
             self._add_moving(view, ground, result)
         return result

@@ -13,7 +13,7 @@ from netwarp.data.streets.textures import Image, Texture
 
 __all__ = ["FAR", "Pose", "Scene", "Shadow", "Surface"]
 
-FAR = 180.0
+FAR = 150.0
 """Nothing farther from the camera than this is drawn, metres."""
 
 Pose = Callable[[float], tuple[Matrix, Matrix]]
@@ -81,7 +81,7 @@ class Scene:
     shadows: list[Shadow] = field(default_factory=list)
     sky: Image = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8))
     sky_labels: Image = field(default_factory=lambda: np.zeros((1, 1), np.uint8))
-    sky_extent: tuple[float, float, float, float] = (-1, -1, 1, 1)
+    sky_extent: tuple[float, float, float, float] = (-1.6, -0.9, 1.6, 0.08)
     light: Image = field(default_factory=lambda: np.full((1, 1), 255, np.uint8))
     light_extent: tuple[float, float, float, float] = (-1, -1, 1, 1)
     ground: list[int] = field(default_factory=list)

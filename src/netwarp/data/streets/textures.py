@@ -40,7 +40,7 @@ class Texture:
 
     def lit(self, gain: Floats) -> Texture:
         """The texture under light of a colour (RGB factors), kept for the next time it is asked for."""
-        key = tuple(int(round(g * 24)) for g in gain)
+        key = tuple(round(g * 24) for g in gain)
         if key not in self._lit:
             factors = np.array(key, np.float32) / 24
             colour = self._base[..., :3].astype(np.float32)
@@ -54,6 +54,10 @@ class Texture:
         """The texture with left and right exchanged."""
         colour, alpha = self._base[:, ::-1, :3], self._base[:, ::-1, 3]
         return Texture(colour, alpha if self.masked else None, None if self._glow is None else self._glow[:, ::-1])
+
+    def cut(self, alpha: Image) -> Texture:
+        """The texture's colours with another cut-out mask ``[h,w]``."""
+        return Texture(self._base[..., :3], alpha, self._glow)
 
     def level(self, across: int, down: int) -> Image:
         """The texture reduced by ``2**across`` in width and ``2**down`` in height, ``[h',w',4]``."""

@@ -86,9 +86,9 @@ def draw_weather(rng: np.random.Generator, kind: str | None = None) -> Weather:
     if kind == "dusk":
         return Weather(
             kind, colour(0.38, 0.39, 0.47, 1 + 0.15 * tone[0]), colour(0.16, 0.11, 0.06), to_sun,
-            colour(88, 104, 138), colour(190, 176, 168), 0.55 + 0.3 * tone[1], 0.0020, 0.25, 0.35, 2.0,
+            colour(88, 104, 138), colour(190, 176, 168), 0.55 + 0.3 * tone[1], 0.0020, 0.25, 0.35, 1.6,
         )  # fmt: skip
     return Weather(
-        kind, colour(0.24, 0.23, 0.26, 1 + 0.15 * tone[0]), colour(0.0, 0.0, 0.0), to_sun,
-        colour(22, 26, 42), colour(62, 58, 64), 0.6, 0.0020, 0.1, 0.5, 2.8,
+        kind, colour(0.32, 0.31, 0.35, 1 + 0.15 * tone[0]), colour(0.0, 0.0, 0.0), to_sun,
+        colour(22, 26, 42), colour(62, 58, 64), 0.6, 0.0020, 0.1, 0.5, 2.2,
     )  # fmt: skip
