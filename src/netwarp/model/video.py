@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, InputError, NetWarpError, unknown_name
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.model.adapter import logits_of, to_frame_size
+from netwarp.model.carried import label_set_of, preprocess_of
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.frames import as_frames, check_flow, to_unit_range
 from netwarp.model.gate import PhotometricGate
-from netwarp.model.label_set import label_set
 from netwarp.model.netwarp import NetWarp
 from netwarp.model.placement import OUTPUTS, place
 from netwarp.model.preprocess import Preprocess
@@ -41,7 +41,7 @@ class VideoState:
     """All that the next :meth:`VideoModel.step` needs from the past, and nothing else.
 
     Attributes:
-        frame: ``[B,3,H,W]``, the previous frame as it was handed in.
+        frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was handed in.
         memory: The previous representation at each layer of the model, in the order of ``model.layers``.
     """
 
@@ -131,19 +131,16 @@ class VideoModel(nn.Module):
         if memory not in ("previous", "fused"):
             raise unknown_name("memory", memory, ("previous", "fused"))
         start = start or (TRAINING_FREE_START if training_free else (1.0, 0.0))
-        preprocess = preprocess or getattr(base, "preprocess", None) or Preprocess()
+        preprocess = preprocess or preprocess_of(base)
         estimator = make_flow(flow)
         if isinstance(flow_cnn, str):
             flow_cnn = FlowCNN(flow_cnn)
 
         placement = place(base, layers, preprocess, example_size)
-        names = tuple(classes) if classes is not None else getattr(base, "classes", None)
-        colours = tuple(palette) if palette is not None else getattr(base, "palette", None)
-        labels = label_set(placement.classes, names)
-        if colours is not None and len(colours) != placement.classes:
-            raise ConfigurationError(f"{len(colours)} colours for {placement.classes} classes: give one for each")
+        labels = label_set_of(base, placement.classes, classes, palette)
 
         self.layers = placement.layers
+        self._channels = placement.channels
         device = base_device(base)
         self.base = base
         self.netwarps = nn.ModuleList(NetWarp(c, start) for c in placement.channels).to(device)
@@ -156,7 +153,7 @@ class VideoModel(nn.Module):
         self.training_free = training_free
         self.preprocess = preprocess
         self.classes = labels.names
-        self.palette = colours or labels.palette
+        self.palette = labels.palette
         for module in (self, self.netwarps, *self.netwarps, self.flow_cnn):
             if module is not None:
                 module.training = base.training
@@ -177,6 +174,7 @@ class VideoModel(nn.Module):
 
         Raises:
             InputError: frames or flow do not fit together, or hold what they must not.
+            ConfigurationError: a layer with a NetWarp does not run on every frame.
         """
         present, past = self._checked(current), self._checked(previous)
         if present.shape != past.shape:
@@ -214,13 +212,15 @@ class VideoModel(nn.Module):
         if state is None or state.frame.shape != present.shape:
             logits, memory = self._segment(present)
         else:
-            if len(state.memory) != len(self.layers):
+            if tuple(kept.shape[1] for kept in state.memory) != self._channels:
                 raise InputError("the state comes from a model with other layers: start a stream with state=None")
             motion = self._motion(present, state.frame, flow) if self.layers else None
             logits, memory = self._segment(present, dict(zip(self.layers, state.memory, strict=True)), motion)
         if not self.training:
             memory = {name: kept.detach() for name, kept in memory.items()}
-        return logits, VideoState(present, tuple(memory[name] for name in self.layers))
+        # A clone, since cameras and decoders fill one tensor again and again.
+        kept = present.clone() if present is frame else present
+        return logits, VideoState(kept, tuple(memory[name] for name in self.layers))
 
     @torch.no_grad()
     def estimate_flow(self, current: Frame, previous: Frame, index: int | None = None) -> Tensor:
@@ -295,6 +295,7 @@ class VideoModel(nn.Module):
 
         with self._tapped().visit(keep):
             self.base(self._network_input(previous))
+        self._check_all_ran(memory)
         return memory
 
     def _segment(
@@ -325,9 +326,17 @@ class VideoModel(nn.Module):
             current = F.log_softmax(logits, dim=1, dtype=torch.promote_types(torch.float32, logits.dtype))
             # Adding the change keeps the logits of a fresh model bitwise, where log-probabilities would round anew.
             logits = logits + (combine("log_probs", current) - current).to(logits.dtype)
+        self._check_all_ran(kept)
         size = (frame.shape[-2], frame.shape[-1])
         resized, padded = self.preprocess.grid(size)
         return to_frame_size(logits, resized, padded, size), kept
+
+    def _check_all_ran(self, seen: Mapping[str, Tensor]) -> None:
+        for name in self.layers:
+            if name not in seen:
+                raise ConfigurationError(
+                    f"layer {name!r} did not run on this frame: a NetWarp needs a layer that runs on every one"
+                )
 
     def _network_input(self, frame: Tensor) -> Tensor:
         return self.preprocess(to_unit_range(frame)).to(base_dtype(self.base))

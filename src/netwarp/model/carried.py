@@ -1,0 +1,67 @@
+"""What a network carries with it: how its frames are prepared, and what its classes are called and coloured.
+
+Networks from :func:`netwarp.load_base` carry all of it. In others, an attribute of one of these names may mean
+something else (many keep their number of classes as ``classes``), and then it is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import nn
+
+from netwarp.errors import ConfigurationError
+from netwarp.model.label_set import Colour, LabelSet, label_set
+from netwarp.model.preprocess import Preprocess
+
+__all__ = ["label_set_of", "preprocess_of"]
+
+
+def preprocess_of(base: nn.Module) -> Preprocess:
+    """``base.preprocess``, or ImageNet's mean and standard deviation where there is none."""
+    carried = getattr(base, "preprocess", None)
+    return carried if isinstance(carried, Preprocess) else Preprocess()
+
+
+def label_set_of(
+    base: nn.Module, classes: int, names: Sequence[str] | None, palette: Iterable[Sequence[int]] | None
+) -> LabelSet:
+    """Names and colours of a network's classes: those that are said, else those that it carries, else made up.
+
+    Args:
+        base: The network, perhaps with ``.classes`` and ``.palette``.
+        classes: Number of its outputs.
+        names: Their names, if somebody says them.
+        palette: Their RGB colours (0–255), likewise.
+
+    Returns:
+        The label set.
+
+    Raises:
+        ConfigurationError: names or colours are not as many as classes, or a colour is none.
+    """
+    if names is None and _are_names(carried := getattr(base, "classes", None)):
+        names = carried
+    labels = label_set(classes, None if names is None else tuple(names))
+    if palette is None:
+        carried = getattr(base, "palette", None)
+        palette = carried if isinstance(carried, (list, tuple)) else labels.palette
+    colours = tuple(_colour(colour) for colour in palette)
+    if len(colours) != classes:
+        raise ConfigurationError(f"{len(colours)} colours for {classes} classes: give one for each")
+    return LabelSet(labels.names, colours)
+
+
+def _are_names(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+
+
+def _colour(value: Sequence[int]) -> Colour:
+    try:
+        red, green, blue = (int(part) for part in value)
+    except (TypeError, ValueError):
+        red, green, blue = -1, -1, -1
+    if not all(0 <= part <= 255 for part in (red, green, blue)):
+        raise ConfigurationError(f"a colour must be RGB in 0–255, such as (128, 64, 128), not {value!r}")
+    return red, green, blue
