@@ -1,0 +1,141 @@
+"""FlowCNN as the paper describes it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from netwarp.errors import ConfigurationError
+from netwarp.model import FlowCNN
+from netwarp.ops import resize_flow
+
+EPSILON = 0.0001
+
+
+def inputs(batch=2, h=12, w=20, dtype=torch.float32):
+    return 5 * torch.randn(batch, 2, h, w, dtype=dtype), *torch.rand(2, batch, 3, h, w, dtype=dtype)
+
+
+def by_hand(weights, flow, current, previous):
+    """Section 3.1 in single steps, from a ``state_dict``."""
+    eleven = torch.cat([flow, current, previous, current - previous], 1)
+    assert eleven.shape[1] == 11
+    first = F.conv2d(eleven, weights["conv1.weight"], weights["conv1.bias"], padding=1).clamp(min=0)
+    second = F.conv2d(first, weights["conv2.weight"], weights["conv2.bias"], padding=1).clamp(min=0)
+    third = F.conv2d(second, weights["conv3.weight"], weights["conv3.bias"], padding=1).clamp(min=0)
+    joined = torch.cat([flow, third], 1)
+    return F.conv2d(joined, weights["conv4.weight"], weights["conv4.bias"], padding=1) + EPSILON
+
+
+def test_layers_and_number_of_parameters():
+    shapes = {name: tuple(p.shape) for name, p in FlowCNN().named_parameters() if name.endswith("weight")}
+    assert shapes == {
+        "conv1.weight": (16, 11, 3, 3),
+        "conv2.weight": (32, 16, 3, 3),
+        "conv3.weight": (2, 32, 3, 3),
+        "conv4.weight": (2, 4, 3, 3),
+    }
+    assert sum(p.numel() for p in FlowCNN().parameters()) == 11 * 16 * 9 + 16 * 32 * 9 + 32 * 2 * 9 + 4 * 2 * 9 + 52
+
+
+@pytest.mark.parametrize("start", ["identity", "gaussian"])
+def test_equals_single_convolutions(start):
+    cnn, (flow, current, previous) = FlowCNN(start=start), inputs()
+    with torch.no_grad():
+        for parameter in cnn.parameters():  # biases too
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    expected = by_hand(cnn.state_dict(), flow, current, previous)
+    assert (by_hand(cnn.state_dict(), flow, previous, current) - expected).abs().max() > 1e-3  # the order matters
+    torch.testing.assert_close(cnn(flow, current, previous), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_identity_start_hands_the_flow_on_nearly_unchanged():
+    flow, current, previous = inputs()
+    error = FlowCNN()(flow, current, previous) - flow
+    assert error.abs().mean() < 0.1
+    assert error.abs().max() < 0.5
+
+
+def test_gaussian_start_is_the_papers():
+    cnn = FlowCNN(start="gaussian")
+    drawn = torch.cat([c.weight.flatten() for c in (cnn.conv1, cnn.conv2, cnn.conv3, cnn.conv4)])
+    assert abs(drawn.mean()) < 0.001
+    assert 0.009 < drawn.std() < 0.011
+    assert not any(c.bias.any() for c in (cnn.conv1, cnn.conv2, cnn.conv3, cnn.conv4))
+
+
+def test_epsilon_keeps_whole_flows_off_the_grid():
+    cnn, (_, current, previous) = FlowCNN(), inputs()
+    with torch.no_grad():
+        cnn.conv4.weight.zero_()
+    assert torch.equal(cnn(torch.zeros(2, 2, 12, 20), current, previous), torch.full((2, 2, 12, 20), EPSILON))
+
+
+@pytest.mark.parametrize(("stride", "size"), [(1, (13, 21)), (2, (7, 11)), (4, (4, 6)), (8, (2, 3)), (32, (1, 1))])
+def test_stride_gives_the_size_and_the_units_of_its_own_grid(stride, size):
+    cnn, (_, current, previous) = FlowCNN(stride=stride), inputs(h=13, w=21)
+    with torch.no_grad():  # nothing but the identity
+        for parameter in cnn.parameters():
+            parameter.zero_()
+        cnn.conv4.weight[0, 0, 1, 1] = cnn.conv4.weight[1, 1, 1, 1] = 1
+    flow = torch.tensor([8.0, -4.0]).view(1, 2, 1, 1).repeat(2, 1, 13, 21)
+    out = cnn(flow, current, previous)
+    assert out.shape == (2, 2, *size)
+    torch.testing.assert_close(out, resize_flow(flow, size) + EPSILON)
+    torch.testing.assert_close(resize_flow(out, (13, 21)), flow, rtol=1e-5, atol=1e-2)
+
+
+def test_stride_sees_frames_averaged_over_its_cells():
+    cnn, (flow, current, previous) = FlowCNN(stride=4), inputs(h=12, w=20)
+    pooled = (F.avg_pool2d(current, 4), F.avg_pool2d(previous, 4))
+    expected = by_hand(cnn.state_dict(), resize_flow(flow, (3, 5)), *pooled)
+    torch.testing.assert_close(cnn(flow, current, previous), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_float32_under_autocast():
+    cnn, given = FlowCNN(), inputs()
+    expected = cnn(*given)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(cnn(*given), expected)
+
+
+def test_float32_in_a_model_of_half_precision():
+    cnn, given = FlowCNN(), inputs()
+    cnn.half()
+    rounded = {name: value.float() for name, value in cnn.state_dict().items()}
+    out = cnn(*given)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, by_hand(rounded, *given), rtol=1e-5, atol=1e-5)
+
+
+def test_half_precision_frames_are_taken():
+    flow, current, previous = inputs()
+    out = FlowCNN()(flow, current.half(), previous.half())
+    assert out.dtype == torch.float32
+
+
+def test_gradients_equal_finite_differences():
+    cnn = FlowCNN().double()
+    given = [t.requires_grad_() for t in inputs(1, 3, 4, torch.float64)]
+    assert torch.autograd.gradcheck(cnn, given)
+
+
+def test_every_parameter_learns():
+    cnn = FlowCNN()
+    cnn(*inputs()).square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in cnn.parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"variant": "papr"}, "'paper'"),
+        ({"start": "identiy"}, "'identity'"),
+        ({"stride": 0}, "at least 1"),
+        ({"stride": -2}, "at least 1"),
+    ],
+)
+def test_options_that_make_no_sense(options, says):
+    with pytest.raises(ConfigurationError, match=says):
+        FlowCNN(**options)
