@@ -1,0 +1,126 @@
+"""What is wrong is said in one line, and nothing was changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model.tiny import PLAIN, Pan, frozen_copy, hooks_on, same_state, tiny
+from netwarp import NetWarpError, VideoModel
+from netwarp.errors import ConfigurationError, InputError, WeightsError
+from netwarp.model import FlowCNN
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"layers": None}, "no layers given"),
+        ({"layers": ["stem", "mod"]}, "did you mean 'mid'"),
+        ({"layers": ["mid", "ouput"]}, "no layer named 'ouput'"),
+        ({"layers": "mid"}, "must be a list"),
+        ({"layers": ["mid", "mid"]}, "named twice"),
+        ({"flow": "diss"}, "did you mean 'dis'"),
+        ({"flow": 3}, "flow"),
+        ({"flow_cnn": "papers"}, "did you mean 'paper'"),
+        ({"memory": "fuse"}, "did you mean 'fused'"),
+        ({"classes": ["a", "b"]}, "2 class names for 5 classes"),
+        ({"palette": [(0, 0, 0)] * 4}, "4 colours for 5 classes"),
+        ({"training_free": True, "flow_cnn": FlowCNN()}, "no FlowCNN"),
+        ({"example_size": (0, 5)}, "example_size|fails"),
+    ],
+)
+def test_a_model_that_cannot_be_built_changes_nothing(options, says):
+    net = tiny().train()
+    before, attributes = frozen_copy(net), set(vars(net))
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        VideoModel(net, **{"layers": ["mid"], "preprocess": PLAIN, **options})
+    assert "\n" not in str(caught.value)
+    assert hooks_on(net) == 0
+    assert same_state(net, before)
+    assert set(vars(net)) == attributes
+    assert net.training
+
+
+def test_damaged_weights():
+    net = tiny()
+    with torch.no_grad():
+        net.head.bias[0] = float("inf")
+    with pytest.raises(WeightsError, match="damaged"):
+        VideoModel(net, ["mid"], preprocess=PLAIN)
+    assert hooks_on(net) == 0
+
+
+FRAME = torch.zeros(1, 3, 16, 24, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda m: m(FRAME, FRAME[..., 1:]), "differ in size"),
+        (lambda m: m(FRAME, FRAME.repeat(2, 1, 1, 1)), "differ in size"),
+        (lambda m: m(FRAME[0], FRAME), r"\[B,3,H,W\]"),
+        (lambda m: m(FRAME, FRAME.float() + 255), "divide by 255"),
+        (lambda m: m(FRAME, FRAME, torch.zeros(1, 2, 8, 12)), "for this frame"),
+        (lambda m: m(FRAME, FRAME, torch.full((1, 2, 16, 24), float("nan"))), "NaN"),
+        (lambda m: m.step(np.zeros((16, 24), np.uint8)), r"\[H,W,3\]"),
+        (lambda m: m.step(FRAME, m.step(FRAME)[1], torch.zeros(1, 2, 16, 25)), "for this frame"),
+        (lambda m: m.step(FRAME, m.step(FRAME)[1], torch.full((1, 2, 16, 24), float("inf"))), "infinite"),
+    ],
+)
+def test_input_that_cannot_be_used(call, says):
+    model = VideoModel(tiny(), ["mid"], flow=Pan(), preprocess=PLAIN)
+    with pytest.raises(InputError, match=says) as caught:
+        call(model)
+    assert "\n" not in str(caught.value)
+    # And the model goes on as if nothing had been.
+    assert torch.equal(model(FRAME, FRAME), VideoModel(tiny(), ["mid"], flow=Pan(), preprocess=PLAIN)(FRAME, FRAME))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda current, previous, index=None: torch.full((1, 2, 16, 24), float("nan")),
+        lambda current, previous, index=None: torch.zeros(1, 2, 8, 12),
+        lambda current, previous, index=None: torch.zeros(1, 2, 16, 24, dtype=torch.int32),
+    ],
+    ids=["nan", "another size", "integers"],
+)
+def test_an_estimator_that_gives_something_else(bad):
+    model = VideoModel(tiny(), ["mid"], flow=bad, preprocess=PLAIN)
+    with pytest.raises(InputError, match="flow"):
+        model(FRAME, FRAME)
+
+
+@pytest.mark.parametrize("other", [["stem"], ["stem", "mid"], [], ["output"]])
+def test_a_state_of_another_model(other):
+    model = VideoModel(tiny(), ["mid"], flow=Pan(), preprocess=PLAIN)
+    _, state = VideoModel(tiny(), other, flow=Pan(), preprocess=PLAIN).step(FRAME)
+    with pytest.raises(InputError, match="state=None") as caught:
+        model.step(FRAME, state)
+    assert "\n" not in str(caught.value)
+
+
+class Sometimes(nn.Module):
+    """A network with a layer that runs in training alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = tiny()
+        self.extra = nn.Conv2d(3, 3, 1)
+        self.skip = False
+
+    def forward(self, x):
+        return self.net(x if self.skip else self.extra(x))
+
+
+@pytest.mark.parametrize("layers", [["extra"], ["extra", "net.mid"], ["extra", "output"]])
+def test_a_layer_that_does_not_run_on_every_frame(layers):
+    net = Sometimes().eval()
+    model = VideoModel(net, layers, flow=Pan(), preprocess=PLAIN)
+    _, state = model.step(FRAME)
+    net.skip = True
+    for call in (lambda: model.step(FRAME), lambda: model.step(FRAME, state), lambda: model(FRAME, FRAME)):
+        with pytest.raises(NetWarpError, match="'extra' did not run"):
+            call()

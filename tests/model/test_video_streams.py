@@ -1,0 +1,332 @@
+"""Streams and pairs against a network that was unrolled by hand, and against each other."""
+
+from __future__ import annotations
+
+import copy
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from model.by_hand import ByHand
+from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
+from netwarp import VideoModel
+from netwarp.model import FlowCNN, PhotometricGate, VideoState
+
+
+def unit(frames):
+    return [f.float() / 255 for f in frames]
+
+
+def video(layers, *, net=None, weights=(0.7, 0.4), **options):
+    torch.manual_seed(0)  # of the FlowCNN
+    options = {"flow": Pan(), "preprocess": PLAIN, **options}
+    model = VideoModel(net or tiny(), layers, **options)
+    set_weights(model, *weights)
+    return model
+
+
+def by_hand(model, net=None):
+    weights = {name: (n.w1, n.w2) for name, n in zip(model.layers, model.netwarps, strict=True)}
+    return ByHand(net or tiny(), weights, model.flow_cnn)
+
+
+def stream(model, frames, flows):
+    state, logits = None, []
+    with torch.no_grad():
+        for frame, flow in zip(frames, flows, strict=True):
+            out, state = model.step(frame, state, flow)
+            logits.append(out)
+    return logits
+
+
+FLOWS = [None, *(rough_flow(1, 32, 48, seed=i) for i in range(4))]
+
+
+@pytest.mark.parametrize("layers", [["stem"], ["act"], ["mid"], ["output"], ["stem", "mid"], ["act", "mid", "output"]])
+@pytest.mark.parametrize("flow_cnn", [None, "paper", FlowCNN(stride=4)], ids=["none", "paper", "stride"])
+def test_a_pair_is_the_two_branches_of_the_paper(layers, flow_cnn, pictures):
+    model = video(layers, flow_cnn=flow_cnn)
+    current, previous = unit(pictures(2))
+    flow = rough_flow(1, 32, 48)
+    torch.testing.assert_close(model(current, previous, flow), by_hand(model).pair(current, previous, flow))
+
+
+@pytest.mark.parametrize("layers", [["stem"], ["mid"], ["stem", "mid"], ["mid", "output"]])
+@pytest.mark.parametrize("memory", ["previous", "fused"])
+def test_a_stream_is_the_recursion(layers, memory, pictures):
+    model, frames = video(layers, memory=memory), unit(pictures(5))
+    hand = by_hand(model)
+    expected, kept = hand.alone(frames[0])
+    for index, logits in enumerate(stream(model, frames, FLOWS)):
+        if index:
+            expected, own, fused = hand.after(kept, frames[index], frames[index - 1], FLOWS[index])
+            kept = fused if memory == "fused" else own
+        torch.testing.assert_close(logits, expected)
+
+
+@pytest.mark.parametrize("layers", [["stem"], ["act"], ["mid"], ["head"], ["output"], ["log_probs"]])
+@pytest.mark.parametrize("flow_cnn", [None, "paper"])
+def test_a_stream_equals_its_pairs_bitwise(layers, flow_cnn, pictures):
+    model, frames = video(layers, flow_cnn=flow_cnn, gate=PhotometricGate(0.3)), pictures(4)
+    logits = stream(model, frames, [None] * 4)
+    with torch.no_grad():
+        for index in range(1, 4):
+            assert torch.equal(logits[index], model(frames[index], frames[index - 1]))
+
+
+@pytest.mark.parametrize("layers", [["stem", "mid"], ["act", "log_probs"]])
+@pytest.mark.parametrize("memory", ["previous", "fused"])
+def test_two_layers_and_two_frames_equal_the_pair_bitwise(layers, memory, pictures):
+    model, frames = video(layers, memory=memory), pictures(2)
+    with torch.no_grad():
+        assert torch.equal(stream(model, frames, [None] * 2)[1], model(frames[1], frames[0]))
+
+
+@pytest.mark.parametrize("layers", [["stem"], ["mid"], ["output"], ["log_probs"], ["stem", "output"]])
+def test_the_past_has_an_effect(layers, pictures):
+    frames = pictures(2)
+    with torch.no_grad():
+        alone = video(layers, weights=(1, 0)).step(frames[1])[0]
+        model = video(layers)
+        _, state = model.step(frames[0])
+        second, _ = model.step(frames[1], state)
+        assert torch.equal(model.step(frames[1])[0], alone)  # a first frame knows no past
+        assert (second - alone).abs().max() > 1e-2
+        other, _ = model.step(frames[1], state, rough_flow(1, 32, 48, reach=8))
+        assert (second - other).abs().max() > 1e-2
+
+
+def test_the_state_is_all_that_a_stream_needs(pictures):
+    model, frames = video(["stem", "mid"], memory="fused"), pictures(4)
+    logits = stream(model, frames, [None] * 4)
+    with torch.no_grad():
+        _, state = model.step(frames[0])
+        _, state = model.step(frames[1], state)
+        twin = copy.deepcopy(state)
+        model.step(frames[0], state)  # another stream in between
+        third, later = model.step(frames[2], twin)
+        assert torch.equal(third, logits[2])
+        assert torch.equal(model.step(frames[3], later)[0], logits[3])
+        assert torch.equal(model.step(frames[2], state)[0], logits[2])  # a state can be used again
+
+
+def test_the_state_holds_the_frame_and_one_memory_per_layer(pictures):
+    model, frame = video(["mid", "output"], flow=Pan()), pictures(1)[0]
+    _, state = model.step(frame)
+    assert torch.equal(state.frame, frame)
+    assert [tuple(m.shape) for m in state.memory] == [(1, 6, 16, 24), (1, 5, 16, 24)]
+    with pytest.raises(AttributeError):
+        state.frame = frame
+
+
+@pytest.mark.parametrize("kind", ["numpy", "tensor", "planes"])
+def test_a_buffer_that_is_filled_again_does_not_change_the_past(kind, pictures):
+    """Cameras and decoders hand out one array again and again."""
+    model, frames = video(["mid"], flow="dis"), pictures(3, 48, 64)
+    expected = stream(model, frames, [None] * 3)
+    planes = np.empty((3, 48, 64), np.uint8)
+    buffer = {"numpy": np.empty((48, 64, 3), np.uint8), "tensor": torch.empty_like(frames[0])}.get(kind)
+    state = None
+    for frame, logits in zip(frames, expected, strict=True):
+        if kind == "numpy":
+            buffer[:] = frame[0].permute(1, 2, 0).numpy()
+        elif kind == "tensor":
+            buffer.copy_(frame)
+        else:
+            planes[:] = frame[0].numpy()
+            buffer = planes.transpose(1, 2, 0)
+        with torch.no_grad():
+            out, state = model.step(buffer, state)
+        assert torch.equal(out, logits)
+
+
+@pytest.mark.parametrize("layers", [["stem"], ["act"], ["stem", "act"], ["norm"]])
+@pytest.mark.parametrize("memory", ["previous", "fused"])
+def test_a_network_that_works_in_place_gives_the_same(layers, memory, pictures):
+    frames = pictures(4)
+    plain = stream(video(layers, memory=memory), frames, FLOWS[:4])
+    inplace_model = video(layers, net=tiny(inplace=True), memory=memory)
+    inplace = stream(inplace_model, frames, FLOWS[:4])
+    assert all(torch.equal(a, b) for a, b in zip(plain, inplace, strict=True))
+    with torch.no_grad():
+        pair = inplace_model(frames[1], frames[0], FLOWS[1])
+        assert torch.equal(pair, video(layers)(frames[1], frames[0], FLOWS[1]))
+
+
+def count_calls(net):
+    calls = {}
+
+    def count(name):
+        calls[name] = calls.get(name, 0) + 1
+
+    for name, module in net.named_modules():
+        if name:
+            module.register_forward_hook(lambda *_, name=name: count(name))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("layers", "twice"),
+    [
+        (["stem"], {"stem"}),
+        (["act"], {"stem", "act"}),
+        (["stem", "mid"], {"stem", "act", "norm", "mid"}),
+        (["output"], {"stem", "act", "norm", "mid", "drop", "head"}),
+        ([], set()),
+    ],
+)
+def test_the_previous_frames_pass_of_a_pair_stops_at_the_last_netwarp(layers, twice, pictures):
+    net = tiny()
+    calls = count_calls(net)
+    model = video(layers, net=net)
+    calls.clear()
+    model(*pictures(2))
+    # A hook of the user that was there first sees the layer at which the pass stops.
+    assert calls == {name: 2 if name in twice else 1 for name in ("stem", "act", "norm", "mid", "drop", "head")}
+
+
+@pytest.mark.parametrize("layers", [["stem"], ["stem", "mid"], ["output"], ["log_probs"], []])
+def test_a_step_is_one_pass_of_the_network(layers, pictures):
+    net = tiny()
+    calls = count_calls(net)
+    model = video(layers, net=net)
+    state = None
+    for frame in pictures(3):
+        calls.clear()
+        _, state = model.step(frame, state)
+        assert set(calls.values()) == {1}
+
+
+def test_flow_is_estimated_once_a_frame_and_not_at_all_where_it_is_given(pictures):
+    pan, frames = Pan(), pictures(3)
+    model = video(["stem", "mid"], flow=pan)
+    _, state = model.step(frames[0])
+    assert pan.calls == 0
+    _, state = model.step(frames[1], state)
+    assert pan.calls == 1
+    model.step(frames[2], state, rough_flow(1, 32, 48))
+    model(frames[1], frames[0], rough_flow(1, 32, 48))
+    assert pan.calls == 1
+    model(frames[1], frames[0])
+    assert pan.calls == 2
+    video([], flow=pan)(frames[1], frames[0])
+    assert pan.calls == 2
+
+
+def test_the_estimators_flow_is_what_a_step_uses(pictures):
+    model, (first, second) = video(["mid"], flow="dis"), pictures(2, 48, 64)
+    with torch.no_grad():
+        _, state = model.step(first)
+        flow = model.estimate_flow(second, first)
+        assert flow.abs().max() > 0.5
+        assert torch.equal(model.step(second, state)[0], model.step(second, state, flow)[0])
+
+
+def test_a_state_of_another_size_or_batch_starts_anew(pictures):
+    model = video(["mid"])
+    for other in (pictures(1, 32, 40)[0], pictures(1, 24, 48)[0], pictures(1, batch=2)[0]):
+        _, state = model.step(pictures(1)[0])
+        logits, new = model.step(other, state)
+        assert torch.equal(logits, model.step(other)[0])
+        assert new.frame.shape == other.shape
+
+
+def test_batches_are_separate_streams(pictures):
+    model, frames = video(["mid"], memory="fused", flow="dis"), pictures(3, 48, 64, batch=3)
+    together = stream(model, frames, [None] * 3)
+    for item in range(3):
+        alone = stream(model, [f[item : item + 1] for f in frames], [None] * 3)
+        for a, b in zip(alone, together, strict=True):
+            torch.testing.assert_close(a, b[item : item + 1])
+
+
+@pytest.mark.parametrize("divisor", [8, 32])
+def test_padding_moves_along(divisor, pictures):
+    """The representations cover the padding: the flow must be that of the padded frames, not stretched over them."""
+    from dataclasses import replace
+
+    model = video(["mid"], preprocess=replace(PLAIN, divisor=divisor), flow_cnn=None)
+    current, previous = pictures(2, 28, 43)
+    flow = rough_flow(1, 28, 43)
+    h, w = (-(-n // divisor) * divisor for n in (28, 43))
+
+    def pad(x):
+        return torch.nn.functional.pad(x.float(), (0, w - 43, 0, h - 28), mode="replicate")
+
+    whole = video(["mid"], flow_cnn=None)(pad(current) / 255, pad(previous) / 255, pad(flow))
+    torch.testing.assert_close(model(current, previous, flow), whole[..., :28, :43])
+
+
+def test_two_models_on_one_network(pictures):
+    net, frames = tiny(), pictures(3)
+    alone = [stream(video(["mid"]), frames, FLOWS[:3]), stream(video(["stem", "output"]), frames, FLOWS[:3])]
+    models = [video(["mid"], net=net), video(["stem", "output"], net=net)]
+    states = [None, None]
+    with torch.no_grad():
+        for t, frame in enumerate(frames):
+            for i, model in enumerate(models):
+                logits, states[i] = model.step(frame, states[i], FLOWS[t])
+                assert torch.equal(logits, alone[i][t])
+    models[0].remove()
+    assert torch.equal(stream(models[1], frames, FLOWS[:3])[2], alone[1][2])
+
+
+def test_threads_do_not_disturb_each_other(pictures):
+    model = video(["stem", "mid"], memory="fused")
+    clips = [pictures(12, seed=seed) for seed in range(4)]
+    expected = [stream(model, clip, [None] * 12) for clip in clips]
+    results = [None] * 4
+
+    def work(i):
+        results[i] = stream(model, clips[i], [None] * 12)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for ours, theirs in zip(results, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_a_deep_copy_is_a_model_of_its_own(pictures):
+    model, frames = video(["mid"]), pictures(3)
+    expected = stream(model, frames, FLOWS[:3])
+    twin = copy.deepcopy(model)
+    assert twin.base is not model.base
+    set_weights(model, 1, 0)
+    model.remove()
+    assert all(torch.equal(a, b) for a, b in zip(stream(twin, frames, FLOWS[:3]), expected, strict=True))
+    twin.remove()
+    assert not any(m._forward_hooks for m in twin.base.modules())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_streams_stay_close(dtype, pictures):
+    frames = pictures(3)
+    expected = stream(video(["mid"], memory="fused"), frames, FLOWS[:3])
+    half = video(["mid"], memory="fused", net=tiny().to(dtype))
+    for ours, theirs in zip(stream(half, frames, FLOWS[:3]), expected, strict=True):
+        assert ours.dtype == dtype
+        torch.testing.assert_close(ours.float(), theirs, rtol=0.1, atol=0.1 * float(theirs.std()))
+
+
+def test_autocast(pictures):
+    frames = pictures(3)
+    model = video(["mid"])
+    expected = stream(model, frames, FLOWS[:3])
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = stream(model, frames, FLOWS[:3])
+        with torch.no_grad():
+            assert torch.equal(model(frames[1], frames[0], FLOWS[1]), cast[1])
+    for ours, theirs in zip(cast, expected, strict=True):
+        torch.testing.assert_close(ours.float(), theirs, rtol=0.1, atol=0.1 * float(theirs.std()))
+
+
+def test_a_state_made_by_hand_is_taken(pictures):
+    model, frames = video(["mid"]), pictures(2)
+    _, state = model.step(frames[0])
+    again = VideoState(frames[0], state.memory)
+    assert torch.equal(model.step(frames[1], again)[0], model.step(frames[1], state)[0])
