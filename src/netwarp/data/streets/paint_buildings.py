@@ -61,8 +61,9 @@ def _window(
     base = np.array((255, 206, 130) if lit else (84, 98, 114), np.float32) * (0.7 if lit else 1.0)
     pane = base * (0.6 + 0.5 * ramp) if not lit else base * (0.8 + 0.2 * ramp)
     picture[y0 + 1 : y0 + 1 + h, x0 + 1 : x0 + 1 + w] = np.clip(pane, 0, 255).astype(np.uint8)
-    if rng.random() < 0.4 and not lit:
-        tone = int(rng.integers(120, 220))
+    # Drawn whether used or not: the same street by night and by day.
+    curtains, tone = rng.random() < 0.4, int(rng.integers(120, 220))
+    if curtains and not lit:
         side = max(w // 4, 1)
         picture[y0 + 1 : y0 + 1 + h, x0 + 1 : x0 + 1 + side] = tone
         picture[y0 + 1 : y0 + 1 + h, x1 - 1 - side : x1 - 1] = tone

@@ -106,16 +106,17 @@ def skyline(
     white = np.clip(weather.horizon * 1.12 + 10, 0, 255) * (0.86 + 0.14 * mottle(rng, (h, w), 64, 3))[..., None]
     picture = sky * (1 - cover) + white * cover
     classes = np.full((h, w), labels[0], np.uint8)
-    rows = np.arange(h)[:, None]
     level = h * (0 - top) / (bottom - top)
-    grain = 1 + 0.12 * rng.standard_normal((h, w), np.float32)[..., None]
+    start = int(level) - 16
+    rows = np.arange(start, h)[:, None]
+    grain = 1 + 0.12 * rng.standard_normal((h - start, w), np.float32)[..., None]
     for label, tone, cell, tall in ((labels[1], 0.55, 8, 12.0), (labels[2], 0.42, 30, 9.0)):
         if label == labels[1]:
             steps = np.repeat(rng.uniform(0, 1, w // cell + 1), cell)[:w] * (mottle(rng, (1, w), 200)[0] > -0.1)
         else:
             steps = np.clip(0.35 + mottle(rng, (1, w), cell, 5)[0], 0, 1)
         there = rows > level - tall * steps[None, :]
-        paint = weather.horizon * (0.5 * tone + 0.3) * np.array([1.0, 1.02, 0.95]) * grain
-        picture = np.where(there[..., None], paint, picture)
-        classes[there] = label
+        paint = weather.horizon * np.array([1.0, 1.02, 0.95], np.float32) * (0.5 * tone + 0.3) * grain
+        picture[start:][there] = paint[there]
+        classes[start:][there] = label
     return np.clip(picture, 0, 255).astype(np.uint8), classes

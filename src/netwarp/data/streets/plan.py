@@ -75,7 +75,7 @@ class Stock:
 
 def draw_plan(rng: np.random.Generator) -> Plan:
     """Draw what is the same all along a street."""
-    parking = bool(rng.random() < 0.55)
+    parking = bool(rng.random() < 0.45)
     side = -1 if rng.random() < 0.6 else 1
     lane_width = rng.uniform(2.8, 3.4)
     return Plan(
@@ -84,10 +84,10 @@ def draw_plan(rng: np.random.Generator) -> Plan:
         parking=parking,
         side=side,
         lane=float(side * lane_width / 2),
-        built=float(rng.choice([0.92, 0.75, 0.5])),
-        leafy=bool(rng.random() < 0.45),
+        built=float(rng.choice([0.9, 0.68, 0.42])),
+        leafy=bool(rng.random() < 0.55),
         railings=float(rng.choice([0.1, 0.35])),
-        crowd=float(rng.uniform(0.7, 2.0)),
+        crowd=float(rng.uniform(0.8, 2.2)),
         oncoming=float(rng.uniform(4.0, 11.0)),
     )
 

@@ -30,10 +30,11 @@ class Texture:
 
     def __init__(self, colour: Image, alpha: Image | None = None, glow: NDArray[np.bool_] | None = None) -> None:
         self.masked = alpha is not None
-        mask = np.full(colour.shape[:2], 255, np.uint8) if alpha is None else alpha
-        self._base: Image = np.ascontiguousarray(np.dstack([colour, mask]))
+        self._base: Image = np.empty((*colour.shape[:2], 4), np.uint8)
+        self._base[..., :3] = colour
+        self._base[..., 3] = 255 if alpha is None else alpha
         self._glow = glow
-        self._coverage = float((mask >= OPAQUE).mean())
+        self._coverage = 1.0 if alpha is None else float((alpha >= OPAQUE).mean())
         self._levels: dict[tuple[int, int], Image] = {(0, 0): self._base}
         self._lit: dict[tuple[int, ...], Texture] = {}
         self.height, self.width = colour.shape[:2]
@@ -42,9 +43,7 @@ class Texture:
         """The texture under light of a colour (RGB factors), kept for the next time it is asked for."""
         key = tuple(round(g * 24) for g in gain)
         if key not in self._lit:
-            factors = np.array(key, np.float32) / 24
-            colour = self._base[..., :3].astype(np.float32)
-            shaded = np.clip(colour * factors, 0, 255).astype(np.uint8)
+            shaded: Image = cv2.multiply(self._base, (*(k / 24 for k in key), 1.0))[..., :3]
             if self._glow is not None:
                 shaded[self._glow] = self._base[..., :3][self._glow]
             self._lit[key] = Texture(shaded, self._base[..., 3] if self.masked else None)
