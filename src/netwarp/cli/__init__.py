@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("NETWARP_DEBUG", "0") not in ("", "0")
     with one_line_errors(debug) as outcome:
-        parser = build_parser(COMMANDS)
+        parser = build_parser(COMMANDS, arguments)
         options = parser.parse_args(arguments)
         if options.subcommand is None:
             parser.print_help()

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from netwarp.cli.parser import from_text
+from netwarp.cli.terminal import say
+
 SUMMARY = "the whole story on street video that it renders and trains on itself; no downloads, under four minutes"
 
 EXAMPLE = """\
@@ -36,9 +39,12 @@ def run(options: Namespace) -> None:
     """Run the demonstration; see the module."""
     from netwarp.report.demo import run_demo
 
-    run_demo(Path(options.out), seed=options.seed, quick=options.quick, progress=sys.stderr.isatty())
+    result = run_demo(Path(options.out), seed=options.seed, quick=options.quick, progress=sys.stderr.isatty())
+    say(result.table_text)
+    say(f"\n{result.seconds:.0f} s: open {result.page} in a browser")
 
 
+@from_text
 def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")

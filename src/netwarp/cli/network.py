@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
+from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import quiet_loading
 from netwarp.errors import ConfigurationError
 
@@ -69,6 +70,7 @@ def device_named(name: str) -> str:
     return name
 
 
+@from_text
 def device(text: str) -> str:
     """Check the form of ``--device``.
 
@@ -80,6 +82,7 @@ def device(text: str) -> str:
     return text
 
 
+@from_text
 def size(text: str) -> tuple[int, int]:
     """Read ``--size``, width first as everybody writes it.
 
@@ -95,6 +98,7 @@ def size(text: str) -> tuple[int, int]:
     return int(match[2]), int(match[1])
 
 
+@from_text
 def _classes(text: str) -> int | Sequence[str]:
     names = [name.strip() for name in text.split(",")]
     if re.fullmatch(r"[+-]?\d+", text.strip()):

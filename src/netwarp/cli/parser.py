@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
-from collections.abc import Mapping
-from typing import Any, NoReturn, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from jsonargparse import ArgumentParser, Namespace
 
 from netwarp import __version__
 from netwarp.errors import ConfigurationError, unknown_name
 
-__all__ = ["Command", "CommandParser", "build_parser"]
+__all__ = ["Command", "CommandParser", "build_parser", "from_text"]
+
+Value = TypeVar("Value")
 
 
 class Command(Protocol):
@@ -44,43 +47,75 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class CommandParser(ArgumentParser):
-    """Raises :class:`ConfigurationError` instead of printing usage and leaving."""
+    """Raises :class:`ConfigurationError` instead of printing usage and leaving.
+
+    Attributes:
+        given: The arguments that are to be parsed, for messages that fit the command.
+    """
+
+    given: Sequence[str] = ()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Turn argparse's message into a line of ours."""
-        raise self._explained(message) from ex
+        raise self._explained(" ".join(message.split())) from ex
 
     def _explained(self, message: str) -> ConfigurationError:
-        text = " ".join(message.split())
-        if match := re.match(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", text):
-            kind = "command" if match[1] == "subcommand" else f"value of {match[1]}"
+        if match := re.match(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message):
+            kind = "command" if match[1] == "COMMAND" else f"value of {match[1]}"
             return unknown_name(kind, match[2], re.findall(r"'([^']*)'", match[3]))
-        if match := re.match(r"the following arguments are required: (.*)", text):
-            missing = re.sub(r"\b\w+\.(\w+)", lambda m: m[1].upper(), match[1])
-            return ConfigurationError(f"{missing} is missing: what is no option comes first, options behind it")
-        if match := re.match(r"unrecognized arguments: (.*)", text):
+        if match := re.match(r"the following arguments are required: (.*)", message):
+            return self._missing([name.rpartition(".")[2] for name in match[1].split(", ")])
+        if match := re.match(r"unrecognized arguments: (.*)", message):
             return self._unrecognized(match[1].split())
-        return ConfigurationError(f"{text.removeprefix('argument ')} ('netwarp COMMAND --help' shows what it takes)")
+        return ConfigurationError(message.removeprefix("argument "))
 
-    def _unrecognized(self, arguments: list[str]) -> ConfigurationError:
-        options = [argument.partition("=")[0] for argument in arguments if argument.startswith("-")]
-        if options:
-            return unknown_name("option", options[0], self._all_options())
+    def _missing(self, names: list[str]) -> ConfigurationError:
+        options = {action.dest: action.option_strings for action in self._actions_in_question()}
+        if first := next((options[name][-1] for name in names if options.get(name)), None):
+            return ConfigurationError(f"{first} is missing: 'netwarp COMMAND --help' shows what to give")
+        verb = "are" if len(names) > 1 else "is"
+        where = "them" if len(names) > 1 else "it"
         return ConfigurationError(
-            f"one argument too many: {arguments[0]!r} (put quotes round a glob, so that the shell leaves it alone)"
+            f"{' and '.join(name.upper() for name in names)} {verb} missing: write {where} before the options"
         )
 
-    def _all_options(self) -> list[str]:
-        parsers: list[argparse.ArgumentParser] = [self]
+    def _unrecognized(self, arguments: list[str]) -> ConfigurationError:
+        wrong = next((argument.partition("=")[0] for argument in arguments if argument.startswith("-")), None)
+        if wrong is None:
+            return ConfigurationError(
+                f"one argument too many: {arguments[0]!r} (put quotes round a glob, so that the shell leaves it alone)"
+            )
+        known = sorted({o for a in self._actions_in_question() for o in a.option_strings if o.startswith("--")})
+        begun = [option for option in known if option.startswith(wrong)]
+        return unknown_name("option", wrong, begun or known)
+
+    def _actions_in_question(self) -> list[argparse.Action]:
+        """The actions of this parser and of the command that was given."""
+        actions = list(self._actions)
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
-                parsers += action.choices.values()
-        known = {name for parser in parsers for action in parser._actions for name in action.option_strings}
-        return sorted(name for name in known if name.startswith("--"))
+                command = next((name for name in self.given if name in action.choices), None)
+                actions += action.choices[command]._actions if command is not None else []
+        return actions
 
 
-def build_parser(commands: Mapping[str, Command]) -> CommandParser:
-    """The parser of the whole command line."""
+def from_text(convert: Callable[[str], Value]) -> Callable[[str | Value], Value]:
+    """Make a function the ``type=`` of an argument: jsonargparse gives it its own results again, to check them."""
+
+    @functools.wraps(convert)
+    def idempotent(value: str | Value) -> Value:
+        return convert(value) if isinstance(value, str) else value
+
+    return idempotent
+
+
+def build_parser(commands: Mapping[str, Command], given: Sequence[str]) -> CommandParser:
+    """The parser of the whole command line.
+
+    Args:
+        commands: By their names.
+        given: The arguments that are to be parsed.
+    """
     parser = CommandParser(
         prog="netwarp",
         description="Any segmentation network on video: optical flow carries the previous frame's representation to "
@@ -90,6 +125,7 @@ def build_parser(commands: Mapping[str, Command]) -> CommandParser:
         allow_abbrev=False,
         formatter_class=_Help,
     )
+    parser.given = given
     _add_debug(parser)
     subcommands = parser.add_subcommands(required=False, metavar="COMMAND", title="commands", description=None)
     for name, command in commands.items():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from netwarp.cli.network import add_base_arguments, base_of, device, device_named, size
+from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import progress_bar, quiet_loading, say, warn
 from netwarp.errors import ConfigurationError, InputError, OutputError
 
@@ -82,7 +83,7 @@ def run(options: Namespace) -> None:
         rendered = _render(options, source, model, places)
     say(f"{_count(rendered)}: {places}")
     if rendered.damage:
-        raise InputError(f"{rendered.damage}; the {rendered.frames} frames before are in {places}")
+        raise InputError(f"{rendered.damage}; what could be read is in {places}")
 
 
 @dataclass(frozen=True)
@@ -225,14 +226,17 @@ def _number(text: str, lowest: float, highest: float, what: str) -> float:
     return value
 
 
+@from_text
 def _opacity(text: str) -> float:
     return _number(text, 0, 1, "a number from 0 to 1")
 
 
+@from_text
 def _rate(text: str) -> float:
     return _number(text, 1e-3, 1e4, "a number of frames a second, such as 15")
 
 
+@from_text
 def _crf(text: str) -> int:
     value = _number(text, 0, 51, "a whole number from 0 (lossless) to 51 (worst)")
     if value != int(value):

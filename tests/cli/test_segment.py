@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from small_videos import decode, encode, picture
+
+from netwarp import VideoModel, load_base
+from netwarp.cli import main
+from netwarp.data.frames import open_frames
+from netwarp.data.masks import read_mask
+from netwarp.engine.stream import segment
+from netwarp.model.label_set import CAMVID
+
+BASE = ("--base", "tinybase:build")
+CAMVID_DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def run(*arguments: object) -> int:
+    return main([str(a) for a in arguments])
+
+
+def masks(folder: str) -> list[np.ndarray]:
+    return [read_mask(path) for path in sorted(Path(folder).glob("*.png"))]
+
+
+def expected(source: Path, model: VideoModel) -> list[np.ndarray]:
+    return [result.labels for result in segment(source, model)]
+
+
+def same(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
+    return len(left) == len(right) and all(np.array_equal(one, other) for one, other in zip(left, right, strict=True))
+
+
+def test_video_masks_and_summary(clips: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("segment", clips / "ok.mp4", "new/out.mp4", "--masks", "new/masks", *BASE) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert len(printed.out.splitlines()) == 1
+    assert printed.out.startswith("8 frames in ")
+    assert printed.out.endswith(": new/out.mp4 and new/masks\n")
+    with open_frames("new/out.mp4") as written:
+        assert written.fps == pytest.approx(12)
+        assert written.size == (48, 64)
+        assert [frame.time for frame in written] == pytest.approx([i / 12 for i in range(8)], abs=1e-3)
+    model = VideoModel(load_base("tinybase:build"), training_free=True)
+    assert same(masks("new/masks"), expected(clips / "ok.mp4", model))
+    assert not list(Path("new").glob(".*"))
+
+
+def test_folder_of_masks_named_as_the_images(images: Path):
+    assert run("segment", "images", "labels", *BASE) == 0
+    assert sorted(path.name for path in Path("labels").iterdir()) == [f"shot{i}.png" for i in range(4)]
+    assert PIL.Image.open("labels/shot0.png").mode == "P"
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.MP4", "out.m4v", "out.mov", "out.mkv"])
+def test_containers(images: Path, name: str):
+    assert run("segment", "images/*.png", name, *BASE, "--fps", 5) == 0
+    with open_frames(name) as written:
+        assert written.fps == pytest.approx(5)
+        assert len(list(written)) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "layers", "settings"),
+    [
+        (("--frame-by-frame",), [], {}),
+        (("--layers", "1"), ["1"], {"training_free": True}),
+        (("--layers", "0,2"), ["0", "2"], {"training_free": True}),
+        (("--layers", "0", "output"), ["0", "output"], {"training_free": True}),
+        (("--flow", "zero"), ["log_probs"], {"training_free": True, "flow": "zero"}),
+    ],
+)
+def test_options_mean_what_they_mean_in_python(clips: Path, options: tuple, layers: list[str], settings: dict):
+    assert run("segment", clips / "ok.mp4", "masks", *BASE, *options) == 0
+    model = VideoModel(load_base("tinybase:build"), layers, **settings)
+    assert same(masks("masks"), expected(clips / "ok.mp4", model))
+
+
+def test_size_is_the_networks_input(clips: Path):
+    assert run("segment", clips / "ok.mp4", "whole", *BASE, "--frame-by-frame") == 0
+    assert run("segment", clips / "ok.mp4", "small", *BASE, "--frame-by-frame", "--size", "16x12") == 0
+    whole, small = masks("whole"), masks("small")
+    assert whole[0].shape == small[0].shape == (48, 64)
+    assert not same(whole, small)
+
+
+def test_weights_and_class_names(clips: Path):
+    state = load_base("tinybase:build").state_dict()
+    state = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+    state["2.bias"][2] = 1.0
+    torch.save(state, "always2.pth")
+    names = ",".join(CAMVID.names[:3])
+    assert run("segment", clips / "ok.mp4", "m", *BASE, "--weights", "always2.pth", "--classes", names) == 0
+    assert all((mask == 2).all() for mask in masks("m"))
+
+
+def test_saved_model(clips: Path):
+    model = VideoModel(load_base("tinybase:build"), ["1"], flow="zero", training_free=True)
+    model.save("m.safetensors")
+    reference = expected(clips / "ok.mp4", model)
+    assert run("segment", clips / "ok.mp4", "m1", "--model", "m.safetensors", *BASE) == 0
+    assert same(masks("m1"), reference)
+    assert run("segment", clips / "ok.mp4", "m2", "--model", "m.safetensors", *BASE, "--frame-by-frame") == 0
+    assert run("segment", clips / "ok.mp4", "m3", *BASE, "--frame-by-frame") == 0
+    assert same(masks("m2"), masks("m3"))
+    assert not same(masks("m2"), reference)
+    assert run("segment", clips / "ok.mp4", "m4", "--model", "m.safetensors", *BASE, "--flow", "dis") == 0
+    assert not same(masks("m4"), reference)
+
+
+def test_saved_model_that_knows_its_base(clips: Path):
+    VideoModel(load_base("netwarp:espnet"), training_free=True).save("espnet.safetensors")
+    assert run("segment", clips / "ok.mp4", "out.mp4", "--model", "espnet.safetensors", "--size", "32x24") == 0
+    assert len(decode(Path("out.mp4"))) == 8
+
+
+def test_random_weights_are_said_to_be_random(clips: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("segment", clips / "ok.mp4", "out.mp4", "--base", "netwarp:espnet") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("netwarp: warning: netwarp:espnet has random weights")
+
+
+def test_side_by_side(clips: Path):
+    assert run("segment", clips / "ok.mp4", "both.mp4", "--side-by-side", *BASE, "--quality", 1) == 0
+    assert run("segment", clips / "ok.mp4", "left.mp4", "--frame-by-frame", *BASE, "--quality", 1) == 0
+    assert run("segment", clips / "ok.mp4", "right.mp4", *BASE, "--quality", 1) == 0
+    both, left, right = (decode(Path(f"{name}.mp4"))[-1].astype(int) for name in ("both", "left", "right"))
+    assert both.shape == (48, 64 + 2 + 64, 3)
+    below = slice(24, None)  # the captions lie above
+    assert np.abs(both[below, :62] - left[below, :62]).mean() < 4
+    assert np.abs(both[below, 68:] - right[below, 2:]).mean() < 4
+    assert np.abs(left - right).mean() > 4
+
+
+def test_scene_cuts_are_said_in_a_line(capsys: pytest.CaptureFixture[str]):
+    rng = np.random.default_rng(0)
+    other = np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    encode(Path("cut.mp4"), [picture(i) for i in range(4)] + [other] * 4)
+    assert run("segment", "cut.mp4", "out.mp4", *BASE) == 0
+    assert capsys.readouterr().err == "netwarp: frame 4: scene cut at 0.33 s: a new state starts\n"
+    assert run("segment", "cut.mp4", "out.mp4", *BASE, "--no-cuts") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_frames_of_different_sizes(images: Path, capsys: pytest.CaptureFixture[str]):
+    PIL.Image.fromarray(picture(4, 30, 60)).save(images / "shot4.png")
+    assert run("segment", "images", "out.mp4", "--masks", "masks", *BASE) == 0
+    assert [mask.shape for mask in masks("masks")] == [(48, 64)] * 4 + [(30, 60)]
+    assert len(decode(Path("out.mp4"))) == 5
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "netwarp: frame 4: the size changes to 60×30: a new state starts"
+    assert lines[1].startswith("netwarp: warning: frame 4 is 60×30, the first was 64×48")
+    assert len(lines) == 2
+
+
+def test_truncated_video_is_finished_and_reported(clips: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("segment", clips / "truncated.mp4", "out.mp4", "--masks", "masks", *BASE) == 2
+    printed = capsys.readouterr()
+    assert len(printed.err.splitlines()) == 1
+    assert printed.err.startswith("netwarp: error: truncated.mp4 is cut off after frame ")
+    count = len(decode(Path("out.mp4")))
+    assert 0 < count < 30
+    assert f"{30 - count} frames were lost; what could be read is in out.mp4 and masks" in printed.err
+    assert len(masks("masks")) == count
+
+
+def test_damaged_image_ends_the_video_before_it(images: Path, capsys: pytest.CaptureFixture[str]):
+    (images / "shot2.png").write_bytes(b"no picture")
+    assert run("segment", "images", "out.mp4", *BASE) == 2
+    assert "shot2.png is not an image" in capsys.readouterr().err
+    assert len(decode(Path("out.mp4"))) == 2
+
+
+def test_an_existing_result_is_replaced_only_by_a_whole_one(clips: Path, monkeypatch: pytest.MonkeyPatch):
+    Path("out.mp4").write_bytes(b"the old one")
+
+    def bug(*args: object, **options: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("netwarp.engine.render.overlay", bug)
+        assert run("segment", clips / "ok.mp4", "out.mp4", *BASE) == 2
+    assert Path("out.mp4").read_bytes() == b"the old one"
+    assert run("segment", clips / "ok.mp4", "out.mp4", *BASE) == 0
+    assert len(decode(Path("out.mp4"))) == 8
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_bar_on_a_terminal_only(images: Path, monkeypatch: pytest.MonkeyPatch):
+    PIL.Image.fromarray(picture(4, 30, 60)).save(images / "shot4.png")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert run("segment", "images", "labels", *BASE) == 0
+    text = terminal.getvalue()
+    assert "5/5" in text
+    # A line of the log stands alone, not behind what is left of a bar.
+    assert "\rnetwarp: frame 4: the size changes to 60×30: a new state starts\n" in text
+
+
+def test_real_street():
+    weights = CAMVID_DATA / "espnet" / "espnet_p_2_q_8_camvid.pth"
+    if not weights.exists():
+        pytest.skip("the real data does not lie beside the checkout (../shared/data)")
+    frames = CAMVID_DATA / "camvid" / "val" / "0016E5_079[67]*.jpg"
+    code = run("segment", frames, "out.mp4", "--base", "netwarp:espnet", "--weights", weights, "--masks", "m")
+    assert code == 0
+    labels = masks("m")
+    assert len(labels) == len(decode(Path("out.mp4"))) > 5
+    truth = [read_mask(CAMVID_DATA / "camvid" / "valannot" / path.name) for path in sorted(Path("m").glob("*.png"))]
+    right = [(mask == true)[true != 11].mean() for mask, true in zip(labels, truth, strict=True)]
+    assert min(right) > 0.85

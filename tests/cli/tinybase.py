@@ -1,0 +1,49 @@
+"""A base of the tests' own, named ``tinybase:build`` on the command line: what a user's own network looks like."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor, nn
+
+
+def build(classes: int = 3) -> nn.Module:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, classes, 1))
+    # Alive at birth: colours decide, and every class has its own.
+    network[2].weight.data.mul_(8)
+    return network
+
+
+def many() -> nn.Module:
+    return build(300)
+
+
+def broken() -> nn.Module:
+    raise RuntimeError("no such file: pretrained.pth")
+
+
+class Even(nn.Module):
+    """A network that refuses odd sizes, as those do that halve and double."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = build()
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.shape[-1] % 2:
+            raise RuntimeError(f"sizes must match except in dimension 3: got {image.shape[-1]}")
+        return self.body(image)
+
+
+class Slow(nn.Module):
+    """A network that takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = build()
+
+    def forward(self, image: Tensor) -> Tensor:
+        time.sleep(0.03)
+        return self.body(image)
