@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -74,6 +75,12 @@ def test_round_trip_through_json():
         {"order": "rbg"},
         {"divisor": 0},
         {"size": (0, 5)},
+        {"size": (5,)},
+        {"size": ()},
+        {"size": (5, 5, 3)},
+        {"mean": (0.5, math.nan, 0.5)},
+        {"std": (1.0, math.inf, 1.0)},
+        {"scale": math.nan},
     ],
 )
 def test_values_that_make_no_sense(options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -40,11 +41,13 @@ class Preprocess:
     def __post_init__(self) -> None:
         if len(self.mean) != 3 or len(self.std) != 3:
             raise ConfigurationError(f"mean and std need 3 values each, got {self.mean} and {self.std}")
+        if not all(math.isfinite(value) for value in (*self.mean, *self.std, self.scale)):
+            raise ConfigurationError("mean, std and scale must be finite")
         if min(self.std) <= 0 or self.scale <= 0 or self.divisor < 1:
             raise ConfigurationError("std and scale must be positive and divisor at least 1")
         if self.order not in ("rgb", "bgr"):
             raise ConfigurationError(f"order must be 'rgb' or 'bgr', not {self.order!r}")
-        if self.size is not None and min(self.size) < 1:
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             raise ConfigurationError(f"size must be a positive (height, width), not {self.size}")
 
     def __call__(self, frame: Tensor) -> Tensor:
