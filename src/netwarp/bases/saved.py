@@ -21,10 +21,10 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
     Args:
         path: The file.
         base: The network, where the file does not say how to build it (a module of your own) or was saved without its
-            weights. If the file holds the network's weights, they replace those of ``base``.
+            weights. If the file holds the network's weights, they replace those of ``base``, in its own precision.
 
     Returns:
-        The model, in evaluation mode.
+        The model, in evaluation mode; a network that was built from the file is in the precision it was saved in.
 
     Raises:
         InputError: there is no such file.
@@ -34,23 +34,29 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
     saved = read(path)
     holds_base = any(name.startswith("base.") for name in saved.tensors)
     source = saved.config.get("base")
+    rebuilt = base is None
     if base is None:
         if source is None:
             raise ConfigurationError(f"{path} does not say how to build its network: give it as base=…")
         if not holds_base:
-            raise ConfigurationError(f"{path} was saved without the weights of {source.get('spec')}: give base=…")
+            spec = source.get("spec") if isinstance(source, dict) else source
+            raise ConfigurationError(f"{path} was saved without the weights of {spec}: give base=…")
         base = rebuild_base(source)
     training = base.training
     try:
         model = _build(saved.config, base)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"the configuration in {path} is damaged: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise WeightsError(f"the configuration in {path} is damaged ({reason})") from error
     expected = {k: v for k, v in model.state_dict().items() if holds_base or not k.startswith("base.")}
     try:
         _check_fit(path, expected, saved.tensors)
     except NetWarpError:
         model.remove()
         raise
+    first = next((f"base.{name}" for name, _ in base.named_parameters()), None)
+    if rebuilt and first is not None:
+        base.to(saved.tensors[first].dtype)
     model.load_state_dict(saved.tensors, strict=holds_base)
     if training:
         base.eval()
@@ -58,7 +64,7 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
 
 
 def _build(config: dict[str, Any], base: nn.Module) -> VideoModel:
-    flow_cnn = config["flow_cnn"]
+    flow_cnn, example_size = config["flow_cnn"], config["example_size"]
     return VideoModel(
         base,
         config["layers"],
@@ -69,7 +75,8 @@ def _build(config: dict[str, Any], base: nn.Module) -> VideoModel:
         training_free=config["training_free"],
         preprocess=Preprocess.from_dict(config["preprocess"]),
         classes=config["classes"],
-        palette=[(r, g, b) for r, g, b in config["palette"]],
+        palette=config["palette"],
+        example_size=None if example_size is None else tuple(example_size),
     )
 
 

@@ -75,10 +75,14 @@ def segment(
     """
     # Not part of the generator, so that what is wrong is said at the call and not at the first frame.
     video = model if isinstance(model, VideoModel) else VideoModel(model, training_free=True)
-    single = VideoModel(video.base, layers=[], preprocess=video.preprocess) if compare else None
+    single = _frame_by_frame(video) if compare else None
     frames = source if isinstance(source, FrameSource) else open_frames(source)
     video.eval()
     return _segment(frames, video, single, detect_cuts)
+
+
+def _frame_by_frame(video: VideoModel) -> VideoModel:
+    return VideoModel(video.base, layers=[], preprocess=video.preprocess, example_size=video.example_size)
 
 
 def _segment(

@@ -59,7 +59,8 @@ def save(model: VideoModel, path: str | Path, *, include_base: bool = True) -> N
         raise ConfigurationError(
             f"a model with the flow {type(model.flow).__name__} cannot be saved: give the flow a text 'spec'"
         )
-    source = getattr(model.base, "source", None)
+    # A network of the user's own may have an attribute of this name that means something else.
+    describe = getattr(getattr(model.base, "source", None), "to_dict", None)
     config = {
         "format": FORMAT,
         "layers": list(model.layers),
@@ -73,7 +74,8 @@ def save(model: VideoModel, path: str | Path, *, include_base: bool = True) -> N
         "preprocess": model.preprocess.to_dict(),
         "classes": list(model.classes),
         "palette": [list(colour) for colour in model.palette],
-        "base": None if source is None else source.to_dict(),
+        "example_size": None if model.example_size is None else list(model.example_size),
+        "base": describe() if callable(describe) else None,
     }
     state = {k: v for k, v in model.state_dict().items() if include_base or not k.startswith("base.")}
     check_finite(state, "the model")
@@ -127,7 +129,7 @@ def read(path: str | Path) -> SavedModel:
     try:
         config = json.loads(metadata[KEY])
         newer = config["format"] > FORMAT
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(f"the configuration in {path} is damaged") from error
     if newer:
         raise WeightsError(f"{path} was written by a newer netwarp (format {config['format']}): update netwarp")

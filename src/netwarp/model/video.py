@@ -152,6 +152,7 @@ class VideoModel(nn.Module):
         self.gate = gate
         self.training_free = training_free
         self.preprocess = preprocess
+        self.example_size = example_size
         self.classes = labels.names
         self.palette = labels.palette
         for module in (self, self.netwarps, *self.netwarps, self.flow_cnn):
