@@ -156,7 +156,7 @@ def add_pedestrian(builder: Builder, outfit: Outfit, path: Path, *, tall: float,
     width = 0.27 * tall * (0.8 if sideways else 1.0)
     with builder.carried_by(_carried(path, 0.02, step, ground), moving=True) as body:
         builder.add((-width / 2, -tall, 0), (width, 0, 0), (0, 0.56 * tall, 0), outfit.trunk, label)
-        builder.scene.shadows.append(Shadow(body, (0, 0.05), (0.55, 0.4)))
+        builder.scene.shadows.append(Shadow(body, (0, 0.0), (0.6, 0.5), ground))
     apart = 0.03 if sideways else 0.055 * tall
     for sign in (-1, 1):
         phase = 0.0 if sign > 0 else math.pi

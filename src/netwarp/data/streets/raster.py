@@ -27,7 +27,7 @@ NEAR = 0.35
 """Nothing nearer to the camera than this is drawn, metres."""
 
 SMALL = 0.45
-"""Nothing narrower than this in pixels is drawn, nor what is shorter than four times this."""
+"""Nothing narrower than this in pixels is drawn, nor what is smaller than sixteen times its square."""
 
 SHARPNESS = 0.35
 """How much of a power of two textures may be sharper than the grid."""
@@ -152,7 +152,7 @@ class Rasteriser:
         low = np.where(ok[..., None], flat, np.inf).min(1)
         high = np.where(ok[..., None], flat, -np.inf).max(1)
 
-        determinant = np.linalg.det(maps)
+        determinant = np.einsum("ni,ni->n", origin, np.cross(across, down))
         extent = high - low
         seen = (
             ok.any(1)
@@ -162,7 +162,7 @@ class Rasteriser:
             & (low[:, 0] < w)
             & (low[:, 1] < h)
             & (extent.min(1) > 2 * SMALL)
-            & (extent.max(1) > 8 * SMALL)
+            & (extent.prod(1) > 64 * SMALL**2)
         )
         depth = np.where(ok, points[..., 2], np.inf).min(1)
         chosen = np.nonzero(seen & (depth < FAR))[0]

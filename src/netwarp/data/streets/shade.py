@@ -70,7 +70,7 @@ class GroundLight:
             width, length = shadow.size
             x, z = shadow.centre[0] - width / 2, shadow.centre[1] - length / 2
             base = -view.rotations[0][:, 1] @ (view.places[shadow.body] - view.places[0])
-            place = np.array([[width / n, 0, x], [0, 0, base], [0, length / n, z]])
+            place = np.array([[width / n, 0, x], [0, 0, base - shadow.height], [0, length / n, z]])
             maps = self._to_pixels(view, shadow.body, place)
             corners: NDArray[np.float64] = maps @ np.array([[0, n, n, 0], [0, 0, n, n], [1.0, 1, 1, 1]])
             if corners[2].min() < 1.0 or corners[2].min() > 70.0:

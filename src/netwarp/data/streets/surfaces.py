@@ -50,14 +50,16 @@ class Shadow:
     """A soft dark patch on the ground under something that moves.
 
     Attributes:
-        body: Index of the body; the patch turns and moves with it, at height 0.
+        body: Index of the body; the patch turns and moves with it.
         centre: (x, z) in the axes of the body, metres.
         size: (width, length) in metres.
+        height: Of the ground there, metres.
     """
 
     body: int
     centre: tuple[float, float]
     size: tuple[float, float]
+    height: float = 0.0
 
 
 @dataclass

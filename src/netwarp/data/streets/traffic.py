@@ -72,7 +72,7 @@ class Traffic:
         if rng.random() < 0.25 * plan.crowd and start > BLOCK:
             self._crossing(rng, start + float(rng.uniform(0, BLOCK)))
         for side in (plan.side, -plan.side):
-            if rng.random() < 0.4 * plan.crowd and (side != plan.side or start >= 0.5 * BLOCK):
+            if rng.random() < 0.6 * plan.crowd and (side != plan.side or start >= 0.5 * BLOCK):
                 x = side * (plan.half - (2.1 if plan.parking else 0.0) - float(rng.uniform(0.45, 0.65)))
                 along = 1 if side == plan.side else -1
                 z, speed = start + float(rng.uniform(0, BLOCK)), along * float(rng.uniform(3.0, 5.0))
