@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,13 @@ def many() -> nn.Module:
 
 def broken() -> nn.Module:
     raise RuntimeError("no such file: pretrained.pth")
+
+
+def talkative() -> nn.Module:
+    print("Downloading: a large file")
+    print("Some weights were not used", file=sys.stderr)
+    warnings.warn("this will be removed in 3.0", FutureWarning, stacklevel=1)
+    raise RuntimeError("talks too much")
 
 
 class Even(nn.Module):

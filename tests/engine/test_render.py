@@ -14,7 +14,8 @@ from netwarp.data.frames import Frame, FrameSource, open_frames
 from netwarp.data.masks import read_mask
 from netwarp.data.overlay import overlay
 from netwarp.data.video_writer import VideoWriter
-from netwarp.engine.render import VIDEO_ENDINGS, Interrupted, check_places, render
+from netwarp.engine.places import VIDEO_ENDINGS, check_places
+from netwarp.engine.render import Interrupted, render
 from netwarp.engine.stream import Segmented
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.model import VideoModel

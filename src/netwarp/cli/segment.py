@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 from netwarp.cli.network import add_base_arguments, base_of, device, device_named, size
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import progress_bar, quiet_loading, say, warn
+from netwarp.engine.places import VIDEO_ENDINGS, check_places
 from netwarp.errors import ConfigurationError, InputError, OutputError
 
 if TYPE_CHECKING:
@@ -45,7 +47,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="LAYER",
         help="where a --base gets its NetWarps: names of its layers, output or log_probs (default: log_probs)",
     )
-    parser.add_argument("--flow", metavar="SPEC", help="dis[:fast|medium][@FRACTION], raft[:FILE], precomputed:FOLDER")
+    parser.add_argument(
+        "--flow",
+        metavar="SPEC",
+        help="dis[:ultrafast|fast|medium][@FRACTION], raft[:FILE], precomputed:FOLDER or zero (default: dis)",
+    )
     parser.add_argument("--masks", metavar="DIR", help="write label maps too, into this folder")
     parser.add_argument(
         "--side-by-side", action="store_true", help="the network frame by frame on the left, over time on the right"
@@ -74,7 +80,6 @@ def run(options: Namespace) -> None:
     _check_combinations(options)
     places = _places(options)
     from netwarp.data.frames import open_frames
-    from netwarp.engine.render import check_places
 
     with open_frames(options.input, image_fps=options.fps or 25.0) as source:
         _check_rate(options, source)
@@ -98,13 +103,14 @@ class _Places:
 
 
 def _places(options: Namespace) -> _Places:
-    from netwarp.engine.render import VIDEO_ENDINGS
-
+    for name in ("output", "masks"):
+        if options[name] == "":
+            raise ConfigurationError(f"{name.upper()} is an empty text: name a place ('.' is the current folder)")
     output = Path(options.output)
     masks = None if options.masks is None else Path(options.masks)
     if output.suffix.lower() in VIDEO_ENDINGS and not output.is_dir():
         return _Places(output, masks)
-    if output.suffix and not options.output.endswith("/") and not output.is_dir():
+    if output.suffix and not options.output.endswith(("/", os.sep)) and not output.is_dir():
         raise OutputError(
             f"cannot write {output}: OUTPUT is a video ({', '.join(VIDEO_ENDINGS)}) "
             "or a folder for label maps (end a name with a dot in it with /)"

@@ -92,11 +92,12 @@ def progress_bar(total: int | None) -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def quiet_loading(debug: bool) -> Iterator[None]:
-    """Keep other libraries' remarks off stderr, but for the progress of their downloads on a terminal."""
-    if debug or sys.stderr.isatty():
-        yield
-        return
-    with contextlib.redirect_stderr(io.StringIO()):
+    """Keep other libraries' remarks off stdout, which is for results, and show them on a terminal alone.
+
+    There they are the progress of downloads, mostly.
+    """
+    remarks = sys.stderr if debug or sys.stderr.isatty() else io.StringIO()
+    with contextlib.redirect_stdout(remarks), contextlib.redirect_stderr(remarks):
         yield
 
 

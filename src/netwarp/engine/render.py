@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,14 +12,12 @@ from netwarp.data.frames import Frame, FrameSource, Image
 from netwarp.data.masks import MaskFolder, full_palette
 from netwarp.data.overlay import overlay, side_by_side
 from netwarp.data.video_writer import VideoWriter
+from netwarp.engine.places import check_places
 from netwarp.engine.stream import Segmented, segment
-from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.errors import ConfigurationError, InputError
 from netwarp.model import VideoModel
 
-__all__ = ["CAPTIONS", "VIDEO_ENDINGS", "Interrupted", "Rendered", "check_places", "render"]
-
-VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")
-"""Names of video files that :func:`render` writes."""
+__all__ = ["CAPTIONS", "Interrupted", "Rendered", "render"]
 
 CAPTIONS = ("frame by frame", "video network")
 """What the halves of a side-by-side video are called."""
@@ -53,31 +50,6 @@ class Interrupted(KeyboardInterrupt):
         self.frames = frames
 
 
-def check_places(inputs: Iterable[Path], *, video: Path | None = None, masks: Path | None = None) -> None:
-    """See, without writing anything, whether results can be put where they shall go.
-
-    For use before work that takes long, such as loading a network; :func:`render` itself tries in earnest.
-
-    Args:
-        inputs: Files that are read meanwhile (``FrameSource.paths``).
-        video: The video file.
-        masks: The folder for label maps.
-
-    Raises:
-        OutputError: The video has an unknown ending, is one of the inputs or a folder, or a place cannot be written.
-    """
-    if video is not None:
-        if video.suffix.lower() not in VIDEO_ENDINGS:
-            raise OutputError(f"{video} has no ending of a video: name it {', '.join(VIDEO_ENDINGS)}")
-        if any(_same(video, source) for source in inputs):
-            raise OutputError(f"{video} is the input itself, which would be overwritten: choose another name")
-        if video.is_dir():
-            raise OutputError(f"{video} is a folder: name a file in it")
-        _check_folder(video.parent)
-    if masks is not None:
-        _check_folder(masks)
-
-
 def render(
     source: FrameSource,
     model: VideoModel,
@@ -92,15 +64,14 @@ def render(
 ) -> Rendered:
     """Segment a video and write the result, frame by frame, in memory that does not grow with its length.
 
-    Where the input is damaged, the frames before are written and the files finished; so they are when Ctrl-C ends the
-    work. Any other error leaves no video behind, and of
-    the masks those that were whole.
+    Where the input is damaged, what can be read is written and the files are finished; so they are when Ctrl-C ends
+    the work. Any other error leaves no video behind, and of the masks those that were whole.
 
     Args:
         source: An open source; closed at the end.
         model: The video model.
-        video: Where the overlay goes: one of :data:`VIDEO_ENDINGS`, at the source's rate and time stamps. An existing
-            file is replaced at the end.
+        video: Where the overlay goes, at the source's rate and time stamps; its name ends as
+            :data:`netwarp.engine.places.VIDEO_ENDINGS` say. An existing file is replaced at the end.
         masks: Folder for label maps: indexed PNG of each frame's own size, named as the image or by the frame's index.
         compare: Show the network frame by frame on the left and the video model on the right.
         alpha: Opacity of the classes' colours, 0–1.
@@ -205,26 +176,3 @@ def _no_empty_folders(folders: Iterable[Path]) -> Iterator[None]:
             with suppress(OSError):
                 place.rmdir()
         raise
-
-
-def _check_folder(folder: Path) -> None:
-    """See whether files can be written into a folder, or the folder be made."""
-    for place in (folder, *folder.parents):
-        try:
-            if not place.exists():
-                continue
-            if not place.is_dir():
-                what = "is a file, not a folder" if place == folder else f"lies below the file {place}"
-                raise OutputError(f"{folder} {what}: choose another place")
-        except OSError as error:
-            raise OutputError(f"{folder} cannot be written to ({error.strerror or error})") from error
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise OutputError(f"{folder} cannot be written to (no permission in {place}): choose another place")
-        return
-
-
-def _same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False

@@ -1,0 +1,62 @@
+"""Where results shall go, looked at before any work; without torch, so that the answer comes at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from netwarp.errors import OutputError
+
+__all__ = ["VIDEO_ENDINGS", "check_places"]
+
+VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")
+"""Names of video files that :class:`netwarp.data.video_writer.VideoWriter` writes."""
+
+
+def check_places(inputs: Iterable[Path], *, video: Path | None = None, masks: Path | None = None) -> None:
+    """See, without writing anything, whether results can be put where they shall go.
+
+    For use before work that takes long, such as loading a network; :func:`netwarp.engine.render.render` itself tries in earnest.
+
+    Args:
+        inputs: Files that are read meanwhile (``FrameSource.paths``).
+        video: The video file.
+        masks: The folder for label maps.
+
+    Raises:
+        OutputError: The video has an unknown ending, is one of the inputs or a folder, or a place cannot be written.
+    """
+    if video is not None:
+        if video.suffix.lower() not in VIDEO_ENDINGS:
+            raise OutputError(f"{video} has no ending of a video: name it {', '.join(VIDEO_ENDINGS)}")
+        if any(_same(video, source) for source in inputs):
+            raise OutputError(f"{video} is the input itself, which would be overwritten: choose another name")
+        if video.is_dir():
+            raise OutputError(f"{video} is a folder: name a file in it")
+        _check_folder(video.parent)
+    if masks is not None:
+        _check_folder(masks)
+
+
+def _check_folder(folder: Path) -> None:
+    """See whether files can be written into a folder, or the folder be made."""
+    for place in (folder, *folder.parents):
+        try:
+            if not place.exists():
+                continue
+            if not place.is_dir():
+                what = "is a file, not a folder" if place == folder else f"lies below the file {place}"
+                raise OutputError(f"{folder} {what}: choose another place")
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be written to ({error.strerror or error})") from error
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise OutputError(f"{folder} cannot be written to (no permission in {place}): choose another place")
+        return
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
