@@ -86,7 +86,7 @@ def mottle(rng: np.random.Generator, shape: tuple[int, int], cell: int, octaves:
         octaves: Number of grids.
 
     Returns:
-        ``[h,w]``, about -1…1 with mean near 0; repeats without a seam in neither direction.
+        ``[h,w]``, about -1…1 with mean near 0.
     """
     h, w = shape
     total: Floats = np.zeros(shape, np.float32)
