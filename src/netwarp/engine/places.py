@@ -17,7 +17,8 @@ VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")
 def check_places(inputs: Iterable[Path], *, video: Path | None = None, masks: Path | None = None) -> None:
     """See, without writing anything, whether results can be put where they shall go.
 
-    For use before work that takes long, such as loading a network; :func:`netwarp.engine.render.render` itself tries in earnest.
+    For use before work that takes long, such as loading a network; :func:`netwarp.engine.render.render` itself tries
+    in earnest.
 
     Args:
         inputs: Files that are read meanwhile (``FrameSource.paths``).
