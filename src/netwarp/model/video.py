@@ -28,7 +28,7 @@ from netwarp.ops import resize_flow
 
 __all__ = ["TRAINING_FREE_GATE", "TRAINING_FREE_START", "VideoModel", "VideoState"]
 
-TRAINING_FREE_START = (0.5, 0.5)
+TRAINING_FREE_START = (0.2, 0.8)
 TRAINING_FREE_GATE = PhotometricGate()
 """Weights and gate of the mode without training: chosen on rendered video (docs/training_free.md)."""
 

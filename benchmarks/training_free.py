@@ -1,0 +1,110 @@
+"""The mode without training: what was tried, and what it gains. Prints the tables of docs/training_free.md.
+
+    python benchmarks/training_free.py streets                          # the choice, on rendered video (about 15 min)
+    python benchmarks/training_free.py camvid --data ../shared/data     # the real clip, once
+
+``streets`` trains the demo's small network on rendered streets first, and compares variants on other streets.
+``camvid`` takes the public ESPNet weights and the 15 Hz clip.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import nn
+
+import netwarp
+from netwarp import PhotometricGate, VideoModel
+from netwarp.data.frames import open_frames
+from netwarp.data.streets import CLASSES, Streets
+from netwarp.engine.evaluate import LabelledFrame, Scores, evaluate
+from netwarp.engine.fit import class_weights, fit
+from netwarp.model.label_set import CAMVID, IGNORE
+
+TRAIN_SEEDS, CHOICE_SEEDS = range(20_000, 20_032), range(25_000, 25_008)
+VOID = 11
+
+
+def fused(base: nn.Module, weight: float, gate: PhotometricGate | None = None, **options: object) -> VideoModel:
+    """A model with fixed weights: ``weight`` of the warped memory, the rest of the current frame."""
+    settings: dict[str, object] = {"memory": "fused", "flow_cnn": None, "start": (1 - weight, weight), "gate": gate}
+    return VideoModel(base, ["log_probs"], **{**settings, **options})
+
+
+def reported(base: nn.Module) -> dict[str, VideoModel]:
+    """The rows that are shown for every clip."""
+    return {
+        "frame by frame": VideoModel(base, []),
+        "average over time, no flow, 0.5": fused(base, 0.5, flow="zero"),
+        "warped, 0.5, previous frame only": fused(base, 0.5, memory="previous"),
+        "warped, 0.5, fused memory": fused(base, 0.5),
+        "training-free: 0.8, fused, gate": VideoModel(base, training_free=True),
+        "  the same, flow dis:fast": VideoModel(base, training_free=True, flow="dis:fast"),
+        "  the same, flow dis:ultrafast": VideoModel(base, training_free=True, flow="dis:ultrafast"),
+        "  the same, flow dis:medium@0.5": VideoModel(base, training_free=True, flow="dis:medium@0.5"),
+    }
+
+
+def tried(base: nn.Module) -> dict[str, VideoModel]:
+    """What the choice was made from, on rendered video."""
+    rows = reported(base)
+    for weight in (0.3, 0.7):
+        rows[f"warped, {weight}, fused, no gate"] = fused(base, weight)
+    rows["warped, 0.5, fused, logits"] = VideoModel(base, ["output"], flow_cnn=None, memory="fused", start=(0.5, 0.5))
+    for weight in (0.7, 0.8, 0.9):
+        for sigma in (0.03, 0.05, 0.08):
+            gate = PhotometricGate(sigma, 1, noise=0)
+            rows[f"{weight}, gate {sigma}"] = fused(base, weight, gate)
+    rows["0.8, gate 0.05, window 5"] = fused(base, 0.8, PhotometricGate(0.05, 5, noise=0))
+    for sigma, noise in ((0.01, 3.0), (0.03, 3.0), (0.01, 5.0)):
+        rows[f"0.8, gate {sigma} + {noise:g} median errors"] = fused(base, 0.8, PhotometricGate(sigma, 1, noise=noise))
+    return rows
+
+
+def streets_base(steps: int) -> nn.Module:
+    pairs = Streets(TRAIN_SEEDS, frames=8).pairs()
+    base = netwarp.load_base("netwarp:streetnet")
+    fit(
+        VideoModel(base, [], classes=CLASSES, palette=CAMVID.palette),
+        pairs, steps=steps, rate=5e-3, weights=class_weights(pairs, len(CLASSES)), crop=(144, 256),
+    )  # fmt: skip
+    return base
+
+
+def camvid_clip(data: Path) -> Iterator[LabelledFrame]:
+    for frame in open_frames(data / "camvid" / "val"):
+        labels = np.array(Image.open(data / "camvid" / "valannot" / f"{frame.name}.png"))
+        labels[labels == VOID] = IGNORE
+        yield frame.image, labels
+
+
+def table(scores: dict[str, Scores]) -> None:
+    first = next(iter(scores.values()))
+    print("| | IoU | tIoU, 2 px | tc | ms a frame / frame by frame |")
+    print("|---|---|---|---|---|")
+    for name, row in scores.items():
+        measures = ((row.miou, first.miou), (row.tiou[2], first.tiou[2]), (row.tc, first.tc))
+        cells = [f"{value:.2f}" + (f" ({value - of:+.2f})" if row is not first else "") for value, of in measures]
+        print(f"| {name} | {' | '.join(cells)} | {row.ms_per_frame / first.ms_per_frame:.2f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", choices=("streets", "camvid"))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--steps", type=int, default=250, help="batches that the streets' network is trained for")
+    options = parser.parse_args()
+    if options.clip == "streets":
+        base = streets_base(options.steps)
+        clips = [[(f.image, f.labels) for f in clip] for clip in Streets(CHOICE_SEEDS, frames=20)]
+        table(evaluate(tried(base), clips, len(CLASSES)))
+    else:
+        weights = options.data / "espnet" / "espnet_p_2_q_8_camvid.pth"
+        base = netwarp.load_base("netwarp:espnet", weights=weights)
+        table(evaluate(reported(base), [camvid_clip(options.data)], len(CAMVID)))
+
+
+if __name__ == "__main__":
+    main()
