@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,13 +19,16 @@ THRESHOLD = 0.15
 LEAST_ERROR = 0.02
 # Noise and fine texture that no flow aligns are averaged away first.
 REDUCTION = 4
+# A flow that leaves the frame nearly everywhere leaves too little to judge by: then the border counts as well.
+LEAST_SEEN = 0.25
 
 
 def unexplained(current: Tensor, previous: Tensor, flow: Tensor) -> tuple[float, float]:
     """How badly the previous frame, warped along the flow, explains the current one.
 
     Brightness and contrast may differ (light changes, cameras adapt): the share is that left by the best gain and
-    offset, 1 − r² with the correlation r of the two grey pictures.
+    offset, 1 − r² with the correlation r of the two grey pictures, where the previous one shows what the flow says:
+    what a pan uncovers at the border is new, but no other scene.
 
     Args:
         current: ``[1,3,H,W]``, RGB, uint8 or in 0–1.
@@ -37,7 +41,11 @@ def unexplained(current: Tensor, previous: Tensor, flow: Tensor) -> tuple[float,
     """
     size = (-(-current.shape[-2] // REDUCTION), -(-current.shape[-1] // REDUCTION))
     present, past = (F.adaptive_avg_pool2d(to_unit_range(f).mean(1, keepdim=True), size) for f in (current, previous))
-    warped = warp(past, resize_flow(flow, size).to(past.dtype))
+    flow = resize_flow(flow, size).to(past.dtype)
+    seen = _within(flow)
+    if seen.float().mean() < LEAST_SEEN:
+        seen = torch.ones_like(seen)
+    present, warped = present[seen], warp(past, flow)[seen]
     present, warped = present - present.mean(), warped - warped.mean()
     variance, other = float(present.square().mean()), float(warped.square().mean())
     covariance = float((present * warped).mean())
@@ -45,6 +53,14 @@ def unexplained(current: Tensor, previous: Tensor, flow: Tensor) -> tuple[float,
     explained = max(covariance, 0.0) ** 2 / max(other, 1e-12)
     residual = max(variance - explained, 0.0)
     return residual / max(variance, 1e-12), residual**0.5
+
+
+def _within(flow: Tensor) -> Tensor:
+    """``[B,1,H,W]``, True where a flow ``[B,2,H,W]`` points into the previous frame."""
+    h, w = flow.shape[-2:]
+    x = torch.arange(w, device=flow.device) + flow[:, 0]
+    y = torch.arange(h, device=flow.device).unsqueeze(1) + flow[:, 1]
+    return ((x >= -0.5) & (x <= w - 0.5) & (y >= -0.5) & (y <= h - 0.5)).unsqueeze(1)
 
 
 def is_cut(current: Tensor, previous: Tensor, flow: Tensor) -> bool:
