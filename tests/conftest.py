@@ -29,7 +29,7 @@ def pictures() -> Callable[..., list[Tensor]]:
     def make(count: int, height: int = 32, width: int = 48, *, batch: int = 1, step: int = 2, seed: int = 0):
         rng = np.random.default_rng(seed)
         wide = width + step * count
-        coarse = torch.from_numpy(rng.uniform(0, 255, (batch, 3, height // 4 + 2, wide // 4 + 2))).float()
+        coarse = torch.from_numpy(rng.uniform(0, 255, (batch, 3, height // 8 + 2, wide // 8 + 2))).float()
         scene = torch.nn.functional.interpolate(coarse, (height, wide), mode="bicubic", align_corners=False)
         scene = scene.clamp(0, 255).to(torch.uint8)
         return [scene[..., i * step : i * step + width].contiguous() for i in range(count)]
