@@ -16,6 +16,7 @@ from model.tiny import PLAIN, Pan, hooks_on, rough_flow, set_weights, tiny
 from netwarp import VideoModel, segment
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import write_flo
+from netwarp.model import FlowCNN
 
 
 def video(layers=("mid",), **options):
@@ -251,8 +252,7 @@ def test_2000_frames_in_flat_memory():
         return sum(type(thing) is torch.Tensor for thing in gc.get_objects())
 
     process = psutil.Process()
-    model = VideoModel(tiny(), ["mid", "log_probs"], flow="dis:ultrafast", memory="fused", preprocess=PLAIN)
-    set_weights(model)
+    model = video(["mid", "log_probs"], flow="dis:ultrafast", flow_cnn=FlowCNN(stride=4), memory="fused")
     resident, alive, past, fresh = [], [], [], 0
     for result in segment(Clip(frames()), model, compare=True):
         fresh += result.fresh is not None
