@@ -66,6 +66,13 @@ def test_leaves_no_trace(training):
     assert all(p.grad is None for p in net.parameters())
 
 
+def test_a_network_that_draws_random_numbers_does_not_disturb_those_of_others():
+    net = Wrapped(lambda self, x: self.net(x + 0.01 * torch.rand_like(x)))
+    before = torch.get_rng_state()
+    probe(net, PLAIN)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_leaves_no_trace_when_the_network_fails():
     net = Wrapped(lambda self, x: self.net(x).nonsense).train()
     with pytest.raises(ConfigurationError, match="nonsense"):
