@@ -12,8 +12,9 @@ from netwarp.bases.checkpoint import load_weights, no_named_weights, outputs_in,
 from netwarp.bases.class_request import ClassRequest
 from netwarp.bases.espnet import ESPNET_CAMVID, ESPNET_PREPROCESS, ESPNet
 from netwarp.bases.source import BaseSource, carry
+from netwarp.bases.streetnet import STREETNET_PREPROCESS, StreetNet
 from netwarp.errors import unknown_name
-from netwarp.model.label_set import LabelSet
+from netwarp.model.label_set import CAMVID, LabelSet
 from netwarp.model.preprocess import Preprocess
 
 __all__ = ["BASES", "ShippedBase", "load_shipped", "rebuild_shipped"]
@@ -38,6 +39,7 @@ class ShippedBase:
 
 BASES: dict[str, ShippedBase] = {
     "espnet": ShippedBase(ESPNet, ESPNET_CAMVID, ESPNET_PREPROCESS, head=("classifier.weight", 1)),
+    "streetnet": ShippedBase(StreetNet, CAMVID, STREETNET_PREPROCESS, head=("classifier.weight", 0)),
 }
 
 
