@@ -1,0 +1,85 @@
+"""The demo's table: on the terminal, as Markdown, as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from netwarp.engine.evaluate import Scores
+
+__all__ = ["COLUMNS", "as_json", "cells", "markdown", "per_class_cells", "terminal"]
+
+COLUMNS = ("IoU", "IoU within 2 px of label changes", "Temporal consistency", "ms a frame")
+"""Percent, percent, percent, milliseconds (median, flow included)."""
+
+WIDTH = 2
+
+
+def cells(scores: Scores) -> tuple[str, ...]:
+    """A row of the table, one text for each of :data:`COLUMNS`."""
+    return (
+        _number(scores.miou, 2),
+        _number(scores.tiou[WIDTH], 2),
+        _number(scores.tc, 2),
+        _number(scores.ms_per_frame, 1),
+    )
+
+
+def per_class_cells(scores: Scores) -> tuple[str, ...]:
+    """IoU of each class; a dash where a class does not occur."""
+    return tuple(_number(value, 1) for value in scores.per_class)
+
+
+def terminal(rows: Mapping[str, Scores]) -> str:
+    """The table for a terminal, in columns."""
+    head = ("", "IoU", "IoU at edges (2 px)", "consistency", "ms a frame")
+    lines = [head, *((name, *cells(scores)) for name, scores in rows.items())]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    texts = [
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    ]
+    return "\n".join([texts[0], "─" * len(texts[0]), *texts[1:]])
+
+
+def markdown(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
+    """The table and the one per class, in Markdown."""
+    return "\n".join(
+        [
+            *_markdown_table(("", *COLUMNS), [(name, *cells(scores)) for name, scores in rows.items()]),
+            "",
+            "IoU of each class:",
+            "",
+            *_markdown_table(("", *classes), [(name, *per_class_cells(scores)) for name, scores in rows.items()]),
+            "",
+        ]
+    )
+
+
+def as_json(rows: Mapping[str, Scores], classes: Sequence[str]) -> dict[str, Any]:
+    """The rows as plain values, rounded to what can be told apart; null where a measure does not apply."""
+    return {
+        name: {
+            "miou": _rounded(scores.miou),
+            "per_class": dict(zip(classes, map(_rounded, scores.per_class), strict=True)),
+            "tiou": {str(width): _rounded(value) for width, value in scores.tiou.items()},
+            "tc": _rounded(scores.tc),
+            "frames": scores.frames,
+            "ms_per_frame": _rounded(scores.ms_per_frame),
+        }
+        for name, scores in rows.items()
+    }
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(line) + " |" for line in (head, *rows)]
+    return [lines[0], "|---|" + "---:|" * (len(head) - 1), *lines[1:]]
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None

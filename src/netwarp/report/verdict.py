@@ -1,0 +1,82 @@
+"""What the demo's numbers say, in words that follow from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from netwarp.engine.evaluate import Scores
+from netwarp.report.table import WIDTH
+
+__all__ = ["BASE", "CONTROL", "FREE", "NETWARP", "verdict"]
+
+BASE, CONTROL, FREE, NETWARP = "Frame by frame", "Control", "Training-free", "NetWarp"
+"""The rows of the table."""
+
+CLEAR, NOTICEABLE = 0.5, 0.1
+"""Percent points from which a difference in IoU is called clear, and below which it is called none."""
+
+
+def verdict(rows: Mapping[str, Scores], classes: Sequence[str]) -> list[str]:
+    """Say what the table shows, the unwelcome included.
+
+    Args:
+        rows: Scores of :data:`BASE`, :data:`CONTROL`, :data:`FREE` and :data:`NETWARP`.
+        classes: Names of the classes.
+
+    Returns:
+        Sentences, one to a paragraph.
+    """
+    base, control, free, warped = (rows[name] for name in (BASE, CONTROL, FREE, NETWARP))
+    milliseconds = warped.ms_per_frame - base.ms_per_frame
+    sentences = [
+        f"Against the network frame by frame, NetWarp changes IoU by {_points(warped.miou - base.miou)}, IoU near "
+        f"label changes by {_points(warped.tiou[WIDTH] - base.tiou[WIDTH])} and temporal consistency by "
+        f"{_points(warped.tc - base.tc)}, for {milliseconds:.1f} ms more a frame.",
+        _against_control(warped, control, base),
+        f"Without any training, averaging along the flow changes IoU by {_points(free.miou - base.miou)} and "
+        f"consistency by {_points(free.tc - base.tc)}.",
+    ]
+    changes = sorted(
+        (after - before, name)
+        for name, before, after in zip(classes, base.per_class, warped.per_class, strict=True)
+        if math.isfinite(after - before)
+    )
+    if changes:
+        (loss, loser), (gain, winner) = changes[0], changes[-1]
+        sentences.append(
+            f"By class, frame by frame to NetWarp: from {_points(loss)} ({loser}) to {_points(gain)} ({winner})."
+        )
+    return sentences
+
+
+def _against_control(warped: Scores, control: Scores, base: Scores) -> str:
+    """Whether it was the video, or only more training."""
+    iou, edges, consistency = (
+        warped.miou - control.miou, warped.tiou[WIDTH] - control.tiou[WIDTH], warped.tc - control.tc,
+    )  # fmt: skip
+    training = f"The control, trained as long but without a memory, moves IoU by {_points(control.miou - base.miou)}"
+    rest = f"near label changes the difference is {_points(edges)}, in consistency {_points(consistency)}"
+    if iou >= CLEAR:
+        return f"{training}; NetWarp is clearly better than it, by {_points(iou)}, which is owed to video; {rest}."
+    if iou >= NOTICEABLE:
+        return f"{training}; NetWarp is a little better than it, by {_points(iou)}; {rest}."
+    if iou > -NOTICEABLE:
+        return (
+            f"{training}. NetWarp does not beat it in IoU ({_points(iou)}): what this run gains in IoU comes from "
+            f"training and not from video; {rest}."
+        )
+    return f"{training}. NetWarp is worse than it in IoU ({_points(iou)}); {rest}."
+
+
+def _points(difference: float) -> str:
+    """A difference of percentages with its sign.
+
+    >>> _points(0.5), _points(-1.0), _points(0.0)
+    ('+0.50', '−1.00', '±0.00')
+    """
+    if not math.isfinite(difference):
+        return "an unknown amount"
+    if abs(difference) < 0.005:
+        return "±0.00"
+    return f"{'+' if difference > 0 else '−'}{abs(difference):.2f}"
