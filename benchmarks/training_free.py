@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 import netwarp
 from netwarp import PhotometricGate, VideoModel
@@ -21,13 +22,33 @@ from netwarp.data.frames import open_frames
 from netwarp.data.streets import CLASSES, Streets
 from netwarp.engine.evaluate import LabelledFrame, Scores, evaluate
 from netwarp.engine.fit import class_weights, fit
+from netwarp.flow import DISFlow
 from netwarp.model.label_set import CAMVID, IGNORE
 
 TRAIN_SEEDS, CHOICE_SEEDS = range(20_000, 20_032), range(25_000, 25_008)
 VOID = 11
 
 
-def fused(base: nn.Module, weight: float, gate: PhotometricGate | None = None, **options: object) -> VideoModel:
+class ForwardBackwardGate:
+    """Trust where the flow there and back again ends where it began: exp(-(|F + F'(x + F)| / (alpha + |F| / 20))²).
+
+    Costs a second flow. With ``also``, both gates must agree.
+    """
+
+    def __init__(self, alpha: float, also: PhotometricGate | None = None) -> None:
+        self.alpha, self.also, self.estimate = alpha, also, DISFlow()
+
+    def __call__(self, current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+        back = self.estimate(previous, current)
+        distance = (flow + netwarp.warp(back, flow)).norm(dim=1, keepdim=True)
+        gate = torch.exp(-((distance / (self.alpha + flow.norm(dim=1, keepdim=True) / 20)) ** 2))
+        return gate if self.also is None else gate * self.also(current, previous, flow)
+
+
+Gate = PhotometricGate | ForwardBackwardGate
+
+
+def fused(base: nn.Module, weight: float, gate: Gate | None = None, **options: object) -> VideoModel:
     """A model with fixed weights: ``weight`` of the warped memory, the rest of the current frame."""
     settings: dict[str, object] = {"memory": "fused", "flow_cnn": None, "start": (1 - weight, weight), "gate": gate}
     return VideoModel(base, ["log_probs"], **{**settings, **options})
@@ -60,6 +81,9 @@ def tried(base: nn.Module) -> dict[str, VideoModel]:
     rows["0.8, gate 0.05, window 5"] = fused(base, 0.8, PhotometricGate(0.05, 5, noise=0))
     for sigma, noise in ((0.01, 3.0), (0.03, 3.0), (0.01, 5.0)):
         rows[f"0.8, gate {sigma} + {noise:g} median errors"] = fused(base, 0.8, PhotometricGate(sigma, 1, noise=noise))
+    for alpha in (0.5, 1.0):
+        rows[f"0.8, forward-backward gate {alpha}"] = fused(base, 0.8, ForwardBackwardGate(alpha))
+    rows["0.8, both gates"] = fused(base, 0.8, ForwardBackwardGate(1.0, PhotometricGate()))
     return rows
 
 
