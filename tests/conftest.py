@@ -14,7 +14,7 @@ from torch import Tensor
 # What is drawn must not depend on the day, and a slow machine is no failure.
 settings.register_profile("netwarp", deadline=None, derandomize=True)
 settings.load_profile("netwarp")
-# One thread: the tensors are tiny, sums then come out the same everywhere, and two test processes (and the commands that
+# One thread: the tensors are tiny, sums then come out the same everywhere, and two test processes (and commands that
 # they start, which inherit the variable) do not wait for each other's threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)

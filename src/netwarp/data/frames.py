@@ -85,7 +85,9 @@ class FrameSource(ABC):
         self.close()
 
 
-def open_frames(spec: str | Path | int, *, image_fps: float = 25.0, after_damage: AfterDamage = "resume") -> FrameSource:
+def open_frames(
+    spec: str | Path | int, *, image_fps: float = 25.0, after_damage: AfterDamage = "resume"
+) -> FrameSource:
     """Open whatever holds frames, and read the first one: what cannot be used is refused here.
 
     Args:
