@@ -54,17 +54,19 @@ class Settings:
     crop: tuple[int, int]
 
 
+START = (0.3, 0.7)
+
 RECIPE = (
-    "The paper's sum of the current and the warped previous representation, learnt per class on log-probabilities, "
-    "starting from equal weights, with a FlowCNN at half the frame's size; the memory is the combined representation, "
-    "and a photometric gate keeps out what the flow brought wrongly."
+    "The paper's sum of the current and the warped previous representation, here the log-probabilities, with weights "
+    f"learnt per class from {START[0]} and {START[1]} on, and a FlowCNN at half the frame's size. The memory is the "
+    "combined representation, and a photometric gate keeps out what the flow brought wrongly."
 )
 """What :func:`_video_model` builds, in words."""
 
 RENDERERS = 2
 """Threads that render: OpenCV and NumPy do most of it without Python's lock."""
 
-FULL = Settings((180, 320), 15.0, (32, 8), (5, 24), 250, 80, 8, (144, 256))
+FULL = Settings((180, 320), 15.0, (90, 3), (5, 24), 450, 60, 8, (128, 224))
 QUICK = Settings((72, 128), 15.0, (2, 3), (2, 6), 6, 4, 4, (64, 96))
 
 
@@ -156,7 +158,7 @@ def _render(story: Story, progress: bool) -> list[Pair]:
     test = Streets(story.test_seeds, settings.test[1], settings.size, settings.fps)
     pairs: list[Pair] = []
     work = [(clips, index) for clips in (test, train) for index in range(len(clips))]
-    with story.timed("rendering"), ThreadPoolExecutor(RENDERERS) as pool:
+    with story.timed("rendering"), _single_threaded_opencv(), ThreadPoolExecutor(RENDERERS) as pool:
         rendered = pool.map(lambda job: job[0][job[1]], work)
         bar = tqdm(zip(work, rendered, strict=True), "Rendering streets", len(work), unit="clip", disable=not progress)
         for (clips, _), frames in bar:
@@ -167,10 +169,23 @@ def _render(story: Story, progress: bool) -> list[Pair]:
     return pairs
 
 
+@contextmanager
+def _single_threaded_opencv() -> Iterator[None]:
+    """Clips are rendered side by side: OpenCV's own threads would only get in their way."""
+    import cv2
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
 def _video_model(base: nn.Module) -> VideoModel:
     """The NetWarp of the demo, which :data:`RECIPE` describes."""
     return VideoModel(
-        base, ["log_probs"], flow_cnn=FlowCNN(stride=2), memory="fused", start=(0.5, 0.5), gate=PhotometricGate()
+        base, ["log_probs"], flow_cnn=FlowCNN(stride=2), memory="fused", start=START, gate=PhotometricGate()
     )
 
 
@@ -186,7 +201,7 @@ def _train(story: Story, name: str, model: VideoModel, pairs: Sequence[Pair], we
 
         story.losses[name] = fit(
             model, pairs, steps=steps, batch_size=settings.batch_size, weights=weights, seed=story.seed, watch=watch,
-            rate=5e-3 if alone else 1e-3, netwarp_rate=1e-2, crop=settings.crop if alone else None,
+            rate=5e-3 if alone else 3e-3, netwarp_rate=1e-2, crop=settings.crop if alone else None,
         )  # fmt: skip
     story.models[name] = model
 

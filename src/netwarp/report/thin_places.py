@@ -22,9 +22,10 @@ class Place:
         frame: The first frame, in its clip.
         top: First row.
         left: First column.
-        gain: Pixels of thin things that the second labelling has right and the first has wrong, less those
-            the other way round, over all frames of the window.
-        pixels: Pixels of thin things in it, over all frames.
+        gain: Pixels that the second labelling has right and the first has wrong, less those the other way round, over
+            all frames of the window. Counted are pixels that are thin things or that either labelling takes for one:
+            a false alarm is as wrong as a miss.
+        pixels: How many were counted.
     """
 
     clip: int
@@ -69,8 +70,8 @@ def choose_places(
 ) -> Choice:
     """Choose by counting alone: nobody picks.
 
-    Windows lie on a grid of half their size and half their duration. Those with next to no pixels of thin things
-    are left out.
+    Windows lie on a grid of half their size and half their duration. Those in which next to nothing is counted are
+    left out.
 
     Args:
         truth: Labels of each clip, ``[T,H,W]``.
@@ -80,16 +81,16 @@ def choose_places(
         window: (height, width) in pixels.
         frames: Consecutive frames in a window.
         best: How many of the best to return.
-        least_share: Share of a window's pixels that must be of thin things.
+        least_share: Share of a window's pixels that must be counted.
 
     Returns:
         The places.
     """
     places: list[Place] = []
     for clip, (wanted, one, other) in enumerate(zip(truth, first, second, strict=True)):
-        is_thin = np.isin(wanted, thin)
-        gain = np.where(is_thin, (other == wanted).astype(np.int32) - (one == wanted), 0)
-        gains, pixels = _sums(gain, window, frames), _sums(is_thin, window, frames)
+        counted = np.isin(wanted, thin) | np.isin(one, thin) | np.isin(other, thin)
+        gain = np.where(counted, (other == wanted).astype(np.int32) - (one == wanted), 0)
+        gains, pixels = _sums(gain, window, frames), _sums(counted, window, frames)
         t, y, x = np.nonzero(pixels >= least_share * frames * window[0] * window[1])
         steps = _steps(window, frames)
         places += [
