@@ -42,6 +42,17 @@ def test_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]):
     assert f"\n  netwarp {name}" in text.split("examples:")[1]
 
 
+@pytest.mark.parametrize("arguments", [(), *((name,) for name in COMMANDS)])
+def test_help_fits_a_terminal_of_80_columns(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*arguments, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    assert max(len(line) for line in lines) > 60
+
+
 def test_without_arguments_help(capsys: pytest.CaptureFixture[str]):
     assert main([]) == 0
     text = capsys.readouterr().out

@@ -16,7 +16,7 @@ EXAMPLE = """\
 examples:
   netwarp layers --base netwarp:espnet
   netwarp layers --base smp:Unet/resnet34 --classes 11 --size 960x720 --all
-  netwarp layers --base torchvision:deeplabv3_resnet50 --json | jq '.layers[].name'
+  netwarp layers --base torchvision:fcn_resnet50 --json | jq '.layers[].name'
 
 Of a convolution with its norm and activation the last is listed, of a block its end; --all lists every layer.
 A NetWarp needs a layer that runs once a frame. output and log_probs stand for the network's result."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
@@ -44,6 +45,11 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str, **options: Any) -> None:  # noqa: ANN401
         # jsonargparse writes the parent's options into the name of a command.
         super().__init__(prog.replace(" [options]", ""), max_help_position=30, **options)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap sentences to the terminal, and leave lines that are indented, the examples, as they are."""
+        lines = (line if line.startswith(" ") else textwrap.fill(line, width) for line in text.splitlines())
+        return "\n".join(indent + line for line in lines)
 
 
 class CommandParser(ArgumentParser):

@@ -26,8 +26,10 @@ SUMMARY = "segment a video: any network for single images, as an online video ne
 
 EXAMPLE = """\
 examples:
-  netwarp segment street.mp4 out.mp4 --base torchvision:lraspp_mobilenet_v3_large --weights default
-  netwarp segment "frames/*.jpg" out.mp4 --base netwarp:espnet --weights espnet.pth --masks masks/ --side-by-side
+  netwarp segment street.mp4 out.mp4 \\
+      --base torchvision:lraspp_mobilenet_v3_large --weights default
+  netwarp segment "frames/*.jpg" out.mp4 --masks masks/ --side-by-side \\
+      --base netwarp:espnet --weights espnet.pth
   netwarp segment street.mp4 masks/ --model trained.safetensors
 
 INPUT is a video file, a folder or a quoted glob of images, a camera's index, or a stream's address.
@@ -63,7 +65,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--size", metavar="WxH", type=size, help="size that frames get for the network; results come at frame size"
     )
-    parser.add_argument("--device", metavar="NAME", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        type=device,
+        default="auto",
+        help="cpu, cuda, cuda:N, or auto: the first GPU if there is one (default: auto)",
+    )
     parser.add_argument(
         "--alpha", type=_opacity, default=0.5, help="opacity of the classes' colours, 0 to 1 (default: 0.5)"
     )
