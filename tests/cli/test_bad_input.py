@@ -132,6 +132,12 @@ def test_weights_of_another_network(clips: Path, workplace: Path, fails: Fails):
     assert "encoder.weight" in line
 
 
+def test_paths_are_quoted_as_they_are(clips: Path, workplace: Path, fails: Fails):
+    # Python's "classes=" is "--classes" here, but not in the name of a folder.
+    line = fails("segment", clips / "ok.mp4", "out.mp4", *BASE, "--weights", "runs/classes=3/w.pth")
+    assert "runs/classes=3/w.pth" in line
+
+
 @pytest.mark.parametrize(("content", "message"), [(b"no pickle", "no checkpoint"), (None, "no weights file")])
 def test_weights_that_cannot_be_read(clips: Path, workplace: Path, fails: Fails, content: bytes | None, message: str):
     if content is not None:

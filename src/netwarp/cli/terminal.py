@@ -21,12 +21,12 @@ __all__ = ["Outcome", "one_line_errors", "progress_bar", "quiet_loading", "say",
 
 _LOG = logging.getLogger("netwarp")
 
-# Python's names for what the command line calls otherwise.
+# Python's names for what the command line calls otherwise; phrases long enough not to be part of somebody's path.
 _AS_OPTIONS = {
     "as example_size=(height, width)": "with --size WIDTHxHEIGHT",
     ", or use training_free=True": "",
     "say classes=…": "say --classes",
-    "classes=": "--classes ",
+    "outputs, classes=": "outputs, --classes ",
     "give base=…": "give --base too",
     "give it as base=…": "give --base too",
     "pass it as base=": "give it with --base too",
