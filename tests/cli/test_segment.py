@@ -175,7 +175,9 @@ def test_truncated_video_is_finished_and_reported(clips: Path, capsys: pytest.Ca
 def test_damaged_image_ends_the_video_before_it(images: Path, capsys: pytest.CaptureFixture[str]):
     (images / "shot2.png").write_bytes(b"no picture")
     assert run("segment", "images", "out.mp4", *BASE) == 2
-    assert "shot2.png is not an image" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "shot2.png is not an image" in error
+    assert "reading ended after frame 2 of 4; what could be read is in out.mp4" in error
     assert len(decode(Path("out.mp4"))) == 2
 
 

@@ -81,7 +81,7 @@ def test_video_and_masks_hold_what_was_segmented(tmp_path: Path, model: VideoMod
 
 def test_damage_ends_the_video_where_it_is(tmp_path: Path, model: VideoModel, caplog: pytest.LogCaptureFixture):
     rendered = render(Moving(breaks_at=4), model, video=tmp_path / "out.mp4")
-    assert (rendered.frames, rendered.damage) == (4, "frame 4 cannot be read")
+    assert (rendered.frames, rendered.damage) == (4, "frame 4 cannot be read; reading ended after frame 4 of 6")
     assert length(tmp_path / "out.mp4") == 4
     rendered = render(Moving(loss="two frames were lost"), model, video=tmp_path / "out.mp4")
     assert (rendered.frames, rendered.damage) == (6, "two frames were lost")

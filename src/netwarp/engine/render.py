@@ -146,19 +146,20 @@ class _UntilDamage(FrameSource):
         self.fps, self.length, self.size = source.fps, source.length, source.size
 
     def __iter__(self) -> Iterator[Frame]:
-        frames, begun = iter(self._source), False
+        frames, count = iter(self._source), 0
         while True:
             try:
                 frame = next(frames, None)
             except InputError as error:
-                if not begun:
+                if not count:
                     raise
-                self.damage = str(error)
+                of = "" if self.length is None else f" of {self.length}"
+                self.damage = f"{error}; reading ended after frame {count}{of}"
                 return
             if frame is None:
                 self.damage = self._source.loss
                 return
-            begun = True
+            count += 1
             yield frame
 
     def close(self) -> None:
