@@ -8,7 +8,10 @@ from pathlib import Path
 
 from netwarp.errors import OutputError
 
-__all__ = ["partial_path", "prepare_file", "prepare_folder", "reason"]
+__all__ = ["VIDEO_ENDINGS", "partial_path", "prepare_file", "prepare_folder", "reason", "same_file"]
+
+VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")
+"""Names of video files that :class:`netwarp.data.video_writer.VideoWriter` writes."""
 
 
 def partial_path(path: Path) -> Path:
@@ -52,12 +55,13 @@ def prepare_file(path: Path, inputs: Iterable[Path] = ()) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder: name a file in it")
     for source in inputs:
-        if _same(path, source):
+        if same_file(path, source):
             raise OutputError(f"{path} is the input itself, which would be overwritten: choose another name")
     prepare_folder(path.parent)
 
 
-def _same(one: Path, other: Path) -> bool:
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one existing file."""
     try:
         return one.samefile(other)
     except OSError:

@@ -19,13 +19,12 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from netwarp.data.frames import Image
-from netwarp.data.output_path import partial_path, prepare_file, reason
+from netwarp.data.output_path import VIDEO_ENDINGS, partial_path, prepare_file, reason
 from netwarp.errors import ConfigurationError, OutputError, unknown_name
 
 __all__ = ["VideoWriter"]
 
 _LOG = logging.getLogger(__name__)
-_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _FINE = 90_000
 _NOMINAL_RATE = Fraction(25)
@@ -67,8 +66,8 @@ class VideoWriter:
         inputs: Iterable[Path] = (),
     ) -> None:
         self.path = Path(path)
-        if self.path.suffix.lower() not in _SUFFIXES:
-            raise OutputError(f"{self.path} has no suffix of a video: name it {' or '.join(_SUFFIXES)}")
+        if self.path.suffix.lower() not in VIDEO_ENDINGS:
+            raise OutputError(f"{self.path} has no suffix of a video: name it {' or '.join(VIDEO_ENDINGS)}")
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise ConfigurationError(f"frames a second must be positive, not {fps}")
         if not 0 <= quality <= 51:

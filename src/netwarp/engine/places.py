@@ -6,12 +6,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from netwarp.data.output_path import VIDEO_ENDINGS, same_file
 from netwarp.errors import OutputError
 
 __all__ = ["VIDEO_ENDINGS", "check_places"]
-
-VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")
-"""Names of video files that :class:`netwarp.data.video_writer.VideoWriter` writes."""
 
 
 def check_places(inputs: Iterable[Path], *, video: Path | None = None, masks: Path | None = None) -> None:
@@ -31,7 +29,7 @@ def check_places(inputs: Iterable[Path], *, video: Path | None = None, masks: Pa
     if video is not None:
         if video.suffix.lower() not in VIDEO_ENDINGS:
             raise OutputError(f"{video} has no ending of a video: name it {', '.join(VIDEO_ENDINGS)}")
-        if any(_same(video, source) for source in inputs):
+        if any(same_file(video, source) for source in inputs):
             raise OutputError(f"{video} is the input itself, which would be overwritten: choose another name")
         if video.is_dir():
             raise OutputError(f"{video} is a folder: name a file in it")
@@ -54,10 +52,3 @@ def _check_folder(folder: Path) -> None:
         if not os.access(place, os.W_OK | os.X_OK):
             raise OutputError(f"{folder} cannot be written to (no permission in {place}): choose another place")
         return
-
-
-def _same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
