@@ -80,6 +80,13 @@ def test_names_follow_the_frames(tmp_path: Path) -> None:
     assert read_mask(tmp_path / "new" / "masks" / "street_7_000002.png").max() == 2
 
 
+def test_no_mask_replaces_another_of_the_same_run(tmp_path: Path) -> None:
+    folder = MaskFolder(tmp_path, PALETTE)
+    for index, name in enumerate(["a", "a_000002", "a"]):
+        folder.write(np.full((2, 2), index, np.uint8), index, name)
+    assert sorted(int(read_mask(path).max()) for path in tmp_path.iterdir()) == [0, 1, 2]
+
+
 def test_masks_do_not_go_among_the_images_that_are_read(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="another folder"):
         MaskFolder(tmp_path, PALETTE, inputs=[tmp_path / "frame.jpg"])

@@ -135,7 +135,7 @@ class MaskFolder:
             ConfigurationError: If the labels cannot be stored.
         """
         stem = f"{index:06d}" if name is None else name
-        if stem in self._written:
+        while stem in self._written:
             stem = f"{stem}_{index:06d}"
         path = self.folder / f"{stem}.png"
         write_mask(path, labels, self.palette)
