@@ -72,6 +72,29 @@ def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path):
         Streets([1], frames=2, size=SIZE).pairs(tmp_path / "file")[0]
 
 
+@pytest.mark.parametrize("damage", [b"", b"no archive", None])
+def test_a_damaged_file_in_the_cache_is_made_anew(tmp_path, damage):
+    streets = Streets([1], frames=2, size=SIZE)
+    expected = streets.pairs(tmp_path)[0]
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    again = streets.pairs(tmp_path)[0]
+    assert all(np.array_equal(x, y) for x, y in zip(expected, again, strict=True))
+    assert file.stat().st_size == len(whole)
+
+
+def test_a_full_disk_leaves_no_half_clip_in_the_cache(tmp_path, monkeypatch):
+    def full(out, **arrays):
+        out.write(b"PK")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        Streets([1], frames=2, size=SIZE).pairs(tmp_path)[0]
+    assert not list(tmp_path.iterdir())
+
+
 def test_wrong_settings_are_refused():
     with pytest.raises(ConfigurationError, match="seed"):
         Streets([1, -2])

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from netwarp.data.output_path import reason
 from netwarp.data.streets.clip import StreetFrame, check_settings, render_clip
 from netwarp.data.streets.effects import Effects
 from netwarp.errors import ConfigurationError, OutputError
@@ -156,10 +160,8 @@ class StreetPairs(Sequence[StreetPair]):
             self._clips.move_to_end(number)
             return self._clips[number]
         file = self._file(number)
-        if file is not None and file.exists():
-            with np.load(file) as stored:
-                arrays = {key: stored[key] for key in stored.files}
-        else:
+        arrays = None if file is None else self._stored(file)
+        if arrays is None:
             frames = list(self.streets.clip(number))
             arrays = {key: np.stack([getattr(f, key) for f in frames]) for key in _KEPT}
             if file is not None:
@@ -179,13 +181,26 @@ class StreetPairs(Sequence[StreetPair]):
         return self.cache / f"street-{s.seeds[number]}-{key}.npz"
 
     @staticmethod
+    def _stored(file: Path) -> dict[str, NDArray[np.generic]] | None:
+        """What a file holds; None where there is none, or a damaged one, which costs no more than rendering again."""
+        try:
+            with np.load(file) as stored:
+                return {key: stored[key] for key in _KEPT}
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+            return None
+
+    @staticmethod
     def _store(file: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Write beside, then rename: a reader, or a second process that renders the same, never sees half a file."""
+        beside = file.with_suffix(f".{os.getpid()}.part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            beside = file.with_suffix(f".{os.getpid()}.part")
             with beside.open("wb") as out:
                 np.savez(out, **cast(dict[str, Any], arrays))
             beside.replace(file)
         except OSError as error:
-            raise OutputError(f"cannot keep rendered clips in {file.parent}: {error.strerror}") from error
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise OutputError(
+                f"cannot keep rendered clips in {file.parent} ({reason(error)}): free space or name another folder"
+            ) from error
