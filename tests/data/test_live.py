@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from clips import encode
 
@@ -120,6 +121,16 @@ def test_a_camera_that_is_not_there(spec: int | str) -> None:
     with pytest.raises(InputError, match="camera 87 cannot be opened") as caught:
         open_frames(spec)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cameras are devices on Linux only")
+def test_a_folder_whose_name_is_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "87").mkdir()
+    PIL.Image.new("RGB", (4, 4)).save(tmp_path / "87" / "a.png")
+    with pytest.raises(InputError, match=r"write \./87"):
+        open_frames("87")
+    assert len(list(open_frames("./87"))) == 1
 
 
 def test_a_device_that_is_no_camera() -> None:

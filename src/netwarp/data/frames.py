@@ -107,7 +107,12 @@ def open_frames(
     if isinstance(spec, int) or (isinstance(spec, str) and spec.isdecimal()):
         from netwarp.data.live import open_camera
 
-        return open_camera(int(spec))
+        try:
+            return open_camera(int(spec))
+        except InputError as error:
+            if isinstance(spec, str) and Path(spec).exists():
+                raise InputError(f"{error}; for the file or folder of that name write ./{spec}") from error
+            raise
     text = str(spec)
     if text.startswith("file://"):
         from urllib.parse import urlsplit
