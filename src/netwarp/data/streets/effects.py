@@ -31,7 +31,9 @@ class Effects:
         shot_noise: Standard deviation of the noise of light at mid grey, grey levels of 255; it grows with the
             square root of the brightness and, like ``read_noise``, with the darkness of the weather.
         read_noise: Standard deviation of the sensor's own noise, grey levels.
-        jpeg_quality: Quality of the JPEG round trip that every frame makes, 1–100; 0 leaves it out.
+        jpeg_quality: Quality of the JPEG round trip that every frame makes, 1–100; 0 leaves it out. Frames are
+            compressed one by one: what a video codec does over time (faults that stay until the next key frame,
+            quality that pulses with key frames) is not drawn.
     """
 
     haze: float = 1.0
