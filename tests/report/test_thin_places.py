@@ -19,14 +19,15 @@ def by_loops(truth, first, second, window, frames, least) -> dict[tuple[int, ...
             for y in range(0, wanted.shape[1] - window[0] + 1, window[0] // 2):
                 for x in range(0, wanted.shape[2] - window[1] + 1, window[1] // 2):
                     area = np.s_[t : t + frames, y : y + window[0], x : x + window[1]]
+                    holds = np.isin(wanted[area], THIN).mean() >= least
                     thin = np.isin([wanted[area], first[c][area], second[c][area]], THIN).any(0)
                     right = [(one[c][area] == wanted[area])[thin].sum() for one in (first, second)]
-                    if thin.sum() >= least * thin.size:
+                    if holds:
                         found[c, t, y, x] = (int(right[1] - right[0]), int(thin.sum()))
     return found
 
 
-@pytest.mark.parametrize("least", [0.0, 0.88])
+@pytest.mark.parametrize("least", [0.0, 0.51])
 def test_counts_equal_those_by_loops(least: float) -> None:
     truth, first, second = ([clip(seed + i) for i in range(2)] for seed in (0, 10, 20))
     choice = choose_places(truth, first, second, THIN, window=(8, 10), frames=3, least_share=least)
@@ -42,9 +43,15 @@ def test_counts_equal_those_by_loops(least: float) -> None:
 
 
 def test_a_false_alarm_is_as_wrong_as_a_miss() -> None:
-    nothing, alarm = (np.full((4, 8, 8), value, np.uint8) for value in (0, 1))
-    choice = choose_places([nothing], [alarm], [nothing], THIN, window=(8, 8), frames=4)
-    assert choice.best[0].gain == alarm.size
+    truth, alarm = np.zeros((4, 8, 8), np.uint8), np.ones((4, 8, 8), np.uint8)
+    truth[:, 0] = 1
+    choice = choose_places([truth], [alarm], [truth], THIN, window=(8, 8), frames=4)
+    assert choice.best[0].gain == (truth == 0).sum()
+
+
+def test_windows_without_thin_things_are_left_out() -> None:
+    nothing, alarm = np.zeros((4, 8, 8), np.uint8), np.ones((4, 8, 8), np.uint8)
+    assert choose_places([nothing], [alarm], [nothing], THIN, window=(8, 8), frames=4).best == ()
 
 
 def test_the_best_are_apart() -> None:

@@ -70,8 +70,8 @@ def choose_places(
 ) -> Choice:
     """Choose by counting alone: nobody picks.
 
-    Windows lie on a grid of half their size and half their duration. Those in which next to nothing is counted are
-    left out.
+    Windows lie on a grid of half their size and half their duration. Those with next to no pixels of thin things
+    are left out.
 
     Args:
         truth: Labels of each clip, ``[T,H,W]``.
@@ -81,17 +81,19 @@ def choose_places(
         window: (height, width) in pixels.
         frames: Consecutive frames in a window.
         best: How many of the best to return.
-        least_share: Share of a window's pixels that must be counted.
+        least_share: Share of a window's pixels that must be of thin things.
 
     Returns:
         The places.
     """
     places: list[Place] = []
     for clip, (wanted, one, other) in enumerate(zip(truth, first, second, strict=True)):
-        counted = np.isin(wanted, thin) | np.isin(one, thin) | np.isin(other, thin)
+        is_thin = np.isin(wanted, thin)
+        counted = is_thin | np.isin(one, thin) | np.isin(other, thin)
         gain = np.where(counted, (other == wanted).astype(np.int32) - (one == wanted), 0)
         gains, pixels = _sums(gain, window, frames), _sums(counted, window, frames)
-        t, y, x = np.nonzero(pixels >= least_share * frames * window[0] * window[1])
+        holds = _sums(is_thin, window, frames) >= least_share * frames * window[0] * window[1]
+        t, y, x = np.nonzero(holds)
         steps = _steps(window, frames)
         places += [
             Place(

@@ -46,7 +46,7 @@ def _how(choice: Choice, window: tuple[int, int]) -> str:
         f"The windows were chosen by counting. The test video was cut into overlapping windows of {window[1]} × "
         f"{window[0]} pixels and {FRAMES} frames, and in each the pixels were counted that NetWarp has right and frame "
         f"by frame has wrong, less the reverse, among those that are {_listed(THIN)} or are taken for one. Of {count} "
-        f"windows with such pixels, NetWarp is ahead in {choice.better}, behind in {choice.worse}, and even in "
+        f"windows with such things, NetWarp is ahead in {choice.better}, behind in {choice.worse}, and even in "
         f"{choice.same}. Shown are the greatest gains, the window in the middle of all that differ, and the greatest "
         "loss."
     )
