@@ -1,5 +1,6 @@
 """Video files: healthy ones of many kinds without a false alarm, damaged ones with a true one."""
 
+import gc
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -289,6 +290,23 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak - before < 6 * frame.image.nbytes
+
+
+def test_decoded_frames_go_when_they_are_done_with(tmp_path: Path) -> None:
+    """Not when the garbage collector comes by: on large video, hundreds of pictures would wait for it."""
+
+    def decoded() -> int:
+        return sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+
+    path = encode(tmp_path / "video.mp4")
+    gc.collect()
+    gc.disable()
+    try:
+        before = decoded()
+        with open_frames(path) as frames:
+            assert max(decoded() - before for _ in frames) <= 6  # what is being decoded
+    finally:
+        gc.enable()
 
 
 def test_times_are_exact_to_the_tick(tmp_path: Path) -> None:

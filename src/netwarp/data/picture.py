@@ -6,7 +6,7 @@ import struct
 
 import av
 import numpy as np
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, SideDataContainer
 
 from netwarp.data.frames import Image
 
@@ -44,7 +44,9 @@ def _turn(image: Image, frame: av.VideoFrame) -> Image:
 
     PyAV's ``frame.rotation`` is not used: it does not tell a flip from a half turn.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    # Not frame.side_data, which the frame keeps and which keeps the frame: decoded pictures would pile up, hundreds at
+    # a time, until Python's collector comes by.
+    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if not isinstance(matrix, SideData):
         return image
     a, b, _, c, d = struct.unpack("=9i", bytes(matrix)[:36])[:5]
