@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -11,7 +12,10 @@ from av.video.stream import VideoStream
 
 from netwarp.data.frames import AfterDamage
 
-__all__ = ["Damage", "decoded_frames", "video_stream"]
+__all__ = ["OPEN_OPTIONS", "Damage", "decoded_frames", "video_stream"]
+
+OPEN_OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+"""For ``av.open``: a title that is not UTF-8 is no reason to refuse a video. From PyAV 19 on it is none by itself."""
 
 _FRAME_THREADS_FROM = 2_500_000
 """Pixels a frame from which several frames are decoded at once. Below, one thread takes a few milliseconds, and

@@ -11,7 +11,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from netwarp.data.decoding import Damage, decoded_frames, video_stream
+from netwarp.data.decoding import OPEN_OPTIONS, Damage, decoded_frames, video_stream
 from netwarp.data.frames import Frame, FrameSource, Image
 from netwarp.data.picture import upright_rgb
 from netwarp.data.video_file import declared_length, timed
@@ -58,7 +58,7 @@ class LiveStream(FrameSource):
                 format=input_format,
                 options=options,
                 timeout=(open_timeout, read_timeout),
-                metadata_errors="replace",
+                **OPEN_OPTIONS,
             )
         except av.error.ExitError as error:
             raise InputError(f"{self.description} did not answer for {open_timeout:g} s: check the address") from error

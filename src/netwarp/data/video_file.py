@@ -11,7 +11,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from netwarp.data.completeness import is_cut_off, is_damaged_inside, lacks_index
-from netwarp.data.decoding import Damage, decoded_frames, video_stream
+from netwarp.data.decoding import OPEN_OPTIONS, Damage, decoded_frames, video_stream
 from netwarp.data.frames import AfterDamage, Frame, FrameSource
 from netwarp.data.picture import upright_rgb
 from netwarp.errors import InputError
@@ -203,7 +203,7 @@ def _check_readable(path: Path) -> None:
 def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     try:
         # "file:" keeps a name such as "a:b.mp4" from being taken for a protocol.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = av.open(f"file:{path}", **OPEN_OPTIONS)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise InputError(_why_not_opened(path, error)) from error
     try:
