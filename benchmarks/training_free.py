@@ -4,7 +4,8 @@
     python benchmarks/training_free.py camvid --data ../shared/data     # the real clip, once
 
 ``streets`` trains the demo's small network on rendered streets first, and compares variants on other streets.
-``camvid`` takes the public ESPNet weights and the 15 Hz clip.
+``camvid`` takes the public ESPNet weights and the 15 Hz clip: DATA must hold ``camvid/val`` (frames 0016E5 in order),
+``camvid/valannot`` (their labels, 11 classes, 11 = void) and ``espnet/espnet_p_2_q_8_camvid.pth``.
 """
 
 import argparse

@@ -137,7 +137,7 @@ def _bilinear(features: Tensor, flow: Tensor) -> Tensor:
 
     Not ``grid_sample``: its detour over normalised coordinates moves an integer flow off the grid by up to 1e-4
     pixels and divides by zero on a map one pixel wide. ``embedding_bag`` is PyTorch's own fused "gather rows, weigh,
-    sum", exact here, and faster on channels-last features (docs/design.md).
+    sum", and exact here (docs/design.md says where it is faster and where slower).
     """
     batch, channels, h, w = features.shape
     dtype = torch.promote_types(torch.float32, torch.promote_types(features.dtype, flow.dtype))
