@@ -55,8 +55,8 @@ class Settings:
 
 
 START = (0.5, 0.5)
-"""A longer memory, such as (0.3, 0.7), is as good on validation streets, but it is trained on pairs and runs as a stream:
-where w2 comes near 1, small differences between classes add up over the frames."""
+"""A longer memory, such as (0.3, 0.7), is as good on validation streets. But training is on pairs and running is on
+streams: where w2 comes near 1, small differences between classes add up over the frames."""
 
 RECIPE = (
     "The paper's sum of the current and the warped previous representation, here the log-probabilities, with weights "
