@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from model.tiny import PLAIN, Pan, set_weights, tiny
+from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
 from netwarp import VideoModel
 from netwarp.engine.evaluate import evaluate
 from netwarp.errors import ConfigurationError
-from netwarp.flow import DISFlow
+from netwarp.flow import DISFlow, write_flo
 from netwarp.metrics import temporal_consistency
 
 
 def video(layers=("mid",), **options):
     torch.manual_seed(0)  # of the FlowCNN
-    model = VideoModel(tiny(), list(layers), flow=Pan(), preprocess=PLAIN, **options)
+    model = VideoModel(tiny(), list(layers), **{"flow": Pan(), "preprocess": PLAIN, **options})
     set_weights(model)
     return model
 
@@ -119,6 +119,23 @@ def test_a_model_that_is_perfect_and_still(pictures):
     assert scores.miou == 100
     assert scores.tiou == {2: 100}
     assert scores.tc == 100
+
+
+def test_flow_that_is_looked_up_gets_the_frames_number(pictures, tmp_path):
+    frames = pictures(4)
+    flows = {index: rough_flow(1, 32, 48, seed=index) for index in (1, 2, 3)}
+    for index, flow in flows.items():
+        write_flo(tmp_path / f"{index:06d}.flo", flow)
+    model = video(flow=f"precomputed:{tmp_path}")
+    scores = evaluate({"looked up": model}, [clip(frames, {0, 1, 2, 3})], classes=5)
+
+    state, predictions = None, []
+    with torch.no_grad():
+        for index, frame in enumerate(frames):
+            logits, state = model.step(frame, state, flows.get(index))
+            predictions.append(logits.argmax(1)[0].numpy())
+    targets = [labels for _, labels in clip(frames, {0, 1, 2, 3})]
+    assert scores["looked up"].per_class == pytest.approx(iou_by_counting(predictions, targets))
 
 
 def test_training_mode_ends(pictures):

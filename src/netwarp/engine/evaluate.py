@@ -76,7 +76,8 @@ def evaluate(
 
     Args:
         models: By name; put into evaluation mode.
-        clips: Each a video in order.
+        clips: Each a video in order. Flow that is looked up (``precomputed:``) is that of one clip, whose frames it
+            counts from 0: evaluate other clips with other models.
         classes: Number of classes that labels have.
         widths: Of the bands around label changes, in pixels.
         consistency_flow: What labels are carried along for temporal consistency.
@@ -97,23 +98,23 @@ def evaluate(
     frames = 0
     for clip in clips:
         previous: Tensor | None = None
-        for image, labels in clip:
+        for index, (image, labels) in enumerate(clip):
             frame = as_frames(image, torch.device("cpu"))
             flow = None if previous is None else flow_of(frame, previous)
             frames += labels is not None
             for run in runs.values():
-                _advance(run, frame, labels, flow)
+                _advance(run, index, frame, labels, flow)
             previous = frame
         for run in runs.values():
             run.state = run.labels = None
     return {name: _scores(run, frames) for name, run in runs.items()}
 
 
-def _advance(run: _Run, frame: Tensor, target: npt.NDArray[np.integer] | None, flow: Tensor | None) -> None:
+def _advance(run: _Run, index: int, frame: Tensor, target: npt.NDArray[np.integer] | None, flow: Tensor | None) -> None:
     on_device = frame.to(base_device(run.model.base))
     began = time.perf_counter()
     with torch.no_grad():
-        logits, run.state = run.model.step(on_device, run.state)
+        logits, run.state = run.model.step(on_device, run.state, index=index)
         labels = logits.argmax(1).cpu()
     run.seconds.append(time.perf_counter() - began)
     if run.labels is not None and flow is not None:

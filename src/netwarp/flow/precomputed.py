@@ -56,7 +56,7 @@ class PrecomputedFlow:
         if index is None:
             raise InputError(
                 "precomputed flow is looked up by frame number: pass index=, the number of the current frame "
-                "in its video, or estimate the flow (flow='dis')"
+                "in its video, or the flow itself as flow="
             )
         if current.shape[0] != 1:
             raise InputError(

@@ -189,7 +189,12 @@ class VideoModel(nn.Module):
         return self._segment(present, self._remember(past), motion)[0]
 
     def step(
-        self, frame: Frame, state: VideoState | None = None, flow: Tensor | None = None
+        self,
+        frame: Frame,
+        state: VideoState | None = None,
+        flow: Tensor | None = None,
+        *,
+        index: int | None = None,
     ) -> tuple[Tensor, VideoState]:
         """Segment the next frame of a stream: one pass of the network per frame.
 
@@ -201,6 +206,7 @@ class VideoModel(nn.Module):
             state: What the step before returned. Without one, or with one for another size, the frame is a first one
                 and gets the network's own output.
             flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known; else it is estimated.
+            index: Number of the frame in its video, from 0, for flow that is looked up (``precomputed:``).
 
         Returns:
             Logits ``[B,classes,H,W]``, and the state for the next step. The state holds no gradients unless the model
@@ -215,7 +221,7 @@ class VideoModel(nn.Module):
         else:
             if tuple(kept.shape[1] for kept in state.memory) != self._channels:
                 raise InputError("the state comes from a model with other layers: start a stream with state=None")
-            motion = self._motion(present, state.frame, flow) if self.layers else None
+            motion = self._motion(present, state.frame, flow, index) if self.layers else None
             logits, memory = self._segment(present, dict(zip(self.layers, state.memory, strict=True)), motion)
         if not self.training:
             memory = {name: kept.detach() for name, kept in memory.items()}
@@ -266,9 +272,8 @@ class VideoModel(nn.Module):
             raise NetWarpError("this VideoModel was removed from its base: build a new one")
         return as_frames(frame, base_device(self.base))
 
-    def _motion(self, current: Tensor, previous: Tensor, flow: Tensor | None) -> _Motion:
-        flow = self.estimate_flow(current, previous) if flow is None else check_flow(flow, current)
-        flow = flow.to(current.device)
+    def _motion(self, current: Tensor, previous: Tensor, flow: Tensor | None, index: int | None = None) -> _Motion:
+        flow = self.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current)
         present, past = to_unit_range(current), to_unit_range(previous)
         gate = None if self.gate is None else self.gate(present, past, flow)
         if self.flow_cnn is not None:
