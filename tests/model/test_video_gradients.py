@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from model.by_hand import ByHand
 from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
 from netwarp import VideoModel
+from netwarp.errors import ConfigurationError
 
 
 def video(layers, net=None, **options):
@@ -45,6 +48,54 @@ def test_equal_those_of_two_branches_by_hand(layers, inplace, pictures):
     for name, gradient in theirs.items():
         assert gradient.any(), name
         torch.testing.assert_close(own[name], gradient, rtol=1e-3, atol=1e-3 * float(gradient.abs().max()), msg=name)
+
+
+class Checkpointed(nn.Module):
+    """A network whose first half is run again in the backward pass instead of being kept."""
+
+    def __init__(self, reentrant):
+        super().__init__()
+        self.net = tiny()
+        self.reentrant = reentrant
+
+    def forward(self, x):
+        def first_half(x):
+            return self.net.mid(self.net.norm(self.net.act(self.net.stem(x))))
+
+        middle = checkpoint(first_half, x, use_reentrant=self.reentrant)
+        return self.net.head(middle.relu())
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs")  # of torch's older form, where the input is a plain frame
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_layer_inside_gradient_checkpointing_is_refused(reentrant, pictures):
+    """Run again in the backward pass it would have no NetWarp, and the gradients would be wrong without a word."""
+    model = video(["net.mid"], Checkpointed(reentrant), flow_cnn=None)
+    current, previous = frames_of(pictures)
+    with pytest.raises(ConfigurationError, match="gradient checkpointing") as caught:
+        model(current, previous)
+    assert "\n" not in str(caught.value)
+    with torch.no_grad():  # nothing is run again
+        assert torch.equal(model(current, previous), video(["mid"], flow_cnn=None)(current, previous))
+
+
+def test_gradient_checkpointing_elsewhere_changes_nothing(pictures):
+    """Around a block without a NetWarp, and around the whole model."""
+    current, previous = frames_of(pictures)
+    plain, inner, whole = (video([name], net, flow_cnn=None) for name, net in (
+        ("head", tiny()), ("net.head", Checkpointed(False)), ("head", tiny()),
+    ))  # fmt: skip
+    logits = (
+        plain(current, previous),
+        inner(current, previous),
+        checkpoint(whole, current, previous, use_reentrant=False),
+    )
+    for each in logits:
+        each.square().sum().backward()
+    for theirs, *own in zip(plain.parameters(), inner.parameters(), whole.parameters(), strict=True):
+        assert theirs.grad.any()
+        for parameter in own:
+            torch.testing.assert_close(parameter.grad, theirs.grad)
 
 
 def test_reach_the_network_through_the_previous_frame_alone(pictures):

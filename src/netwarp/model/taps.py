@@ -6,12 +6,15 @@ at any other time, and in other models that share the network, it runs as if the
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
@@ -22,7 +25,17 @@ __all__ = ["StopPass", "Taps", "check_layers"]
 Visitor = Callable[[str, Tensor], Tensor | None]
 """Called with a layer's name and representation; returns what the network goes on with, or None for the same."""
 
-_visiting: ContextVar[tuple[Taps, Visitor] | None] = ContextVar("visiting", default=None)
+
+@dataclass(frozen=True)
+class _Visit:
+    """Whose pass it is; ``checkpoints`` are those that were running when it began, None where nothing is trained."""
+
+    taps: Taps
+    visitor: Visitor
+    checkpoints: int | None
+
+
+_visiting: ContextVar[_Visit | None] = ContextVar("visiting", default=None)
 
 
 class StopPass(BaseException):
@@ -64,7 +77,7 @@ class Taps:
     @contextmanager
     def visit(self, visitor: Visitor) -> Iterator[None]:
         """While it lasts, ``visitor`` sees the layers; a :class:`StopPass` that it raises ends the block."""
-        token = _visiting.set((self, visitor))
+        token = _visiting.set(_Visit(self, visitor, _checkpoints_running() if torch.is_grad_enabled() else None))
         try:
             yield
         except StopPass:
@@ -79,14 +92,31 @@ class Taps:
         self._handles.clear()
 
     def _on_forward(self, name: str, module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ANN401
-        active = _visiting.get()
-        if active is None or active[0] is not self:
+        visit = _visiting.get()
+        if visit is None or visit.taps is not self:
             return None
+        if visit.checkpoints is not None and _checkpoints_running() > visit.checkpoints:
+            raise ConfigurationError(
+                f"layer {name!r} runs inside gradient checkpointing, which runs it again without its NetWarp: "
+                "turn checkpointing off, checkpoint the whole VideoModel, or take torch.no_grad() if nothing is trained"
+            )
         representation = representation_of(output)
         if representation is None:
             raise ConfigurationError(
                 f"layer {name!r} returns {type(output).__name__}, not a feature map [B,C,h,w]: "
                 "choose another layer ('netwarp layers' lists those that work)"
             )
-        exchanged = active[1](name, representation)
+        exchanged = visit.visitor(name, representation)
         return None if exchanged is None else with_representation(output, exchanged)
+
+
+def _checkpoints_running() -> int:
+    """How many frames of ``torch.utils.checkpoint`` the caller is under.
+
+    What those run is run again in the backward pass, when the visit is long over. Torch has no public way to ask.
+    """
+    count, frame = 0, sys._getframe()
+    while (caller := frame.f_back) is not None:
+        frame = caller
+        count += frame.f_globals.get("__name__") == "torch.utils.checkpoint"
+    return count
