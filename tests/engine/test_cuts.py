@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from netwarp.engine.cuts import is_cut, unexplained
+from netwarp.data.streets import render_clip
+from netwarp.engine.cuts import THRESHOLD, is_cut, unexplained
 from netwarp.flow import DISFlow
 
 H, W = 120, 160
@@ -123,3 +124,19 @@ def test_the_flow_explains():
 def test_any_size(size):
     frame = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8)
     assert not is_cut(frame, frame, torch.zeros(1, 2, *size))
+
+
+def test_rendered_streets_leave_room_on_both_sides():
+    """The hardest of benchmarks/cuts.py: its least explained step within a clip, its best explained cut."""
+
+    def frames(clip, *numbers):
+        images = {frame.index: frame.image for frame in render_clip(500 + clip, max(numbers) + 1)}
+        return [torch.from_numpy(images[number].transpose(2, 0, 1).copy())[None] for number in numbers]
+
+    def share(current, previous):
+        return unexplained(current, previous, DISFlow()(current, previous))[0]
+
+    before, after = frames(1, 14, 15)
+    assert share(after, before) < THRESHOLD / 1.3
+    (before,), (after,) = frames(5, 0), frames(3, 15)
+    assert share(after, before) > THRESHOLD * 1.3
