@@ -109,6 +109,25 @@ def test_float32_in_a_model_of_half_precision():
     torch.testing.assert_close(out, by_hand(rounded, *given), rtol=1e-5, atol=1e-5)
 
 
+def test_a_large_flow_survives_convolutions_of_tf32(monkeypatch):
+    """A GPU's, which round what they take to 10 bits; the sum of them is float32."""
+
+    def tf32(x):
+        return (x.view(torch.int32) + 0x1000).bitwise_and(~0x1FFF).view(torch.float32)
+
+    def rounded(x, weight, *rest, **options):
+        return convolve(tf32(x), tf32(weight), *rest, **options)
+
+    convolve = F.conv2d
+    torch.manual_seed(0)
+    flow_cnn, frame = FlowCNN(), torch.rand(1, 3, 8, 8)
+    flow = 200 + torch.rand(1, 2, 8, 8)
+    with torch.no_grad():
+        exact = flow_cnn(flow, frame, frame)
+        monkeypatch.setattr(F, "conv2d", rounded)
+        assert (flow_cnn(flow, frame, frame) - exact).abs().max() < 0.02
+
+
 def test_half_precision_frames_are_taken():
     flow, current, previous = inputs()
     out = FlowCNN()(flow, current.half(), previous.half())

@@ -66,8 +66,7 @@ class FlowCNN(nn.Module):
                 nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
             nn.init.normal_(self.conv4.weight, std=0.001)
             with torch.no_grad():
-                for axis in range(2):
-                    self.conv4.weight[axis, axis, 1, 1] += 1
+                self.conv4.weight += _identity(self.conv4.weight)
 
     def forward(self, flow: Tensor, current: Tensor, previous: Tensor) -> Tensor:
         """Correct a flow.
@@ -89,13 +88,22 @@ class FlowCNN(nn.Module):
         with torch.autocast(flow.device.type, enabled=False):
             hidden = torch.cat((flow, current, previous, current - previous), dim=1)
             for convolution in (self.conv1, self.conv2, self.conv3):
-                hidden = F.relu(_convolve(convolution, hidden))
-            return _convolve(self.conv4, torch.cat((flow, hidden), dim=1)) + EPSILON
+                hidden = F.relu(_convolve(hidden, convolution.weight, convolution.bias))
+            # What conv4 changes, added to the flow: a GPU's convolutions may round what they take to 10 bits (TF32,
+            # torch's default), which is a tenth of a pixel for a flow of 200.
+            last = self.conv4.weight - _identity(self.conv4.weight)
+            return flow + _convolve(torch.cat((flow, hidden), dim=1), last, self.conv4.bias) + EPSILON
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"variant={self.variant!r}, stride={self.stride}"
 
 
-def _convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    bias = convolution.bias
-    return F.conv2d(x, convolution.weight.to(x.dtype), None if bias is None else bias.to(x.dtype), padding=1)
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return F.conv2d(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), padding=1)
+
+
+def _identity(weight: Tensor) -> Tensor:
+    """Weights ``[2,4,3,3]`` like these that pass the first two channels on."""
+    identity = torch.zeros_like(weight)
+    identity[:, :2, 1, 1] = torch.eye(2, dtype=weight.dtype, device=weight.device)
+    return identity
