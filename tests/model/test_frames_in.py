@@ -96,3 +96,11 @@ def test_what_is_no_frame(frame, says):
 def test_what_is_no_flow_for_a_frame(flow, says):
     with pytest.raises(InputError, match=says):
         check_flow(flow, torch.zeros(1, 3, 4, 6))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_flow_is_float32_or_better(dtype):
+    """What is done to it afterwards, resizing first of all, would lose more than its values have lost."""
+    frame = torch.zeros(1, 3, 4, 6, dtype=torch.uint8)
+    flow = check_flow(torch.ones(1, 2, 4, 6, dtype=dtype), frame)
+    assert flow.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)

@@ -43,6 +43,13 @@ def test_a_model_that_cannot_be_built_changes_nothing(options, says):
     assert net.training
 
 
+@pytest.mark.parametrize("base", ["netwarp:espnet", None, VideoModel(tiny(), [], preprocess=PLAIN)])
+def test_what_is_no_network_is_refused(base):
+    with pytest.raises(ConfigurationError, match="load_base") as caught:
+        VideoModel(base, training_free=True)
+    assert "\n" not in str(caught.value)
+
+
 def test_damaged_weights():
     net = tiny()
     with torch.no_grad():
@@ -84,8 +91,9 @@ def test_input_that_cannot_be_used(call, says):
         lambda current, previous, index=None: torch.full((1, 2, 16, 24), float("nan")),
         lambda current, previous, index=None: torch.zeros(1, 2, 8, 12),
         lambda current, previous, index=None: torch.zeros(1, 2, 16, 24, dtype=torch.int32),
+        lambda current, previous, index=None: np.zeros((1, 2, 16, 24), np.float32),
     ],
-    ids=["nan", "another size", "integers"],
+    ids=["nan", "another size", "integers", "an array"],
 )
 def test_an_estimator_that_gives_something_else(bad):
     model = VideoModel(tiny(), ["mid"], flow=bad, preprocess=PLAIN)

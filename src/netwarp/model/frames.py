@@ -61,14 +61,16 @@ def check_flow(flow: Tensor, frame: Tensor) -> Tensor:
         frame: ``[B,3,H,W]``.
 
     Returns:
-        The flow, on the frame's device.
+        The flow on the frame's device, float32 or better.
 
     Raises:
         InputError: another shape or dtype, NaN or infinite values.
     """
     expected = [frame.shape[0], 2, *frame.shape[-2:]]
+    if not isinstance(flow, Tensor):
+        raise InputError(f"flow must be a floating point tensor {expected}, not {type(flow).__name__}")
     if list(flow.shape) != expected or not flow.is_floating_point():
         raise InputError(f"flow must be floating point {expected} for this frame, got {flow.dtype} {list(flow.shape)}")
     if not bool(torch.isfinite(flow).all()):
         raise InputError("the flow holds NaN or infinite values: check where it comes from")
-    return flow.to(frame.device)
+    return flow.to(frame.device, torch.promote_types(torch.float32, flow.dtype))

@@ -36,7 +36,7 @@ Memory = Literal["previous", "fused"]
 Frame = Tensor | np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VideoState:
     """All that the next :meth:`VideoModel.step` needs from the past, and nothing else.
 
@@ -115,6 +115,11 @@ class VideoModel(nn.Module):
         example_size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(base, nn.Module) or isinstance(base, VideoModel):
+            raise ConfigurationError(
+                f"the base must be a segmentation network (torch.nn.Module), not {type(base).__name__}: "
+                "netwarp.load_base(NAME, weights=…) loads one"
+            )
         if layers is None:
             if not training_free:
                 raise ConfigurationError(
