@@ -119,8 +119,9 @@ def _probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Pr
         if name
     ]
     device, dtype = base_device(base), base_dtype(base)
+    devices = [device] if device.type == "cuda" else []  # whose random state may be touched, besides the CPU's
     try:
-        with evaluating(base), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with evaluating(base), torch.no_grad(), torch.random.fork_rng(devices):
             frame = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
             logits: Tensor = logits_of(base(preprocess(frame).to(dtype)))
     finally:
