@@ -57,6 +57,7 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
     if not isinstance(spec, str):
         if not callable(spec):
             raise ConfigurationError(f"a flow is a text such as 'dis', or something to call, not {spec!r}")
+        _check_takes_index(spec)
         return spec
     name, rest = re.fullmatch(r"([^:@,]*)(.*)", spec, re.DOTALL).groups()  # type: ignore[union-attr]
     if name not in FLOWS:
@@ -84,3 +85,16 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
     except TypeError as error:
         raise ConfigurationError(f"flow {spec!r} does not fit what {name!r} takes: {error}") from None
     return build(*bound.args, **bound.kwargs)
+
+
+def _check_takes_index(estimator: FlowEstimator) -> None:
+    try:
+        signature = inspect.signature(estimator)
+    except (TypeError, ValueError):  # some that are written in C do not tell
+        return
+    try:
+        signature.bind(None, None, None)
+    except TypeError:
+        raise ConfigurationError(
+            f"a flow is called as flow(current, previous, index), and this one takes {signature}: give it index=None"
+        ) from None

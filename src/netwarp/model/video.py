@@ -19,12 +19,12 @@ from netwarp.model.carried import label_set_of, preprocess_of
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.frames import as_frames, check_flow, to_unit_range
 from netwarp.model.gate import PhotometricGate
+from netwarp.model.motion import Motion, motion_between
 from netwarp.model.netwarp import NetWarp
 from netwarp.model.placement import OUTPUTS, place
 from netwarp.model.preprocess import Preprocess
 from netwarp.model.probe import base_device, base_dtype
 from netwarp.model.taps import StopPass, Taps
-from netwarp.ops import resize_flow
 
 __all__ = ["TRAINING_FREE_GATE", "TRAINING_FREE_START", "VideoModel", "VideoState"]
 
@@ -47,14 +47,6 @@ class VideoState:
 
     frame: Tensor
     memory: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class _Motion:
-    """What brings the previous frame's representations to the current frame."""
-
-    flow: Tensor
-    gate: Tensor | None
 
 
 class VideoModel(nn.Module):
@@ -136,6 +128,10 @@ class VideoModel(nn.Module):
         if memory not in ("previous", "fused"):
             raise unknown_name("memory", memory, ("previous", "fused"))
         start = start or (TRAINING_FREE_START if training_free else (1.0, 0.0))
+        if not isinstance(start, (tuple, list)) or len(start) != 2:
+            raise ConfigurationError(f"start must be the initial (w1, w2), not {start!r}")
+        if gate is not None and not callable(gate):
+            raise ConfigurationError(f"gate must be a PhotometricGate or None, not {gate!r}")
         preprocess = preprocess or preprocess_of(base)
         estimator = make_flow(flow)
         if isinstance(flow_cnn, str):
@@ -277,21 +273,11 @@ class VideoModel(nn.Module):
             raise NetWarpError("this VideoModel was removed from its base: build a new one")
         return as_frames(frame, base_device(self.base))
 
-    def _motion(self, current: Tensor, previous: Tensor, flow: Tensor | None, index: int | None = None) -> _Motion:
+    def _motion(self, current: Tensor, previous: Tensor, flow: Tensor | None, index: int | None = None) -> Motion:
         flow = self.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current)
-        present, past = to_unit_range(current), to_unit_range(previous)
-        gate = None if self.gate is None else self.gate(present, past, flow)
-        if self.flow_cnn is not None:
-            flow = self.flow_cnn(flow, present, past)
-        resized, padded = self.preprocess.grid((current.shape[-2], current.shape[-1]))
-        if padded != resized:
-            # The representations cover the padding too, and so must what moves them.
-            margin = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
-            flow = F.pad(resize_flow(flow, resized), margin, mode="replicate")
-            if gate is not None:
-                gate = F.interpolate(gate, size=resized, mode="bilinear", align_corners=False, antialias=True)
-                gate = F.pad(gate, margin, mode="replicate")
-        return _Motion(flow, gate)
+        return motion_between(
+            current, previous, flow, flow_cnn=self.flow_cnn, gate=self.gate, preprocess=self.preprocess
+        )
 
     def _remember(self, previous: Tensor) -> dict[str, Tensor]:
         """The previous frame's own representations, by no more of its pass than they need."""
@@ -310,7 +296,7 @@ class VideoModel(nn.Module):
         return memory
 
     def _segment(
-        self, frame: Tensor, memory: dict[str, Tensor] | None = None, motion: _Motion | None = None
+        self, frame: Tensor, memory: dict[str, Tensor] | None = None, motion: Motion | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """One pass of the network; with a memory, combined with it. Returns logits and the new memory."""
         kept: dict[str, Tensor] = {}

@@ -1,0 +1,66 @@
+"""What brings the previous frame's representations to the current frame: corrected flow, and trust in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from netwarp.model.flow_cnn import FlowCNN
+from netwarp.model.frames import to_unit_range
+from netwarp.model.gate import PhotometricGate
+from netwarp.model.preprocess import Preprocess
+from netwarp.ops import resize_flow
+
+__all__ = ["Motion", "motion_between"]
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Flow and gate over all that the network sees, padding included; each layer brings them to its own size.
+
+    Attributes:
+        flow: ``[B,2,h,w]``, backward, after FlowCNN, in pixels of its own grid.
+        gate: ``[B,1,h',w']`` in 0–1, or None for trust everywhere.
+    """
+
+    flow: Tensor
+    gate: Tensor | None
+
+
+def motion_between(
+    current: Tensor,
+    previous: Tensor,
+    flow: Tensor,
+    *,
+    flow_cnn: FlowCNN | None,
+    gate: PhotometricGate | None,
+    preprocess: Preprocess,
+) -> Motion:
+    """Correct a flow, judge it, and lay both over the network's input.
+
+    Args:
+        current: ``[B,3,H,W]``, RGB, uint8 or floating point in 0–1.
+        previous: ``[B,3,H,W]``, the frame before it, likewise.
+        flow: ``[B,2,H,W]``, backward, pixels, as it was estimated.
+        flow_cnn: Corrects the flow, or None.
+        gate: Judges the flow as it was estimated, or None.
+        preprocess: What is done to a frame before the network sees it.
+
+    Returns:
+        The motion.
+    """
+    present, past = to_unit_range(current), to_unit_range(previous)
+    trust = None if gate is None else gate(present, past, flow)
+    if flow_cnn is not None:
+        flow = flow_cnn(flow, present, past)
+    resized, padded = preprocess.grid((current.shape[-2], current.shape[-1]))
+    if padded != resized:
+        # The representations cover the padding too, and so must what moves them.
+        margin = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
+        flow = F.pad(resize_flow(flow, resized), margin, mode="replicate")
+        if trust is not None:
+            trust = F.interpolate(trust, size=resized, mode="bilinear", align_corners=False, antialias=True)
+            trust = F.pad(trust, margin, mode="replicate")
+    return Motion(flow, trust)
