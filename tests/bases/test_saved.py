@@ -17,7 +17,7 @@ from model.tiny import PLAIN, frozen_copy, hooks_on, same_state, set_weights, ti
 from netwarp import NetWarpError, VideoModel, load, load_base
 from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsError
 from netwarp.model import FlowCNN, PhotometricGate, Preprocess
-from netwarp.model.saved import KEY, read
+from netwarp.model.saved import MODEL_KEY, read
 
 FRAMES = torch.randint(0, 256, (3, 1, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -52,14 +52,14 @@ def run(model):
 def config_of(path):
     data = Path(path).read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
-    return json.loads(json.loads(data[8 : 8 + length])["__metadata__"][KEY])
+    return json.loads(json.loads(data[8 : 8 + length])["__metadata__"][MODEL_KEY])
 
 
 def rewrite(path, change, tensors=None):
     """The same file with another configuration, or other tensors."""
     config = config_of(path)
     change(config)
-    save_file(tensors or load_file(path), path, {KEY: json.dumps(config)})
+    save_file(tensors or load_file(path), path, {MODEL_KEY: json.dumps(config)})
     return path
 
 
@@ -308,7 +308,7 @@ class TestRefusals:
     def test_a_pickle(self, tmp_path):
         path = tmp_path / "m.pth"
         torch.save(tiny().state_dict(), path)
-        assert "safetensors" in str(refused(path))
+        assert "VideoModel.save" in str(refused(path))
 
     def test_a_newer_format(self, saved):
         rewrite(saved, lambda config: config.update(format=2))
@@ -316,7 +316,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"', "{}", '{"format": "1"}', "[" * 100_000])
     def test_a_configuration_that_is_none(self, text, saved):
-        save_file(load_file(saved), saved, {KEY: text})
+        save_file(load_file(saved), saved, {MODEL_KEY: text})
         assert isinstance(refused(saved), WeightsError)
 
     def test_every_missing_entry(self, saved):

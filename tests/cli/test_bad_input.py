@@ -174,7 +174,9 @@ def test_nan_in_flow(clips: Path, workplace: Path, fails: Fails):
 def test_model_files(clips: Path, workplace: Path, fails: Fails):
     assert "no model file" in fails("segment", clips / "ok.mp4", "out.mp4", "--model", "m.safetensors")
     (workplace / "m.safetensors").write_bytes(b"not one")
-    assert "no readable safetensors" in fails("segment", clips / "ok.mp4", "out.mp4", "--model", "m.safetensors")
+    assert "no file that VideoModel.save wrote" in fails(
+        "segment", clips / "ok.mp4", "out.mp4", "--model", "m.safetensors"
+    )
     VideoModel(load_base("tinybase:build"), training_free=True).save("m.safetensors")
     line = fails("segment", clips / "ok.mp4", "out.mp4", "--model", "m.safetensors")
     assert "give it with --base too" in line, "code that a file names is not run unasked"

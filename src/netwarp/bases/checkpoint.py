@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from netwarp.bases.reason import reason_of
 from netwarp.errors import ConfigurationError, WeightsError
+from netwarp.model.saved import MODEL_KEY
 
 __all__ = [
     "check_finite",
@@ -81,12 +82,19 @@ def read_weights(path: Path) -> State:
 
 
 def _read_safetensors(path: Path) -> Any:  # noqa: ANN401
-    from safetensors.torch import load_file
+    from safetensors import safe_open
 
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            whole_model = MODEL_KEY in (file.metadata() or {})
+            content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # damaged bytes may raise anything
         raise WeightsError(f"{path} cannot be read as safetensors: {reason_of(error)}") from error
+    if whole_model:
+        raise WeightsError(
+            f"{path} is a whole netwarp model, not a network's weights: give it to netwarp.load (--model)"
+        )
+    return content
 
 
 def _read_torch(path: Path) -> Any:  # noqa: ANN401

@@ -33,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, or 2 after one line on stderr that says what was wrong and what to do. With ``--debug`` or
         ``NETWARP_DEBUG=1`` a traceback comes before it.
     """
+    # Read when torch is first imported. Its threads, waiting for the next operation, would otherwise spin on the cores
+    # that decoding, flow, and other programs need: on a busy machine that costs several times what it saves.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("NETWARP_DEBUG", "0") not in ("", "0")
     with one_line_errors(debug) as outcome:

@@ -17,10 +17,10 @@ from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsE
 if TYPE_CHECKING:
     from netwarp.model.video import VideoModel
 
-__all__ = ["SavedModel", "read", "save"]
+__all__ = ["MODEL_KEY", "SavedModel", "read", "save"]
 
 FORMAT = 1
-KEY = "netwarp"
+MODEL_KEY = "netwarp"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ def save(model: VideoModel, path: str | Path, *, include_base: bool = True) -> N
     state = {k: v for k, v in model.state_dict().items() if include_base or not k.startswith("base.")}
     check_finite(state, "the model")
     # Clones, because safetensors refuses tensors that share memory, as tied weights do.
-    data = to_bytes({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, {KEY: json.dumps(config)})
+    data = to_bytes(
+        {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, {MODEL_KEY: json.dumps(config)}
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
@@ -123,11 +125,17 @@ def read(path: str | Path) -> SavedModel:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is no readable safetensors file: {str(error).splitlines()[0]}") from error
-    if KEY not in metadata:
-        raise WeightsError(f"{path} is no netwarp model: it lacks the configuration that VideoModel.save writes")
+        raise WeightsError(
+            f"{path} is no file that VideoModel.save wrote ({str(error).splitlines()[0]}): "
+            "weights of a network go to load_base (--base SPEC --weights FILE)"
+        ) from error
+    if MODEL_KEY not in metadata:
+        raise WeightsError(
+            f"{path} is no netwarp model, as it lacks the configuration that VideoModel.save writes: "
+            "weights of a network go to load_base (--base SPEC --weights FILE)"
+        )
     try:
-        config = json.loads(metadata[KEY])
+        config = json.loads(metadata[MODEL_KEY])
         newer = config["format"] > FORMAT
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(f"the configuration in {path} is damaged") from error

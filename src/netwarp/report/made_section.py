@@ -49,7 +49,7 @@ def made_section(story: Story, command: str) -> list[tuple[str, str]]:
         (
             "Network",
             f"netwarp:streetnet, {base:,} parameters, trained frame by frame for {settings.base_steps} batches of "
-            f"{settings.batch_size}. It is small and trained for about a minute, so that it flickers and loses thin "
+            f"{settings.batch_size}. It is small and trained only briefly, so that it flickers and loses thin "
             "things as fast networks do.",
         ),
         (

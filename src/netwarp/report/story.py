@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ from netwarp.model import FlowCNN, PhotometricGate, VideoModel, VideoState
 from netwarp.report.verdict import BASE, CONTROL, FREE, NETWARP
 
 __all__ = ["FULL", "QUICK", "RECIPE", "Settings", "Story", "tell"]
+
+log = logging.getLogger("netwarp")
 
 TEST_SEEDS = 5_000
 SEEDS = 10_000
@@ -117,6 +120,7 @@ class Story:
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Note how long the block takes."""
+        log.info("demo: %s", stage.lower())  # the bars are only seen on a terminal
         began = time.perf_counter()
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
