@@ -87,7 +87,13 @@ def test_interrupted_video_stays_playable(workplace: Path, number: signal.Signal
     encode(workplace / "long.mp4", [picture(i) for i in range(400)])
     arguments = ["segment", "long.mp4", "out.mp4", "--masks", "masks", "--base", "tinybase:Slow"]
     with subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        # Where the tests themselves run in the background of a script, Ctrl-C is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while not (workplace / "masks" / "000009.png").exists():
             assert process.poll() is None, process.stderr and process.stderr.read()

@@ -53,10 +53,11 @@ def one_line_errors(debug: bool) -> Iterator[Outcome]:
             stream.reconfigure(errors="replace")  # a terminal that has no "×" shall not end the work
     with _events_shown(), _termination_as_interrupt(), _foreign_noise(debug):
         try:
-            yield outcome
+            try:
+                yield outcome
+            except SystemExit as leaving:  # --help and --version
+                outcome.status = leaving.code if isinstance(leaving.code, int) else 0
             sys.stdout.flush()
-        except SystemExit as leaving:  # --help and --version
-            outcome.status = leaving.code if isinstance(leaving.code, int) else 0
         except BrokenPipeError:
             # Who reads our output has had enough; Python would complain when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
