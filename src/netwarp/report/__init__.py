@@ -1,1 +1,1 @@
-"""TODO."""
+"""What people read: tables, pictures, and the page of the demo."""
