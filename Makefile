@@ -42,7 +42,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.uv
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.uv
-	$(UV) --editable '.[models,report]' --group dev
+	$(UV) --editable '.[models,report,train,cityscapes]' --group dev
 	touch $@
 
 clean:
