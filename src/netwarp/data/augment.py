@@ -1,0 +1,182 @@
+"""Random views of a sample: all its frames, labels and flows transformed as one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from netwarp.data.loading import LoadedSample
+from netwarp.errors import ConfigurationError, InputError
+from netwarp.model.label_set import IGNORE
+from netwarp.ops.warp import resize_flow
+
+__all__ = ["Augmentation", "Colour", "Geometry"]
+
+# ITU-R BT.601, as in torchvision's and Pillow's gray.
+LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Which random views are drawn; by default none.
+
+    Attributes:
+        flip: Probability of mirroring left and right.
+        scale: Smallest and largest factor of the size, drawn evenly in the logarithm.
+        crop: (height, width) of a window at a random place, or None for the whole picture. Where the picture is
+            smaller, it lies at a random place in the window: frames and flows go on as at their edge, labels are 255.
+        brightness: Colours are multiplied by a factor of 1 ± this.
+        contrast: The same for their distance from the sample's mean.
+        saturation: The same for their distance from gray.
+
+    Raises:
+        ConfigurationError: A value makes no sense.
+
+    Example:
+        >>> Augmentation(flip=0.5).draw(np.random.default_rng(0), (360, 480)).size
+        (360, 480)
+    """
+
+    flip: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    crop: tuple[int, int] | None = None
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.flip <= 1:
+            raise ConfigurationError(f"flip is a probability of 0 to 1, not {self.flip:g}")
+        low, high = self.scale
+        if not 0 < low <= high < math.inf:
+            raise ConfigurationError(
+                f"scale is a smallest and a largest factor, both above 0, not {low:g} and {high:g}"
+            )
+        if self.crop is not None and min(self.crop) < 1:
+            raise ConfigurationError(f"crop is (height, width) of at least 1 pixel each, not {self.crop}")
+        for name in ("brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigurationError(f"{name} varies by 0 to 1, not {getattr(self, name):g}")
+
+    def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Geometry:
+        """Draw one view. As many numbers are drawn whatever the settings, so that one does not change another.
+
+        Args:
+            rng: All that the view depends on, with the settings and the size.
+            size: (height, width) of the sample.
+
+        Returns:
+            The view.
+        """
+        flip, grow, down, right, *colours = rng.random(7).tolist()
+        low, high = map(math.log, self.scale)
+        factor = math.exp(low + grow * (high - low))
+        scaled = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+        h, w = self.crop or scaled
+        strengths = (self.brightness, self.contrast, self.saturation)
+        factors = [1 + strength * (2 * share - 1) for strength, share in zip(strengths, colours, strict=True)]
+        return Geometry(
+            source=size,
+            flip=flip < self.flip,
+            size=scaled,
+            window=(_offset(scaled[0] - h, down), _offset(scaled[1] - w, right), h, w),
+            colour=Colour(*factors) if any(strengths) else None,
+        )
+
+
+def _offset(room: int, share: float) -> int:
+    """A place from 0 to ``room``, which may be negative."""
+    low, high = min(room, 0), max(room, 0)
+    return low + min(int(share * (high - low + 1)), high - low)
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Factors of brightness, contrast and saturation; 1 changes nothing."""
+
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+
+    def apply(self, frames: Tensor) -> Tensor:
+        """Change all frames ``[T,3,H,W]`` uint8 alike: saturation, contrast around their common mean, brightness."""
+        values = frames.float()
+        luma = values.new_tensor(LUMA)
+        keep = torch.eye(3, device=values.device) * self.saturation
+        mix = (keep + (1 - self.saturation) * luma) * self.contrast * self.brightness
+        mean = (values.mean(dim=(0, 2, 3)) @ luma) * (1 - self.contrast) * self.brightness
+        changed = torch.einsum("oc,tchw->tohw", mix, values) + mean
+        return changed.round_().clamp_(0, 255).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One view: scaled, mirrored, cropped, recoloured, in this order.
+
+    Attributes:
+        source: (height, width) of the samples that it is for.
+        flip: Mirror left and right.
+        size: (height, width) that everything is scaled to.
+        window: Top, left, height and width of what is kept of that; what lies outside is padded.
+        colour: Or None.
+    """
+
+    source: tuple[int, int]
+    flip: bool
+    size: tuple[int, int]
+    window: tuple[int, int, int, int]
+    colour: Colour | None = None
+
+    def apply(self, sample: LoadedSample) -> LoadedSample:
+        """Transform a sample. A view that changes nothing returns its tensors as they are.
+
+        Frames are scaled bilinearly with antialiasing, labels to the nearest, flows with their values
+        (:func:`netwarp.resize_flow`); mirroring negates u.
+
+        Raises:
+            InputError: The sample is of another size than the view was drawn for.
+        """
+        if sample.frames.shape[-2:] != self.source:
+            h, w = sample.frames.shape[-2:]
+            raise InputError(f"{sample.name} is {w}×{h}, but the view is drawn for {self.source[1]}×{self.source[0]}")
+        frames, labels, flows = sample.frames, sample.labels, sample.flows
+        if self.size != self.source:
+            frames = F.interpolate(frames, self.size, mode="bilinear", antialias=True)
+            if labels is not None:
+                labels = F.interpolate(labels[None, None], self.size, mode="nearest-exact")[0, 0]
+            if flows is not None:
+                flows = resize_flow(flows, self.size)
+        if self.flip:
+            frames = frames.flip(-1)
+            labels = None if labels is None else labels.flip(-1)
+            flows = None if flows is None else flows.flip(-1) * flows.new_tensor((-1.0, 1.0)).view(2, 1, 1)
+        frames = self._cut(frames)
+        labels = None if labels is None else self._without_padding(self._cut(labels))
+        flows = None if flows is None else self._cut(flows)
+        if self.colour is not None:
+            frames = self.colour.apply(frames)
+        return replace(sample, frames=frames, labels=labels, flows=flows)
+
+    def _cut(self, values: Tensor) -> Tensor:
+        """The window of ``[…,h,w]``; outside, the nearest pixel of the edge."""
+        if self.window == (0, 0, *self.size):
+            return values
+        top, left, h, w = self.window
+        rows = torch.arange(top, top + h, device=values.device).clamp_(0, self.size[0] - 1)
+        columns = torch.arange(left, left + w, device=values.device).clamp_(0, self.size[1] - 1)
+        return values.index_select(-2, rows).index_select(-1, columns)
+
+    def _without_padding(self, labels: Tensor) -> Tensor:
+        top, left, h, w = self.window
+        bottom, right = self.size[0] - top, self.size[1] - left
+        if top >= 0 and left >= 0 and bottom >= h and right >= w:
+            return labels
+        kept = torch.full_like(labels, IGNORE)
+        inside = (slice(max(-top, 0), bottom), slice(max(-left, 0), right))
+        kept[inside] = labels[inside]
+        return kept
