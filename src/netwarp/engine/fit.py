@@ -114,8 +114,6 @@ def fit(
     weights = None if weights is None else weights.to(device)
     rng = np.random.default_rng(seed)
     model.train()
-    if not any(parameter.requires_grad for parameter in model.base.parameters()):
-        model.base.eval()
     losses: list[float] = []
     order = itertools.chain.from_iterable(rng.permutation(len(pairs)).tolist() for _ in itertools.count())
     try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from netwarp.errors import InputError
 
-__all__ = ["as_frames", "check_flow", "to_unit_range"]
+__all__ = ["as_clip", "as_flows", "as_frames", "check_flow", "to_unit_range"]
 
 
 def as_frames(frame: Tensor | np.ndarray, device: torch.device) -> Tensor:
@@ -44,6 +46,47 @@ def as_frames(frame: Tensor | np.ndarray, device: torch.device) -> Tensor:
     elif tensor.dtype != torch.uint8:
         raise InputError(f"a frame must be uint8 (0–255) or floating point (0–1), not {tensor.dtype}")
     return tensor.to(device)
+
+
+def as_clip(frames: Tensor, device: torch.device) -> tuple[Tensor, ...]:
+    """Check the frames of a clip and bring them to a device.
+
+    Args:
+        frames: RGB ``[B,T,3,H,W]``, oldest first, uint8 or floating point in 0–1.
+        device: Where to.
+
+    Returns:
+        T frames ``[B,3,H,W]``.
+
+    Raises:
+        InputError: another shape, dtype or range of values.
+    """
+    if not isinstance(frames, Tensor):
+        raise InputError(f"a clip must be a tensor of frames [B,T,3,H,W], not {type(frames).__name__}")
+    if frames.ndim != 5 or frames.shape[2] != 3 or frames.numel() == 0:
+        raise InputError(f"a clip must be RGB [B,T,3,H,W], oldest frame first, got {list(frames.shape)}")
+    # All at once: a look at values is a wait for the GPU.
+    return as_frames(frames.flatten(0, 1), device).reshape(frames.shape).unbind(1)
+
+
+def as_flows(flows: Tensor | None, clip: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """The flows of a clip one by one; None for each where there are none.
+
+    Args:
+        flows: Should be ``[B,T-1,2,H,W]``: ``flows[:, i]`` leads from frame i+1 to frame i.
+        clip: T frames ``[B,3,H,W]``.
+
+    Raises:
+        InputError: another shape.
+    """
+    if flows is None:
+        return (None,) * (len(clip) - 1)
+    batch, _, height, width = clip[0].shape
+    expected = [batch, len(clip) - 1, 2, height, width]
+    if not isinstance(flows, Tensor) or list(flows.shape) != expected:
+        got = list(flows.shape) if isinstance(flows, Tensor) else type(flows).__name__
+        raise InputError(f"flows of this clip must be {expected}, one for each two neighbouring frames, not {got}")
+    return flows.unbind(1)
 
 
 def to_unit_range(frame: Tensor) -> Tensor:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, InputError, NetWarpError, unknown_name
 from netwarp.flow import FlowEstimator, make_flow
-from netwarp.model.adapter import logits_of, to_frame_size
 from netwarp.model.carried import label_set_of, preprocess_of
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.frames import as_frames, check_flow, to_unit_range
+from netwarp.model.frames import as_clip, as_flows, as_frames, check_flow
+from netwarp.model.freezing import rest_frozen
 from netwarp.model.gate import PhotometricGate
 from netwarp.model.motion import Motion, motion_between
 from netwarp.model.netwarp import NetWarp
+from netwarp.model.passes import run_pass
 from netwarp.model.placement import OUTPUTS, place
 from netwarp.model.preprocess import Preprocess
-from netwarp.model.probe import base_device, base_dtype
-from netwarp.model.taps import StopPass, Taps
+from netwarp.model.probe import base_device
+from netwarp.model.recompute import recomputed
+from netwarp.model.taps import Taps
 
 __all__ = ["TRAINING_FREE_GATE", "TRAINING_FREE_START", "VideoModel", "VideoState"]
 
@@ -47,6 +49,10 @@ class VideoState:
 
     frame: Tensor
     memory: tuple[Tensor, ...]
+
+    def detached(self) -> VideoState:
+        """The same without gradients."""
+        return VideoState(self.frame.detach(), tuple(kept.detach() for kept in self.memory))
 
 
 class VideoModel(nn.Module):
@@ -184,10 +190,42 @@ class VideoModel(nn.Module):
                 f"current {list(present.shape)} and previous {list(past.shape)} frame differ in size: "
                 "a pair must be two frames of one video"
             )
-        if not self.layers:
-            return self._segment(present)[0]
-        motion = self._motion(present, past, flow)
-        return self._segment(present, self._remember(past), motion)[0]
+        return self._unroll((past, present), (flow,))[-1]
+
+    def unroll(
+        self,
+        frames: Tensor,
+        flows: Tensor | None = None,
+        *,
+        checkpoint: bool = False,
+        every: bool = False,
+        detach: bool = False,
+    ) -> Tensor | list[Tensor]:
+        """Segment a clip with gradients through time: what :meth:`step` computes, frame after frame.
+
+        A frame whose logits are not asked for costs no more of its pass than its memory needs, and a frame that the
+        result does not depend on costs nothing: with ``memory="previous"`` and one layer those are all but the last
+        two.
+
+        Args:
+            frames: RGB ``[B,T,3,H,W]``, oldest first, uint8 or floating point in 0–1.
+            flows: ``[B,T-1,2,H,W]``, backward, pixels, if known: ``flows[:, i]`` leads from frame i+1 to frame i. Else
+                they are estimated.
+            checkpoint: Keep no activations of the frames before the last and compute them again in the backward
+                pass: for a quarter to a third more time, a long clip takes about the memory of one frame.
+            every: Whether the logits of all frames are wanted.
+            detach: Give the past no gradient: memory is taken as it is, and frames before the last are run without.
+
+        Returns:
+            Logits ``[B,classes,H,W]`` of the last frame; with ``every`` a list of those of all frames.
+
+        Raises:
+            InputError: frames or flows do not fit together, or hold what they must not.
+            ConfigurationError: a layer with a NetWarp does not run on every frame.
+        """
+        clip = as_clip(frames, self._device())
+        logits = self._unroll(clip, as_flows(flows, clip), checkpoint=checkpoint, every=every, detach=detach)
+        return logits if every else logits[-1]
 
     def step(
         self,
@@ -217,18 +255,17 @@ class VideoModel(nn.Module):
             InputError: as :meth:`forward`, or the state is another model's.
         """
         present = self._checked(frame)
-        if state is None or state.frame.shape != present.shape:
-            logits, memory = self._segment(present)
-        else:
+        if state is not None and state.frame.shape != present.shape:
+            state = None
+        if state is not None:
             if tuple(kept.shape[1] for kept in state.memory) != self._channels:
                 raise InputError("the state comes from a model with other layers: start a stream with state=None")
-            motion = self._motion(present, state.frame, flow, index) if self.layers else None
-            logits, memory = self._segment(present, dict(zip(self.layers, state.memory, strict=True)), motion)
-        if not self.training:
-            memory = {name: kept.detach() for name, kept in memory.items()}
+            flow = self._flow(present, state.frame, flow, index)
+        logits, after = self._advance(present, state, flow)
+        assert logits is not None
         # A clone, since cameras and decoders fill one tensor again and again.
-        kept = present.clone() if present is frame else present
-        return logits, VideoState(kept, tuple(memory[name] for name in self.layers))
+        after = VideoState(present.clone() if present is frame else present, after.memory)
+        return logits, after if self.training else after.detached()
 
     @torch.no_grad()
     def estimate_flow(self, current: Frame, previous: Frame, index: int | None = None) -> Tensor:
@@ -247,6 +284,17 @@ class VideoModel(nn.Module):
         """
         present, past = self._checked(current), self._checked(previous)
         return check_flow(self.flow(present, past, index), present)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode, as ever, but leave what is frozen in evaluation mode.
+
+        A base of which no parameter requires a gradient, and any part of a base of which none of its own does, stays
+        in evaluation mode, batch norm and dropout included. Freeze first, then call this.
+        """
+        super().train(mode)
+        if mode:
+            rest_frozen(self.base)
+        return self
 
     def remove(self) -> nn.Module:
         """Take the NetWarps out. The model is of no use afterwards.
@@ -269,75 +317,89 @@ class VideoModel(nn.Module):
         return f"layers={list(self.layers)}, memory={self.memory!r}, gate={self.gate}"
 
     def _checked(self, frame: Frame) -> Tensor:
+        return as_frames(frame, self._device())
+
+    def _device(self) -> torch.device:
         if self._taps is None:
             raise NetWarpError("this VideoModel was removed from its base: build a new one")
-        return as_frames(frame, base_device(self.base))
+        return base_device(self.base)
 
-    def _motion(self, current: Tensor, previous: Tensor, flow: Tensor | None, index: int | None = None) -> Motion:
-        flow = self.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current)
-        return motion_between(
-            current, previous, flow, flow_cnn=self.flow_cnn, gate=self.gate, preprocess=self.preprocess
-        )
+    def _flow(self, current: Tensor, previous: Tensor, flow: Tensor | None, index: int | None = None) -> Tensor | None:
+        if not self.layers:
+            return None
+        return self.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current)
 
-    def _remember(self, previous: Tensor) -> dict[str, Tensor]:
-        """The previous frame's own representations, by no more of its pass than they need."""
-        if self.layers[-1] in OUTPUTS:
-            return self._segment(previous)[1]
-        memory: dict[str, Tensor] = {}
+    def _unroll(
+        self,
+        frames: Sequence[Tensor],
+        flows: Sequence[Tensor | None],
+        *,
+        checkpoint: bool = False,
+        every: bool = False,
+        detach: bool = False,
+    ) -> list[Tensor]:
+        """Logits of every frame, or of the last alone; ``flows[i]`` leads from frame i+1 to frame i."""
+        results: list[Tensor] = []
+        state: VideoState | None = None
+        last = len(frames) - 1
+        for index in range(0 if every else self._first_needed(last), len(frames)):
+            frame, wanted = frames[index], every or index == last
+            flow = None if state is None else self._flow(frame, state.frame, flows[index - 1])
+            advance = partial(self._advance, state=state, flow=flow, whole=wanted)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and (wanted or not detach)):
+                # The last frame is first in the backward pass: to compute it again there would save nothing.
+                logits, state = recomputed(advance, frame, self.base) if checkpoint and index < last else advance(frame)
+            if detach:
+                state = state.detached()
+            if logits is not None:
+                results.append(logits)
+        return results
 
-        def keep(name: str, representation: Tensor) -> None:
-            memory[name] = representation.clone()  # a network may go on to change it in place
-            if len(memory) == len(self.layers):
-                raise StopPass
+    def _first_needed(self, last: int) -> int:
+        """The first frame that the last one's logits depend on."""
+        if not self.layers:
+            return last
+        return max(last - 1, 0) if self.memory == "previous" and len(self.layers) == 1 else 0
 
-        with self._tapped().visit(keep):
-            self.base(self._network_input(previous))
-        self._check_all_ran(memory)
-        return memory
+    def _advance(
+        self, frame: Tensor, state: VideoState | None, flow: Tensor | None, *, whole: bool = True
+    ) -> tuple[Tensor | None, VideoState]:
+        """A step whose arguments are checked; no logits unless the whole pass is wanted."""
+        if state is None or flow is None:
+            logits, memory = self._segment(frame, whole=whole)
+        else:
+            motion = motion_between(
+                frame, state.frame, flow, flow_cnn=self.flow_cnn, gate=self.gate, preprocess=self.preprocess
+            )
+            logits, memory = self._segment(frame, state.memory, motion, whole=whole)
+        return logits, VideoState(frame, memory)
 
     def _segment(
-        self, frame: Tensor, memory: dict[str, Tensor] | None = None, motion: Motion | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """One pass of the network; with a memory, combined with it. Returns logits and the new memory."""
+        self,
+        frame: Tensor,
+        memory: tuple[Tensor, ...] = (),
+        motion: Motion | None = None,
+        *,
+        whole: bool,
+    ) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        """One pass of the network, with a motion combined with the memory; logits, if wanted, and the new memory."""
         kept: dict[str, Tensor] = {}
-        netwarps = dict(zip(self.layers, self.netwarps, strict=True))
 
         def combine(name: str, current: Tensor) -> Tensor:
             combined = current
-            if memory is not None and motion is not None:
-                if memory[name].shape != current.shape:
+            if motion is not None:
+                place = self.layers.index(name)
+                previous = memory[place]
+                if previous.shape != current.shape:
                     raise InputError(
-                        f"layer {name!r} gives {list(current.shape)} now and gave {list(memory[name].shape)} for the "
+                        f"layer {name!r} gives {list(current.shape)} now and gave {list(previous.shape)} for the "
                         "previous frame: a NetWarp needs a layer whose size depends on the frame's size alone"
                     )
-                combined = netwarps[name](current, memory[name], motion.flow, motion.gate)
+                combined = self.netwarps[place](current, previous, motion.flow, motion.gate)
             # A clone, since a network may go on to change its representation in place.
             kept[name] = (current if self.memory == "previous" else combined).clone()
             return combined
 
-        with self._tapped().visit(combine):
-            logits = logits_of(self.base(self._network_input(frame)))
-        if "output" in self.layers:
-            logits = combine("output", logits)
-        elif "log_probs" in self.layers:
-            current = F.log_softmax(logits, dim=1, dtype=torch.promote_types(torch.float32, logits.dtype))
-            # Adding the change keeps the logits of a fresh model bitwise, where log-probabilities would round anew.
-            logits = logits + (combine("log_probs", current) - current).to(logits.dtype)
-        self._check_all_ran(kept)
-        size = (frame.shape[-2], frame.shape[-1])
-        resized, padded = self.preprocess.grid(size)
-        return to_frame_size(logits, resized, padded, size), kept
-
-    def _check_all_ran(self, seen: Mapping[str, Tensor]) -> None:
-        for name in self.layers:
-            if name not in seen:
-                raise ConfigurationError(
-                    f"layer {name!r} did not run on this frame: a NetWarp needs a layer that runs on every one"
-                )
-
-    def _network_input(self, frame: Tensor) -> Tensor:
-        return self.preprocess(to_unit_range(frame)).to(base_dtype(self.base))
-
-    def _tapped(self) -> Taps:
-        assert self._taps is not None  # _checked() came first
-        return self._taps
+        assert self._taps is not None  # _device() came first
+        logits = run_pass(self.base, self._taps, self.layers, frame, self.preprocess, combine, whole=whole)
+        return logits, tuple(kept[name] for name in self.layers)

@@ -1,0 +1,255 @@
+"""A clip with gradients through time against the stream that it is."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from model.tiny import PLAIN, Pan, frozen_copy, rough_flow, set_weights, tiny
+from netwarp import VideoModel
+from netwarp.errors import InputError
+
+PLACES = [["stem"], ["mid"], ["output"], ["log_probs"], ["stem", "mid"], ["act", "mid", "log_probs"], []]
+
+
+def video(layers, net=None, **options):
+    torch.manual_seed(0)  # of the FlowCNN
+    model = VideoModel(net or tiny(), layers, **{"flow": Pan(), "preprocess": PLAIN, **options})
+    set_weights(model)
+    return model
+
+
+def clip(frames=4, batch=2, h=16, w=24, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    flows = torch.stack([rough_flow(batch, h, w, seed=i) for i in range(frames - 1)], 1) if frames > 1 else None
+    return torch.randint(0, 256, (batch, frames, 3, h, w), dtype=torch.uint8, generator=generator), flows
+
+
+def stream(model, frames, flows):
+    """Logits of every frame, one step after the other."""
+    state, logits = None, []
+    for i in range(frames.shape[1]):
+        out, state = model.step(frames[:, i], state, flows[:, i - 1] if i else None)
+        logits.append(out)
+    return logits
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def assert_same_gradients(own, theirs, *, exactly=False):
+    assert own.keys() == theirs.keys()
+    for name, gradient in theirs.items():
+        scale = 0.0 if exactly else 1e-5 * float(gradient.abs().max())
+        torch.testing.assert_close(own[name], gradient, rtol=0 if exactly else 1e-4, atol=scale, msg=name)
+
+
+@pytest.mark.parametrize("memory", ["previous", "fused"])
+@pytest.mark.parametrize("layers", PLACES, ids=str)
+class TestIsTheStream:
+    def test_every_frame_bitwise(self, layers, memory):
+        model = video(layers, memory=memory)
+        frames, flows = clip()
+        unrolled = model.unroll(frames, flows, every=True)
+        assert len(unrolled) == 4
+        for own, theirs in zip(unrolled, stream(model, frames, flows), strict=True):
+            assert torch.equal(own, theirs)
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 5])
+    def test_the_last_frame_bitwise(self, layers, memory, count):
+        model = video(layers, memory=memory)
+        frames, flows = clip(count)
+        assert torch.equal(model.unroll(frames, flows), stream(model, frames, flows)[-1])
+
+    def test_gradients_through_time(self, layers, memory):
+        model = video(layers, memory=memory).train()
+        model.base.eval()  # batch norm and dropout as they are; the stream of a model in training keeps its graph
+        frames, flows = clip()
+        own = gradients(model, model.unroll(frames, flows).square().sum())
+        assert_same_gradients(own, gradients(model, stream(model, frames, flows)[-1].square().sum()))
+
+
+@pytest.mark.parametrize("layers", PLACES, ids=str)
+def test_two_frames_are_a_pair(layers):
+    model = video(layers)
+    frames, flows = clip(2)
+    assert torch.equal(model.unroll(frames, flows), model(frames[:, 1], frames[:, 0], flows[:, 0]))
+
+
+def test_flow_is_estimated_where_it_is_not_given():
+    model = video(["mid"], memory="fused")
+    frames, _ = clip()
+    flows = torch.stack([model.estimate_flow(frames[:, i + 1], frames[:, i]) for i in range(3)], 1)
+    model.flow.calls = 0
+    assert torch.equal(model.unroll(frames), model.unroll(frames, flows))
+    assert model.flow.calls == 3
+
+
+class Counted(nn.Module):
+    """How often the first and the last layer of a network ran."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = tiny()
+        self.ran = {"stem": 0, "head": 0}
+        for name in self.ran:
+            self.net.get_submodule(name).register_forward_hook(lambda *_, name=name: self.count(name))
+
+    def count(self, name):
+        self.ran[name] += 1
+
+    def forward(self, x):
+        return self.net(x)
+
+
+@pytest.mark.parametrize(
+    ("options", "stem", "head"),
+    [
+        ({"layers": ["net.mid"]}, 2, 1),  # its own representation of the frame before is all that one looks at
+        ({"layers": ["net.mid"], "memory": "fused"}, 4, 1),
+        ({"layers": ["net.stem", "net.mid"]}, 4, 1),
+        ({"layers": ["log_probs"]}, 2, 2),
+        ({"layers": []}, 1, 1),
+    ],
+)
+def test_nothing_runs_that_nobody_asks_for(options, stem, head):
+    net = Counted().eval()
+    model = video(net=net, **options)
+    frames, flows = clip()
+    net.ran = {"stem": 0, "head": 0}
+    model.unroll(frames, flows)
+    assert net.ran == {"stem": stem, "head": head}
+    net.ran = {"stem": 0, "head": 0}
+    model.unroll(frames, flows, every=True)
+    assert net.ran == {"stem": 4, "head": 4}
+
+
+class TestDetached:
+    @pytest.mark.parametrize("memory", ["previous", "fused"])
+    def test_the_past_is_the_same_and_gets_no_gradient(self, memory):
+        model = video(["stem", "mid"], memory=memory)
+        frames, flows = clip()
+        whole, cut = model.unroll(frames, flows), model.unroll(frames, flows, detach=True)
+        assert torch.equal(whole, cut)
+        own = gradients(model, cut.square().sum())
+        state = None
+        with torch.no_grad():
+            for i in range(3):
+                _, state = model.step(frames[:, i], state, flows[:, i - 1] if i else None)
+        last = model.step(frames[:, 3], state, flows[:, 2])[0]
+        assert_same_gradients(own, gradients(model, last.square().sum()))
+        assert not torch.equal(own["base.stem.weight"], gradients(model, whole.square().sum())["base.stem.weight"])
+
+    def test_of_every_frame_each_gets_its_own(self):
+        model = video(["mid"], memory="fused")
+        frames, flows = clip()
+        own = gradients(model, sum(x.square().sum() for x in model.unroll(frames, flows, every=True, detach=True)))
+        state, total = None, 0.0
+        for i in range(4):
+            logits, state = model.step(frames[:, i], state, flows[:, i - 1] if i else None)  # detaches in evaluation
+            total = total + logits.square().sum()
+        assert_same_gradients(own, gradients(model, total))
+
+
+class TestCheckpointed:
+    """The base is in training here: its dropout draws, its batch norm counts."""
+
+    @pytest.mark.parametrize("every", [False, True])
+    @pytest.mark.parametrize("memory", ["previous", "fused"])
+    @pytest.mark.parametrize("layers", PLACES, ids=str)
+    def test_logits_gradients_and_statistics_are_the_same(self, layers, memory, every):
+        frames, flows = clip()
+        seen = []
+        for checkpoint in (False, True):
+            model = video(layers, memory=memory).train()
+            torch.manual_seed(7)
+            logits = model.unroll(frames, flows, checkpoint=checkpoint, every=every)
+            logits = torch.cat(logits) if every else logits
+            own = gradients(model, logits.square().sum())
+            seen.append((logits.detach(), own, frozen_copy(model), torch.rand(3)))
+        (plain, theirs, state, drawn), (again, own, other, then) = seen
+        assert torch.equal(again, plain)
+        assert_same_gradients(own, theirs, exactly=True)
+        for name, value in state.items():
+            assert torch.equal(other[name], value), name
+        assert torch.equal(then, drawn)  # the random numbers go on as if nothing had been computed again
+
+    def test_batch_norm_counts_on_afterwards(self):
+        model = video(["mid"], memory="fused").train()
+        frames, flows = clip()
+        for _ in range(2):
+            model.unroll(frames, flows, checkpoint=True).sum().backward()
+        assert int(model.base.norm.num_batches_tracked) == 8
+        assert model.base.norm.momentum == 0.1
+
+    def test_a_second_backward_pass(self):
+        model = video(["mid"], memory="fused").train()
+        frames, flows = clip()
+        loss = model.unroll(frames, flows, checkpoint=True).square().sum()
+        first = torch.autograd.grad(loss, model.base.stem.weight, retain_graph=True)[0]
+        assert torch.equal(first, torch.autograd.grad(loss, model.base.stem.weight)[0])
+        assert model.base.norm.momentum == 0.1
+
+    def test_memory_hardly_grows_with_the_clip(self):
+        """What autograd keeps from the forward pass, in bytes."""
+
+        def kept(count, checkpoint):
+            model = video(["head"], memory="fused", flow_cnn=None).train()
+            frames, flows = clip(count, h=32, w=48)
+            sizes = {}
+
+            def note(tensor):
+                sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+                return tensor
+
+            with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+                logits = model.unroll(frames, flows, checkpoint=checkpoint)
+            assert logits.requires_grad
+            return sum(sizes.values())
+
+        long, longer = kept(2, False), kept(8, False)
+        short, shorter = kept(2, True), kept(8, True)
+        assert (shorter - short) < 0.05 * (longer - long)
+
+    def test_without_gradients_nothing_is_computed_again(self):
+        model = video(["mid"], memory="fused")
+        frames, flows = clip()
+        with torch.no_grad():
+            assert torch.equal(model.unroll(frames, flows, checkpoint=True), model.unroll(frames, flows))
+        cut = model.unroll(frames, flows, checkpoint=True, detach=True)
+        assert torch.equal(cut, model.unroll(frames, flows))
+
+
+def test_reaches_flows_and_frames():
+    model = video(["mid"], memory="fused")
+    frames, flows = clip()
+    frames, flows = (frames.float() / 255).requires_grad_(), (flows + 0.3).requires_grad_()
+    model.unroll(frames, flows, checkpoint=True).square().sum().backward()
+    assert all(frames.grad[:, i].any() for i in range(4))
+    assert all(flows.grad[:, i].any() for i in range(3))
+
+
+@pytest.mark.parametrize(
+    ("frames", "flows", "says"),
+    [
+        (torch.zeros(3, 16, 24), None, r"\[B,T,3,H,W\]"),
+        (torch.zeros(1, 0, 3, 16, 24), None, "oldest frame first"),
+        (torch.zeros(1, 3, 2, 16, 24), None, r"\[B,T,3,H,W\]"),
+        (torch.zeros(1, 2, 3, 16, 24) + 9, None, "divide by 255"),
+        ([torch.zeros(1, 3, 16, 24)] * 2, None, "not list"),
+        (torch.zeros(1, 2, 3, 16, 24), torch.zeros(1, 2, 2, 16, 24), r"must be \[1, 1, 2, 16, 24\]"),
+        (torch.zeros(1, 2, 3, 16, 24), torch.zeros(1, 2, 16, 24), r"must be \[1, 1, 2, 16, 24\]"),
+        (torch.zeros(1, 2, 3, 16, 24), [None], "not list"),
+        (torch.zeros(1, 2, 3, 16, 24), torch.full((1, 1, 2, 16, 24), float("nan")), "NaN"),
+        (torch.zeros(1, 2, 3, 16, 24), torch.zeros(1, 1, 2, 16, 24, dtype=torch.int32), "floating point"),
+    ],
+)
+def test_what_is_no_clip(frames, flows, says):
+    model = video(["mid"])
+    with pytest.raises(InputError, match=says) as caught:
+        model.unroll(frames, flows)
+    assert "\n" not in str(caught.value)
