@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from netwarp.data.loading import LoadedSample
-from netwarp.errors import ConfigurationError, InputError
+from netwarp.data.random_views import Augmentation
+from netwarp.errors import InputError
 from netwarp.model.label_set import IGNORE
 from netwarp.ops.warp import resize_flow
 
@@ -19,80 +18,6 @@ __all__ = ["Augmentation", "Colour", "Geometry"]
 
 # ITU-R BT.601, as in torchvision's and Pillow's gray.
 LUMA = (0.299, 0.587, 0.114)
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Which random views are drawn; by default none.
-
-    Attributes:
-        flip: Probability of mirroring left and right.
-        scale: Smallest and largest factor of the size, drawn evenly in the logarithm.
-        crop: (height, width) of a window at a random place, or None for the whole picture. Where the picture is
-            smaller, it lies at a random place in the window: frames and flows go on as at their edge, labels are 255.
-        brightness: Colours are multiplied by a factor of 1 ± this.
-        contrast: The same for their distance from the sample's mean.
-        saturation: The same for their distance from gray.
-
-    Raises:
-        ConfigurationError: A value makes no sense.
-
-    Example:
-        >>> Augmentation(flip=0.5).draw(np.random.default_rng(0), (360, 480)).size
-        (360, 480)
-    """
-
-    flip: float = 0.0
-    scale: tuple[float, float] = (1.0, 1.0)
-    crop: tuple[int, int] | None = None
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.flip <= 1:
-            raise ConfigurationError(f"flip is a probability of 0 to 1, not {self.flip:g}")
-        low, high = self.scale
-        if not 0 < low <= high < math.inf:
-            raise ConfigurationError(
-                f"scale is a smallest and a largest factor, both above 0, not {low:g} and {high:g}"
-            )
-        if self.crop is not None and min(self.crop) < 1:
-            raise ConfigurationError(f"crop is (height, width) of at least 1 pixel each, not {self.crop}")
-        for name in ("brightness", "contrast", "saturation"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigurationError(f"{name} varies by 0 to 1, not {getattr(self, name):g}")
-
-    def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Geometry:
-        """Draw one view. As many numbers are drawn whatever the settings, so that one does not change another.
-
-        Args:
-            rng: All that the view depends on, with the settings and the size.
-            size: (height, width) of the sample.
-
-        Returns:
-            The view.
-        """
-        flip, grow, down, right, *colours = rng.random(7).tolist()
-        low, high = map(math.log, self.scale)
-        factor = math.exp(low + grow * (high - low))
-        scaled = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
-        h, w = self.crop or scaled
-        strengths = (self.brightness, self.contrast, self.saturation)
-        factors = [1 + strength * (2 * share - 1) for strength, share in zip(strengths, colours, strict=True)]
-        return Geometry(
-            source=size,
-            flip=flip < self.flip,
-            size=scaled,
-            window=(_offset(scaled[0] - h, down), _offset(scaled[1] - w, right), h, w),
-            colour=Colour(*factors) if any(strengths) else None,
-        )
-
-
-def _offset(room: int, share: float) -> int:
-    """A place from 0 to ``room``, which may be negative."""
-    low, high = min(room, 0), max(room, 0)
-    return low + min(int(share * (high - low + 1)), high - low)
 
 
 @dataclass(frozen=True)
