@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.metrics import IoU, TrimapIoU, trimap
+from netwarp.metrics import IoU, TrimapCurve, TrimapIoU, trimap, trimap_distance
 
 CAMVID = Path(__file__).parents[3] / "shared" / "data" / "camvid"
 seeds = st.integers(0, 2**32 - 1)
@@ -145,3 +145,111 @@ def test_on_real_labels_the_square_by_opencv():
         low = cv2.morphologyEx(labels, cv2.MORPH_ERODE, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
         expected = cv2.dilate((high != low).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         assert np.array_equal(trimap(labels, 2).numpy(), expected)
+
+
+def slow_script(pairs, classes, t):
+    """tIoU as the authors' script has it: all but the boundary, dilated by a t×t square, becomes ignored; then IoU."""
+    hits, unions = np.zeros(classes), np.zeros(classes)
+    for prediction, target in pairs:
+        h, w = target.shape
+        boundary = np.zeros((h, w), bool)
+        for y, x in np.ndindex(h, w):
+            for j, i in ((y + 1, x), (y, x + 1)):
+                if j < h and i < w and target[y, x] != target[j, i]:
+                    boundary[y, x] = boundary[j, i] = True
+        masked = np.full((h, w), 255)
+        reach = t // 2
+        for y, x in np.ndindex(h, w):
+            if boundary[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1].any():
+                masked[y, x] = target[y, x]
+        for c in range(classes):
+            counted = masked != 255
+            hits[c] += (counted & (masked == c) & (prediction == c)).sum()
+            unions[c] += (counted & ((masked == c) | (prediction == c))).sum()
+    return [100 * hit / union if union else math.nan for hit, union in zip(hits, unions, strict=True)]
+
+
+def frames_with_predictions(seeds, h, w):
+    for seed in seeds:
+        target = blobs(seed, h, w)
+        rng = np.random.default_rng(seed)
+        yield np.where(rng.random((h, w)) < 0.7, np.where(target == 255, 0, target), rng.integers(0, 5, (h, w))), target
+
+
+@settings(deadline=None, max_examples=15)
+@given(seeds, st.integers(1, 12), st.integers(1, 14), st.sampled_from([1, 3, 5, 7]))
+def test_equals_the_release_scripts_tiou(seed, h, w, t):
+    """Its t = 3 is our width 2, the paper's default."""
+    pairs = list(frames_with_predictions(range(seed, seed + 3), h, w))
+    metric = TrimapIoU(4, width=(t + 1) // 2)
+    for pair in pairs:
+        metric.update(*pair)
+    expected = slow_script(pairs, 4, t)
+    np.testing.assert_allclose(metric.per_class().numpy(), expected, rtol=1e-12)
+    present = [score for score in expected if not math.isnan(score)]
+    assert metric.compute() == pytest.approx(np.mean(present) if present else math.nan, nan_ok=True)
+    assert TrimapIoU(4).width == 2
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seeds,
+    st.integers(1, 12),
+    st.integers(1, 14),
+    st.lists(st.integers(1, 20), min_size=1, max_size=6),
+)
+def test_a_curve_is_the_trimap_iou_at_every_width(seed, h, w, widths):
+    curve = TrimapCurve(4, widths)
+    singles = {width: TrimapIoU(4, width) for width in widths}
+    for pair in frames_with_predictions(range(seed, seed + 2), h, w):
+        for metric in (curve, *singles.values()):
+            metric.update(*pair)
+    assert list(curve.compute()) == sorted(set(widths))
+    for index, (width, score) in enumerate(curve.compute().items()):
+        assert torch.equal(curve.matrices[index], singles[width].matrix)
+        assert score == pytest.approx(singles[width].compute(), nan_ok=True, abs=0)
+        assert torch.equal(curve.per_class()[index].nan_to_num(-1), singles[width].per_class().nan_to_num(-1))
+
+
+def test_a_curve_goes_from_1_to_20_by_default_and_takes_batches():
+    pairs = list(frames_with_predictions(range(3), 30, 32))
+    at_once, one_by_one = TrimapCurve(4), TrimapCurve(4)
+    at_once.update(*(np.stack(maps) for maps in zip(*pairs, strict=True)))
+    for pair in pairs:
+        one_by_one.update(*pair)
+    assert at_once.widths == tuple(range(1, 21))
+    assert torch.equal(at_once.matrices, one_by_one.matrices)
+    assert (at_once.matrices.sum((1, 2)).diff() >= 0).all()
+    assert at_once.matrices[-1].sum() > 4 * at_once.matrices[0].sum() / 3
+
+
+@settings(deadline=None, max_examples=30)
+@given(seeds, st.integers(1, 10), st.integers(1, 10), st.integers(1, 6))
+def test_distances_are_the_widths_at_which_bands_begin(seed, h, w, furthest):
+    labels = blobs(seed, h, w)
+    distance = trimap_distance(labels, furthest)
+    assert distance.shape == labels.shape
+    for width in range(1, furthest + 1):
+        assert np.array_equal((distance <= width).numpy() & (labels != 255), slow_trimap(labels, width))
+    assert int(distance.max()) <= furthest + 1
+
+
+@pytest.mark.parametrize(("widths", "words"), [((), "at least one width"), ((0, 2), "at least 1 pixel"), ((-1,), "-1")])
+def test_impossible_curves(widths, words):
+    with pytest.raises(ConfigurationError, match=words):
+        TrimapCurve(3, widths)
+    with pytest.raises(ConfigurationError, match="1 to 255"):
+        TrimapCurve(0)
+
+
+def test_what_a_curve_refuses_changes_nothing():
+    curve = TrimapCurve(2, (1, 2))
+    for prediction, target in (
+        (np.zeros((2, 2), int), np.zeros((2, 3), int)),
+        (np.zeros((2, 2), int), np.array([[0, 1], [2, 0]])),
+        (np.zeros((2, 2)), np.zeros((2, 2), int)),
+    ):
+        with pytest.raises(InputError):
+            curve.update(prediction, target)
+    assert curve.matrices.sum() == 0
+    assert all(math.isnan(score) for score in curve.compute().values())

@@ -1,16 +1,27 @@
 """Measures of labels against labels: a pure function first, a thin class that accumulates on top. In percent."""
 
+from netwarp.metrics.instance import InstanceIoU, iiou_per_class, instance_counts
 from netwarp.metrics.iou import IoU, confusion_matrix, iou_per_class, mean_iou
+from netwarp.metrics.metric import Metric
 from netwarp.metrics.temporal import TemporalConsistency, temporal_consistency
-from netwarp.metrics.trimap import TrimapIoU, trimap
+from netwarp.metrics.trimap import TrimapCurve, TrimapIoU, trimap, trimap_distance
+from netwarp.metrics.video_consistency import VideoConsistency, video_consistency
 
 __all__ = [
+    "InstanceIoU",
     "IoU",
+    "Metric",
     "TemporalConsistency",
+    "TrimapCurve",
     "TrimapIoU",
+    "VideoConsistency",
     "confusion_matrix",
+    "iiou_per_class",
+    "instance_counts",
     "iou_per_class",
     "mean_iou",
     "temporal_consistency",
     "trimap",
+    "trimap_distance",
+    "video_consistency",
 ]

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.metrics.labels import IGNORE, Labels, as_labels
+from netwarp.metrics.metric import Metric
 
-__all__ = ["IoU", "confusion_matrix", "iou_per_class", "mean_iou"]
+__all__ = ["IoU", "check_classes", "confusion_matrix", "iou_per_class", "mean_iou", "pair_numbers"]
 
 
 def confusion_matrix(prediction: Labels, target: Labels, classes: int) -> Tensor:
@@ -35,7 +36,18 @@ def confusion_matrix(prediction: Labels, target: Labels, classes: int) -> Tensor
         >>> confusion_matrix(np.array([[0, 1, 2, 1]]), np.array([[0, 1, 1, 255]]), classes=2).tolist()
         [[1, 0, 0], [0, 1, 1]]
     """
-    _check_classes(classes)
+    pairs = torch.bincount(pair_numbers(prediction, target, classes).flatten(), minlength=(classes + 1) ** 2)
+    return pairs.view(classes + 1, classes + 1)[:classes].cpu()
+
+
+def pair_numbers(prediction: Labels, target: Labels, classes: int) -> Tensor:
+    """Which cell of a confusion matrix a pixel belongs to; arguments and errors as of :func:`confusion_matrix`.
+
+    Returns:
+        int64 ``[B,H,W]`` on the prediction's device: row · (classes + 1) + column, where row ``classes`` takes the
+        ignored pixels.
+    """
+    check_classes(classes)
     predicted, wanted = as_labels(prediction, "the prediction"), as_labels(target, "the target")
     if predicted.shape != wanted.shape:
         raise InputError(
@@ -54,11 +66,15 @@ def confusion_matrix(prediction: Labels, target: Labels, classes: int) -> Tensor
     # Ignored pixels are counted too, in a row of their own that is cut off: twice as fast as picking the others out.
     row = wanted.masked_fill(ignored, classes)
     column = torch.where((predicted >= 0) & (predicted < classes), predicted, classes)
-    pairs = torch.bincount((row * (classes + 1) + column).flatten(), minlength=(classes + 1) ** 2)
-    return pairs.view(classes + 1, classes + 1)[:classes].cpu()
+    return row * (classes + 1) + column
 
 
-def _check_classes(classes: int) -> None:
+def check_classes(classes: int) -> None:
+    """See that a number of classes is possible.
+
+    Raises:
+        ConfigurationError: It is not 1 to 255.
+    """
     if not 1 <= classes <= IGNORE:
         raise ConfigurationError(f"the number of classes must be 1 to {IGNORE} ({IGNORE} = ignore), not {classes}")
 
@@ -97,7 +113,7 @@ def mean_iou(matrix: Tensor) -> float:
     return float(iou_per_class(matrix).nanmean())
 
 
-class IoU:
+class IoU(Metric):
     """IoU over a data set: one confusion matrix for all frames.
 
     Args:
@@ -105,7 +121,7 @@ class IoU:
 
     Attributes:
         classes: Number of classes.
-        matrix: int64 ``[classes, classes+1]``, the pixels so far; the matrices of several processes may be added.
+        matrix: int64 ``[classes, classes+1]``, the pixels so far.
 
     Raises:
         ConfigurationError: An impossible number of classes.
@@ -118,10 +134,12 @@ class IoU:
         58.33
     """
 
+    matrix: Tensor
+
     def __init__(self, classes: int) -> None:
-        _check_classes(classes)
+        check_classes(classes)
         self.classes = classes
-        self.matrix = torch.zeros(classes, classes + 1, dtype=torch.int64)
+        super().__init__(matrix=(classes, classes + 1))
 
     def update(self, prediction: Labels, target: Labels) -> None:
         """Add frames; see :func:`confusion_matrix`."""
@@ -134,7 +152,3 @@ class IoU:
     def compute(self) -> float:
         """Mean over the classes that occur, in percent; nan before the first update."""
         return mean_iou(self.matrix)
-
-    def reset(self) -> None:
-        """Forget all frames."""
-        self.matrix = torch.zeros_like(self.matrix)

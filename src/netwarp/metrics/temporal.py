@@ -9,6 +9,7 @@ from torch import Tensor
 
 from netwarp.errors import InputError
 from netwarp.metrics.labels import IGNORE, Labels, as_labels
+from netwarp.metrics.metric import ONE, Metric, share
 
 __all__ = ["TemporalConsistency", "temporal_consistency"]
 
@@ -37,12 +38,16 @@ def temporal_consistency(previous: Labels, current: Labels, flow: Tensor) -> flo
         >>> temporal_consistency(torch.tensor([[5, 6, 7, 8]]), torch.tensor([[0, 5, 6, 9]]), flow)
         66.66666666666667
     """
-    shares = [share for share in _shares(previous, current, flow) if not math.isnan(share)]
+    shares = [100 * same / compared for same, compared in _counts(previous, current, flow) if compared]
     return sum(shares) / len(shares) if shares else math.nan
 
 
-class TemporalConsistency:
+class TemporalConsistency(Metric):
     """Mean of :func:`temporal_consistency` over a video's pairs of consecutive frames.
+
+    Attributes:
+        total: int64 scalar, the sum of the pairs' shares in units of 1/:data:`netwarp.metrics.metric.ONE`.
+        pairs: int64 scalar, their number.
 
     Example:
         >>> metric = TemporalConsistency()
@@ -52,28 +57,25 @@ class TemporalConsistency:
         100.0
     """
 
+    total: Tensor
+    pairs: Tensor
+
     def __init__(self) -> None:
-        self.reset()
+        super().__init__(total=(), pairs=())
 
     def update(self, previous: Labels, current: Labels, flow: Tensor) -> None:
         """Add pairs; see :func:`temporal_consistency`. Pairs with nothing to compare are left out."""
-        for share in _shares(previous, current, flow):
-            if not math.isnan(share):
-                self.total += share
-                self.pairs += 1
+        shares = [share(same, compared) for same, compared in _counts(previous, current, flow) if compared]
+        self.total = self.total + sum(shares)
+        self.pairs = self.pairs + len(shares)
 
     def compute(self) -> float:
         """The mean over all pairs, in percent; nan where there is none."""
-        return self.total / self.pairs if self.pairs else math.nan
-
-    def reset(self) -> None:
-        """Forget all pairs."""
-        self.total = 0.0
-        self.pairs = 0
+        return 100 * int(self.total) / (int(self.pairs) * ONE) if self.pairs else math.nan
 
 
-def _shares(previous: Labels, current: Labels, flow: Tensor) -> list[float]:
-    """Percent for each pair of a batch, nan where no pixel can be compared."""
+def _counts(previous: Labels, current: Labels, flow: Tensor) -> list[tuple[int, int]]:
+    """For each pair of a batch: how many pixels kept their label, of how many that can be compared."""
     before, now = as_labels(previous, "the previous labels"), as_labels(current, "the current labels")
     flow = flow[None] if flow.ndim == 3 else flow
     b, h, w = now.shape
@@ -91,5 +93,5 @@ def _shares(previous: Labels, current: Labels, flow: Tensor) -> list[float]:
     place = torch.where(compared, y * w + x, 0).long()
     brought = before.flatten(1).gather(1, place.flatten(1)).view(b, h, w)
     compared &= (brought != IGNORE) & (now != IGNORE)
-    same = (compared & (brought == now)).sum((1, 2)).tolist()
-    return [100 * s / n if n else math.nan for s, n in zip(same, compared.sum((1, 2)).tolist(), strict=True)]
+    same = (compared & (brought == now)).sum((1, 2))
+    return list(zip(same.tolist(), compared.sum((1, 2)).tolist(), strict=True))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError
-from netwarp.metrics.iou import IoU
+from netwarp.metrics.iou import IoU, check_classes, iou_per_class, mean_iou, pair_numbers
 from netwarp.metrics.labels import IGNORE, Labels, as_labels
+from netwarp.metrics.metric import Metric
 
-__all__ = ["TrimapIoU", "trimap"]
+__all__ = ["TrimapCurve", "TrimapIoU", "trimap", "trimap_distance"]
 
 
 def trimap(labels: Labels, width: int) -> Tensor:
@@ -36,8 +39,29 @@ def trimap(labels: Labels, width: int) -> Tensor:
         >>> trimap(torch.tensor([[7, 7, 7, 3, 3, 3]]), width=2).int().tolist()
         [[0, 1, 1, 1, 1, 0]]
     """
-    if width < 1:
-        raise ConfigurationError(f"the width of a trimap must be at least 1 pixel, not {width}")
+    maps = as_labels(labels, "the labels of a trimap")
+    return ((trimap_distance(maps, width) <= width) & (maps != IGNORE)).reshape(labels.shape)
+
+
+def trimap_distance(labels: Labels, furthest: int) -> Tensor:
+    """How far each pixel is from a label change, as :func:`trimap` counts it.
+
+    Args:
+        labels: Integer ``[H,W]`` or ``[B,H,W]``; 255 is a label like the others here.
+        furthest: Distances above are not told apart; at least 1.
+
+    Returns:
+        int32 of the labels' shape, on their device: 1 … ``furthest``, and ``furthest + 1`` for all that is further.
+
+    Raises:
+        ConfigurationError: ``furthest`` is below 1.
+        InputError: No integer labels of such a shape.
+
+    Example:
+        >>> trimap_distance(torch.tensor([[7, 7, 7, 7, 3]]), furthest=2).tolist()
+        [[3, 3, 2, 1, 1]]
+    """
+    _check_width(furthest)
     maps = as_labels(labels, "the labels of a trimap")
     band = torch.zeros_like(maps, dtype=torch.bool)
     across = maps[:, :, 1:] != maps[:, :, :-1]
@@ -46,9 +70,17 @@ def trimap(labels: Labels, width: int) -> Tensor:
     band[:, :, :-1] |= across
     band[:, 1:] |= down
     band[:, :-1] |= down
-    for _ in range(width - 1):
+    # The bands of all widths lie inside each other: a pixel is as far away as there are bands that it is not in.
+    distance = torch.full_like(maps, furthest + 1, dtype=torch.int32) - band.int()
+    for _ in range(furthest - 1):
         band = _king_step(band)
-    return (band & (maps != IGNORE)).reshape(labels.shape)
+        distance -= band.view(torch.uint8)
+    return distance.reshape(labels.shape)
+
+
+def _check_width(width: int) -> None:
+    if width < 1:
+        raise ConfigurationError(f"the width of a trimap must be at least 1 pixel, not {width}")
 
 
 def _king_step(band: Tensor) -> Tensor:
@@ -77,8 +109,7 @@ class TrimapIoU(IoU):
     """
 
     def __init__(self, classes: int, width: int = 2) -> None:
-        if width < 1:
-            raise ConfigurationError(f"the width of a trimap must be at least 1 pixel, not {width}")
+        _check_width(width)
         super().__init__(classes)
         self.width = width
 
@@ -87,3 +118,55 @@ class TrimapIoU(IoU):
         wanted = as_labels(target, "the target")
         band = trimap(wanted, self.width)
         super().update(prediction, wanted.masked_fill(~band, IGNORE).reshape(target.shape))
+
+
+class TrimapCurve(Metric):
+    """:class:`TrimapIoU` at several widths at once (the paper's figure 4), for little more than at the widest alone.
+
+    Args:
+        classes: Number of classes, 1 to 255.
+        widths: Of the bands, in pixels.
+
+    Attributes:
+        classes: Number of classes.
+        widths: Of the bands, each once, ascending.
+        matrices: int64 ``[widths, classes, classes+1]``, a confusion matrix for each band.
+
+    Raises:
+        ConfigurationError: No width, a width below 1, or an impossible number of classes.
+
+    Example:
+        >>> curve = TrimapCurve(classes=2, widths=(1, 3))
+        >>> curve.update(torch.tensor([[0, 0, 1, 1, 1, 0]]), torch.tensor([[0, 0, 0, 1, 1, 1]]))
+        >>> curve.compute()
+        {1: 25.0, 3: 50.0}
+    """
+
+    matrices: Tensor
+
+    def __init__(self, classes: int, widths: Iterable[int] = range(1, 21)) -> None:
+        check_classes(classes)
+        self.classes = classes
+        self.widths = tuple(sorted(set(widths)))
+        if not self.widths:
+            raise ConfigurationError("a curve of trimaps needs at least one width")
+        _check_width(self.widths[0])
+        super().__init__(matrices=(len(self.widths), classes, classes + 1))
+
+    def update(self, prediction: Labels, target: Labels) -> None:
+        """Add frames; see :func:`netwarp.metrics.confusion_matrix`."""
+        pairs = pair_numbers(prediction, target, self.classes).flatten()
+        distance = trimap_distance(target, self.widths[-1]).flatten().to(pairs.device)
+        # The narrowest band that a pixel is in; bands are then summed from the inside out, those in none cut off.
+        narrowest = torch.bucketize(distance, torch.tensor(self.widths, dtype=torch.int32, device=pairs.device))
+        size, cells = self.classes + 1, (self.classes + 1) ** 2
+        rings = torch.bincount(narrowest * cells + pairs, minlength=(len(self.widths) + 1) * cells).cpu()
+        self.matrices = self.matrices + rings.view(-1, size, size)[:-1, :-1].cumsum(0)
+
+    def per_class(self) -> Tensor:
+        """float64 ``[widths, classes]`` in percent, nan for classes that occur nowhere in a band."""
+        return torch.stack([iou_per_class(matrix) for matrix in self.matrices])
+
+    def compute(self) -> dict[int, float]:
+        """The mean over the classes that occur in a band, in percent, by its width; nan where there is none."""
+        return {width: mean_iou(matrix) for width, matrix in zip(self.widths, self.matrices, strict=True)}

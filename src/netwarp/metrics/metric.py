@@ -1,0 +1,114 @@
+"""What all metrics are: whole numbers that add up, over frames and over processes."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+
+from netwarp.errors import ConfigurationError
+
+__all__ = ["ONE", "Metric", "share"]
+
+ONE = 1 << 36
+"""A share of 1 as state: whole numbers add up to the same sum in any order. 2**27 of them fit into an int64."""
+
+
+def share(part: int, whole: int) -> int:
+    """``part / whole`` in units of 1/:data:`ONE`, rounded to the nearest; ``whole`` is at least 1.
+
+    Example:
+        >>> share(3, 4) * 4 == 3 * ONE
+        True
+    """
+    return (2 * part * ONE + whole) // (2 * whole)
+
+
+class Metric(ABC):
+    """A measure that accumulates over a data set. Its class says what to count and what follows from the counts.
+
+    State is int64 alone, so that sums over devices are exact: one process or several, in whatever order, give the same
+    score to the last bit. (torchmetrics' ``Metric`` is not the base: importing it takes seconds, for every command.)
+
+    Attributes that are public and no state are settings: metrics merge only where these are equal. All can be pickled.
+
+    Args:
+        **shapes: The state: name and shape of each tensor, an attribute of that name, int64 on the CPU, zero at first.
+
+    Attributes:
+        update: Adds frames; what it takes is the class's own matter.
+
+    Example:
+        >>> class Pixels(Metric):
+        ...     count: torch.Tensor
+        ...     def __init__(self) -> None:
+        ...         super().__init__(count=())
+        ...     def update(self, labels: torch.Tensor) -> None:
+        ...         self.count = self.count + labels.numel()
+        ...     def compute(self) -> int:
+        ...         return int(self.count)
+        >>> first, second = Pixels(), Pixels()
+        >>> first.update(torch.zeros(2, 3))
+        >>> second.update(torch.zeros(4, 5))
+        >>> first.merge(second)
+        >>> first.compute()
+        26
+    """
+
+    update: Callable[..., None]
+
+    def __init__(self, **shapes: tuple[int, ...]) -> None:
+        self._shapes = shapes
+        self.reset()
+
+    @abstractmethod
+    def compute(self) -> Any:  # noqa: ANN401 (a number, or one for each width)
+        """The score of all that was added so far, in percent; nan where nothing counts."""
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        for name, shape in self._shapes.items():
+            setattr(self, name, torch.zeros(shape, dtype=torch.int64))
+
+    def merge(self, other: Self) -> None:
+        """Add what another metric has counted; the other one stays as it is.
+
+        Raises:
+            ConfigurationError: The other one measures something else.
+        """
+        if type(self) is not type(other) or self._settings() != other._settings():
+            raise ConfigurationError(
+                f"metrics merge with their like: {self._described()} does not with {other._described()}"
+            )
+        for name in self._shapes:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def reduce(self) -> Self:
+        """The metric of all processes together.
+
+        A call of all processes of ``torch.distributed``, with metrics of the same settings. This metric stays as it
+        is, with its own process's share, so that calling again, or going on and calling later, counts nothing twice.
+        (The copy knows all processes' frames: do not reduce it again.)
+
+        Returns:
+            A copy with the sum of all processes' states, the same on each; without ``torch.distributed``, a plain copy.
+        """
+        total = copy.deepcopy(self)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # NCCL moves nothing but CUDA tensors.
+            device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+            counted = torch.cat([getattr(self, name).flatten() for name in self._shapes]).to(device)
+            torch.distributed.all_reduce(counted)
+            sizes = [getattr(self, name).numel() for name in self._shapes]
+            for (name, shape), part in zip(self._shapes.items(), torch.split(counted.cpu(), sizes), strict=True):
+                setattr(total, name, part.reshape(shape))
+        return total
+
+    def _settings(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in self._shapes and not k.startswith("_")}
+
+    def _described(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._settings().items())})"

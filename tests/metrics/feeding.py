@@ -1,0 +1,56 @@
+"""Every metric, and how to give it frames; importable by other processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from netwarp.metrics import InstanceIoU, IoU, Metric, TemporalConsistency, TrimapCurve, TrimapIoU, VideoConsistency
+
+CLASSES = 4
+MAKE = {
+    "IoU": lambda: IoU(CLASSES),
+    "TrimapIoU": lambda: TrimapIoU(CLASSES, 2),
+    "TrimapCurve": lambda: TrimapCurve(CLASSES, (1, 3)),
+    "InstanceIoU": lambda: InstanceIoU(CLASSES),
+    "InstanceIoU, sizes": lambda: InstanceIoU(CLASSES, {1: 7.0, 2: 11.5}),
+    "TemporalConsistency": lambda: TemporalConsistency(),
+    "VideoConsistency": lambda: VideoConsistency(3),
+}
+
+
+def feed(metric: Metric, seed: int) -> None:
+    """Give a metric a random clip of four frames."""
+    rng = np.random.default_rng(seed)
+    target = np.kron(rng.choice([0, 1, 2, 3, 255], (4, 3, 3)), np.ones((1, 3, 3), int))
+    target[1:] = np.where(rng.random((3, 9, 9)) < 0.9, target[:1], target[1:])
+    prediction = np.where(rng.random(target.shape) < 0.8, target, rng.integers(0, CLASSES + 1, target.shape))
+    if isinstance(metric, InstanceIoU):
+        metric.update(prediction, target, rng.integers(0, 3, target.shape))
+    elif isinstance(metric, TemporalConsistency):
+        flow = torch.from_numpy(rng.normal(0, 1, (3, 2, 9, 9)).astype(np.float32))
+        metric.update(prediction[:-1], prediction[1:], flow)
+    elif isinstance(metric, VideoConsistency):
+        metric.start_clip()
+        for frame in zip(prediction, target, strict=True):
+            metric.update(*frame)
+    else:
+        metric.update(prediction, target)
+
+
+def reduced_in_process(rank: int, meeting: str, folder: str, seeds: list[list[int]]) -> None:
+    """Count this process's clips, reduce three times, once with more clips between; keep what came out."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=len(seeds))
+    first, *rest = seeds[rank]
+    kept = {}
+    for name, make in MAKE.items():
+        metric = make()
+        feed(metric, first)
+        once, twice = metric.reduce(), metric.reduce()
+        for seed in rest:
+            feed(metric, seed)
+        kept[name] = (once, twice, metric.reduce(), metric)
+    torch.save(kept, Path(folder) / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
