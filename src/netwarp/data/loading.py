@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from netwarp.data.cache import DiskCache, RecentArrays, compact_flow, flow_key
+from netwarp.data.cache import DiskCache, RecentTensors, compact_flow, flow_key
 from netwarp.data.clips import ClipFrame, Sample
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import FlowEstimator, PrecomputedFlow, RAFTFlow, make_flow
@@ -78,11 +78,12 @@ class SampleReader(Sequence[LoadedSample]):
                 "estimate it, or let the data set read it as its true flow"
             )
         if true_flow:
-            for frame in (frame for sample in samples for frame in sample.frames[1:] if frame.flow is None):
-                raise InputError(f"the true flow of frame {frame.name} is not known: estimate it")
+            unknown = next((frame for sample in samples for frame in sample.frames[1:] if frame.flow is None), None)
+            if unknown is not None:
+                raise InputError(f"the true flow of frame {unknown.name} is not known: estimate it")
         self._settings = _settings(self.flow)
         self._disk = None if cache is None else DiskCache(cache)
-        self._memory = RecentArrays(memory)
+        self._memory = RecentTensors(memory)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -101,6 +102,17 @@ class SampleReader(Sequence[LoadedSample]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         sample = self.samples[index]
+        frames = torch.stack(self._frames(sample))
+        size = frames.shape[-2:]
+        labels = self._labels(sample.frames[-1], size)
+        flows = None
+        if self.flow is not None or self.true_flow:
+            flows = torch.empty(len(frames) - 1, 2, *size)
+            for i, (previous, frame) in enumerate(itertools.pairwise(sample.frames)):
+                flows[i] = self._flow(frame, previous, size)
+        return LoadedSample(sample.name, frames, None if labels is None else labels.clone(), flows)
+
+    def _frames(self, sample: Sample) -> list[Tensor]:
         images = [self._image(frame) for frame in sample.frames]
         for frame, image in zip(sample.frames, images, strict=True):
             if image.shape != images[-1].shape:
@@ -108,52 +120,55 @@ class SampleReader(Sequence[LoadedSample]):
                     f"frame {frame.name} is {_size(image)}, but {sample.name}, in the same sample, is "
                     f"{_size(images[-1])}: frames of a clip must have one size"
                 )
-        labels = self._labels(sample.frames[-1])
-        if labels is not None and labels.shape != images[-1].shape[:2]:
-            raise InputError(f"the labels of frame {sample.name} are {_size(labels)}, but it is {_size(images[-1])}")
-        frames = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-        return LoadedSample(
-            sample.name,
-            frames,
-            None if labels is None else torch.from_numpy(labels.copy()),
-            self._flows(sample, images),
-        )
+        return images
 
-    def _image(self, frame: ClipFrame) -> NDArray[np.uint8]:
-        return self._memory.get((frame, "image"), frame.image)
+    def _image(self, frame: ClipFrame) -> Tensor:
+        def read() -> Tensor:
+            image = frame.image()
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+                raise InputError(f"frame {frame.name} is {image.dtype} {list(image.shape)}, not RGB uint8 [H,W,3]")
+            return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
 
-    def _labels(self, frame: ClipFrame) -> NDArray[np.uint8] | None:
-        return None if frame.labels is None else self._memory.get((frame, "labels"), frame.labels)
+        return self._memory.get((frame, "image"), read)
 
-    def _flows(self, sample: Sample, images: Sequence[NDArray[np.uint8]]) -> Tensor | None:
-        if self.flow is None and not self.true_flow:
+    def _labels(self, frame: ClipFrame, size: torch.Size) -> Tensor | None:
+        read = frame.labels
+        if read is None:
             return None
-        h, w = images[-1].shape[:2]
-        flows = np.empty((len(images) - 1, 2, h, w), np.float32)
-        for i, (previous, frame) in enumerate(zip(sample.frames, sample.frames[1:], strict=False)):
-            flow = self._true_flow(frame) if self.true_flow else self._estimated(frame, previous)
-            if flow.shape != (2, h, w):
-                raise InputError(f"the flow of frame {frame.name} is {list(flow.shape)}, but it must be [2,{h},{w}]")
-            flows[i] = flow
-        return torch.from_numpy(flows)
+        labels = self._memory.get((frame, "labels"), lambda: torch.from_numpy(np.array(read())))
+        if labels.shape != size:
+            raise InputError(
+                f"the labels of frame {frame.name} are {_size(labels)}, but the frame is {size[1]}×{size[0]}: "
+                "both must have one size"
+            )
+        return labels
 
-    def _true_flow(self, frame: ClipFrame) -> NDArray[Any]:
+    def _flow(self, frame: ClipFrame, previous: ClipFrame, size: torch.Size) -> Tensor:
+        def make() -> Tensor:
+            flow = self._true_flow(frame) if self.true_flow else self._estimated_flow(frame, previous)
+            if flow.shape != (2, *size) or not bool(flow.isfinite().all()):
+                raise InputError(
+                    f"the flow of frame {frame.name} must be {[2, *size]} and finite, not {_described(flow)}"
+                )
+            return flow
+
+        return self._memory.get((frame, previous), make)
+
+    def _true_flow(self, frame: ClipFrame) -> Tensor:
         assert frame.flow is not None
-        return self._memory.get((frame, "flow"), frame.flow)
+        return torch.from_numpy(np.array(frame.flow(), np.float32))
 
-    def _estimated(self, frame: ClipFrame, previous: ClipFrame) -> NDArray[Any]:
-        def estimate() -> NDArray[Any]:
-            assert self.flow is not None
-            now, before = (torch.from_numpy(self._image(f).transpose(2, 0, 1).copy())[None] for f in (frame, previous))
-            flow = self.flow(now, before)
-            return compact_flow(flow[0].cpu().numpy())
+    def _estimated_flow(self, frame: ClipFrame, previous: ClipFrame) -> Tensor:
+        estimator, current, before = self.flow, self._image(frame), self._image(previous)
+        assert estimator is not None
 
-        def stored() -> NDArray[Any]:
-            if self._disk is None or self._settings is None:
-                return estimate()
-            return self._disk.get(flow_key(self._image(frame), self._image(previous), self._settings), estimate)
+        def estimate() -> Tensor:
+            return compact_flow(estimator(current[None], before[None])[0])
 
-        return self._memory.get((frame, previous), stored)
+        if self._disk is None or self._settings is None:
+            return estimate()
+        key = flow_key(current, before, self._settings)
+        return torch.from_numpy(self._disk.get(key, lambda: estimate().numpy()))
 
 
 def _settings(flow: FlowEstimator | None) -> str | None:
@@ -236,5 +251,9 @@ def _stacked(samples: Sequence[LoadedSample], what: str) -> Tensor | None:
     return None
 
 
-def _size(array: NDArray[Any]) -> str:
-    return f"{array.shape[1]}×{array.shape[0]}"
+def _described(flow: Tensor) -> str:
+    return f"{list(flow.shape)}" + ("" if bool(flow.isfinite().all()) else " with NaN or infinite values")
+
+
+def _size(picture: Tensor) -> str:
+    return f"{picture.shape[-1]}×{picture.shape[-2]}"
