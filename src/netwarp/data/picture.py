@@ -16,14 +16,18 @@ _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
 
 
-def upright_rgb(frame: av.VideoFrame) -> Image:
+def upright_rgb(frame: av.VideoFrame, matrix: str | None = None) -> Image:
     """Convert a decoded frame to RGB uint8 ``[H, W, 3]``, turned as its display matrix says.
 
     Gray is repeated, more than 8 bits are rounded to 8, what is transparent is laid over black. Frames that
     do not name their colour matrix are taken as BT.709 from 720 lines on and BT.601 below, as players do.
+
+    Args:
+        frame: As the decoder gives it.
+        matrix: The colour matrix, ``"ITU601"`` or ``"ITU709"``, for who knows better than the file.
     """
-    matrix: str | None = None
-    if frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb and frame.height >= _HD_HEIGHT:
+    hd = frame.height >= _HD_HEIGHT
+    if matrix is None and frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb and hd:
         matrix = "ITU709"
     if any(component.is_alpha for component in frame.format.components):
         image = _over_black(np.asarray(frame.to_ndarray(format="rgba", src_colorspace=matrix), dtype=np.uint8))

@@ -33,16 +33,18 @@ class VideoFile(FrameSource):
     Args:
         path: The file. Its first frame is decoded at once.
         after_damage: End at the first fault, or go on at the next key frame.
+        matrix: As for :func:`~netwarp.data.picture.upright_rgb`.
 
     Raises:
         InputError: If it is missing, unreadable, empty, not a video, without a picture, or has no readable frame.
     """
 
-    def __init__(self, path: Path, *, after_damage: AfterDamage = "resume") -> None:
+    def __init__(self, path: Path, *, after_damage: AfterDamage = "resume", matrix: str | None = None) -> None:
         self.description = str(path)
         self.paths = (path,)
         self._path = path
         self._after_damage: AfterDamage = after_damage
+        self._matrix = matrix
         self._container: InputContainer | None = None
         _check_readable(path)
         self._frames: Iterator[Frame] | None = self._read()
@@ -84,7 +86,7 @@ class VideoFile(FrameSource):
                 self.fps,
                 stamped=_is_stamped(container, stream),
             ):
-                yield Frame(index=count, image=upright_rgb(decoded), time=time)
+                yield Frame(index=count, image=upright_rgb(decoded, self._matrix), time=time)
                 count += 1
             if not count:
                 raise InputError(
