@@ -37,7 +37,7 @@ def test_the_file_changes_when_the_block_ends_and_not_before(tmp_path):
 def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path, failure):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with pytest.raises(type(failure)) as raised, written_whole(path) as file:
+    with pytest.raises(type(failure)) as raised, written_whole(path) as file:  # noqa: PT012
         file.write(b"half")
         raise failure
     assert raised.value is failure
@@ -47,7 +47,7 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path, failure)
 
 def test_a_folder_in_its_place_is_an_error_that_leaves_nothing(tmp_path):
     (tmp_path / "a.bin").mkdir()
-    with pytest.raises(OSError), written_whole(tmp_path / "a.bin") as file:  # noqa: PT012
+    with pytest.raises(OSError), written_whole(tmp_path / "a.bin") as file:
         file.write(b"new")
     assert names_in(tmp_path) == ["a.bin"]
 

@@ -1,10 +1,9 @@
 """Random views of a sample: all its frames, labels and flows transformed as one.
 
-Flow is transformed along with the frames by default: estimated once between whole frames and kept (``SampleReader``), it
-costs reading, where DIS would take longer than all the rest at every visit; and it sees what a crop cuts off. Who wants it
-estimated between the frames as the network sees them reads samples with ``flow=None`` and estimates after
-:meth:`Geometry.apply`. Both differ by about 0.2 pixels in the median on real video, and by 0.5 where frames are doubled,
-as they then show DIS nothing new but let it work on smaller patches (tests/data/test_augment.py holds it).
+By default flow is transformed along with the frames: ``SampleReader`` estimates it once between whole frames and keeps
+it. Estimated anew in each view, by a reader without flow and an estimator after :meth:`Geometry.apply`, it costs more
+than all other reading at every visit, and does not see what a crop cuts off. On real video the two differ by 0.2 pixels
+in the median; by 0.5 where frames are doubled.
 """
 
 from __future__ import annotations
@@ -109,6 +108,6 @@ class Geometry:
         if top >= 0 and left >= 0 and bottom >= h and right >= w:
             return labels
         kept = torch.full_like(labels, IGNORE)
-        inside = (slice(max(-top, 0), bottom), slice(max(-left, 0), right))
+        inside = (slice(max(-top, 0), max(bottom, 0)), slice(max(-left, 0), max(right, 0)))
         kept[inside] = labels[inside]
         return kept

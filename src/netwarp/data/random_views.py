@@ -75,7 +75,8 @@ class Augmentation:
         flip, grow, down, right, *colours = rng.random(7).tolist()
         low, high = map(math.log, self.scale)
         factor = math.exp(low + grow * (high - low))
-        scaled = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+        # Never one pixel wide: to that width torch 2.13 scales wrongly, and bytes not at all.
+        scaled = (_scaled(size[0], factor), _scaled(size[1], factor))
         h, w = self.crop or scaled
         strengths = (self.brightness, self.contrast, self.saturation)
         factors = [1 + strength * (2 * share - 1) for strength, share in zip(strengths, colours, strict=True)]
@@ -86,6 +87,10 @@ class Augmentation:
             window=(_offset(scaled[0] - h, down), _offset(scaled[1] - w, right), h, w),
             colour=Colour(*factors) if any(strengths) else None,
         )
+
+
+def _scaled(side: int, factor: float) -> int:
+    return max(min(side, 2), round(side * factor))
 
 
 def _offset(room: int, share: float) -> int:
