@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from netwarp.bases.saved import load
     from netwarp.engine.stream import segment
     from netwarp.errors import NetWarpError
-    from netwarp.model import FlowCNN, NetWarp, PhotometricGate, Preprocess, VideoModel, VideoState
+    from netwarp.model import FlowCNN, LearnedGate, NetWarp, PhotometricGate, Preprocess, VideoModel, VideoState
     from netwarp.ops import resize_flow, warp, warp_combine
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "FlowCNN": "netwarp.model",
+    "LearnedGate": "netwarp.model",
     "NetWarp": "netwarp.model",
     "NetWarpError": "netwarp.errors",
     "PhotometricGate": "netwarp.model",
@@ -46,6 +47,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "FlowCNN",
     "NetWarp",
     "PhotometricGate",
+    "LearnedGate",
     "Preprocess",
     "VideoModel",
     "VideoState",

@@ -26,6 +26,8 @@ def refused(message, *arguments, kind=NetWarpError, **options):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
+        (None, "a base is named by a text"),
+        (Path("espnet.pth"), "a base is named by a text"),
         ("", "names no base: write torchvision:NAME"),
         ("espnet", "'espnet' names no base: write netwarp:espnet"),
         ("fcn_resnet50", "names no base: write torchvision:NAME"),
@@ -54,6 +56,10 @@ def test_wrong_specs(spec, message):
 @pytest.mark.parametrize("classes", [0, -1, 1.5, True, "road", [], ["road", 3], [""], {"road": 1}])
 def test_wrong_classes(classes):
     refused("classes must be", "netwarp:espnet", classes=classes, kind=ConfigurationError)
+
+
+def test_wrong_weights():
+    refused("weights are named by", "netwarp:espnet", weights=3, kind=ConfigurationError)
 
 
 def test_class_names_and_colours():

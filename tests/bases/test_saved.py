@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from model.tiny import PLAIN, frozen_copy, hooks_on, same_state, set_weights, tiny
 from netwarp import NetWarpError, VideoModel, load, load_base
 from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsError
-from netwarp.model import FlowCNN, PhotometricGate, Preprocess
+from netwarp.model import FlowCNN, LearnedGate, PhotometricGate, Preprocess
 from netwarp.model.saved import MODEL_KEY, read
 
 FRAMES = torch.randint(0, 256, (3, 1, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -252,6 +252,10 @@ def taken_or_refused(path):
 
 
 class TestRefusals:
+    @pytest.mark.parametrize("path", [3, None, b"model"])
+    def test_what_is_no_path(self, path):
+        assert "path" in str(refused(path))
+
     def test_no_file(self, tmp_path):
         assert isinstance(refused(tmp_path / "no.safetensors"), InputError)
         assert isinstance(refused(tmp_path), InputError)
@@ -311,7 +315,7 @@ class TestRefusals:
         assert "VideoModel.save" in str(refused(path))
 
     def test_a_newer_format(self, saved):
-        rewrite(saved, lambda config: config.update(format=2))
+        rewrite(saved, lambda config: config.update(format=3))
         assert "update netwarp" in str(refused(saved))
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"', "{}", '{"format": "1"}', "[" * 100_000])
@@ -359,6 +363,25 @@ def test_any_value_deeper_in_the_configuration(tmp_path, entry, data):
     name = data.draw(st.sampled_from(sorted(config_of(path)[entry])))
     value = data.draw(json_values)
     rewrite(changed, lambda config: config[entry].update({name: value}))
+    taken_or_refused(changed)
+
+
+@function_scoped
+@given(st.sampled_from([(), ("start",), ("terms",), ("error",), ("error", "sigma"), ("error", "what")]), json_values)
+def test_any_value_in_a_learned_gate(tmp_path, where, value):
+    path = tmp_path / "m.safetensors"
+    if not path.exists():
+        video(gate=LearnedGate()).save(path)
+    changed = path.with_name("changed.safetensors")
+    changed.write_bytes(path.read_bytes())
+
+    def change(config):
+        inner, keys = config["gate"], ("learned", *where)
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = value
+
+    rewrite(changed, change)
     taken_or_refused(changed)
 
 

@@ -152,6 +152,8 @@ def test_every_parameter_learns():
         ({"variant": "papr"}, "'paper'"),
         ({"start": "identiy"}, "'identity'"),
         ({"stride": 0}, "at least 1"),
+        ({"stride": 1.5}, "whole number"),
+        ({"stride": "2"}, "whole number"),
         ({"stride": -2}, "at least 1"),
     ],
 )

@@ -74,6 +74,9 @@ def test_noise_widens_the_gate_of_each_frame_by_its_own_median_error():
         {"window": 4},
         {"noise": -1.0},
         {"noise": math.nan},
+        {"sigma": "0.1"},
+        {"window": 1.5},
+        {"noise": None},
     ],
 )
 def test_values_that_make_no_sense(options):

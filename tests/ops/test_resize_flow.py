@@ -78,8 +78,21 @@ def test_impossible_sizes(size):
         resize_flow(torch.zeros(1, 2, 4, 4), size)
 
 
+@pytest.mark.parametrize("size", [3, None, (2, 2, 2)])
+def test_what_is_no_size(size):
+    with pytest.raises(InputError, match="height, width"):
+        resize_flow(torch.zeros(1, 2, 4, 4), size)
+
+
 @pytest.mark.parametrize(
-    "flow", [torch.zeros(2, 4, 4), torch.zeros(1, 3, 4, 4), torch.zeros(1, 2, 4, 4).int(), torch.zeros(1, 2, 0, 4)]
+    "flow",
+    [
+        torch.zeros(2, 4, 4),
+        torch.zeros(1, 3, 4, 4),
+        torch.zeros(1, 2, 4, 4).int(),
+        torch.zeros(1, 2, 0, 4),
+        np.zeros((1, 2, 4, 4), np.float32),
+    ],
 )
 def test_what_is_no_flow(flow):
     with pytest.raises(InputError, match="flow must be"):

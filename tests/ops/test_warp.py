@@ -194,6 +194,13 @@ def test_shapes_that_do_not_fit(features, flow, says):
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_no_tensor():
+    with pytest.raises(InputError, match="features must be a torch tensor, not ndarray"):
+        warp(np.zeros((1, 3, 4, 5), np.float32), torch.zeros(1, 2, 4, 5))
+    with pytest.raises(InputError, match="flow must be a torch tensor, not list"):
+        warp(torch.zeros(1, 3, 4, 5), [[0.0]])
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.complex64])
 def test_dtypes_that_do_not_fit(dtype):
     with pytest.raises(NetWarpError, match="floating point"):

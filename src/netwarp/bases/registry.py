@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from torch import nn
@@ -73,6 +74,10 @@ def load_base(spec: str, weights: str | Path | None = None, classes: int | Seque
     >>> len(base.classes), base.preprocess.order
     (12, 'bgr')
     """
+    if not isinstance(spec, str):
+        raise ConfigurationError(f"a base is named by a text, {_FORMS}; not by {spec!r}")
+    if not isinstance(weights, (str, Path, NoneType)):
+        raise ConfigurationError(f"weights are named by a file or a text, not by {weights!r}")
     scheme, colon, name = spec.partition(":")
     if not colon or not scheme or not name:
         suggestion = f"netwarp:{spec}" if spec in BASES else _FORMS

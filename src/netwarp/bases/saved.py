@@ -9,7 +9,7 @@ from torch import nn
 
 from netwarp.bases.registry import rebuild_base
 from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
-from netwarp.model import FlowCNN, PhotometricGate, Preprocess, VideoModel
+from netwarp.model import FlowCNN, LearnedGate, PhotometricGate, Preprocess, VideoModel
 from netwarp.model.saved import read
 
 __all__ = ["load"]
@@ -31,6 +31,8 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
         WeightsError: the file is damaged, is no netwarp model, or does not fit ``base``.
         ConfigurationError: ``base`` is needed and was not given.
     """
+    if not isinstance(path, (str, Path)):
+        raise ConfigurationError(f"a saved model is named by its path, not by {path!r}")
     saved = read(path)
     holds_base = any(name.startswith("base.") for name in saved.tensors)
     source = saved.config.get("base")
@@ -71,13 +73,19 @@ def _build(config: dict[str, Any], base: nn.Module) -> VideoModel:
         config["flow"],
         None if flow_cnn is None else FlowCNN(**flow_cnn),
         memory=config["memory"],
-        gate=None if config["gate"] is None else PhotometricGate(**config["gate"]),
+        gate=_gate(config["gate"]),
         training_free=config["training_free"],
         preprocess=Preprocess.from_dict(config["preprocess"]),
         classes=config["classes"],
         palette=config["palette"],
         example_size=None if example_size is None else tuple(example_size),
     )
+
+
+def _gate(values: dict[str, Any] | None) -> PhotometricGate | LearnedGate | None:
+    if values is None:
+        return None
+    return LearnedGate.from_dict(values["learned"]) if "learned" in values else PhotometricGate(**values)
 
 
 def _check_fit(path: str | Path, expected: dict[str, Any], found: dict[str, Any]) -> None:

@@ -43,10 +43,14 @@ def label_set_of(
     """
     if names is None and _are_names(carried := getattr(base, "classes", None)):
         names = carried
+    elif names is not None and not _are_names(names):
+        raise ConfigurationError(f"classes must be a list of names, not {names!r}")
     labels = label_set(classes, None if names is None else tuple(names))
     if palette is None:
         carried = getattr(base, "palette", None)
         palette = carried if isinstance(carried, (list, tuple)) else labels.palette
+    if isinstance(palette, str) or not isinstance(palette, Iterable):
+        raise ConfigurationError(f"palette must be a list of RGB colours (0–255), not {palette!r}")
     colours = tuple(_colour(colour) for colour in palette)
     if len(colours) != classes:
         raise ConfigurationError(f"{len(colours)} colours for {classes} classes: give one for each")

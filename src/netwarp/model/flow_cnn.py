@@ -44,8 +44,8 @@ class FlowCNN(nn.Module):
             raise unknown_name("FlowCNN variant", variant, VARIANTS)
         if start not in STARTS:
             raise unknown_name("FlowCNN start", start, STARTS)
-        if stride < 1:
-            raise ConfigurationError(f"a FlowCNN's stride must be at least 1, not {stride}")
+        if not isinstance(stride, int) or stride < 1:
+            raise ConfigurationError(f"a FlowCNN's stride must be a whole number, at least 1, not {stride!r}")
         self.variant = variant
         self.stride = stride
         self.start = start

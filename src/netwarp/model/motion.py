@@ -9,7 +9,9 @@ from torch import Tensor
 
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.frames import to_unit_range
-from netwarp.model.gate import PhotometricGate
+from netwarp.model.gate import Trust, resize_trust
+from netwarp.model.learned_gate import LearnedGate
+from netwarp.model.options import Gate
 from netwarp.model.preprocess import Preprocess
 from netwarp.ops import resize_flow
 
@@ -26,16 +28,17 @@ class Motion:
     """
 
     flow: Tensor
-    gate: Tensor | None
+    gate: Trust | None
 
 
 def motion_between(
     current: Tensor,
     previous: Tensor,
     flow: Tensor,
+    forward_flow: Tensor | None = None,
     *,
     flow_cnn: FlowCNN | None,
-    gate: PhotometricGate | None,
+    gate: Gate | None,
     preprocess: Preprocess,
 ) -> Motion:
     """Correct a flow, judge it, and lay both over the network's input.
@@ -44,6 +47,7 @@ def motion_between(
         current: ``[B,3,H,W]``, RGB, uint8 or floating point in 0–1.
         previous: ``[B,3,H,W]``, the frame before it, likewise.
         flow: ``[B,2,H,W]``, backward, pixels, as it was estimated.
+        forward_flow: ``[B,2,H,W]``, from the previous frame to the current one, where the gate needs it.
         flow_cnn: Corrects the flow, or None.
         gate: Judges the flow as it was estimated, or None.
         preprocess: What is done to a frame before the network sees it.
@@ -52,7 +56,11 @@ def motion_between(
         The motion.
     """
     present, past = to_unit_range(current), to_unit_range(previous)
-    trust = None if gate is None else gate(present, past, flow)
+    trust: Trust | None = None
+    if isinstance(gate, LearnedGate):
+        trust = gate(present, past, flow, forward_flow)
+    elif gate is not None:
+        trust = gate(present, past, flow)
     if flow_cnn is not None:
         flow = flow_cnn(flow, present, past)
     resized, padded = preprocess.grid((current.shape[-2], current.shape[-1]))
@@ -61,6 +69,5 @@ def motion_between(
         margin = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
         flow = F.pad(resize_flow(flow, resized), margin, mode="replicate")
         if trust is not None:
-            trust = F.interpolate(trust, size=resized, mode="bilinear", align_corners=False, antialias=True)
-            trust = F.pad(trust, margin, mode="replicate")
+            trust = F.pad(resize_trust(trust, resized), margin, mode="replicate")
     return Motion(flow, trust)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError
+from netwarp.model.gate import resize_trust
 from netwarp.ops import resize_flow, warp_combine
 
 __all__ = ["NetWarp"]
@@ -49,8 +49,8 @@ class NetWarp(nn.Module):
             ``[B,C,h,w]``, z̃_t, like ``current``.
         """
         size = (current.shape[-2], current.shape[-1])
-        if gate is not None and gate.shape[-2:] != current.shape[-2:]:
-            gate = F.interpolate(gate, size=size, mode="bilinear", align_corners=False, antialias=True)
+        if gate is not None:
+            gate = resize_trust(gate, size)
         return warp_combine(current, previous, resize_flow(flow, size), self.w1, self.w2, gate)
 
     def extra_repr(self) -> str:  # noqa: D102

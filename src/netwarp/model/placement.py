@@ -50,8 +50,12 @@ def place(
     Raises:
         ConfigurationError: a layer is unknown, comes twice, returns no feature map or runs more than once a frame.
     """
-    if isinstance(layers, str):
-        raise ConfigurationError(f"layers must be a list of names, not the text {layers!r}")
+    if isinstance(layers, str) or not isinstance(layers, Sequence) or not all(isinstance(n, str) for n in layers):
+        raise ConfigurationError(f"layers must be a list of names, not {layers!r}")
+    if not isinstance(preprocess, Preprocess):
+        raise ConfigurationError(f"preprocess must be a netwarp.Preprocess, not {preprocess!r}")
+    if example_size is not None and not _is_size(example_size):
+        raise ConfigurationError(f"example_size must be a frame's (height, width) in pixels, not {example_size!r}")
     inner = [name for name in layers if name not in OUTPUTS]
     outputs = [name for name in layers if name in OUTPUTS]
     check_layers(base, inner)
@@ -76,3 +80,7 @@ def place(
         channels=(*(info.channels for info in running), *(seen.classes for _ in outputs)),
         classes=seen.classes,
     )
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(n, int) and n > 0 for n in value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,16 @@ import torch
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsError
+from netwarp.model.gate import PhotometricGate
+from netwarp.model.learned_gate import LearnedGate
+from netwarp.model.options import Gate
 
 if TYPE_CHECKING:
     from netwarp.model.video import VideoModel
 
-__all__ = ["MODEL_KEY", "SavedModel", "read", "save"]
+__all__ = ["MODEL_KEY", "SavedModel", "configuration", "read", "save"]
 
-FORMAT = 1
+FORMAT = 2
 MODEL_KEY = "netwarp"
 
 
@@ -47,36 +50,14 @@ def save(model: VideoModel, path: str | Path, *, include_base: bool = True) -> N
         include_base: Write the network's weights too. Without them, loading needs ``base=``.
 
     Raises:
-        ConfigurationError: the model's flow has no ``spec``, so that nobody could build it again.
+        ConfigurationError: see :func:`configuration`.
         OutputError: the file cannot be written.
         WeightsError: a tensor holds NaN or infinite values.
     """
     from safetensors.torch import save as to_bytes
 
     path = Path(path)
-    flow = getattr(model.flow, "spec", None)
-    if not isinstance(flow, str):
-        raise ConfigurationError(
-            f"a model with the flow {type(model.flow).__name__} cannot be saved: give the flow a text 'spec'"
-        )
-    # A network of the user's own may have an attribute of this name that means something else.
-    describe = getattr(getattr(model.base, "source", None), "to_dict", None)
-    config = {
-        "format": FORMAT,
-        "layers": list(model.layers),
-        "flow": flow,
-        "flow_cnn": None
-        if model.flow_cnn is None
-        else {"variant": model.flow_cnn.variant, "stride": model.flow_cnn.stride, "start": model.flow_cnn.start},
-        "memory": model.memory,
-        "gate": None if model.gate is None else asdict(model.gate),
-        "training_free": model.training_free,
-        "preprocess": model.preprocess.to_dict(),
-        "classes": list(model.classes),
-        "palette": [list(colour) for colour in model.palette],
-        "example_size": None if model.example_size is None else list(model.example_size),
-        "base": describe() if callable(describe) else None,
-    }
+    config = configuration(model)
     state = {k: v for k, v in model.state_dict().items() if include_base or not k.startswith("base.")}
     check_finite(state, "the model")
     # Clones, because safetensors refuses tensors that share memory, as tied weights do.
@@ -100,6 +81,40 @@ def save(model: VideoModel, path: str | Path, *, include_base: bool = True) -> N
         if isinstance(error, OSError):
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
         raise
+
+
+def configuration(model: VideoModel) -> dict[str, Any]:
+    """How to build a model again, but for its tensors: plain values that JSON can hold.
+
+    Raises:
+        ConfigurationError: the model's flow has no ``spec``, or its gate is the user's own, so that nobody could build
+            it again.
+    """
+    flow = getattr(model.flow, "spec", None)
+    if not isinstance(flow, str):
+        raise ConfigurationError(
+            f"a model with the flow {type(model.flow).__name__} cannot be saved: give the flow a text 'spec'"
+        )
+    gate = _gate(model.gate)
+    # A network of the user's own may have an attribute of this name that means something else.
+    describe = getattr(getattr(model.base, "source", None), "to_dict", None)
+    return {
+        # The oldest that says it all, so that older versions read what they can.
+        "format": FORMAT if gate is not None and "learned" in gate else 1,
+        "layers": list(model.layers),
+        "flow": flow,
+        "flow_cnn": None
+        if model.flow_cnn is None
+        else {"variant": model.flow_cnn.variant, "stride": model.flow_cnn.stride, "start": model.flow_cnn.start},
+        "memory": model.memory,
+        "gate": gate,
+        "training_free": model.training_free,
+        "preprocess": model.preprocess.to_dict(),
+        "classes": list(model.classes),
+        "palette": [list(colour) for colour in model.palette],
+        "example_size": None if model.example_size is None else list(model.example_size),
+        "base": describe() if callable(describe) else None,
+    }
 
 
 def read(path: str | Path) -> SavedModel:
@@ -143,6 +158,16 @@ def read(path: str | Path) -> SavedModel:
         raise WeightsError(f"{path} was written by a newer netwarp (format {config['format']}): update netwarp")
     check_finite(tensors, str(path))
     return SavedModel(path, config, tensors)
+
+
+def _gate(gate: Gate | None) -> dict[str, Any] | None:
+    if isinstance(gate, LearnedGate):
+        return {"learned": gate.to_dict()}
+    if gate is None or isinstance(gate, PhotometricGate):
+        return None if gate is None else gate.to_dict()
+    raise ConfigurationError(
+        f"a model with the gate {type(gate).__name__} cannot be saved: only a PhotometricGate or a LearnedGate can"
+    )
 
 
 def check_finite(tensors: dict[str, Tensor], owner: str) -> None:

@@ -3,56 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from netwarp.errors import ConfigurationError, InputError, NetWarpError, unknown_name
-from netwarp.flow import FlowEstimator, make_flow
+from netwarp.errors import ConfigurationError, InputError, NetWarpError
+from netwarp.flow import FlowEstimator
 from netwarp.model.carried import label_set_of, preprocess_of
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.frames import as_clip, as_flows, as_frames, check_flow
 from netwarp.model.freezing import rest_frozen
-from netwarp.model.gate import PhotometricGate
-from netwarp.model.motion import Motion, motion_between
 from netwarp.model.netwarp import NetWarp
-from netwarp.model.passes import run_pass
+from netwarp.model.options import Gate, Memory, Options
 from netwarp.model.placement import OUTPUTS, place
 from netwarp.model.preprocess import Preprocess
 from netwarp.model.probe import base_device
-from netwarp.model.recompute import recomputed
+from netwarp.model.steps import VideoState, advance, flows_between, unroll
 from netwarp.model.taps import Taps
 
-__all__ = ["TRAINING_FREE_GATE", "TRAINING_FREE_START", "VideoModel", "VideoState"]
+__all__ = ["VideoModel", "VideoState"]
 
-TRAINING_FREE_START = (0.2, 0.8)
-TRAINING_FREE_GATE = PhotometricGate()
-"""Weights and gate of the mode without training: chosen on rendered video (docs/training_free.md)."""
-
-Memory = Literal["previous", "fused"]
 Frame = Tensor | np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class VideoState:
-    """All that the next :meth:`VideoModel.step` needs from the past, and nothing else.
-
-    Attributes:
-        frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was handed in.
-        memory: The previous representation at each layer of the model, in the order of ``model.layers``.
-    """
-
-    frame: Tensor
-    memory: tuple[Tensor, ...]
-
-    def detached(self) -> VideoState:
-        """The same without gradients."""
-        return VideoState(self.frame.detach(), tuple(kept.detach() for kept in self.memory))
 
 
 class VideoModel(nn.Module):
@@ -75,7 +49,8 @@ class VideoModel(nn.Module):
         memory: ``"previous"`` keeps the previous frame's own representation (the paper); ``"fused"`` keeps the combined
             one, so that the past reaches further than a frame.
         start: Initial w1 and w2 of every NetWarp.
-        gate: Trust in the warped representation per pixel, or None for the paper's equation.
+        gate: Trust in the warped representation per pixel: a :class:`PhotometricGate`, a :class:`LearnedGate` or a
+            name of one (:func:`netwarp.model.learned_gate.make_gate`), or None for the paper's equation.
         training_free: The mode that needs no training and no labels: ``"log_probs"`` unless ``layers`` says otherwise,
             fixed weights, photometric gate, fused memory, no FlowCNN (docs/training_free.md).
         preprocess: What the network wants done to a frame; by default ``base.preprocess``, else ImageNet's mean and
@@ -90,6 +65,8 @@ class VideoModel(nn.Module):
         layers: The layers in the order in which they run.
         netwarps: A :class:`NetWarp` for each.
         flow_cnn: The :class:`FlowCNN`, or None.
+        gate: The gate, or None; a learned one has parameters ``gate.…``.
+        taps: The hooks on the network, or None once they are removed.
 
     Raises:
         ConfigurationError: a layer is unknown or cannot hold a NetWarp, or options contradict each other. The network
@@ -105,7 +82,7 @@ class VideoModel(nn.Module):
         *,
         memory: Memory | None = None,
         start: tuple[float, float] | None = None,
-        gate: PhotometricGate | None = None,
+        gate: str | Gate | None = None,
         training_free: bool = False,
         preprocess: Preprocess | None = None,
         classes: Sequence[str] | None = None,
@@ -118,54 +95,32 @@ class VideoModel(nn.Module):
                 f"the base must be a segmentation network (torch.nn.Module), not {type(base).__name__}: "
                 "netwarp.load_base(NAME, weights=…) loads one"
             )
-        if layers is None:
-            if not training_free:
-                raise ConfigurationError(
-                    "no layers given: name those that get a NetWarp ('netwarp layers' lists them), "
-                    "or use training_free=True"
-                )
-            layers = ["log_probs"]
-        if training_free:
-            if isinstance(flow_cnn, FlowCNN):
-                raise ConfigurationError("training_free=True uses no FlowCNN: an untrained one only harms the flow")
-            flow_cnn = None
-            gate = gate or TRAINING_FREE_GATE
-        memory = memory or ("fused" if training_free else "previous")
-        if memory not in ("previous", "fused"):
-            raise unknown_name("memory", memory, ("previous", "fused"))
-        start = start or (TRAINING_FREE_START if training_free else (1.0, 0.0))
-        if not isinstance(start, (tuple, list)) or len(start) != 2:
-            raise ConfigurationError(f"start must be the initial (w1, w2), not {start!r}")
-        if gate is not None and not callable(gate):
-            raise ConfigurationError(f"gate must be a PhotometricGate or None, not {gate!r}")
-        preprocess = preprocess or preprocess_of(base)
-        estimator = make_flow(flow)
-        if isinstance(flow_cnn, str):
-            flow_cnn = FlowCNN(flow_cnn)
-
-        placement = place(base, layers, preprocess, example_size)
+        asked = Options.of(layers, flow, flow_cnn, memory=memory, start=start, gate=gate, training_free=training_free)
+        preprocess = preprocess_of(base) if preprocess is None else preprocess
+        placement = place(base, asked.layers, preprocess, example_size)
         labels = label_set_of(base, placement.classes, classes, palette)
 
         self.layers = placement.layers
         self._channels = placement.channels
-        device = base_device(base)
         self.base = base
-        self.netwarps = nn.ModuleList(NetWarp(c, start) for c in placement.channels).to(device)
-        self.flow_cnn = flow_cnn.to(device) if flow_cnn is not None and self.layers else None
+        self.netwarps = nn.ModuleList(NetWarp(c, asked.start) for c in placement.channels)
+        self.flow_cnn = asked.flow_cnn if self.layers else None
+        # What has parameters needs a layer to work for.
+        self.gate = asked.gate if self.layers or not isinstance(asked.gate, nn.Module) else None
         if training_free:
             self.netwarps.requires_grad_(False)
-        self.flow = estimator
-        self.memory: Memory = memory
-        self.gate = gate
+        self.flow = asked.flow
+        self.memory: Memory = asked.memory
         self.training_free = training_free
         self.preprocess = preprocess
         self.example_size = example_size
         self.classes = labels.names
         self.palette = labels.palette
-        for module in (self, self.netwarps, *self.netwarps, self.flow_cnn):
-            if module is not None:
-                module.training = base.training
-        self._taps: Taps | None = Taps(base, [name for name in self.layers if name not in OUTPUTS])
+        self.training = base.training
+        for own in (self.netwarps, self.flow_cnn, self.gate):
+            if isinstance(own, nn.Module):
+                own.to(base_device(base)).train(base.training)
+        self.taps: Taps | None = Taps(base, [name for name in self.layers if name not in OUTPUTS])
 
     def forward(self, current: Frame, previous: Frame, flow: Tensor | None = None) -> Tensor:
         """Segment a frame with the help of the one before: the form for training (paper, "Usage and Training").
@@ -190,13 +145,14 @@ class VideoModel(nn.Module):
                 f"current {list(present.shape)} and previous {list(past.shape)} frame differ in size: "
                 "a pair must be two frames of one video"
             )
-        return self._unroll((past, present), (flow,))[-1]
+        return unroll(self, (past, present), (flow,), (None,))[-1]
 
     def unroll(
         self,
         frames: Tensor,
         flows: Tensor | None = None,
         *,
+        forward_flows: Tensor | None = None,
         checkpoint: bool = False,
         every: bool = False,
         detach: bool = False,
@@ -211,6 +167,8 @@ class VideoModel(nn.Module):
             frames: RGB ``[B,T,3,H,W]``, oldest first, uint8 or floating point in 0–1.
             flows: ``[B,T-1,2,H,W]``, backward, pixels, if known: ``flows[:, i]`` leads from frame i+1 to frame i. Else
                 they are estimated.
+            forward_flows: ``[B,T-1,2,H,W]``, those from frame i to frame i+1, if known; only a learned gate with the
+                term ``forward_backward`` looks at them.
             checkpoint: Keep no activations of the frames before the last and compute them again in the backward
                 pass: for a quarter to a third more time, a long clip takes about the memory of one frame.
             every: Whether the logits of all frames are wanted.
@@ -224,7 +182,8 @@ class VideoModel(nn.Module):
             ConfigurationError: a layer with a NetWarp does not run on every frame.
         """
         clip = as_clip(frames, self._device())
-        logits = self._unroll(clip, as_flows(flows, clip), checkpoint=checkpoint, every=every, detach=detach)
+        given = (as_flows(each, clip) for each in (flows, forward_flows))
+        logits = unroll(self, clip, *given, checkpoint=checkpoint, every=every, detach=detach)
         return logits if every else logits[-1]
 
     def step(
@@ -255,13 +214,14 @@ class VideoModel(nn.Module):
             InputError: as :meth:`forward`, or the state is another model's.
         """
         present = self._checked(frame)
+        if state is not None and not isinstance(state, VideoState):
+            raise InputError(f"state must be what the step before returned, or None, not {type(state).__name__}")
         if state is not None and state.frame.shape != present.shape:
             state = None
-        if state is not None:
-            if tuple(kept.shape[1] for kept in state.memory) != self._channels:
-                raise InputError("the state comes from a model with other layers: start a stream with state=None")
-            flow = self._flow(present, state.frame, flow, index)
-        logits, after = self._advance(present, state, flow)
+        if state is not None and tuple(kept.shape[1] for kept in state.memory) != self._channels:
+            raise InputError("the state comes from a model with other layers: start a stream with state=None")
+        flows = None if state is None else flows_between(self, present, state.frame, flow, index=index)
+        logits, after = advance(self, present, state, flows)
         assert logits is not None
         # A clone, since cameras and decoders fill one tensor again and again.
         after = VideoState(present.clone() if present is frame else present, after.memory)
@@ -302,9 +262,9 @@ class VideoModel(nn.Module):
         Returns:
             The network, exactly as it was (but for what training changed in its own weights).
         """
-        if self._taps is not None:
-            self._taps.remove()
-            self._taps = None
+        if self.taps is not None:
+            self.taps.remove()
+            self.taps = None
         return self.base
 
     def save(self, path: str | Path, *, include_base: bool = True) -> None:
@@ -314,92 +274,13 @@ class VideoModel(nn.Module):
         save(self, path, include_base=include_base)
 
     def extra_repr(self) -> str:  # noqa: D102
-        return f"layers={list(self.layers)}, memory={self.memory!r}, gate={self.gate}"
+        gate = "learned" if isinstance(self.gate, nn.Module) else self.gate
+        return f"layers={list(self.layers)}, memory={self.memory!r}, gate={gate}"
 
     def _checked(self, frame: Frame) -> Tensor:
         return as_frames(frame, self._device())
 
     def _device(self) -> torch.device:
-        if self._taps is None:
+        if self.taps is None:
             raise NetWarpError("this VideoModel was removed from its base: build a new one")
         return base_device(self.base)
-
-    def _flow(self, current: Tensor, previous: Tensor, flow: Tensor | None, index: int | None = None) -> Tensor | None:
-        if not self.layers:
-            return None
-        return self.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current)
-
-    def _unroll(
-        self,
-        frames: Sequence[Tensor],
-        flows: Sequence[Tensor | None],
-        *,
-        checkpoint: bool = False,
-        every: bool = False,
-        detach: bool = False,
-    ) -> list[Tensor]:
-        """Logits of every frame, or of the last alone; ``flows[i]`` leads from frame i+1 to frame i."""
-        results: list[Tensor] = []
-        state: VideoState | None = None
-        last = len(frames) - 1
-        for index in range(0 if every else self._first_needed(last), len(frames)):
-            frame, wanted = frames[index], every or index == last
-            flow = None if state is None else self._flow(frame, state.frame, flows[index - 1])
-            advance = partial(self._advance, state=state, flow=flow, whole=wanted)
-            with torch.set_grad_enabled(torch.is_grad_enabled() and (wanted or not detach)):
-                # The last frame is first in the backward pass: to compute it again there would save nothing.
-                logits, state = recomputed(advance, frame, self.base) if checkpoint and index < last else advance(frame)
-            if detach:
-                state = state.detached()
-            if logits is not None:
-                results.append(logits)
-        return results
-
-    def _first_needed(self, last: int) -> int:
-        """The first frame that the last one's logits depend on."""
-        if not self.layers:
-            return last
-        return max(last - 1, 0) if self.memory == "previous" and len(self.layers) == 1 else 0
-
-    def _advance(
-        self, frame: Tensor, state: VideoState | None, flow: Tensor | None, *, whole: bool = True
-    ) -> tuple[Tensor | None, VideoState]:
-        """A step whose arguments are checked; no logits unless the whole pass is wanted."""
-        if state is None or flow is None:
-            logits, memory = self._segment(frame, whole=whole)
-        else:
-            motion = motion_between(
-                frame, state.frame, flow, flow_cnn=self.flow_cnn, gate=self.gate, preprocess=self.preprocess
-            )
-            logits, memory = self._segment(frame, state.memory, motion, whole=whole)
-        return logits, VideoState(frame, memory)
-
-    def _segment(
-        self,
-        frame: Tensor,
-        memory: tuple[Tensor, ...] = (),
-        motion: Motion | None = None,
-        *,
-        whole: bool,
-    ) -> tuple[Tensor | None, tuple[Tensor, ...]]:
-        """One pass of the network, with a motion combined with the memory; logits, if wanted, and the new memory."""
-        kept: dict[str, Tensor] = {}
-
-        def combine(name: str, current: Tensor) -> Tensor:
-            combined = current
-            if motion is not None:
-                place = self.layers.index(name)
-                previous = memory[place]
-                if previous.shape != current.shape:
-                    raise InputError(
-                        f"layer {name!r} gives {list(current.shape)} now and gave {list(previous.shape)} for the "
-                        "previous frame: a NetWarp needs a layer whose size depends on the frame's size alone"
-                    )
-                combined = self.netwarps[place](current, previous, motion.flow, motion.gate)
-            # A clone, since a network may go on to change its representation in place.
-            kept[name] = (current if self.memory == "previous" else combined).clone()
-            return combined
-
-        assert self._taps is not None  # _device() came first
-        logits = run_pass(self.base, self._taps, self.layers, frame, self.preprocess, combine, whole=whole)
-        return logits, tuple(kept[name] for name in self.layers)

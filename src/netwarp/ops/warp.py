@@ -14,6 +14,8 @@ The whole project follows this block and nothing defines it again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -44,6 +46,8 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     tensor([1., 2.])
     """
     _check_flow(flow)
+    if not isinstance(size, Sequence) or len(size) != 2:
+        raise InputError(f"a flow is resized to a (height, width), not to {size!r}")
     h, w = size
     if h < 1 or w < 1:
         raise InputError(f"a flow cannot be resized to {h}×{w}: give a positive (height, width)")
@@ -102,6 +106,8 @@ def warp_combine(
         InputError: the shapes or dtypes do not fit together or the features are not floating point.
     """
     _check_pair(previous, flow)
+    for name, value in (("current", current), ("w1", w1), ("w2", w2), *([] if gate is None else [("gate", gate)])):
+        _check_tensor(name, value)
     if current.shape != previous.shape:
         raise InputError(f"current {_shape(current)} and previous {_shape(previous)} representation differ in shape")
     if current.dtype != previous.dtype:
@@ -170,12 +176,14 @@ def _memory_format(tensor: Tensor) -> torch.memory_format:
 
 
 def _check_flow(flow: Tensor) -> None:
+    _check_tensor("a flow", flow)
     if flow.ndim != 4 or flow.shape[1] != 2 or not flow.is_floating_point() or 0 in flow.shape[2:]:
         raise InputError(f"a flow must be floating point [B,2,H,W], got {flow.dtype} {_shape(flow)}")
 
 
 def _check_pair(features: Tensor, flow: Tensor) -> None:
     _check_flow(flow)
+    _check_tensor("features", features)
     if features.ndim != 4 or not features.is_floating_point():
         raise InputError(f"features must be floating point [B,C,h,w], got {features.dtype} {_shape(features)}")
     if features.shape[0] != flow.shape[0] or features.shape[2:] != flow.shape[2:]:
@@ -185,6 +193,11 @@ def _check_pair(features: Tensor, flow: Tensor) -> None:
         )
     if features.numel() == 0:
         raise InputError(f"features {_shape(features)} are empty")
+
+
+def _check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise InputError(f"{name} must be a torch tensor, not {type(value).__name__}")
 
 
 def _shape(tensor: Tensor) -> str:
