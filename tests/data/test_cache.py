@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netwarp.data.cache import DiskCache, Kept, RecentTensors, compact_flow, file_key, flow_key
-from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.data.cache import DiskCache, RecentTensors, compact_flow, flow_key
+from netwarp.errors import ConfigurationError, OutputError
 
 KEY = "ab" * 20
 relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -164,25 +163,6 @@ def test_a_flow_has_a_name_for_all_that_it_depends_on():
     ]
     assert len(set(keys)) == len(keys)
     assert flow_key(one.permute(1, 2, 0).contiguous().permute(2, 0, 1), other.clone(), "dis") == keys[0]
-
-
-def test_a_file_that_changes_gets_another_name(tmp_path):
-    path = tmp_path / "a.mp4"
-    path.write_bytes(b"video")
-    key = file_key(path, 3)
-    assert file_key(tmp_path / "." / "a.mp4", 3) == key
-    assert file_key(path, 4) != key
-    path.write_bytes(b"longer video")
-    assert file_key(path, 3) != key
-    with pytest.raises(InputError, match=r"missing\.mp4"):
-        file_key(tmp_path / "missing.mp4", 3)
-
-
-def test_a_kept_image_is_decoded_once_also_by_other_processes(tmp_path):
-    image = Kept(partial(numbers, 12), DiskCache(tmp_path), KEY)
-    assert np.array_equal(image(), numbers(12))
-    elsewhere = pickle.loads(pickle.dumps(Kept(never, DiskCache(tmp_path), KEY)))
-    assert np.array_equal(elsewhere(), numbers(12))
 
 
 # --- flow in half the bytes -----------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import io
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from torch import Tensor
 
 from netwarp.atomic import written_whole
 from netwarp.data.output_path import reason
-from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.errors import ConfigurationError, OutputError
 
-__all__ = ["DiskCache", "Kept", "RecentTensors", "compact_flow", "file_key", "flow_key"]
+__all__ = ["DiskCache", "RecentTensors", "compact_flow", "flow_key"]
 
 Array = NDArray[Any]
 
@@ -97,7 +96,7 @@ class DiskCache:
                 np.savez(file, array=array)
         except OSError as error:
             raise OutputError(
-                f"cannot keep frames and flow in {self.folder} ({reason(error)}): free space or name another folder"
+                f"cannot keep flow in {self.folder} ({reason(error)}): free space or name another folder"
             ) from error
         return array
 
@@ -112,49 +111,6 @@ def _stored(path: Path) -> Array | None:
     except Exception:  # damage makes zipfile and numpy raise many types (RuntimeError: "encrypted", …)
         return None
     return array
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """Reads an image that is slow to decode from a folder after the first time: for :attr:`ClipFrame.image`.
-
-    It pays for frames out of a video, not for image files: a JPEG of 480×360 decodes in 3 ms, a video's frame
-    of 960×720 in 100.
-
-    Attributes:
-        read: Decodes it, uint8.
-        folder: Where it is kept.
-        key: Stands for all that its pixels depend on, see :func:`file_key`.
-    """
-
-    read: Callable[[], NDArray[np.uint8]]
-    folder: DiskCache
-    key: str
-
-    def __call__(self) -> NDArray[np.uint8]:
-        """The image, kept or decoded."""
-        return self.folder.get(self.key, self.read)
-
-
-def file_key(path: Path, part: object) -> str:
-    """A name for what is read from a file, another one once the file changes.
-
-    Args:
-        path: The file.
-        part: What of it and how, e.g. a frame's number: its ``repr`` counts.
-
-    Returns:
-        Hexadecimal digits.
-
-    Raises:
-        InputError: There is no such file.
-    """
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    what = (str(path.resolve()), found.st_size, found.st_mtime_ns, part)
-    return hashlib.sha256(repr(what).encode()).hexdigest()[:40]
 
 
 def flow_key(current: Tensor, previous: Tensor, settings: str) -> str:

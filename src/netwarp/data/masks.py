@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from netwarp.data.output_path import partial_path, prepare_folder, reason
+from netwarp.atomic import written_whole
+from netwarp.data.output_path import prepare_folder, reason
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.model.label_set import voc_colour
 
@@ -53,18 +53,13 @@ def write_mask(path: str | Path, labels: LabelMap, palette: Sequence[Colour]) ->
     target = Path(path)
     picture = PIL.Image.fromarray(_as_bytes(labels))
     picture.putpalette(full_palette(palette).tobytes())
-    partial = partial_path(target)
     try:
-        picture.save(partial, format="PNG")
-        partial.replace(target)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if isinstance(error, (OSError, ValueError)):
-            raise OutputError(
-                f"{target} cannot be written ({reason(error)}): free space or choose another folder"
-            ) from error
-        raise
+        with written_whole(target) as file:
+            picture.save(file, format="PNG")
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{target} cannot be written ({reason(error)}): free space or choose another folder"
+        ) from error
 
 
 def _as_bytes(labels: LabelMap) -> npt.NDArray[np.uint8]:

@@ -6,9 +6,7 @@ row by row; all little-endian, 32 bits each.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import struct
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netwarp.atomic import written_whole
 from netwarp.errors import InputError, OutputError
 
 __all__ = ["read_flo", "write_flo"]
@@ -87,15 +86,9 @@ def write_flo(path: str | Path, flow: Tensor) -> None:
     if not (np.abs(values) <= UNKNOWN).all():
         raise InputError(f"flow for {path} is not finite everywhere: a .flo file cannot hold it")
     h, w = values.shape[:2]
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("xb") as file:
+        with written_whole(path) as file:
             file.write(HEADER.pack(MAGIC, w, h))
             file.write(values.astype("<f4").tobytes())
-        beside.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write flow to {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
