@@ -9,25 +9,22 @@
 """
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 import netwarp
 from netwarp import PhotometricGate, VideoModel
-from netwarp.data.frames import open_frames
+from netwarp.data.datasets import open_data
+from netwarp.data.rendered import rendered_data
 from netwarp.data.streets import CLASSES, Streets
-from netwarp.engine.evaluate import LabelledFrame, Scores, evaluate
+from netwarp.engine.evaluate import Scores, evaluate
 from netwarp.engine.fit import class_weights, fit
 from netwarp.flow import DISFlow
-from netwarp.model.label_set import CAMVID, IGNORE
+from netwarp.model.label_set import CAMVID
 
 TRAIN_SEEDS, CHOICE_SEEDS = range(20_000, 20_032), range(25_000, 25_008)
-VOID = 11
 
 
 class ForwardBackwardGate:
@@ -98,13 +95,6 @@ def streets_base(steps: int) -> nn.Module:
     return base
 
 
-def camvid_clip(data: Path) -> Iterator[LabelledFrame]:
-    for frame in open_frames(data / "camvid" / "val"):
-        labels = np.array(Image.open(data / "camvid" / "valannot" / f"{frame.name}.png"))
-        labels[labels == VOID] = IGNORE
-        yield frame.image, labels
-
-
 def table(scores: dict[str, Scores]) -> None:
     first = next(iter(scores.values()))
     print("| | IoU | tIoU, 2 px | tc | ms a frame / frame by frame |")
@@ -123,12 +113,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.clip == "streets":
         base = streets_base(options.steps)
-        clips = [[(f.image, f.labels) for f in clip] for clip in Streets(CHOICE_SEEDS, frames=20)]
-        table(evaluate(tried(base), clips, len(CLASSES)))
+        table(evaluate(tried(base), rendered_data(list(Streets(CHOICE_SEEDS, frames=20)))))
     else:
         weights = options.data / "espnet" / "espnet_p_2_q_8_camvid.pth"
         base = netwarp.load_base("netwarp:espnet", weights=weights)
-        table(evaluate(reported(base), [camvid_clip(options.data)], len(CAMVID)))
+        table(evaluate(reported(base), open_data(f"camvid:{options.data / 'camvid'}", "val")))
 
 
 if __name__ == "__main__":

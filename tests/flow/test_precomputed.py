@@ -80,3 +80,19 @@ def test_folders_that_cannot_be_used(tmp_path, names, words):
     fill(tmp_path, names)
     with pytest.raises(InputError, match=words):
         PrecomputedFlow(tmp_path)
+
+
+def test_several_clips_lie_in_sub_folders(tmp_path):
+    fill(tmp_path / "a", ["2", "1"])
+    fill(tmp_path / "b" / "c", ["1", "2"])
+    flow = PrecomputedFlow(tmp_path)
+    assert [found(flow.in_clip(clip), 1) for clip in ("a", "b/c")] == [1, 0]
+    with pytest.raises(InputError, match="flow of several clips: name one of them"):
+        found(flow, 1)
+    with pytest.raises(InputError, match="no folder d with that clip's flow"):
+        flow.in_clip("d")
+
+
+def test_clips_keep_first_and_step(tmp_path):
+    fill(tmp_path / "a", ["5", "7"])
+    assert found(PrecomputedFlow(tmp_path, first=3, step=2).in_clip("a"), 2) == 1

@@ -2,136 +2,121 @@
 
 from __future__ import annotations
 
-import statistics
+import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
-import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
+from netwarp.data.clips import ClipData
+from netwarp.engine.clip_flow import wait_for
+from netwarp.engine.labels import labels_of
+from netwarp.engine.measure import OnLabels, Row, Work, measure
+from netwarp.engine.shown import Shown, runs_of
+from netwarp.engine.tally import Measures, Scores
 from netwarp.errors import ConfigurationError
 from netwarp.flow import FlowEstimator, make_flow
-from netwarp.metrics import IoU, TemporalConsistency, TrimapIoU
 from netwarp.model import VideoModel, VideoState
-from netwarp.model.frames import as_frames
 from netwarp.model.probe import base_device
 
-__all__ = ["LabelledFrame", "Scores", "evaluate"]
-
-LabelledFrame = tuple[npt.NDArray[np.uint8], npt.NDArray[np.integer] | None]
-"""A frame (RGB uint8 ``[H,W,3]``) and its labels (``[H,W]``, 255 = ignore), or None where nobody labelled it."""
+__all__ = ["Scores", "evaluate", "frames_to_run"]
 
 CONSISTENCY_FLOW = "dis:medium"
 
 
-@dataclass(frozen=True)
-class Scores:
-    """How well a model did; shares in percent, nan where a measure does not apply.
-
-    Attributes:
-        miou: Mean IoU over classes.
-        per_class: IoU of each class.
-        tiou: IoU within so many pixels of label changes, by width.
-        tc: Temporal consistency along DIS-medium flow.
-        frames: Number of labelled frames.
-        ms_per_frame: Median time of a step, flow included, in milliseconds.
-    """
-
-    miou: float
-    per_class: tuple[float, ...]
-    tiou: dict[int, float]
-    tc: float
-    frames: int
-    ms_per_frame: float
-
-
-@dataclass
-class _Run:
-    """One model on its way through a clip."""
-
-    model: VideoModel
-    iou: IoU
-    trimaps: dict[int, TrimapIoU]
-    consistency: TemporalConsistency = field(default_factory=TemporalConsistency)
-    seconds: list[float] = field(default_factory=list)
-    state: VideoState | None = None
-    labels: Tensor | None = None
-
-
 def evaluate(
     models: Mapping[str, VideoModel],
-    clips: Iterable[Iterable[LabelledFrame]],
-    classes: int,
+    data: ClipData,
     *,
     widths: tuple[int, ...] = (2,),
+    windows: tuple[int, ...] = (8, 16),
+    average_sizes: Mapping[int, float] | None = None,
+    history: int | None = None,
     consistency_flow: str | FlowEstimator = CONSISTENCY_FLOW,
+    workers: int = 1,
+    on_frame: Callable[[], None] | None = None,
+    on_labels: OnLabels | None = None,
 ) -> dict[str, Scores]:
     """Run models over clips and score them.
 
     Every clip starts with no state. A model may have more outputs than there are classes; a pixel that gets such a
-    label is wrong.
+    label is wrong. A model's time is that of its own step and of its flow, which is estimated once for all models that
+    want the same; reading and measuring are not in it. Where ``torch.distributed`` runs, each process takes its part of
+    the clips, and all return the scores of all: a call of all processes.
 
     Args:
-        models: By name; put into evaluation mode.
-        clips: Each a video in order. Flow that is looked up (``precomputed:``) is that of one clip, whose frames it
-            counts from 0: evaluate other clips with other models.
-        classes: Number of classes that labels have.
+        models: By name; put into evaluation mode. One whose flow is ``"true"`` gets the clips' own; one with
+            precomputed flow that of the clip's sub-folder (:meth:`netwarp.flow.PrecomputedFlow.in_clip`).
+        data: Clips with labels on some of their frames, or on none.
         widths: Of the bands around label changes, in pixels.
+        windows: Frames that video consistency looks at together.
+        average_sizes: Pixels of an average object by class, for iIoU; None takes the data's own.
+        history: How many frames before each labelled frame are run; what no labelled frame needs is not even read.
+            Where labels are closer together than that, a run just goes on. None runs whole clips.
         consistency_flow: What labels are carried along for temporal consistency.
+        workers: Clips that are worked on at the same time. Scores do not depend on it, but on the CPU times do: each
+            gets its part of torch's threads. On a GPU steps take turns, and are timed alone.
+        on_frame: Called after each frame that was run, whatever the number of models; with workers, by their threads.
+        on_labels: Called with each frame's labels; with workers, by their threads.
 
     Returns:
         Scores by the models' names.
 
     Raises:
-        ConfigurationError: there is no model.
+        ConfigurationError: There is no model or no frame, or a number is out of range.
+        InputError: A frame, its labels or its flow cannot be used.
     """
     if not models:
         raise ConfigurationError("nothing to evaluate: give at least one model")
-    flow_of = make_flow(consistency_flow)
-    runs = {
-        name: _Run(model.eval(), IoU(classes), {w: TrimapIoU(classes, w) for w in widths})
-        for name, model in models.items()
-    }
-    frames = 0
-    for clip in clips:
-        previous: Tensor | None = None
-        for index, (image, labels) in enumerate(clip):
-            frame = as_frames(image, torch.device("cpu"))
-            flow = None if previous is None else flow_of(frame, previous)
-            frames += labels is not None
-            for run in runs.values():
-                _advance(run, index, frame, labels, flow)
-            previous = frame
-        for run in runs.values():
-            run.state = run.labels = None
-    return {name: _scores(run, frames) for name, run in runs.items()}
-
-
-def _advance(run: _Run, index: int, frame: Tensor, target: npt.NDArray[np.integer] | None, flow: Tensor | None) -> None:
-    on_device = frame.to(base_device(run.model.base))
-    began = time.perf_counter()
-    with torch.no_grad():
-        logits, run.state = run.model.step(on_device, run.state, index=index)
-        labels = logits.argmax(1).cpu()
-    run.seconds.append(time.perf_counter() - began)
-    if run.labels is not None and flow is not None:
-        run.consistency.update(run.labels, labels, flow)
-    if target is not None:
-        run.iou.update(labels[0], target)
-        for trimap in run.trimaps.values():
-            trimap.update(labels[0], target)
-    run.labels = labels
-
-
-def _scores(run: _Run, frames: int) -> Scores:
-    return Scores(
-        miou=run.iou.compute(),
-        per_class=tuple(run.iou.per_class().tolist()),
-        tiou={width: trimap.compute() for width, trimap in run.trimaps.items()},
-        tc=run.consistency.compute(),
-        frames=frames,
-        ms_per_frame=1000 * statistics.median(run.seconds) if run.seconds else float("nan"),
+    if history is not None and history < 0:
+        raise ConfigurationError(f"history must be 0 or more frames before a labelled one, not {history}")
+    on_cpu = all(base_device(model.base).type == "cpu" for model in models.values())
+    turn: AbstractContextManager[object] = nullcontext() if on_cpu else threading.Lock()
+    for model in models.values():
+        model.eval()
+    work = Work(
+        data,
+        lambda clip: runs_of(clip, history),
+        lambda: {name: _ModelRow(model, turn) for name, model in models.items()},
+        Measures(len(data.classes), widths, windows, average_sizes),
+        make_flow(consistency_flow),
+        on_frame,
+        on_labels,
     )
+    return measure(work, workers)
+
+
+def frames_to_run(data: ClipData, history: int | None) -> int:
+    """How many frames :func:`evaluate` runs."""
+    return sum(len(run) for clip in data.clips for run in runs_of(clip, history))
+
+
+class _ModelRow(Row):
+    """A model on its way through a clip.
+
+    Args:
+        model: The model.
+        turn: Held during its step.
+    """
+
+    def __init__(self, model: VideoModel, turn: AbstractContextManager[object]) -> None:
+        self._model = model
+        self._turn = turn
+        self._device = base_device(model.base)
+        self._state: VideoState | None = None
+
+    def start(self) -> None:
+        self._state = None
+
+    def label(self, shown: Shown) -> tuple[Tensor, float]:
+        image = shown.image(self._device)
+        found = shown.flow(self._model.flow, self._device) if self._model.layers else None
+        flow, seconds = found or (None, 0.0)
+        with self._turn:
+            wait_for(self._device)
+            began = time.perf_counter()
+            logits, self._state = self._model.step(image, self._state, flow)
+            labels = labels_of(logits)
+            wait_for(self._device)
+            return labels, seconds + time.perf_counter() - began

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from netwarp.data.frames import Frame, FrameSource, open_frames
 from netwarp.engine.cuts import is_cut
+from netwarp.engine.labels import labels_of
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.frames import as_frames
 from netwarp.model.probe import base_device
@@ -122,5 +123,5 @@ def _look_back(
 
 
 def _labels(logits: Tensor) -> npt.NDArray[np.integer]:
-    labels = logits[0].argmax(0)
+    labels = labels_of(logits)[0]
     return labels.to(torch.uint8 if logits.shape[1] <= 256 else torch.int32).cpu().numpy()

@@ -6,6 +6,7 @@ from netwarp.flow.flo import read_flo, write_flo
 from netwarp.flow.precomputed import PrecomputedFlow
 from netwarp.flow.raft import RAFTFlow
 from netwarp.flow.registry import FLOWS, make_flow
+from netwarp.flow.true import TrueFlow
 from netwarp.flow.zero import ZeroFlow
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "FlowEstimator",
     "PrecomputedFlow",
     "RAFTFlow",
+    "TrueFlow",
     "ZeroFlow",
     "make_flow",
     "read_flo",

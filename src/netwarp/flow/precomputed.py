@@ -21,13 +21,15 @@ class PrecomputedFlow:
     ``0016E5_00012.flo`` are number 12), never to its place in the list, so that a missing file cannot shift
     all that follow. Frame ``index`` of the video has number ``first + step * index``.
 
+    The flow of several clips lies in sub-folders that have the clips' names: :meth:`in_clip` takes one of them.
+
     Args:
-        folder: The folder.
+        folder: The folder, of one video's files or of sub-folders.
         first: Number of the video's first frame (which needs no file): 0, or 1 for names from ffmpeg.
         step: What the numbers of neighbouring frames differ by: 2 where every other frame was kept.
 
     Raises:
-        InputError: There is no such folder, no numbered ``.flo`` file in it, or two of one number.
+        InputError: There is no such folder, no numbered ``.flo`` file in it or its sub-folders, or two of one number.
         ConfigurationError: ``first`` is negative, or ``step`` is below 1.
     """
 
@@ -46,13 +48,35 @@ class PrecomputedFlow:
         step = f",step={self.step}" if self.step != 1 else ""
         return f"precomputed:{self.folder}{first}{step}"
 
+    def in_clip(self, clip: str) -> PrecomputedFlow:
+        """The flow of one clip out of several.
+
+        Args:
+            clip: Its name, which its sub-folder has.
+
+        Raises:
+            InputError: There is no such sub-folder, or one that cannot be used.
+        """
+        folder = self.folder / clip
+        if not folder.is_dir():
+            raise InputError(
+                f"{self.folder} holds no folder {clip} with that clip's flow: "
+                "for several clips, give each a sub-folder that has its name"
+            )
+        return PrecomputedFlow(folder, self.first, self.step)
+
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
         """Look the flow of frame ``index`` up; see :class:`netwarp.flow.FlowEstimator`.
 
         Raises:
-            InputError: No index, more than one frame, no file for this frame, a bad file, or one of another size.
+            InputError: No index, more than one frame, no file for this frame, a bad file, one of another size, or
+                files of several clips.
         """
         check_frames(current, previous)
+        if not self._files:
+            raise InputError(
+                f"{self.folder} holds folders with the flow of several clips: name one of them for a single video"
+            )
         if index is None:
             raise InputError(
                 "precomputed flow is looked up by frame number: pass index=, the number of the current frame "
@@ -96,6 +120,6 @@ def _numbered(folder: Path) -> dict[int, Path]:
                 f"{other.name} and {path.name} in {folder} both have number {int(numbers[-1])}: "
                 "keep the flow of one video in a folder"
             )
-    if not files:
+    if not files and next(folder.glob("*/**/*.flo"), None) is None:
         raise InputError(f"{folder} holds no .flo file with a number in its name, such as 000001.flo")
     return files

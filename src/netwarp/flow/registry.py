@@ -11,6 +11,7 @@ from netwarp.flow.dis import DISFlow
 from netwarp.flow.estimator import FlowEstimator
 from netwarp.flow.precomputed import PrecomputedFlow
 from netwarp.flow.raft import RAFTFlow
+from netwarp.flow.true import TrueFlow
 from netwarp.flow.zero import ZeroFlow
 
 __all__ = ["FLOWS", "make_flow"]
@@ -20,6 +21,7 @@ FLOWS: dict[str, Callable[..., FlowEstimator]] = {
     "raft": RAFTFlow,
     "zero": ZeroFlow,
     "precomputed": PrecomputedFlow,
+    "true": TrueFlow,
 }
 """Every flow by its name. A new one is a class (see :class:`FlowEstimator`) and a line here: what follows the colon
 in its spec is its first argument, ``@`` its ``scale``, ``,key=value`` its other arguments, whole numbers."""
@@ -36,6 +38,7 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
     ``raft``, ``raft:large``, ``raft:small``  RAFT with torchvision's weights (downloaded once)
     ``raft:FILE``, ``raft:small,updates=20``  RAFT with weights from a file; with another number of updates
     ``precomputed:FOLDER,first=1``          ``.flo`` files by frame number; the first frame's is 1
+    ``true``                                that of the data set, where flow is known (rendered clips)
     ``zero``                                no motion
     ======================================  ==============================================================
 

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from netwarp.bases import load_base
+from netwarp.data.rendered import rendered_data
 from netwarp.data.streets import CLASSES, StreetFrame, Streets
-from netwarp.engine.evaluate import LabelledFrame, Scores, evaluate
+from netwarp.engine.evaluate import Scores, evaluate
 from netwarp.engine.fit import Pair, class_weights, fit, hold_w2
+from netwarp.engine.labels import labels_of
 from netwarp.model import FlowCNN, PhotometricGate, VideoModel, VideoState
 from netwarp.report.verdict import BASE, CONTROL, FREE, NETWARP
 
@@ -217,12 +219,10 @@ def _compare(story: Story, progress: bool) -> None:
     frames = sum(len(clip) for clip in story.test)
     with story.timed("comparing"), tqdm(total=frames, desc="Comparing", unit="frame", disable=not progress) as bar:
 
-        def watched(clip: list[StreetFrame]) -> Iterator[LabelledFrame]:
-            for frame in clip:
-                yield frame.image, frame.labels
-                bar.update()
+        def advance() -> None:
+            bar.update()
 
-        story.scores = evaluate(story.models, (watched(clip) for clip in story.test), len(CLASSES))
+        story.scores = evaluate(story.models, rendered_data(story.test), on_frame=advance)
         for name in (BASE, NETWARP):
             story.labels[name] = [_label(story.models[name], clip) for clip in story.test]
 
@@ -234,5 +234,5 @@ def _label(model: VideoModel, clip: Sequence[StreetFrame]) -> npt.NDArray[np.uin
     with torch.no_grad():
         for frame in clip:
             logits, state = model.step(frame.image, state)
-            labels.append(logits[0].argmax(0).to(torch.uint8).numpy())
+            labels.append(labels_of(logits)[0].to(torch.uint8).numpy())
     return np.stack(labels)
