@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from netwarp.cli import demo, layers, segment
+from netwarp.cli import check_data, demo, layers, segment
 from netwarp.cli.parser import Command, build_parser
 from netwarp.cli.terminal import one_line_errors
 
@@ -20,6 +20,7 @@ COMMANDS: dict[str, Command] = {
     "demo": demo,
     "segment": segment,
     "layers": layers,
+    "check-data": check_data,
 }
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from netwarp.atomic import written_whole
 from netwarp.data.output_path import reason
 from netwarp.data.streets.clip import StreetFrame, check_settings, render_clip
 from netwarp.data.streets.effects import Effects
@@ -148,14 +147,17 @@ class StreetPairs(Sequence[StreetPair]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)}")
         clip, frame = divmod(index % len(self), self.streets.frames - 1)
-        arrays = self._clip(clip)
+        arrays = self.arrays(clip)
         images = arrays["image"]
         return StreetPair(
             images[frame], images[frame + 1], *(arrays[k][frame + 1] for k in ("labels", "flow", "visible"))
         )
 
-    def _clip(self, number: int) -> dict[str, NDArray[np.generic]]:
-        """Arrays of one clip, stacked over its frames; from memory, the folder, or the renderer."""
+    def arrays(self, number: int) -> dict[str, NDArray[np.generic]]:
+        """One whole clip: ``image``, ``labels``, ``flow`` and ``visible``, each stacked over its frames.
+
+        From memory, the folder, or the renderer; whoever changes them changes what is kept.
+        """
         if number in self._clips:
             self._clips.move_to_end(number)
             return self._clips[number]
@@ -191,16 +193,11 @@ class StreetPairs(Sequence[StreetPair]):
 
     @staticmethod
     def _store(file: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
-        """Write beside, then rename: a reader, or a second process that renders the same, never sees half a file."""
-        beside = file.with_suffix(f".{os.getpid()}.part")
+        """A reader, or a second process that renders the same, never sees half a file."""
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with beside.open("wb") as out:
+            with written_whole(file) as out:
                 np.savez(out, **cast(dict[str, Any], arrays))
-            beside.replace(file)
         except OSError as error:
-            with suppress(OSError):
-                beside.unlink(missing_ok=True)
             raise OutputError(
                 f"cannot keep rendered clips in {file.parent} ({reason(error)}): free space or name another folder"
             ) from error

@@ -1,0 +1,92 @@
+"""Rendered streets as labelled clips: every pixel's label and motion is known exactly."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netwarp.data.clips import Clip, ClipData, ClipFrame
+from netwarp.data.streets import StreetPairs, Streets
+from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.model.label_set import CAMVID
+
+__all__ = ["SPLITS", "street_clips"]
+
+SPLITS = ("train", "val", "test")
+
+_SEEDS_A_SPLIT = 1_000_000
+_MEMORY = 1 << 30
+_BYTES_A_PIXEL = 13
+
+
+def street_clips(
+    split: str,
+    *,
+    clips: int = 8,
+    frames: int = 20,
+    size: tuple[int, int] = (180, 320),
+    seed: int = 0,
+    every: int = 1,
+    cache: Path | None = None,
+) -> ClipData:
+    """Render streets as a data set. A clip is rendered when its first pixel is asked for.
+
+    What was rendered stays in memory, the clips used last, up to a GiB (at least one clip). A training that jumps
+    between more clips than that wants a ``cache``.
+
+    Args:
+        split: ``"train"``, ``"val"`` or ``"test"``: no two of them share a street, whatever their seeds.
+        clips: Number of clips.
+        frames: Frames in a clip, at least 2.
+        size: (height, width) in pixels.
+        seed: Other seeds draw other streets.
+        every: Only each such frame has labels: the ``every``-th, the one ``every`` after it, …
+        cache: Folder that rendered clips are kept in.
+
+    Returns:
+        The data set; its frames know their true flow, the first of a clip excepted.
+
+    Raises:
+        ConfigurationError: A setting is out of range.
+    """
+    if split not in SPLITS:
+        raise unknown_name("split of streets", split, SPLITS)
+    if not 1 <= clips <= _SEEDS_A_SPLIT:
+        raise ConfigurationError(f"streets need clips of 1 to {_SEEDS_A_SPLIT}, not {clips}")
+    if seed < 0:
+        raise ConfigurationError(f"a seed must be 0 or more, not {seed}")
+    if not 1 <= every <= frames:
+        raise ConfigurationError(f"every={every} labels no frame of a clip of {frames}: give 1 to {frames}")
+    first = (seed * len(SPLITS) + SPLITS.index(split)) * _SEEDS_A_SPLIT
+    streets = Streets(range(first, first + clips), frames, size)
+    keep = max(1, _MEMORY // (frames * size[0] * size[1] * _BYTES_A_PIXEL))
+    rendered = StreetPairs(streets, cache, keep)
+    return ClipData(
+        f"streets {split}",
+        CAMVID,
+        tuple(
+            Clip(
+                f"street-{seed}",
+                tuple(_frame(rendered, number, seed, index, (index + 1) % every == 0) for index in range(frames)),
+            )
+            for number, seed in enumerate(streets.seeds)
+        ),
+    )
+
+
+def _frame(rendered: StreetPairs, clip: int, seed: int, index: int, labelled: bool) -> ClipFrame:
+    read = partial(_read, rendered, clip, index)
+    return ClipFrame(
+        f"street-{seed}/{index:04d}",
+        partial(read, "image"),
+        labels=partial(read, "labels") if labelled else None,
+        flow=partial(read, "flow") if index else None,
+    )
+
+
+def _read(rendered: StreetPairs, clip: int, index: int, what: str) -> NDArray[Any]:
+    return np.array(rendered.arrays(clip)[what][index])
