@@ -178,7 +178,7 @@ class TestWriting:
         before = saved.read_bytes()
 
         model = video()
-        monkeypatch.setattr("netwarp.model.saved.os.fdopen", lambda handle, mode: _full(handle, error))
+        monkeypatch.setattr("netwarp.atomic.os.fdopen", lambda handle, mode: _full(handle, error))
         expected = OutputError if isinstance(error, OSError) else KeyboardInterrupt
         with pytest.raises(expected):
             model.save(saved)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from netwarp.atomic import written_whole
 from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsError
 from netwarp.model.gate import PhotometricGate
 from netwarp.model.learned_gate import LearnedGate
@@ -65,22 +64,10 @@ def save(model: VideoModel, path: str | Path, *, include_base: bool = True) -> N
         {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, {MODEL_KEY: json.dumps(config)}
     )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        with written_whole(path) as file:
+            file.write(data)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(beside).chmod(0o666 & ~umask)
-        Path(beside).replace(path)
-    except BaseException as error:
-        Path(beside).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-        raise
 
 
 def configuration(model: VideoModel) -> dict[str, Any]:
