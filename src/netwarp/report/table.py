@@ -8,7 +8,7 @@ from typing import Any
 
 from netwarp.engine.evaluate import Scores
 
-__all__ = ["COLUMNS", "as_json", "cells", "markdown", "per_class_cells", "terminal"]
+__all__ = ["COLUMNS", "as_json", "cells", "markdown", "markdown_table", "per_class_cells", "terminal"]
 
 COLUMNS = ("IoU", "IoU within 2 px of label changes", "Temporal consistency", "ms a frame")
 """Percent, percent, percent, milliseconds (median, flow included)."""
@@ -47,11 +47,11 @@ def markdown(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
     """The table and the one per class, in Markdown."""
     return "\n".join(
         [
-            *_markdown_table(("", *COLUMNS), [(name, *cells(scores)) for name, scores in rows.items()]),
+            *markdown_table(("", *COLUMNS), [(name, *cells(scores)) for name, scores in rows.items()]),
             "",
             "IoU of each class:",
             "",
-            *_markdown_table(("", *classes), [(name, *per_class_cells(scores)) for name, scores in rows.items()]),
+            *markdown_table(("", *classes), [(name, *per_class_cells(scores)) for name, scores in rows.items()]),
             "",
         ]
     )
@@ -72,7 +72,8 @@ def as_json(rows: Mapping[str, Scores], classes: Sequence[str]) -> dict[str, Any
     }
 
 
-def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table in Markdown: the first column on the left, the others, numbers, on the right."""
     lines = ["| " + " | ".join(line) + " |" for line in (head, *rows)]
     return [lines[0], "|---|" + "---:|" * (len(head) - 1), *lines[1:]]
 

@@ -1,0 +1,202 @@
+"""Where units are done: the data, its folds and the network, opened once in every process that works."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+import netwarp
+from netwarp.atomic import written_whole
+from netwarp.bases import load_base
+from netwarp.data.clips import ClipData, ClipFrame
+from netwarp.data.datasets import open_data
+from netwarp.data.output_path import reason
+from netwarp.engine.evaluate import Scores, evaluate
+from netwarp.engine.training import Consistency, Rates, TrainSettings, train
+from netwarp.errors import OutputError
+from netwarp.model import VideoModel
+from netwarp.report.experiment.build import build, trained_parameters
+from netwarp.report.experiment.clock import Clock
+from netwarp.report.experiment.folds import Fold, two_folds
+from netwarp.report.experiment.rows import TRUE_FLOW, Row
+from netwarp.report.experiment.units import Figures, Store, Unit
+
+__all__ = ["Bench", "Plan", "pictured"]
+
+WIDTHS = tuple(range(1, 21))
+"""Of the bands around label changes, in pixels."""
+
+PICTURED = 100
+"""Most frames of a fold of which label maps are kept, to choose crops from."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, in words that travel to other processes.
+
+    Attributes:
+        data: As for :func:`netwarp.data.datasets.open_data`.
+        split: Likewise.
+        base: As for :func:`netwarp.load_base`.
+        weights: Likewise.
+        classes: Likewise.
+        device: ``"cpu"`` or a GPU.
+        cache: Folder that estimated flow, and what else is slow to make, is kept in.
+    """
+
+    data: str
+    split: str | None
+    base: str
+    weights: str | None
+    classes: int | Sequence[str] | None
+    device: str
+    cache: Path
+
+
+class Bench:
+    """A place to work.
+
+    Args:
+        plan: What is measured.
+
+    Attributes:
+        data: The data set.
+        folds: Both.
+        base: The network, frozen, on the device.
+
+    Raises:
+        NetWarpError: Data or network cannot be used.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.data = open_data(plan.data, plan.split, cache=plan.cache)
+        self.folds = two_folds(self.data)
+        self.base = load_base(plan.base, plan.weights, plan.classes).to(plan.device).requires_grad_(False)
+
+    def identity(self) -> dict[str, Any]:
+        """What all figures depend on: names of frames, each clip's first labelled frame, network and weights."""
+        digest = hashlib.sha256()
+        for clip in self.data.clips:
+            digest.update("\0".join(frame.name for frame in clip.frames).encode())
+            for read in _readers(next((f for f in clip.frames if f.labels is not None), None)):
+                digest.update(np.ascontiguousarray(read()).data)
+        weights = hashlib.sha256()
+        for name, tensor in self.base.state_dict().items():
+            weights.update(name.encode())
+            weights.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
+        return {
+            "netwarp": netwarp.__version__,
+            "data": digest.hexdigest(),
+            "classes": list(self.data.classes.names),
+            "base": self.plan.base,
+            "weights": weights.hexdigest(),
+        }
+
+    def do(self, unit: Unit, store: Store) -> Figures:
+        """Build, train and score what a unit asks for, and keep it.
+
+        Raises:
+            NetWarpError: It cannot be built, trained or kept.
+        """
+        clock = Clock()
+        row, fold = unit.row, self.folds[unit.fold]
+        model = build(row, self.base, unit.seed)
+        try:
+            losses: list[float] = []
+            if row.trains:
+                with clock.timed("training"):
+                    losses = self._train(model, row, fold, unit.seed)
+            with clock.timed("testing"):
+                scores, maps = self._score(model, fold.test)
+            parameters = sum(trained_parameters(model).values())
+        finally:
+            model.remove()
+        figures = Figures(
+            row=row.name,
+            fold=unit.fold,
+            seed=unit.seed,
+            miou=scores.miou,
+            per_class=dict(zip(self.data.classes.names, scores.per_class, strict=True)),
+            tiou=scores.tiou,
+            tc=scores.tc,
+            frames=scores.frames,
+            loss=_ends(losses),
+            parameters=parameters,
+            seconds=clock.seconds,
+            settings=row.settings(),
+        )
+        if store.wants_pictures(unit):
+            _keep_maps(store.pictures(unit), maps)
+        store.keep(unit, figures)
+        return figures
+
+    def _train(self, model: VideoModel, row: Row, fold: Fold, seed: int) -> list[float]:
+        recipe = row.recipe
+        parts = {name.partition(".")[0] for name in trained_parameters(model)}
+        rates = {
+            "base": recipe.base_rate,
+            "netwarps": recipe.netwarp_rate,
+            "flow_cnn": recipe.flow_cnn_rate,
+            "gate": recipe.gate_rate,
+        }
+        samples = fold.train.samples(row.length)
+        settings = TrainSettings(
+            steps=recipe.steps,
+            batch_size=recipe.batch_size,
+            rates=Rates(**{part: rate for part, rate in rates.items() if part in parts}),
+            class_weights="inverse_log",
+            class_weight_constant=recipe.class_weights,
+            consistency=Consistency(weight=row.consistency),
+            seed=seed,
+            accelerator="gpu" if self.plan.device.startswith("cuda") else "cpu",
+        )
+        classes, flows = len(self.data.classes), self.plan.cache / "flow"
+        return train(model, samples, settings, classes=classes, true_flow=row.flow == TRUE_FLOW, cache=flows).losses
+
+    def _score(self, model: VideoModel, data: ClipData) -> tuple[Scores, dict[str, npt.NDArray[np.uint8]]]:
+        """Scores over a half, streamed, and label maps of the frames that pictures are made of, by frame."""
+        wanted = {frame.name for frame in pictured(data)}
+        maps: dict[str, npt.NDArray[np.uint8]] = {}
+
+        def note(_: str, frame: ClipFrame, labels: Tensor) -> None:
+            if frame.name in wanted:
+                maps[frame.name] = labels[0].clamp(max=255).byte().cpu().numpy()
+
+        return evaluate({"row": model}, data, widths=WIDTHS, windows=(), on_labels=note)["row"], maps
+
+
+def pictured(data: ClipData) -> list[ClipFrame]:
+    """Labelled frames of a half, evenly spaced and few enough to keep label maps of."""
+    labelled = [frame for clip in data.clips for frame in clip.frames if frame.labels is not None]
+    return labelled[:: math.ceil(len(labelled) / PICTURED)] if labelled else []
+
+
+def _readers(frame: ClipFrame | None) -> Iterator[Any]:
+    if frame is not None:
+        yield frame.image
+        if frame.labels is not None:
+            yield frame.labels
+
+
+def _keep_maps(path: Path, maps: dict[str, npt.NDArray[np.uint8]]) -> None:
+    try:
+        with written_whole(path) as file:
+            np.savez_compressed(file, **cast(dict[str, Any], maps))
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({reason(error)}): free space or choose another --out") from error
+
+
+def _ends(losses: Sequence[float]) -> tuple[float, float]:
+    """The mean loss over the first and over the last tenth of the steps."""
+    count = max(len(losses) // 10, 1)
+    return (statistics.fmean(losses[:count]), statistics.fmean(losses[-count:])) if losses else (math.nan, math.nan)

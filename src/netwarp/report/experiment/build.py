@@ -1,0 +1,54 @@
+"""From a row of the table to a video model whose parameters that are to be trained require gradients."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from netwarp.engine.control import hold_w2
+from netwarp.model import FlowCNN, VideoModel
+from netwarp.report.experiment.behind import trained_modules
+from netwarp.report.experiment.rows import Row
+
+__all__ = ["build", "trained_parameters"]
+
+
+def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
+    """The model of a row, before training.
+
+    Args:
+        row: What to build.
+        base: The network, which stays as it is: a copy is made where some of it is to be trained. Call ``remove()`` on
+            the model to take its hooks out.
+        seed: Of the FlowCNN's initial weights.
+
+    Returns:
+        The model, in evaluation mode. What requires gradients is what the row trains.
+
+    Raises:
+        ConfigurationError: The network has no such layer, or the row asks for what there is not.
+    """
+    if row.training_free:
+        model = VideoModel(base, training_free=True, flow=row.flow)
+    else:
+        if row.trained:
+            base = copy.deepcopy(base)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            flow_cnn = FlowCNN(stride=row.flow_cnn) if row.flow_cnn else None
+        model = VideoModel(
+            base, list(row.layers), row.flow, flow_cnn, memory=row.memory, start=row.start, gate=row.gate or None
+        )
+    base.requires_grad_(False)
+    for name in trained_modules(base, row.trained):
+        base.get_submodule(name).requires_grad_(True)
+    if row.control:
+        hold_w2(model)
+    return model.eval()
+
+
+def trained_parameters(model: VideoModel) -> dict[str, int]:
+    """How many numbers of each parameter of a model are trained, by its name."""
+    return {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}

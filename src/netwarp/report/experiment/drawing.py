@@ -1,0 +1,45 @@
+"""Matplotlib, asked for where something is drawn, and figures as PNG files that appear whole."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from netwarp.atomic import written_whole
+from netwarp.data.output_path import reason
+from netwarp.errors import MissingExtraError, OutputError
+
+__all__ = ["new_figure", "save_figure"]
+
+
+def new_figure(width: float, height: float) -> Any:  # noqa: ANN401
+    """An empty figure that belongs to no window.
+
+    Args:
+        width: In inches, of 150 pixels in the file.
+        height: Likewise.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "report", "a figure") from error
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def save_figure(figure: Any, path: Path) -> None:  # noqa: ANN401
+    """Write a figure as PNG.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    try:
+        with written_whole(path) as file:
+            file.write(data.getvalue())
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({reason(error)}): choose another --out") from error

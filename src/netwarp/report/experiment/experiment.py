@@ -1,0 +1,199 @@
+"""``netwarp experiment`` from beginning to end: rows, units, times, and the files that come out."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from netwarp.atomic import written_whole
+from netwarp.data.clips import Clip, ClipData, ClipFrame, LabelMap
+from netwarp.data.output_path import prepare_folder, reason
+from netwarp.engine.evaluate import evaluate
+from netwarp.errors import ConfigurationError, OutputError
+from netwarp.report.experiment.base_training import BaseTraining, trained_base
+from netwarp.report.experiment.bench import Bench, Plan, pictured
+from netwarp.report.experiment.build import build
+from netwarp.report.experiment.clock import Clock
+from netwarp.report.experiment.crops import Shown, draw_crops
+from netwarp.report.experiment.curve import draw_curves
+from netwarp.report.experiment.document import caption, document, spread_over, where_time_went
+from netwarp.report.experiment.drawing import new_figure
+from netwarp.report.experiment.rows import BASE, Recipe, Row, chosen, standard_rows
+from netwarp.report.experiment.runner import run_units
+from netwarp.report.experiment.summary import summarise
+from netwarp.report.experiment.table import experiment_table
+from netwarp.report.experiment.units import Figures, Store, Unit, units_of
+
+__all__ = ["Experiment", "Result", "run_experiment"]
+
+log = logging.getLogger("netwarp")
+
+TIMED_FRAMES = 15
+CROPS_APART = 10
+"""Crops come from other stretches of so many frames, as long as there are any."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is asked for.
+
+    Attributes:
+        plan: Data and network.
+        depths: Layers from the shallowest to the deepest.
+        train_from: A layer: in some rows what runs behind it is trained too.
+        rows: Names of the rows to do; empty for all.
+        seeds: How many.
+        recipe: How rows are trained.
+        base_training: How the network is trained first; None where it has weights.
+    """
+
+    plan: Plan
+    depths: Sequence[str]
+    train_from: str | None = None
+    rows: Sequence[str] = ()
+    seeds: int = 3
+    recipe: Recipe = field(default_factory=Recipe)
+    base_training: BaseTraining | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out.
+
+    Attributes:
+        files: JSON, Markdown, and two pictures.
+        table: The Markdown.
+        where_time_went: In words.
+    """
+
+    files: tuple[Path, ...]
+    table: str
+    where_time_went: str
+
+
+def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: bool = True) -> Result:
+    """Train and test every row on both folds with several seeds, and write what comes out.
+
+    Beside ``out.json``, ``out.md``, ``out-tiou.png`` and ``out-crops.png`` there is a folder ``out-units``, from which
+    a command that was cut off goes on; only rows that were changed are done again.
+
+    Args:
+        asked: What is asked for.
+        out: The files' common beginning.
+        jobs: Processes that work at the same time.
+        progress: Show a bar.
+
+    Returns:
+        The files, and the table.
+
+    Raises:
+        ConfigurationError: A layer, row or number makes no sense; nothing was done.
+        MissingExtraError: Matplotlib or Lightning is not installed.
+        NetWarpError: Data, network or files cannot be used.
+    """
+    if asked.seeds < 1 or jobs < 1:
+        raise ConfigurationError(f"at least 1 seed and 1 job are needed, not {asked.seeds} and {jobs}")
+    new_figure(1, 1)  # without Matplotlib say so now
+    prepare_folder(out.parent)
+    clock = Clock()
+    folder = out.parent / f"{out.name}-units"
+    plan = asked.plan
+    if asked.base_training is not None:
+        log.info("experiment: the network, frame by frame")
+        with clock.timed("the network"):
+            weights = trained_base(plan.base, plan.classes, asked.base_training, folder, plan.device, progress)
+        plan = replace(plan, weights=str(weights))
+    bench = Bench(plan)
+    rows = standard_rows(asked.depths, asked.train_from, true_flow=_knows_flow(bench.data), recipe=asked.recipe)
+    if asked.rows:
+        rows = chosen(rows, asked.rows)
+    models = {row.name: build(row, bench.base) for row in rows}  # what cannot be built is said before the work
+    store = Store(folder, bench.identity())
+    units = units_of(rows, len(bench.folds), asked.seeds)
+    with clock.timed("rows"):
+        figures = _run(units, plan, store, jobs, progress)
+    with clock.timed("times"):
+        scores = evaluate(models, _short(bench.folds[0].test), windows=())
+    summaries = summarise(rows, figures, {name: score.ms_per_frame for name, score in scores.items()})
+    files = tuple(out.parent / f"{out.name}{end}" for end in (".json", ".md", "-tiou.png", "-crops.png"))
+    with clock.timed("pictures"):
+        draw_curves(rows, figures, f"{bench.data.name}, {plan.base}, {spread_over(asked.seeds)}", files[2])
+        _draw_crops(rows, bench, store, files[3])
+    table = experiment_table(summaries)
+    settings = {"jobs": jobs, "depths": list(asked.depths), "train_from": asked.train_from, "seeds": asked.seeds}
+    settings["base_training"] = None if asked.base_training is None else asdict(asked.base_training)
+    values = document(bench, settings, summaries, figures, clock.seconds)
+    _write(files[1], f"{table}\n\n{caption(bench, asked.seeds)}\n")
+    _write(files[0], json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    return Result(files, table, where_time_went(figures, clock.seconds))
+
+
+def _run(units: Sequence[Unit], plan: Plan, store: Store, jobs: int, progress: bool) -> list[Figures]:
+    numbers = itertools.count(1)
+    with tqdm(total=len(units), desc="Experiment", unit="unit", disable=not progress) as bar:
+
+        def note(figures: Figures) -> None:
+            bar.update()
+            log.info(
+                "experiment: %d/%d %s, fold %d, seed %d: IoU %.2f, tIoU %.2f, tc %.2f (%.0f s)",
+                next(numbers), len(units), figures.row, figures.fold + 1, figures.seed,
+                figures.miou, figures.tiou[2], figures.tc, sum(figures.seconds.values()),
+            )  # fmt: skip
+
+        return run_units(units, plan, store, jobs, note)
+
+
+def _knows_flow(data: ClipData) -> bool:
+    return all(frame.flow is not None for clip in data.clips for frame in clip.frames[1:])
+
+
+def _short(data: ClipData) -> ClipData:
+    """The beginning of the first clip, for taking times."""
+    clip = data.clips[0]
+    return replace(data, clips=(Clip(clip.name, clip.frames[:TIMED_FRAMES]),))
+
+
+def _draw_crops(rows: Sequence[Row], bench: Bench, store: Store, path: Path) -> None:
+    """Of the last row that is drawn, with the first seed."""
+    base = next(row for row in rows if row.name == BASE)
+    row = next((row for row in reversed(rows) if row.drawn), base)
+    shown: list[Shown] = []
+    for fold in bench.folds:
+        frames = pictured(fold.test)
+        first, second = (_maps(store.pictures(Unit(each, fold.number, 0))) for each in (base, row))
+        # Crops are of one size.
+        size = first[frames[0].name].shape
+        frames = [frame for frame in frames if first[frame.name].shape == size]
+        for start in range(0, len(frames), CROPS_APART):
+            shown.append(_shown(frames[start : start + CROPS_APART], first, second))
+    draw_crops(shown, bench.data.classes, row.name, path)
+
+
+def _maps(path: Path) -> dict[str, LabelMap]:
+    with np.load(path) as stored:
+        return dict(stored)
+
+
+def _shown(frames: Sequence[ClipFrame], base: dict[str, LabelMap], warped: dict[str, LabelMap]) -> Shown:
+    return Shown(
+        names=[frame.name for frame in frames],
+        images=np.stack([frame.image() for frame in frames]),
+        truth=np.stack([frame.labels() for frame in frames if frame.labels is not None]),
+        base=np.stack([base[frame.name] for frame in frames]),
+        warped=np.stack([warped[frame.name] for frame in frames]),
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with written_whole(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({reason(error)}): choose another --out") from error

@@ -1,0 +1,71 @@
+"""Two folds: train on the first half of the labelled pairs and test on the last, and the reverse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from netwarp.data.clips import Clip, ClipData
+from netwarp.errors import ConfigurationError
+
+__all__ = ["Fold", "two_folds"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """What is trained on, and what is tested on.
+
+    The first frame of every clip has no labels: it is only the frame before the first pair.
+
+    Attributes:
+        number: From 0.
+        train: The half that is trained on.
+        test: The other half.
+    """
+
+    number: int
+    train: ClipData
+    test: ClipData
+
+
+def two_folds(data: ClipData) -> tuple[Fold, Fold]:
+    """Cut a data set in two: between clips, or, if it has only one, in the middle of its labelled pairs.
+
+    Both halves of a single clip hold the frame in the middle: the last of the first half, where its labels count, and
+    the first of the other half, where it has none. No labelled frame is in both halves.
+
+    Args:
+        data: A data set. A pair is a labelled frame with one before it.
+
+    Returns:
+        The fold that trains on the first half, and the reverse.
+
+    Raises:
+        ConfigurationError: There are fewer than two pairs.
+    """
+    clips = [clip for clip in map(_without_first_labels, data.clips) if _labelled(clip)]
+    pairs = sum(len(_labelled(clip)) for clip in clips)
+    if pairs < 2:
+        raise ConfigurationError(
+            f"{data.name} has {pairs} labelled frames with a frame before them: two folds need at least 2"
+        )
+    if len(clips) == 1:
+        clip = clips[0]
+        labelled = _labelled(clip)
+        middle = labelled[len(labelled) // 2 - 1]
+        first = [Clip(clip.name, clip.frames[: middle + 1])]
+        last = [_without_first_labels(Clip(clip.name, clip.frames[middle:]))]
+    else:
+        first, last = clips[: len(clips) // 2], clips[len(clips) // 2 :]
+    halves = [
+        replace(data, name=f"{data.name}, {name} half", clips=tuple(half))
+        for name, half in (("first", first), ("second", last))
+    ]
+    return Fold(0, halves[0], halves[1]), Fold(1, halves[1], halves[0])
+
+
+def _labelled(clip: Clip) -> list[int]:
+    return [index for index, frame in enumerate(clip.frames) if frame.labels is not None]
+
+
+def _without_first_labels(clip: Clip) -> Clip:
+    return Clip(clip.name, (*(replace(frame, labels=None) for frame in clip.frames[:1]), *clip.frames[1:]))

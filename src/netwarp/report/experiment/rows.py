@@ -1,0 +1,197 @@
+"""The rows of the experiment's table: what is built, what of it is trained, and how. Here is where to change one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.model.placement import OUTPUTS
+
+__all__ = ["BASE", "FREE", "QUICK", "TRUE_FLOW", "Recipe", "Row", "chosen", "control_of", "standard_rows"]
+
+BASE, FREE = "Frame by frame", "Training-free"
+"""The rows in which nothing is trained."""
+
+TRUE_FLOW = "true"
+"""The name of the flow that the data set knows."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a row is trained: Adam, a rate that rises over the first twentieth of the steps and falls along a cosine.
+
+    Attributes:
+        steps: Batches.
+        batch_size: Samples in a batch.
+        netwarp_rate: Highest learning rate of w1 and w2.
+        base_rate: Of what is trained of the network.
+        flow_cnn_rate: Of FlowCNN.
+        gate_rate: Of a gate that learns.
+        class_weights: Classes count 1 / ln(this + frequency) in the loss; the frequency is that in the training half.
+    """
+
+    steps: int = 60
+    batch_size: int = 2
+    netwarp_rate: float = 2e-2
+    base_rate: float = 5e-4
+    flow_cnn_rate: float = 1e-3
+    gate_rate: float = 1e-3
+    class_weights: float = 1.10
+
+
+QUICK = Recipe(steps=2)
+"""Shows that all of it runs, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        name: What it is called.
+        layers: Where NetWarps are; none is the network frame by frame.
+        flow_cnn: Stride of the FlowCNN; 0 for none.
+        gate: ``"photometric"``, ``"learned"`` or ``""`` for none.
+        memory: As in :class:`netwarp.model.VideoModel`.
+        start: Initial (w1, w2).
+        trained: What of the network is trained: names of its modules, or ``"after LAYER"`` for all that run behind it.
+        consistency: Weight of the consistency loss on frames without labels; 0 for none.
+        length: Frames in a training sample.
+        flow: As for :func:`netwarp.flow.make_flow`, or :data:`TRUE_FLOW`.
+        training_free: The mode without training: only ``name``, ``flow`` and ``drawn`` count besides.
+        control: A control: w2 is held at 0.
+        against: Name of the row that is its control; "" for none.
+        drawn: Whether it is in the figure.
+        recipe: How it is trained.
+    """
+
+    name: str
+    layers: tuple[str, ...] = ()
+    flow_cnn: int = 0
+    gate: str = ""
+    memory: Literal["previous", "fused"] = "fused"
+    start: tuple[float, float] = (0.5, 0.5)
+    trained: tuple[str, ...] = ()
+    consistency: float = 0.0
+    length: int = 2
+    flow: str = "dis"
+    training_free: bool = False
+    control: bool = False
+    against: str = ""
+    drawn: bool = False
+    recipe: Recipe = field(default_factory=Recipe)
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained, so that seeds make a difference."""
+        return bool(self.layers) and not self.training_free
+
+    def settings(self) -> dict[str, Any]:
+        """All that its results depend on, as plain values."""
+        if not self.trains:
+            return {"training_free": self.training_free, "flow": self.flow if self.training_free else None}
+        values = {k: v for k, v in vars(self).items() if k not in ("name", "against", "drawn")}
+        return {**values, "recipe": dict(vars(self.recipe))}
+
+
+def standard_rows(
+    depths: Sequence[str], train_from: str | None = None, *, true_flow: bool = False, recipe: Recipe | None = None
+) -> tuple[Row, ...]:
+    """The rows of the experiment.
+
+    Args:
+        depths: Layers from the shallowest to the deepest; ``"output"`` stands for the log-probabilities, as they sum
+            better.
+        train_from: A layer: in some rows what runs behind it is trained too.
+        true_flow: Also rows that use the true flow, the ceiling for all estimated flow.
+        recipe: How all of them are trained.
+
+    Returns:
+        The rows, each control before the rows that it is for.
+
+    Raises:
+        ConfigurationError: No depths.
+    """
+    if not depths:
+        raise ConfigurationError("no depths given: name the layers to try NetWarp at, such as --depths output")
+    recipe = recipe or Recipe()
+    last = depths[-1]
+
+    def netwarp(extra: str, *places: str, **options: Any) -> Row:  # noqa: ANN401
+        name = f"NetWarp{extra} at {' and '.join(places)}"
+        return Row(name, tuple("log_probs" if p in OUTPUTS else p for p in places), recipe=recipe, **options)
+
+    rows = [Row(BASE), Row(FREE, training_free=True, drawn=True)]
+    for depth in depths:
+        rows += [netwarp("", depth, drawn=True), netwarp(" + FlowCNN", depth, flow_cnn=2)]
+    if len(depths) > 1:
+        rows += [netwarp("", *depths[-2:]), netwarp(" + FlowCNN", *depths[-2:], flow_cnn=2)]
+    rows.append(netwarp(" + gate", last, gate="photometric", drawn=True))
+    rows.append(netwarp(" + learned gate", last, gate="learned"))
+    rows.append(netwarp(" + consistency loss", last, gate="photometric", consistency=0.5))
+    best: dict[str, Any] = {"gate": "photometric"}
+    if train_from is not None:
+        best |= {"trained": (f"after {train_from}",)}
+        rows.append(netwarp(", decoder trained,", last, drawn=True, **best))
+    rows.append(replace(netwarp("", last, flow_cnn=2, **best), name="Best combination", drawn=True))
+    if true_flow:
+        true = [row for row in rows if row.drawn]
+        rows += [replace(row, name=f"{row.name}, true flow", flow=TRUE_FLOW, flow_cnn=0, drawn=False) for row in true]
+    return with_controls(rows)
+
+
+def control_of(row: Row) -> Row:
+    """The row trained as long on the same labels, with the same parameters of the network, but without video.
+
+    NetWarps are at the same places with every w2 held at 0, and w1 starts with what both had. There is no FlowCNN, no
+    gate and no consistency loss. Memory and flow make no difference to it: they are the cheapest there are.
+    """
+    trained = f", trained {' and '.join(row.trained)}" if row.trained else ""
+    places = " and ".join("output" if layer in OUTPUTS else layer for layer in row.layers)
+    return Row(
+        name=f"Control at {places}{trained}",
+        layers=row.layers,
+        memory="previous",
+        start=(sum(row.start), 0.0),
+        trained=row.trained,
+        length=row.length,
+        flow="zero",
+        control=True,
+        recipe=row.recipe,
+    )
+
+
+def with_controls(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Give every row that is trained its control, which it shares with rows that differ in nothing else."""
+    plain: list[Row] = []
+    controls: dict[str, Row] = {}
+    trained: list[Row] = []
+    for row in rows:
+        if not row.trains or row.control:
+            plain.append(row)
+            continue
+        wanted = control_of(row)
+        known = [c for c in controls.values() if c.settings() == wanted.settings()]
+        if not known:
+            number = sum(name.startswith(wanted.name) for name in controls) + 1
+            wanted = replace(wanted, name=wanted.name if number == 1 else f"{wanted.name} ({number})")
+            controls[wanted.name] = wanted
+            known = [wanted]
+        trained.append(replace(row, against=known[0].name))
+    return (*plain, *controls.values(), *trained)
+
+
+def chosen(rows: Sequence[Row], names: Sequence[str]) -> tuple[Row, ...]:
+    """Some of the rows, which are drawn then, the controls that they need, and the network frame by frame.
+
+    Raises:
+        ConfigurationError: A name is no row's.
+    """
+    known = {row.name: row for row in rows}
+    for name in names:
+        if name not in known:
+            raise unknown_name("row", name, known)
+    wanted = {BASE, *names, *(known[name].against for name in names)}
+    return tuple(replace(row, drawn=row.name in names) for row in rows if row.name in wanted)

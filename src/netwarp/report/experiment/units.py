@@ -1,0 +1,167 @@
+"""What the experiment is made of: a row, a fold and a seed, done in one go, and the figures that come out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from netwarp.atomic import written_whole
+from netwarp.data.output_path import reason
+from netwarp.errors import OutputError
+from netwarp.report.experiment.rows import BASE, Row
+
+__all__ = ["FORMAT", "Figures", "Store", "Unit", "units_of"]
+
+FORMAT = 1
+"""Raised whenever the same settings would give other figures: what was measured before is then measured anew."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of work.
+
+    Attributes:
+        row: What is built and trained.
+        fold: Number of the fold, from 0.
+        seed: Of what is drawn by chance: the order of the data and the initial FlowCNN.
+    """
+
+    row: Row
+    fold: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What came out of a unit; shares in percent, nan where a measure does not apply.
+
+    Attributes:
+        row: Name of the row.
+        fold: Number of the fold, from 0.
+        seed: As in :class:`Unit`.
+        miou: Mean IoU over classes.
+        per_class: IoU by class.
+        tiou: IoU within so many pixels of label changes, by width.
+        tc: Temporal consistency.
+        frames: Number of labelled frames.
+        loss: Mean loss over the first and over the last tenth of the steps; nan where nothing is trained.
+        parameters: How many numbers were trained.
+        seconds: What took how long.
+        settings: Of the row.
+    """
+
+    row: str
+    fold: int
+    seed: int
+    miou: float
+    per_class: dict[str, float]
+    tiou: dict[int, float]
+    tc: float
+    frames: int
+    loss: tuple[float, float]
+    parameters: int
+    seconds: dict[str, float]
+    settings: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, rounded to what can be told apart; null for nan."""
+        plain: dict[str, Any] = _rounded(asdict(self))
+        return plain
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Figures:
+        """The figures that :meth:`as_json` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: They are none.
+        """
+        known = dict(values)
+        for name in ("miou", "tc"):
+            known[name] = _number(known[name])
+        known["per_class"] = {name: _number(value) for name, value in known["per_class"].items()}
+        known["tiou"] = {int(width): _number(value) for width, value in known["tiou"].items()}
+        first, last = map(_number, known["loss"])
+        return cls(**{**known, "loss": (first, last)})
+
+
+def units_of(rows: Sequence[Row], folds: int, seeds: int) -> list[Unit]:
+    """All units, a whole table for the first seed first. Rows without chance are done once a fold."""
+    return [
+        Unit(row, fold, seed)
+        for seed in range(seeds)
+        for fold in range(folds)
+        for row in rows
+        if row.trains or not seed
+    ]
+
+
+class Store:
+    """A folder that keeps what was done, unit by unit, so that work that was cut off goes on where it was.
+
+    A file's name tells all that its figures depend on: after a change to a row, that row is measured again.
+
+    Args:
+        folder: Made when the first unit is kept.
+        identity: All that the figures depend on besides the unit: data, network, code.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.identity = dict(identity)
+
+    def path(self, unit: Unit) -> Path:
+        """Where a unit's figures are kept."""
+        settings = {"format": FORMAT, "of": self.identity, "row": unit.row.settings()}
+        key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+        name = re.sub(r"[^a-z0-9]+", "-", unit.row.name.lower()).strip("-")
+        return self.folder / f"{name}-fold{unit.fold}-seed{unit.seed}-{key}.json"
+
+    def pictures(self, unit: Unit) -> Path:
+        """Where a unit's label maps are kept."""
+        return self.path(unit).with_suffix(".npz")
+
+    def wants_pictures(self, unit: Unit) -> bool:
+        """Whether a unit's label maps are to be kept: those of one seed, where somebody may look at them."""
+        return unit.seed == 0 and (unit.row.drawn or unit.row.name == BASE)
+
+    def load(self, unit: Unit) -> Figures | None:
+        """What a unit gave; None where it was not done, or not all that is wanted was kept, or that is damaged."""
+        if self.wants_pictures(unit) and not self.pictures(unit).is_file():
+            return None
+        try:
+            values = json.loads(self.path(unit).read_text(encoding="utf-8"))
+            # Names may have changed since.
+            return Figures.from_json({**values, "row": unit.row.name})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def keep(self, unit: Unit, figures: Figures) -> None:
+        """Keep what a unit gave.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        path = self.path(unit)
+        try:
+            with written_whole(path) as file:
+                file.write(json.dumps(figures.as_json(), ensure_ascii=False).encode())
+        except OSError as error:
+            raise OutputError(f"cannot write {path} ({reason(error)}): free space or choose another --out") from error
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _rounded(part) for key, part in value.items()}
+    return [_rounded(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
