@@ -97,8 +97,9 @@ def test_a_sample_holds_its_frames_labels_and_flows(length):
         assert flow[1].median() == pytest.approx(-1, abs=0.1)
 
 
-def test_true_flow_is_not_rounded():
-    got = SampleReader(samples(3), true_flow=True)[1]
+@pytest.mark.parametrize("asked", [{"true_flow": True}, {"flow": "true"}])
+def test_true_flow_is_not_rounded(asked):
+    got = SampleReader(samples(3), **asked)[1]
     assert np.array_equal(got.flows.numpy(), np.stack([Drawn(2, "flow")(), Drawn(3, "flow")()]))
 
 
@@ -255,7 +256,7 @@ def test_an_error_of_a_file_comes_through_each_time():
 
 def test_settings_that_make_no_sense_are_refused_at_once(tmp_path):
     with pytest.raises(InputError, match="true flow of frame f1 is not known"):
-        SampleReader([Sample((frame(0), frame(1, flow=False)))], true_flow=True)
+        SampleReader([Sample((frame(0), frame(1, flow=False)))], "true")
     write_flo(tmp_path / "1.flo", torch.zeros(2, *SIZE))
     with pytest.raises(ConfigurationError, match="frame number"):
         SampleReader(samples(), f"precomputed:{tmp_path}")

@@ -16,7 +16,7 @@ from torch import Tensor
 from netwarp.data.cache import DiskCache, RecentTensors, compact_flow, flow_key
 from netwarp.data.clips import ClipFrame, Sample
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.flow import FlowEstimator, PrecomputedFlow, RAFTFlow, make_flow
+from netwarp.flow import FlowEstimator, PrecomputedFlow, RAFTFlow, TrueFlow, make_flow
 
 __all__ = ["Batch", "LoadedSample", "SampleReader", "collate"]
 
@@ -53,7 +53,8 @@ class SampleReader(Sequence[LoadedSample]):
         flow: As for :func:`netwarp.flow.make_flow`; None for none.
         cache: Folder that estimated flow is kept in, by the frames' content and the flow's ``spec``. An estimator
             without a ``spec`` is kept in memory only.
-        true_flow: The flow that the data set knows takes the place of ``flow``, exactly as it is.
+        true_flow: The flow that the data set knows takes the place of ``flow``, exactly as it is; ``flow="true"`` says
+            the same.
         memory: Bytes of frames, labels and flows that are held.
 
     Raises:
@@ -70,14 +71,15 @@ class SampleReader(Sequence[LoadedSample]):
         memory: int = 1 << 29,
     ) -> None:
         self.samples = samples
-        self.true_flow = true_flow
-        self.flow = None if flow is None or true_flow else make_flow(flow)
+        estimator = None if flow is None else make_flow(flow)
+        self.true_flow = true_flow or isinstance(estimator, TrueFlow)
+        self.flow = None if self.true_flow else estimator
         if isinstance(self.flow, PrecomputedFlow):
             raise ConfigurationError(
                 "precomputed flow is looked up by frame number, which samples do not have: "
                 "estimate it, or let the data set read it as its true flow"
             )
-        if true_flow:
+        if self.true_flow:
             unknown = next((frame for sample in samples for frame in sample.frames[1:] if frame.flow is None), None)
             if unknown is not None:
                 raise InputError(f"the true flow of frame {unknown.name} is not known: estimate it")
