@@ -266,7 +266,9 @@ def test_longer_sound_is_no_loss(tmp_path: Path) -> None:
 def test_frames_are_decoded_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     converted = []
     convert = video_file.upright_rgb
-    monkeypatch.setattr(video_file, "upright_rgb", lambda frame: (converted.append(frame.pts), convert(frame))[1])
+    monkeypatch.setattr(
+        video_file, "upright_rgb", lambda frame, matrix: (converted.append(frame.pts), convert(frame, matrix))[1]
+    )
     path = encode(tmp_path / "a.mp4")
     with open_frames(path) as source:
         frames = iter(source)
