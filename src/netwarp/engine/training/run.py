@@ -1,0 +1,183 @@
+"""Training from beginning to end, or from where it was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from netwarp.data.clips import ClipData, Sample
+from netwarp.data.loading import SampleReader
+from netwarp.engine.training.beyond import beyond_paper
+from netwarp.engine.training.checkpoint import Checkpoint, read_checkpoint, restore
+from netwarp.engine.training.checks import check_training
+from netwarp.engine.training.class_weights import class_weights
+from netwarp.engine.training.fingerprint import difference, fingerprint
+from netwarp.engine.training.folder import RunFolder
+from netwarp.engine.training.interrupts import AtOnce, HeldSignals, Interrupted
+from netwarp.engine.training.parameters import frozen_as_told, parameter_groups
+from netwarp.engine.training.peers import is_first_process
+from netwarp.engine.training.progress import progress_bar
+from netwarp.engine.training.quiet import left_as_it_was, quiet_lightning
+from netwarp.engine.training.records import StepRecord, TrainResult
+from netwarp.engine.training.result_file import write_result
+from netwarp.engine.training.settings import TrainSettings
+from netwarp.engine.training.work import WorkData
+from netwarp.errors import WeightsError
+from netwarp.model import VideoModel
+from netwarp.model.saved import read
+
+if TYPE_CHECKING:
+    from netwarp.engine.training.fitting import BetweenSteps
+
+__all__ = ["train"]
+
+log = logging.getLogger("netwarp")
+
+
+def train(
+    model: VideoModel,
+    samples: Sequence[Sample],
+    settings: TrainSettings | None = None,
+    *,
+    classes: int,
+    unlabelled: Sequence[Sample] = (),
+    validation: ClipData | None = None,
+    cache: Path | str | None = None,
+    folder: Path | str | None = None,
+    caller: Mapping[str, Any] | None = None,
+    watch: Callable[[StepRecord], None] | None = None,
+    progress: bool = False,
+) -> TrainResult:
+    """Train what requires gradients of a model (paper, section 3.1, "Usage and Training").
+
+    With a folder, the training survives its process: called again with the same arguments it goes on from the last
+    checkpoint, and on a CPU ends with bitwise the weights that it would have had undisturbed. A checkpoint of another
+    training is refused.
+
+    With several devices, this process starts the others, each of which runs the same program again up to this call:
+    one such call in a program.
+
+    Args:
+        model: With ``layers=[]`` the network itself is trained, frame by frame. In evaluation mode afterwards.
+        samples: Clips of one length, the last frame of each labelled (:meth:`ClipData.samples`). 2 frames are the
+            paper's pairs.
+        settings: How; by default :class:`TrainSettings`'s.
+        classes: Number of classes that labels have; the model may have more outputs.
+        unlabelled: Clips of that length for the consistency loss alone (:meth:`ClipData.windows`).
+        validation: Clips to validate on, as streams.
+        cache: Folder that the model's flow of ``samples`` is kept in (:class:`SampleReader`).
+        folder: Where ``log.csv``, ``last.ckpt``, ``best.safetensors``, and at the end ``model.safetensors`` and
+            ``result.json`` go. None writes nothing.
+        caller: Plain values that must be the same for a checkpoint to be gone on from, beyond those that are known
+            here; they go into ``result.json``.
+        watch: Called after every step.
+        progress: Show a bar.
+
+    Returns:
+        What came out. The model is trained; with ``patience`` it is the best of all validations.
+
+    Raises:
+        ConfigurationError: Arguments that make no sense together, or that this machine cannot do.
+        InputError: A frame or its labels cannot be read or used.
+        MissingExtraError: Lightning is not installed, or TensorBoard where it is asked for.
+        OutputError: The folder cannot be written, is in use, or holds something else.
+        WeightsError: The loss is not finite; or the checkpoint is damaged, or another training's. Nothing is lost.
+        Interrupted: Ctrl-C or SIGTERM (a ``KeyboardInterrupt``), after a step is done and kept.
+    """
+    settings, caller = settings or TrainSettings(), dict(caller or {})
+    place = None if folder is None else RunFolder(Path(folder))
+    first = is_first_process(settings.devices)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(quiet_lightning())
+        check_training(model, samples, settings, classes, unlabelled, validation, place)
+        from netwarp.engine.training.fitting import BetweenSteps, Keeping, fit
+
+        stack.callback(model.eval)
+        stack.enter_context(left_as_it_was())
+        stack.enter_context(frozen_as_told(model, settings.train_base))
+        groups = parameter_groups(model, settings)
+        length = len(samples[0].frames)
+        moves = length > 1 and (len(model.layers) > 0 or settings.consistency.weight > 0)
+        reader, others = (SampleReader(clips, model.flow if moves else None, cache) for clips in (samples, unlabelled))
+        beyond = beyond_paper(model, settings, length)
+        keeping, begun = None, None
+        if place is not None:
+            keeping = Keeping(place, fingerprint(model, settings, samples, unlabelled, validation, caller))
+            if first:
+                stack.enter_context(place.taken())
+            begun = _begun(keeping.folder, keeping.fingerprint)
+        weights = _weights(settings, samples, classes, len(model.classes))
+        if begun is not None:
+            restore(model, begun.tensors)
+            if first:
+                log.info("going on from step %d of %d", begun.step, settings.steps)
+
+        signals = stack.enter_context(HeldSignals())
+        bar = stack.enter_context(progress_bar(settings.steps, begun.step if begun else 0, progress and first))
+        between = BetweenSteps(settings, validation, keeping, begun, signals, [bar, watch] if watch else [bar])
+        try:
+            if not between.done:
+                data = partial(WorkData, reader, others, settings, classes)
+                fit(model, data, groups, settings, weights, classes, between, begun)
+        except AtOnce:
+            between.interrupted = True
+        if between.interrupted:
+            raise Interrupted(between.step, settings.steps, between.kept)
+        result = TrainResult(
+            steps=between.step,
+            records=between.records,
+            stopped_early=between.stopped_early,
+            kept=_keep_best(model, settings, between, place),
+            best=between.best,
+            seconds=between.seconds,
+            beyond_paper=beyond,
+        )
+        if place is not None and first:
+            model.save(place.model)
+            write_result(place.result, result, settings, caller)
+    return result
+
+
+def _begun(place: RunFolder, marks: Mapping[str, Any]) -> Checkpoint | None:
+    """The checkpoint to go on from; None where there is none.
+
+    Raises:
+        WeightsError: It is damaged, or another training's.
+    """
+    begun = read_checkpoint(place.last)
+    if begun is not None and (other := difference(begun.fingerprint, marks)):
+        raise WeightsError(
+            f"{place.last} is of another training ({other}): name another folder, or go back to what it was"
+        )
+    return begun
+
+
+def _weights(settings: TrainSettings, samples: Sequence[Sample], classes: int, outputs: int) -> Tensor | None:
+    """Of the classes in the loss; outputs that no label has count 1, which changes nothing."""
+    if settings.class_weights == "none":
+        return None
+    if isinstance(settings.class_weights, str):
+        labels = (frame.labels() for frame in (sample.frames[-1] for sample in samples) if frame.labels is not None)
+        weights = class_weights(labels, classes, settings.class_weight_constant)
+    else:
+        weights = torch.tensor(settings.class_weights)
+    return torch.cat([weights, torch.ones(outputs - classes)])
+
+
+def _keep_best(model: VideoModel, settings: TrainSettings, between: BetweenSteps, place: RunFolder | None) -> int:
+    """With ``patience``, make the model what it was at the best validation; how many steps it has had then."""
+    best = between.best
+    if settings.patience is None or best is None or best.step == between.step:
+        return between.step
+    if between.best_tensors is not None:
+        restore(model, between.best_tensors)
+    elif place is not None:
+        restore(model, read(place.best).tensors)
+    return best.step
