@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +79,52 @@ def test_size_that_the_network_refuses(fails: Callable[..., str]):
     line = fails("layers", "--base", "tinybase:Even", "--size", "51x40")
     assert "fails on a frame of 51×40" in line
     assert "with --size WIDTHxHEIGHT" in line
+
+
+class TestOnAVideo:
+    def test_table(self, capsys: pytest.CaptureFixture[str], clips: Path):
+        assert main(["layers", "--base", "tinybase:build", "--video", str(clips / "ok.mp4"), "--frames", "3"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].split() == ["layer", "kind", "C×h×w", "stride", "once", "a", "frame", "unwarped", "warped"]
+        rows = {line.split()[0]: line.split()[1:] for line in lines[1:] if line}
+        assert rows["image"][:4] == ["frame", "3×48×64", "1", "–"]
+        assert rows["log_probs"][:4] == ["log-probabilities", "3×48×64", "1", "yes"]
+        for name in ("image", "1", "2", "output", "log_probs"):
+            unwarped, warped = (float(cell) for cell in rows[name][-2:])
+            assert 0 < warped < unwarped < 1
+        assert "over 3 pairs of frames" in lines[-1]
+
+    def test_json(self, capsys: pytest.CaptureFixture[str], images: Path):
+        found = listing(capsys, "--base", "tinybase:build", "--video", str(images), "--all")
+        assert found["frame"] == [48, 64]
+        assert (found["video"], found["pairs"]) == (str(images), 3)
+        assert [layer["name"] for layer in found["layers"]] == ["image", "0", "1", "2", "output", "log_probs"]
+        picture, *layers = found["layers"]
+        assert (picture["kind"], picture["usable"], picture["shape"]) == ("frame", False, [3, 48, 64])
+        assert all(0 < layer["warped"] < layer["unwarped"] for layer in found["layers"])
+        without = listing(capsys, "--base", "tinybase:build", "--size", "64x48", "--all")
+        assert [{k: v for k, v in layer.items() if k not in ("unwarped", "warped")} for layer in layers] == without[
+            "layers"
+        ]
+
+    def test_layers_of_which_nothing_can_be_said(self, capsys: pytest.CaptureFixture[str], images: Path):
+        arguments = ["--base", "tinybase:Flat", "--video", str(images), "--all"]
+        rows = {layer["name"]: layer for layer in listing(capsys, *arguments)["layers"]}
+        assert (rows["flat"]["unwarped"], rows["flat"]["warped"]) == (None, None)  # the same everywhere
+        assert (rows["twice"]["runs"], rows["twice"]["warped"]) == (2, None)
+        assert rows["output"]["warped"] is not None
+        assert main(["layers", *arguments]) == 0
+        assert re.search(r"^flat .* –  +–$", capsys.readouterr().out, re.MULTILINE)
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["--video", "nowhere.mp4"], "nowhere.mp4 does not exist"),
+            (["--video", "images/shot0.png"], "no two neighbouring frames of one scene"),
+            (["--video", "images", "--size", "64x48"], "leave one of them out"),
+            (["--video", "images", "--frames", "0"], "no number of frames"),
+            (["--video", "images", "--frames", "all"], "no number of frames"),
+        ],
+    )
+    def test_what_cannot_be_measured(self, fails: Callable[..., str], images: Path, arguments: list[str], says: str):
+        assert says in fails("layers", "--base", "tinybase:build", *arguments)

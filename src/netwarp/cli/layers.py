@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
 from netwarp.cli.network import add_base_arguments, base_of, size
-from netwarp.cli.terminal import say
+from netwarp.cli.parser import from_text
+from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from netwarp.data.frames import FrameSource
+    from netwarp.engine.alignment import Alignment
+    from netwarp.model import Preprocess
+    from netwarp.model.probe import Probe
 
 SUMMARY = "list the layers of a network where a NetWarp can go"
 
@@ -17,9 +30,12 @@ examples:
   netwarp layers --base netwarp:espnet
   netwarp layers --base smp:Unet/resnet34 --classes 11 --size 960x720 --all
   netwarp layers --base torchvision:fcn_resnet50 --json | jq '.layers[].name'
+  netwarp layers --base netwarp:espnet --weights espnet.pth --video drive.mp4
 
 Of a convolution with its norm and activation the last is listed, of a block its end; --all lists every layer.
-A NetWarp needs a layer that runs once a frame. output and log_probs stand for the network's result."""
+A NetWarp needs a layer that runs once a frame. output and log_probs stand for the network's result.
+With --video, how far a layer's representation lies from that of the frame before, in its own standard deviations: as it
+is, and warped along the flow. A good place: warped is small, and much smaller than unwarped. No labels are needed."""
 
 # Divisible by 64, so that strides are whole numbers, and small, so that big networks answer soon.
 _TYPICAL = (256, 320)
@@ -31,32 +47,82 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--size", metavar="WxH", type=size, help="size of the frame to try (default: 320x256, if the network takes it)"
     )
+    parser.add_argument(
+        "--video",
+        metavar="CLIP",
+        help="measure on this video how well layers follow the flow: a file, or a folder or glob of frames in order",
+    )
+    parser.add_argument(
+        "--frames",
+        metavar="N",
+        type=_pairs,
+        default=20,
+        help="frames to measure on, each with the one before it, spread over the video (default: 20)",
+    )
     parser.add_argument("--all", action="store_true", help="every layer, also those that run several times a frame")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(options: Namespace) -> None:
     """List the layers; see the module."""
+    from netwarp.data.frames import open_frames
     from netwarp.model import Preprocess
-    from netwarp.model.probe import probe
-    from netwarp.report.layer_table import layer_records, layer_table, worth_showing
+    from netwarp.report.layer_table import add_alignment, layer_records, layer_table, worth_showing
 
+    if options.video is not None and options.size is not None:
+        raise ConfigurationError("--size has no use with --video, whose own size is taken: leave one of them out")
+    source = None if options.video is None else open_frames(options.video)
     base = base_of(options)
     preprocess = getattr(base, "preprocess", None) or Preprocess()
-    try:
-        seen = probe(base, preprocess, options.size or _TYPICAL)
-    except ConfigurationError:
-        if options.size is not None:
-            raise
-        seen = probe(base, preprocess)
+    seen = _seen(base, preprocess, options.size if source is None else source.size)
     once = [info for info in seen.layers if info.calls == 1]
     shown = seen.layers if options.all else worth_showing(base, seen)
     records = layer_records(shown, seen)
     height, width = seen.frame
-    if options.json:
-        say(json.dumps({"base": options.base, "frame": [height, width], "classes": seen.classes, "layers": records}))
-        return
-    say(layer_table(records))
+    about: dict[str, object] = {"base": options.base, "frame": [height, width], "classes": seen.classes}
     hidden = len(once) - len(shown)
     more = f"; --all lists {hidden} more layers within these" if hidden > 0 else ""
-    say(f"\nfor a frame of {width}×{height}{more}")
+    note = f"for a frame of {width}×{height}{more}"
+    if source is not None:
+        found, pairs = _measured(base, records, source, options.frames)
+        records = add_alignment(records, found, seen.frame)
+        about |= {"video": options.video, "pairs": pairs}
+        note += (
+            f"\nunwarped, warped: distance to the frame before, in standard deviations, over {pairs} pairs of frames; "
+            "a good place: warped is small, and much smaller than unwarped"
+        )
+    say(json.dumps({**about, "layers": records}) if options.json else f"{layer_table(records)}\n\n{note}")
+
+
+def _seen(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None) -> Probe:
+    from netwarp.model.probe import probe
+
+    try:
+        return probe(base, preprocess, size or _TYPICAL)
+    except ConfigurationError:
+        if size is not None:
+            raise
+        return probe(base, preprocess)
+
+
+def _measured(
+    base: nn.Module, records: Sequence[dict[str, object]], source: FrameSource, pairs: int
+) -> tuple[list[Alignment], int]:
+    from netwarp.engine.alignment import measure_alignment, neighbours
+
+    names = [str(record["name"]) for record in records if record["usable"]]
+    with progress_bar(pairs) as advance:
+
+        def counted() -> Iterator[tuple[Tensor, Tensor]]:
+            for pair in neighbours(source, pairs):
+                yield pair
+                advance()
+
+        return measure_alignment(base, names, counted())
+
+
+@from_text
+def _pairs(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,5}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames: write a whole number, at least 1")
+    return int(text)

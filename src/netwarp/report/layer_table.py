@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
 
+from netwarp.engine.alignment import IMAGE, Alignment
 from netwarp.model.placement import OUTPUTS
 from netwarp.model.probe import LayerInfo, Probe
 
-__all__ = ["LIMIT", "layer_records", "layer_table", "worth_showing"]
+__all__ = ["LIMIT", "add_alignment", "layer_records", "layer_table", "worth_showing"]
 
 LIMIT = 40
 """Most inner layers in the short list."""
@@ -82,9 +84,34 @@ def layer_records(layers: Sequence[LayerInfo], seen: Probe) -> list[dict[str, ob
     return records
 
 
+def add_alignment(
+    records: Sequence[dict[str, object]], found: Sequence[Alignment], frame: tuple[int, int]
+) -> list[dict[str, object]]:
+    """Records with what was measured on a video, and one for the picture itself before them.
+
+    Args:
+        records: Of :func:`layer_records`.
+        found: What was measured, the picture's among it; layers without it get None.
+        frame: (height, width) of the video.
+
+    Returns:
+        Records with ``unwarped`` and ``warped``: distances in deviations (:mod:`netwarp.engine.alignment`), or None
+        where there is none or the representation is the same everywhere.
+    """
+    by_name = {each.name: each for each in found}
+    picture = {"name": IMAGE, "kind": "frame", "shape": [3, *frame], "stride": [1.0, 1.0], "runs": 0, "usable": False}
+    joined = []
+    for record in (picture, *records):
+        each = by_name.get(str(record["name"]))
+        values = (None, None) if each is None or math.isnan(each.warped) else (each.unwarped, each.warped)
+        joined.append({**record, "unwarped": values[0], "warped": values[1]})
+    return joined
+
+
 def layer_table(records: Sequence[dict[str, object]]) -> str:
-    """Records of :func:`layer_records` as lines of text."""
-    rows = [("layer", "kind", "C×h×w", "stride", "once a frame")]
+    """Records of :func:`layer_records`, perhaps with :func:`add_alignment`, as lines of text."""
+    measures = [name for name in ("unwarped", "warped") if any(name in record for record in records)]
+    rows = [("layer", "kind", "C×h×w", "stride", "once a frame", *measures)]
     for record in records:
         rows.append(
             (
@@ -92,11 +119,22 @@ def layer_table(records: Sequence[dict[str, object]]) -> str:
                 str(record["kind"]),
                 "×".join(str(n) for n in _numbers(record["shape"])),
                 _stride(_numbers(record["stride"])),
-                "yes" if record["usable"] else f"no, {record['runs']} times",
+                _once(record),
+                *(_distance(record[name]) for name in measures),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _once(record: dict[str, object]) -> str:
+    if record["usable"]:
+        return "yes"
+    return f"no, {record['runs']} times" if record["runs"] else "–"
+
+
+def _distance(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else "–"
 
 
 def _numbers(value: object) -> Sequence[float]:
