@@ -26,6 +26,7 @@ _AS_OPTIONS = {
     "as example_size=(height, width)": "with --size WIDTHxHEIGHT",
     ", or use training_free=True": "",
     "say classes=…": "say --classes",
+    "say ids=True": "give --prediction-ids cityscapes",
     "outputs, classes=": "outputs, --classes ",
     "give base=…": "give --base too",
     "give it as base=…": "give --base too",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from netwarp.data.clips import Clip, ClipFrame
+from netwarp.data.clips import Clip, ClipFrame, LabelMap
 from netwarp.engine.clip_flow import ClipFlow
 from netwarp.engine.tally import Truth
 from netwarp.errors import InputError
@@ -58,36 +60,40 @@ class Shown:
             return None
         return self._flows.of(estimator, self.position, current, previous)
 
+    @cached_property
+    def labels(self) -> LabelMap | None:
+        """What people say of the frame, uint8 ``[H,W]``, 255 = ignore; None where nobody labelled it."""
+        return None if self.frame.labels is None else self.frame.labels()
+
     def truth(self, size: tuple[int, int], device: torch.device) -> Truth | None:
-        """What people say of the frame; None where nobody labelled it.
+        """The frame's labels, and its instances where they are known; None where nobody labelled it.
 
         Args:
-            size: (height, width) that labels must have.
+            size: (height, width) that they must have.
             device: Where they are needed.
 
         Raises:
             InputError: They cannot be read, hold what is no class, or have another size.
         """
-        if self.frame.labels is None:
+        if self.labels is None:
             return None
         if device not in self._truths:
-            self._truths[device] = _read_truth(self.frame, size, device)
+            self._truths[device] = self._read_truth(self.labels, size, device)
         return self._truths[device]
 
+    def _read_truth(self, labels: LabelMap, size: tuple[int, int], device: torch.device) -> Truth:
+        instances = None if self.frame.instances is None else self.frame.instances()
+        for what, values in (("labels", labels), ("instances", instances)):
+            if values is not None and values.shape != size:
+                raise InputError(
+                    f"the {what} of frame {self.frame.name} are {values.shape[1]}×{values.shape[0]}, "
+                    f"but it is {size[1]}×{size[0]}: they must have the frame's size"
+                )
+        return Truth(_as_tensor(labels).to(device), None if instances is None else _as_tensor(instances).to(device))
 
-def _read_truth(frame: ClipFrame, size: tuple[int, int], device: torch.device) -> Truth:
-    found: list[Tensor | None] = []
-    for what, read in (("labels", frame.labels), ("instances", frame.instances)):
-        values = None if read is None else torch.from_numpy(read().astype(np.int64))
-        if values is not None and tuple(values.shape) != size:
-            raise InputError(
-                f"the {what} of frame {frame.name} are {values.shape[1]}×{values.shape[0]}, "
-                f"but it is {size[1]}×{size[0]}: they must have the frame's size"
-            )
-        found.append(None if values is None else values.to(device))
-    labels, instances = found
-    assert labels is not None
-    return Truth(labels, instances)
+
+def _as_tensor(values: NDArray[np.integer]) -> Tensor:
+    return torch.from_numpy(values.astype(np.int64))
 
 
 def runs_of(clip: Clip, history: int | None) -> list[range]:

@@ -1,0 +1,268 @@
+"""``netwarp evaluate``: how good labels are, and how steady."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from netwarp.cli.evaluated_models import check_combinations, is_alone
+from netwarp.cli.network import add_base_arguments, device
+from netwarp.cli.parser import from_text
+from netwarp.cli.terminal import progress_bar, say, warn
+from netwarp.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from netwarp.data.clips import ClipData, ClipFrame
+    from netwarp.engine.measure import OnLabels
+    from netwarp.engine.tally import Scores
+
+SUMMARY = "measure a network, a video model, or label maps against labelled clips"
+
+EXAMPLE = """\
+examples:
+  netwarp evaluate --data camvid:data/camvid --split test --base netwarp:espnet --weights espnet.pth
+  netwarp evaluate --data camvid:data/camvid --base netwarp:espnet --weights espnet.pth --compare
+  netwarp evaluate --data cityscapes:data/cityscapes --model trained.safetensors --history 4 --json scores.json
+  netwarp evaluate --data cityscapes:data/cityscapes --predictions results/ --prediction-ids cityscapes
+
+A --base is measured frame by frame, unless --training-free, --layers or --compare say otherwise.
+Label maps are PNG files, NAME.png or NAME_….png for the frame NAME, of classes (255: none) or Cityscapes' ids.
+Percent, but for the time. tIoU: near label changes; consistency: of labels along DIS-medium flow; VC8, VC16: of labels
+where the truth stands still for 8 or 16 frames."""
+
+_PREDICTIONS = "label maps"
+
+_LENGTH_OF_VIDEOS = 10
+"""Frames up to each labelled one that are taken out of a data set's videos, where --history does not say."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--data", metavar="SPEC", required=True, help="camvid:DIR, cityscapes:DIR, folder:DIR or streets:KEY=VALUE,…"
+    )
+    parser.add_argument("--split", metavar="NAME", help="a part of the data (default: val, or the only one)")
+    parser.add_argument("--model", metavar="FILE", help="a model that VideoModel.save wrote")
+    add_base_arguments(parser, required=False)
+    parser.add_argument("--predictions", metavar="DIR", help="label maps made elsewhere, in place of a network")
+    parser.add_argument(
+        "--prediction-ids",
+        metavar="KIND",
+        choices=("classes", "cityscapes"),
+        help="what label maps hold that are read or saved: classes, or cityscapes for its ids (default: classes)",
+    )
+    parser.add_argument("--training-free", action="store_true", help="a --base with the memory that needs no training")
+    parser.add_argument(
+        "--layers", nargs="+", metavar="LAYER", help="where that memory is, in place of log_probs ('netwarp layers')"
+    )
+    parser.add_argument(
+        "--flow",
+        metavar="SPEC",
+        help="dis[:ultrafast|fast|medium][@FRACTION], raft[:FILE], precomputed:FOLDER with a sub-folder for each clip, "
+        "true (that of rendered clips) or zero (default: dis, or the model's)",
+    )
+    parser.add_argument("--frame-by-frame", action="store_true", help="the network of a --model without its memory")
+    parser.add_argument(
+        "--compare", action="store_true", help="the network frame by frame too, in turn with the video model"
+    )
+    parser.add_argument(
+        "--widths", metavar="W,…", type=_widths, default=(1, 2, 4), help="of tIoU's bands, in pixels (default: 1,2,4)"
+    )
+    parser.add_argument(
+        "--history",
+        metavar="N",
+        type=_count,
+        help="run only N frames before each labelled one (default: whole clips; frame by frame alone 0)",
+    )
+    parser.add_argument("--per-class", action="store_true", help="print the IoU of each class too")
+    parser.add_argument("--json", metavar="FILE", help="write the scores there too")
+    parser.add_argument("--save-predictions", metavar="DIR", help="write the label maps of all frames that are run")
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=_positive,
+        help="clips at a time; on a CPU each gets its part of the threads, and times are those of a network on that "
+        "(default: as many as threads, but 1 with --compare)",
+    )
+    parser.add_argument(
+        "--cache", metavar="DIR", help="folder for frames that are taken out of videos, and for rendered clips"
+    )
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        type=device,
+        default="auto",
+        help="cpu, cuda, cuda:N, or auto: the first GPU if there is one (default: auto)",
+    )
+
+
+def run(options: Namespace) -> None:
+    """Evaluate; see the module."""
+    check_combinations(options)
+    from netwarp.cli.memory import keep_freed_memory
+    from netwarp.data.datasets import open_data
+
+    keep_freed_memory()
+    history = 0 if options.history is None and is_alone(options) else options.history
+    length = _LENGTH_OF_VIDEOS if history is None else history + 1
+    data = open_data(options.data, options.split, length=length, cache=options.cache)
+    if not any(clip.frames for clip in data.clips):
+        raise InputError(f"{data.name} has no frames: there is nothing to evaluate")
+    if options.predictions is not None:
+        measured = _score_predictions(options, data)
+    else:
+        measured = _score_models(options, data, history)
+    _tell(options, data, measured)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Scores of all rows, the number of frames that each has run, and the seconds that all took."""
+
+    rows: dict[str, Scores]
+    frames: int
+    seconds: float
+
+
+def _check_places(options: Namespace) -> None:
+    """See that results can be written, before hours of work."""
+    from netwarp.data.output_path import prepare_file
+
+    if options.save_predictions is not None:
+        folder, data = Path(options.save_predictions), Path(options.data.partition(":")[2]).expanduser()
+        if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
+            raise OutputError(f"{folder} lies in the data set, whose labels it could replace: name another folder")
+    if options.json is not None:
+        prepare_file(Path(options.json))
+
+
+def _score_predictions(options: Namespace, data: ClipData) -> _Measured:
+    from netwarp.data.predictions import Predictions
+    from netwarp.engine.evaluate_predictions import evaluate_predictions
+
+    predictions = Predictions(options.predictions, data, ids=options.prediction_ids == "cityscapes")
+    _check_places(options)
+    frames = len(predictions.files)
+    began = time.perf_counter()
+    with progress_bar(frames) as advance:
+        scores = evaluate_predictions(
+            predictions, data, **_measures(data, options), workers=options.workers or _threads(), on_frame=advance
+        )
+    return _Measured({_PREDICTIONS: scores}, frames, time.perf_counter() - began)
+
+
+def _score_models(options: Namespace, data: ClipData, history: int | None) -> _Measured:
+    from netwarp.cli.evaluated_models import evaluated_models
+    from netwarp.engine.evaluate import evaluate, frames_to_run
+
+    models = evaluated_models(options, data)
+    _check_places(options)
+    frames = frames_to_run(data, history)
+    began = time.perf_counter()
+    with progress_bar(frames) as advance:
+        rows = evaluate(
+            models,
+            data,
+            **_measures(data, options),
+            history=history,
+            workers=options.workers or (1 if len(models) > 1 else _threads()),
+            on_frame=advance,
+            on_labels=_saver(options, data, list(models)[-1]),
+        )
+    return _Measured(rows, frames, time.perf_counter() - began)
+
+
+def _saver(options: Namespace, data: ClipData, of_row: str) -> OnLabels | None:
+    """What writes a row's label maps."""
+    if options.save_predictions is None:
+        return None
+    from netwarp.data.predictions import PredictionWriter
+
+    writer = PredictionWriter(options.save_predictions, data.classes, ids=options.prediction_ids == "cityscapes")
+
+    def save(row: str, frame: ClipFrame, labels: Tensor) -> None:
+        if row == of_row:
+            writer.write(frame.name, labels[0].cpu().numpy())
+
+    return save
+
+
+def _measures(data: ClipData, options: Namespace) -> dict[str, Any]:
+    from netwarp.data.cityscapes_ids import AVERAGE_INSTANCE_SIZES
+    from netwarp.model.label_set import CITYSCAPES
+
+    cityscapes = data.classes.names == CITYSCAPES.names
+    return {"widths": options.widths, "average_sizes": AVERAGE_INSTANCE_SIZES if cityscapes else None}
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _tell(options: Namespace, data: ClipData, measured: _Measured) -> None:
+    from netwarp.report.score_table import class_table, score_record, score_table
+
+    name, scores = list(measured.rows.items())[-1]
+    say(score_table(measured.rows))
+    if options.per_class:
+        say(f"\n{class_table(measured.rows, data.classes.names)}")
+    rate = measured.frames / max(measured.seconds, 1e-9)
+    noun = "frame" if measured.frames == 1 else "frames"
+    say(
+        f"\n{data.name}: {scores.frames} labelled of {measured.frames} {noun} in {measured.seconds:.1f} s "
+        f"({rate:.1f} a second)"
+    )
+    if data.left_out:
+        first = data.left_out[0]
+        warn(f"{len(data.left_out)} labelled frames are left out; the first is {first.name}: {first.reason}")
+    if not scores.frames:
+        warn(f"{data.name} has no labels: there are only consistency and time")
+    if options.json is not None:
+        others = {row: score_record(its, data.classes.names) for row, its in measured.rows.items() if row != name}
+        record = score_record(scores, data.classes.names) | ({"compared_with": others} if others else {})
+        _write(Path(options.json), f"{json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)}\n")
+
+
+def _write(path: Path, text: str) -> None:
+    from netwarp.atomic import written_whole
+    from netwarp.data.output_path import reason
+
+    try:
+        with written_whole(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({reason(error)}): choose another place") from error
+
+
+@from_text
+def _widths(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= 100 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} are no widths: write whole pixels of 1 to 100, such as 1,2,4")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _whole(text: str, lowest: int, highest: int) -> int:
+    if not text.strip().isdecimal() or not lowest <= int(text) <= highest:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} to {highest}")
+    return int(text)
+
+
+@from_text
+def _count(text: str) -> int:
+    return _whole(text, 0, 100_000)
+
+
+@from_text
+def _positive(text: str) -> int:
+    return _whole(text, 1, 1000)

@@ -1,0 +1,153 @@
+"""The arguments of ``netwarp evaluate`` that name a network, and the models that they describe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
+
+from netwarp.cli.network import base_of, device_named
+from netwarp.cli.terminal import quiet_loading, warn
+from netwarp.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from netwarp.data.clips import ClipData
+    from netwarp.model import VideoModel
+
+__all__ = ["ALONE", "FREE", "MODEL", "check_combinations", "evaluated_models", "is_alone"]
+
+ALONE, FREE, MODEL = "frame by frame", "training-free", "model"
+"""The names of the table's rows."""
+
+
+def check_combinations(options: Namespace) -> None:
+    """See that the arguments of the command go together.
+
+    Raises:
+        ConfigurationError: They do not.
+    """
+    if options.predictions is not None:
+        for name in ("model", "base", "weights", "classes", "training_free", "layers", "flow", "frame_by_frame",
+                     "compare", "history", "save_predictions"):  # fmt: skip
+            if options[name] is not None and options[name] is not False:
+                raise ConfigurationError(f"{_option(name)} goes with a network, and --predictions takes its place")
+        return
+    if options.model is None and options.base is None:
+        raise ConfigurationError(
+            "nothing to evaluate: give --base SPEC (any network), --model FILE (a saved video model) or "
+            "--predictions DIR (label maps)"
+        )
+    if options.prediction_ids and not options.save_predictions:
+        raise ConfigurationError("--prediction-ids goes with --predictions or --save-predictions")
+    if options.base is None:
+        for name in ("weights", "classes"):
+            if options[name] is not None:
+                raise ConfigurationError(f"--{name} goes with --base: a model's are in its file")
+    if options.model is not None:
+        for name in ("layers", "training_free"):
+            if options[name]:
+                raise ConfigurationError(f"{_option(name)} goes with --base: a model's memory is in its file")
+    if options.frame_by_frame:
+        for name in ("layers", "training_free", "flow", "compare"):
+            if options[name]:
+                raise ConfigurationError(f"{_option(name)} makes no sense with --frame-by-frame: leave one of them out")
+    if options.flow is not None and is_alone(options):
+        raise ConfigurationError("--flow goes with a memory: give --training-free too")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def is_alone(options: Namespace) -> bool:
+    """Whether all that is measured is a network frame by frame."""
+    video = options.training_free or options.layers or options.compare
+    return bool(options.predictions is None and (options.frame_by_frame or (options.model is None and not video)))
+
+
+def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel]:
+    """Build the models, and try them on a frame of the data's size.
+
+    Args:
+        options: The command's.
+        data: What they will be measured on; it has a frame.
+
+    Returns:
+        By name; what was asked for comes last, after what it is compared with.
+
+    Raises:
+        ConfigurationError: They cannot be built, or have fewer outputs than there are classes.
+        WeightsError: Weights cannot be used.
+        InputError: The first frame, or precomputed flow, cannot be read.
+    """
+    from netwarp.model import VideoModel
+
+    height, width = next(frame for clip in data.clips for frame in clip.frames).image().shape[:2]
+    where = device_named(options.device)
+    base = None if options.base is None else base_of(options).to(where)
+    models = {}
+    if options.model is not None:
+        model = _saved(options, base, where)
+        models[MODEL] = model
+        single = VideoModel(
+            model.base,
+            [],
+            preprocess=model.preprocess,
+            classes=model.classes,
+            palette=model.palette,
+            example_size=(height, width),
+        )
+    else:
+        assert base is not None  # the command has checked it
+        single = VideoModel(base, [], example_size=(height, width))
+        if not is_alone(options):
+            layers = [name for text in options.layers or () for name in text.split(",") if name] or None
+            models[FREE] = VideoModel(
+                base, layers, options.flow or "dis", training_free=True, example_size=(height, width)
+            )
+        if options.weights is None and options.base.partition(":")[0] in ("netwarp", "smp", "torchvision"):
+            warn(
+                f"{options.base} has random weights: give --weights FILE, "
+                "or --weights default where its library has them"
+            )
+    if is_alone(options):
+        models = {ALONE: single}
+    elif options.compare:
+        models = {ALONE: single, **models}
+    _check_classes(single, data)
+    return models
+
+
+def _saved(options: Namespace, base: nn.Module | None, where: str) -> VideoModel:
+    from netwarp.flow import make_flow
+
+    flow = None if options.flow is None else make_flow(options.flow)
+    with quiet_loading(options.debug):
+        from netwarp.bases.saved import load
+
+        model = load(options.model, base).to(where)
+    if flow is not None:
+        model.flow = flow
+    return model
+
+
+def _check_classes(model: VideoModel, data: ClipData) -> None:
+    """Outputs are compared by number: say where names show that these do not mean the same."""
+    theirs, ours = model.classes, data.classes.names
+    if len(theirs) < len(ours):
+        raise ConfigurationError(
+            f"the network has {len(theirs)} outputs, but {data.name} has {len(ours)} classes: "
+            "measure one that was trained on these"
+        )
+    different = [(a, b) for a, b in zip(theirs, ours, strict=False) if _plain(a) != _plain(b)]
+    if different and not theirs[0].startswith("class "):
+        warn(
+            f"{len(different)} of {len(ours)} classes have other names, such as {different[0][0]!r} for "
+            f"{different[0][1]!r}: the scores mean nothing if they are other classes"
+        )
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())

@@ -1,0 +1,254 @@
+"""``netwarp evaluate``: what it measures, prints and writes, and what it says of mistakes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cityscapes_tree import made_scene, write_image, write_truth
+from PIL import Image
+
+from netwarp import VideoModel, load_base
+from netwarp.cli import main
+from netwarp.data.cityscapes_ids import to_ids
+from netwarp.data.datasets import open_data
+from netwarp.engine.evaluate import evaluate
+from netwarp.model.label_set import CITYSCAPES
+
+SPEC = "streets:clips=2,frames=3,size=48x40"
+STREETS = ("--data", SPEC)
+BASE = ("--base", "tinybase:build", "--classes", "11")
+Fails = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where streets are kept: rendering takes longer than the rest."""
+    return tmp_path_factory.mktemp("streets")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[str, str]:
+    capsys.readouterr()
+    assert main(["evaluate", *map(str, arguments)]) == 0
+    return capsys.readouterr()
+
+
+def base_model(**options: object) -> VideoModel:
+    return VideoModel(load_base("tinybase:build", classes=11), **options)
+
+
+def test_a_base_is_measured_frame_by_frame(capsys: pytest.CaptureFixture[str], workplace: Path, cache: Path):
+    out, err = run(
+        capsys, *STREETS, "--cache", cache, *BASE, "--json", "new/scores.json", "--per-class", "--widths", "1,3"
+    )
+    data = open_data(SPEC, cache=cache)
+    expected = evaluate({"m": base_model(layers=[])}, data, widths=(1, 3))["m"]
+    record = json.loads(Path("new/scores.json").read_text())
+    assert record["miou"] == pytest.approx(expected.miou, abs=1e-3)
+    assert record["tiou"] == pytest.approx({"1": expected.tiou[1], "3": expected.tiou[3]}, abs=1e-3)
+    assert record["tc"] == pytest.approx(expected.tc, abs=1e-3)
+    assert record["iiou"] is None
+    assert record["vc"] == {"8": None, "16": None}
+    assert record["frames"] == 6
+    assert record["ms_per_frame"] > 0
+    values = [value for value in record["per_class"].values() if value is not None]
+    assert list(record["per_class"]) == list(data.classes.names)
+    assert sum(values) / len(values) == pytest.approx(record["miou"], abs=1e-3)
+    lines = out.splitlines()
+    assert lines[0].split() == ["IoU", "tIoU", "1", "px", "tIoU", "3", "px", "consistency", "ms", "a", "frame"]
+    assert lines[2].split()[:4] == ["frame", "by", "frame", f"{expected.miou:.2f}"]
+    assert any(line.split()[0] == "bicyclist" for line in lines if line)
+    assert lines[-1].startswith("streets val: 6 labelled of 6 frames in ")
+    assert "classes have other names" not in err
+
+
+def test_compared_with_the_mode_without_training(capsys: pytest.CaptureFixture[str], workplace: Path, cache: Path):
+    out, _ = run(capsys, *STREETS, "--cache", cache, *BASE, "--compare", "--json", "scores.json", "--widths", "2")
+    record = json.loads(Path("scores.json").read_text())
+    expected = evaluate(
+        {"alone": base_model(layers=[]), "free": base_model(training_free=True)},
+        open_data(SPEC, cache=cache),
+    )
+    assert record["miou"] == pytest.approx(expected["free"].miou, abs=1e-3)
+    assert list(record["compared_with"]) == ["frame by frame"]
+    assert record["compared_with"]["frame by frame"]["tc"] == pytest.approx(expected["alone"].tc, abs=1e-3)
+    assert [line.split("  ")[0] for line in out.splitlines()[2:4]] == ["frame by frame", "training-free"]
+
+
+def test_a_saved_model_its_base_and_the_true_flow(capsys: pytest.CaptureFixture[str], workplace: Path, cache: Path):
+    model = base_model(layers=["log_probs"], flow_cnn=None, start=(0.5, 0.5))
+    model.save("m.safetensors", include_base=False)
+    data = open_data(SPEC, cache=cache)
+    model.flow.preset = "fast"
+    for options, expected in (
+        (("--flow", "dis:fast"), model),
+        (("--frame-by-frame",), base_model(layers=[])),
+        (("--flow", "true"), base_model(layers=["log_probs"], flow_cnn=None, start=(0.5, 0.5), flow="true")),
+    ):
+        run(
+            capsys,
+            *STREETS,
+            "--cache",
+            cache,
+            "--model",
+            "m.safetensors",
+            *BASE,
+            *options,
+            "--json",
+            "s.json",
+            "--widths",
+            "2",
+        )
+        scores = evaluate({"m": expected}, data)["m"]
+        assert json.loads(Path("s.json").read_text())["miou"] == pytest.approx(scores.miou, abs=1e-3)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_label_maps_go_out_and_come_back(
+    capsys: pytest.CaptureFixture[str], workplace: Path, cache: Path, workers: int
+):
+    free = ("--training-free", "--workers", workers)
+    run(capsys, *STREETS, "--cache", cache, *BASE, *free, "--save-predictions", "maps", "--json", "model.json")
+    assert len(list(Path("maps").rglob("*.png"))) == 6
+    out, _ = run(capsys, *STREETS, "--cache", cache, "--predictions", "maps", "--json", "maps.json")
+    model, maps = (json.loads(Path(f"{name}.json").read_text()) for name in ("model", "maps"))
+    assert maps.pop("ms_per_frame") is None
+    assert model.pop("ms_per_frame") > 0
+    assert maps == model
+    assert "ms a frame" not in out
+
+
+def test_history_and_labels_that_are_sparse(capsys: pytest.CaptureFixture[str], cache: Path):
+    sparse = ("--data", "streets:clips=1,frames=8,size=48x40,every=4", *BASE)
+    for options, frames in ((("--training-free",), 8), (("--training-free", "--history", "1"), 4), ((), 2)):
+        out, _ = run(capsys, *sparse, "--cache", cache, *options, "--widths", "1")
+        assert f"2 labelled of {frames} frames" in out
+        assert ("consistency" in out) == (frames != 2)
+
+
+@pytest.fixture
+def city(workplace: Path) -> Path:
+    for sequence in range(2):
+        for frame in (18, 19):
+            write_image(workplace / "city", f"ulm_{sequence:06}_{frame:06}")
+        write_truth(workplace / "city", f"ulm_{sequence:06}_000019", *made_scene(sequence))
+    return workplace / "city"
+
+
+def test_cityscapes_as_its_own_scripts_measure_it(
+    capsys: pytest.CaptureFixture[str], city: Path, monkeypatch: pytest.MonkeyPatch
+):
+    script = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
+    base = ("--base", "tinybase:build", "--classes", ",".join(CITYSCAPES.names))
+    ours = ("--data", f"cityscapes:{city}", "--prediction-ids", "cityscapes")
+    run(capsys, *ours, *base, "--save-predictions", "results", "--json", "model.json")
+    # Its own search finds our files by their names; some are made worse, so that not all is one class.
+    args = copy.copy(script.args)
+    args.quiet, args.JSONOutput, args.predictionPath, args.predictionWalk = True, False, "results", None
+    truths = sorted(map(str, (city / "gtFine").rglob("*_labelIds.png")))
+    rng = np.random.default_rng(0)
+    for truth in truths:
+        path = script.getPrediction(args, truth)
+        labels = np.array(Image.open(path))
+        right = rng.random(labels.shape) < 0.7
+        mixed = np.where(right, np.array(Image.open(truth)), to_ids(rng.integers(0, 19, labels.shape)))
+        Image.fromarray(np.where(rng.random(labels.shape) < 0.2, labels, mixed)).save(path)
+    if not hasattr(np, "in1d"):
+        monkeypatch.setattr(np, "in1d", np.isin, raising=False)  # numpy 2.4 has dropped what 2.3.0 calls
+    theirs = script.evaluateImgLists([script.getPrediction(args, truth) for truth in truths], truths, args)
+
+    out, _ = run(capsys, *ours, "--predictions", "results", "--json", "scores.json", "--per-class")
+    record = json.loads(Path("scores.json").read_text())
+    assert record["miou"] == pytest.approx(100 * theirs["averageScoreClasses"], abs=1e-3)
+    assert record["iiou"] == pytest.approx(100 * theirs["averageScoreInstClasses"], abs=1e-3)
+    for key, scores in (("per_class", "classScores"), ("iiou_per_class", "classInstScores")):
+        found = {name: np.nan if value is None else value for name, value in record[key].items()}
+        assert found == pytest.approx({n: 100 * theirs[scores][n] for n in CITYSCAPES.names}, abs=1e-3, nan_ok=True)
+    assert record["tc"] is None
+    assert out.splitlines()[0].split()[-1] == "iIoU"
+    assert "2 labelled of 2 frames" in out
+
+
+def test_cityscapes_ids_that_nobody_spoke_of(fails: Fails, city: Path):
+    for sequence in range(2):
+        path = city.parent / "maps" / f"ulm_{sequence:06}_000019_pred.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((32, 64), 26, np.uint8)).save(path)
+    line = fails("evaluate", "--data", f"cityscapes:{city}", "--predictions", "maps")
+    assert "holds 26 in 2048 of its pixels" in line
+    assert "give --prediction-ids cityscapes if these are" in line
+    assert "(and 1 more of 2 files" in line
+
+
+def test_label_maps_that_are_missing(fails: Fails, workplace: Path):
+    (workplace / "maps").mkdir()
+    line = fails("evaluate", *STREETS, "--predictions", "maps")
+    assert "lacks label maps for 6 of the 6 labelled frames of streets val; the first is street-" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*STREETS,), "give --base SPEC (any network), --model FILE (a saved video model) or --predictions DIR"),
+        (BASE, "--data is missing"),
+        ((*STREETS, *BASE, "--predictions", "x"), "--base goes with a network, and --predictions takes its place"),
+        ((*STREETS, "--predictions", "x", "--history", "0"), "--history goes with a network"),
+        ((*STREETS, *BASE, "--prediction-ids", "classes"), "--prediction-ids goes with --predictions or --save-"),
+        ((*STREETS, *BASE, "--prediction-ids", "ids"), "no value of --prediction-ids named 'ids'"),
+        ((*STREETS, *BASE, "--frame-by-frame", "--compare"), "--compare makes no sense with --frame-by-frame"),
+        ((*STREETS, *BASE, "--flow", "zero"), "--flow goes with a memory"),
+        ((*STREETS, "--model", "m", "--training-free"), "--training-free goes with --base"),
+        ((*STREETS, "--model", "m", "--weights", "w"), "--weights goes with --base"),
+        ((*STREETS, "--model", "m.safetensors"), "m.safetensors"),
+        ((*STREETS, *BASE, "--widths", "1,0"), "write whole pixels of 1 to 100"),
+        ((*STREETS, *BASE, "--history", "-1"), "not a whole number from 0"),
+        ((*STREETS, *BASE, "--workers", "0"), "not a whole number from 1"),
+        ((*STREETS, *BASE, "--split", "tset"), "did you mean 'test'"),
+        (("--data", "camvid:nowhere", *BASE), "nowhere is no folder"),
+        ((*STREETS, "--base", "tinybase:build"), "the network has 3 outputs, but streets val has 11 classes"),
+        ((*STREETS, *BASE, "--training-free", "--layers", "encoder"), "no layer named 'encoder'"),
+        ((*STREETS, *BASE, "--training-free", "--flow", "precomputed:x"), "no folder of precomputed flow at x"),
+    ],
+)
+def test_mistakes(fails: Fails, arguments: tuple[str, ...], message: str):
+    assert message in fails("evaluate", *arguments)
+
+
+def test_the_data_set_is_not_written_into(fails: Fails, city: Path):
+    classes = ",".join(CITYSCAPES.names)
+    for folder in (city, city / "gtFine" / "val" / "ulm"):
+        line = fails(
+            "evaluate", "--data", f"cityscapes:{city}", "--base", "tinybase:build", "--classes", classes,
+            "--save-predictions", folder,
+        )  # fmt: skip
+        assert "lies in the data set" in line
+
+
+def test_labels_of_another_size_name_the_frame(fails: Fails, city: Path):
+    write_truth(city, "ulm_000001_000019", *made_scene(1, (16, 32)))
+    line = fails("evaluate", "--data", f"cityscapes:{city}", "--base", "tinybase:build", "--classes", "19")
+    assert "ulm_000001_000019" in line
+    assert "32×16" in line
+
+
+def test_other_classes_are_warned_of(capsys: pytest.CaptureFixture[str], cache: Path):
+    names = ",".join(["road", *(f"c{i}" for i in range(10))])
+    _, err = run(capsys, *STREETS, "--cache", cache, "--base", "tinybase:build", "--classes", names)
+    assert "11 of 11 classes have other names, such as 'road' for 'sky'" in err
+
+
+def test_memory_keeps_what_was_freed_only_where_that_can_be_said(monkeypatch: pytest.MonkeyPatch):
+    from netwarp.cli import memory
+
+    calls = []
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: calls.append(name) or object())
+    memory.keep_freed_memory()  # a C library without mallopt
+    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    memory.keep_freed_memory()
+    assert calls == [None]
+    assert torch.zeros(4).sum() == 0
