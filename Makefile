@@ -1,16 +1,19 @@
-# Two commands from a bare Python 3.11: both set up what they need in .venv and then do their work.
-#   make demo    the whole story on video that it renders itself
-#   make test    format check, lint, types, tests, doctests
+# Commands from a bare Python 3.11: each sets up what it needs in .venv and then does its work.
+#   make demo      the whole story on video that it renders itself
+#   make test      format check, lint, types, tests, doctests
+#   make camvid    the experiment on real video: make camvid DATA=FOLDER, which holds camvid/ and espnet/
+#   make streets   the same experiment on rendered video, whose true flow is known
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= netwarp-demo
+DATA ?= ../shared/data
 # uv, itself from the registry, fetches the full torch and torchvision: they belong together, and where pip finds a
 # CPU-only build of torch, torchvision's wheel does not import with it.
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test format constraints clean
+.PHONY: demo test camvid streets format constraints clean
 
 demo: $(VENV)/.demo
 	$(BIN)/netwarp demo --out $(OUT)
@@ -20,6 +23,16 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile
+
+camvid: $(VENV)/.experiment
+	$(BIN)/netwarp experiment --data camvid:$(DATA) --split val --out runs/camvid_15hz \
+		--base netwarp:espnet --weights $(DATA)/espnet/espnet_p_2_q_8_camvid.pth \
+		--depths encoder.b2,encoder.b3,output --train-from encoder.b3
+
+streets: $(VENV)/.experiment
+	$(BIN)/netwarp experiment --data streets:clips=12,frames=16 --split val --out runs/streets \
+		--base netwarp:streetnet --train-base streets:clips=64,frames=4 \
+		--depths at_quarter,at_eighth,output --train-from at_eighth
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .
@@ -39,6 +52,10 @@ $(VENV)/.uv:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.uv
 	$(UV) --editable '.[report]'
+	touch $@
+
+$(VENV)/.experiment: pyproject.toml constraints.txt | $(VENV)/.uv
+	$(UV) --editable '.[report,train]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.uv

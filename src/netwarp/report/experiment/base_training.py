@@ -84,7 +84,7 @@ def trained_base(
         torch.manual_seed(0)
         base = load_base(spec, classes=classes).to(device)
     height, width = samples[0].frames[-1].image().shape[:2]
-    model = VideoModel(base, layers=[])
+    model = VideoModel(base, layers=[], flow_cnn=None)
     train(
         model,
         samples,

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 import netwarp
@@ -27,7 +28,7 @@ from netwarp.model import VideoModel
 from netwarp.report.experiment.build import build, trained_parameters
 from netwarp.report.experiment.clock import Clock
 from netwarp.report.experiment.folds import Fold, two_folds
-from netwarp.report.experiment.rows import TRUE_FLOW, Row
+from netwarp.report.experiment.rows import Row
 from netwarp.report.experiment.units import Figures, Store, Unit
 
 __all__ = ["Bench", "Plan", "pictured"]
@@ -81,7 +82,10 @@ class Bench:
         self.plan = plan
         self.data = open_data(plan.data, plan.split, cache=plan.cache)
         self.folds = two_folds(self.data)
-        self.base = load_base(plan.base, plan.weights, plan.classes).to(plan.device).requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # weights that nobody gave are the same in all processes
+            base = load_base(plan.base, plan.weights, plan.classes)
+        self.base = base.to(plan.device).requires_grad_(False)
 
     def identity(self) -> dict[str, Any]:
         """What all figures depend on: names of frames, each clip's first labelled frame, network and weights."""
@@ -161,7 +165,7 @@ class Bench:
             accelerator="gpu" if self.plan.device.startswith("cuda") else "cpu",
         )
         classes, flows = len(self.data.classes), self.plan.cache / "flow"
-        return train(model, samples, settings, classes=classes, true_flow=row.flow == TRUE_FLOW, cache=flows).losses
+        return train(model, samples, settings, classes=classes, cache=flows).losses
 
     def _score(self, model: VideoModel, data: ClipData) -> tuple[Scores, dict[str, npt.NDArray[np.uint8]]]:
         """Scores over a half, streamed, and label maps of the frames that pictures are made of, by frame."""

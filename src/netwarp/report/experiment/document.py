@@ -42,7 +42,7 @@ def document(
         "folds": [{"train": _half(fold.train), "test": _half(fold.test)} for fold in bench.folds],
         "settings": dict(settings),
         "rows": [_row(summary, figures) for summary in summaries],
-        "units": [unit.as_json() for unit in figures],
+        "units": [unit.as_json(digits=4) for unit in figures],
         "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
         "machine": {
             "processor": platform.processor() or platform.machine(),

@@ -101,11 +101,11 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
     if asked.seeds < 1 or jobs < 1:
         raise ConfigurationError(f"at least 1 seed and 1 job are needed, not {asked.seeds} and {jobs}")
     new_figure(1, 1)  # without Matplotlib say so now
-    prepare_folder(out.parent)
     clock = Clock()
     folder = out.parent / f"{out.name}-units"
     plan = asked.plan
     if asked.base_training is not None:
+        prepare_folder(out.parent)
         log.info("experiment: the network, frame by frame")
         with clock.timed("the network"):
             weights = trained_base(plan.base, plan.classes, asked.base_training, folder, plan.device, progress)
@@ -115,6 +115,7 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
     if asked.rows:
         rows = chosen(rows, asked.rows)
     models = {row.name: build(row, bench.base) for row in rows}  # what cannot be built is said before the work
+    prepare_folder(out.parent)
     store = Store(folder, bench.identity())
     units = units_of(rows, len(bench.folds), asked.seeds)
     with clock.timed("rows"):

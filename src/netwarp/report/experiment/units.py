@@ -69,9 +69,9 @@ class Figures:
     seconds: dict[str, float]
     settings: dict[str, Any]
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, rounded to what can be told apart; null for nan."""
-        plain: dict[str, Any] = _rounded(asdict(self))
+    def as_json(self, digits: int | None = None) -> dict[str, Any]:
+        """Plain values, rounded if digits are given; null for nan."""
+        plain: dict[str, Any] = _plain(asdict(self), digits)
         return plain
 
     @classmethod
@@ -155,12 +155,12 @@ class Store:
             raise OutputError(f"cannot write {path} ({reason(error)}): free space or choose another --out") from error
 
 
-def _rounded(value: Any) -> Any:  # noqa: ANN401
+def _plain(value: Any, digits: int | None) -> Any:  # noqa: ANN401
     if isinstance(value, float):
-        return round(value, 4) if math.isfinite(value) else None
+        return (value if digits is None else round(value, digits)) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _rounded(part) for key, part in value.items()}
-    return [_rounded(part) for part in value] if isinstance(value, (list, tuple)) else value
+        return {str(key): _plain(part, digits) for key, part in value.items()}
+    return [_plain(part, digits) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _number(value: float | None) -> float:
