@@ -71,17 +71,17 @@ class LeftOut:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A labelled frame and those right before it.
+    """A frame and those right before it.
 
     Attributes:
-        frames: In order; the last one has labels.
+        frames: In order; of :meth:`ClipData.samples` the last one has labels.
     """
 
     frames: tuple[ClipFrame, ...]
 
     @property
     def name(self) -> str:
-        """The labelled frame's."""
+        """The last frame's."""
         return self.frames[-1].name
 
 
@@ -150,3 +150,23 @@ class ClipData:
                 else:
                     found.append(Sample(tuple(clip.frames[position + 1 - length : position + 1])))
         return Samples(tuple(found), tuple(missing))
+
+    def windows(self, length: int = 2) -> tuple[Sample, ...]:
+        """Every run of ``length`` frames that follow each other, labelled or not: for what needs no labels.
+
+        Args:
+            length: At least 1.
+
+        Returns:
+            In order; none of clips that are shorter.
+
+        Raises:
+            ConfigurationError: ``length`` is below 1.
+        """
+        if length < 1:
+            raise ConfigurationError(f"a window needs at least 1 frame, not {length}")
+        return tuple(
+            Sample(tuple(clip.frames[first : first + length]))
+            for clip in self.clips
+            for first in range(len(clip.frames) + 1 - length)
+        )

@@ -27,7 +27,7 @@ def beyond_paper(model: VideoModel, settings: TrainSettings, length: int) -> dic
     spec = getattr(model.flow, "spec", type(model.flow).__name__)
     options = {
         "length": (length, length == 2),
-        "start": (sorted(starts), starts == {(1.0, 0.0)}),
+        "start": ([list(start) for start in sorted(starts)], starts == {(1.0, 0.0)}),
         "memory": (model.memory, model.memory == "previous"),
         "gate": (None if model.gate is None else repr(model.gate), model.gate is None),
         "flow": (spec, str(spec).startswith("dis")),

@@ -11,7 +11,7 @@ from netwarp.engine.training.folder import RunFolder
 from netwarp.engine.training.logs import check_tensorboard
 from netwarp.engine.training.settings import TrainSettings
 from netwarp.engine.training.validation import check_validation
-from netwarp.errors import ConfigurationError, InputError, MissingExtraError
+from netwarp.errors import ConfigurationError, InputError
 from netwarp.model import VideoModel
 from netwarp.model.saved import configuration
 
@@ -32,7 +32,7 @@ def check_training(
     Raises:
         ConfigurationError: They make no sense together, or the machine cannot do it.
         InputError: Clips differ in length, or have no labels.
-        MissingExtraError: Lightning or TensorBoard is not installed.
+        MissingExtraError: TensorBoard is not installed.
         OutputError: The folder cannot be used.
     """
     _check_clips(samples, unlabelled, settings)
@@ -79,10 +79,6 @@ def _check_clips(samples: Sequence[Sample], unlabelled: Sequence[Sample], settin
 
 
 def _check_machine(settings: TrainSettings) -> None:
-    try:
-        import lightning.pytorch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("lightning", "train", "training") from error
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if settings.accelerator == "gpu" and not gpus:
         raise ConfigurationError("accelerator gpu: torch finds no GPU here: take cpu, or leave it out")

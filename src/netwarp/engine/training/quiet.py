@@ -11,9 +11,25 @@ from collections.abc import Iterator
 import torch
 import torch.distributed as dist
 
-__all__ = ["left_as_it_was", "quiet_lightning"]
+from netwarp.errors import MissingExtraError
+
+__all__ = ["left_as_it_was", "need_lightning", "quiet_lightning"]
 
 _LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
+
+
+def need_lightning() -> None:
+    """Import Lightning; its loggers set their levels then.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import lightning.pytorch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("lightning", "train", "training") from error
 
 
 @contextlib.contextmanager

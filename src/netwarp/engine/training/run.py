@@ -24,7 +24,7 @@ from netwarp.engine.training.interrupts import AtOnce, HeldSignals, Interrupted
 from netwarp.engine.training.parameters import frozen_as_told, parameter_groups
 from netwarp.engine.training.peers import is_first_process
 from netwarp.engine.training.progress import progress_bar
-from netwarp.engine.training.quiet import left_as_it_was, quiet_lightning
+from netwarp.engine.training.quiet import left_as_it_was, need_lightning, quiet_lightning
 from netwarp.engine.training.records import StepRecord, TrainResult
 from netwarp.engine.training.result_file import write_result
 from netwarp.engine.training.settings import TrainSettings
@@ -94,9 +94,10 @@ def train(
     settings, caller = settings or TrainSettings(), dict(caller or {})
     place = None if folder is None else RunFolder(Path(folder))
     first = is_first_process(settings.devices)
+    check_training(model, samples, settings, classes, unlabelled, validation, place)
+    need_lightning()
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_lightning())
-        check_training(model, samples, settings, classes, unlabelled, validation, place)
         from netwarp.engine.training.fitting import BetweenSteps, Keeping, fit
 
         stack.callback(model.eval)

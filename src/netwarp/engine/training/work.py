@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -106,6 +106,8 @@ class WorkData(Dataset[Work]):
     def _clip(self, reader: SampleReader, position: int, stream: int) -> LoadedSample:
         seed = self.settings.seed
         sample = reader[clip_at(position, len(reader), seed, stream)]
+        if stream == UNLABELLED:  # some windows end with a frame that has labels
+            sample = replace(sample, labels=None)
         h, w = sample.frames.shape[-2:]
         return self.settings.augment.draw(view_generator(position, seed, stream), (h, w)).apply(sample)
 
