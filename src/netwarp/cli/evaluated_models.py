@@ -21,6 +21,9 @@ __all__ = ["ALONE", "FREE", "MODEL", "check_combinations", "evaluated_models", "
 ALONE, FREE, MODEL = "frame by frame", "training-free", "model"
 """The names of the table's rows."""
 
+_OWN_SCHEMES = ("netwarp", "smp", "torchvision")
+"""Of bases that are known: convolutional networks, built here with random weights where none are given."""
+
 
 def check_combinations(options: Namespace) -> None:
     """See that the arguments of the command go together.
@@ -86,7 +89,7 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
 
     height, width = next(frame for clip in data.clips for frame in clip.frames).image().shape[:2]
     where = device_named(options.device)
-    base = None if options.base is None else base_of(options).to(where)
+    base = None if options.base is None else _laid_out(base_of(options).to(where))
     models = {}
     if options.model is not None:
         model = _saved(options, base, where)
@@ -107,7 +110,7 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
             models[FREE] = VideoModel(
                 base, layers, options.flow or "dis", training_free=True, example_size=(height, width)
             )
-        if options.weights is None and options.base.partition(":")[0] in ("netwarp", "smp", "torchvision"):
+        if options.weights is None and options.base.partition(":")[0] in _OWN_SCHEMES:
             warn(
                 f"{options.base} has random weights: give --weights FILE, "
                 "or --weights default where its library has them"
@@ -130,7 +133,23 @@ def _saved(options: Namespace, base: nn.Module | None, where: str) -> VideoModel
         model = load(options.model, base).to(where)
     if flow is not None:
         model.flow = flow
+    _laid_out(model.base)
     return model
+
+
+def _laid_out(base: nn.Module) -> nn.Module:
+    """Let a network on the CPU work with channels side by side in memory: the same but for rounding, and faster.
+
+    Only networks that are known not to mind: others may look at their memory in ways that ask for the usual order.
+    """
+    import torch
+
+    from netwarp.model.probe import base_device
+
+    scheme = getattr(getattr(base, "source", None), "scheme", None)
+    if scheme in _OWN_SCHEMES and base_device(base).type == "cpu":
+        base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return base
 
 
 def _check_classes(model: VideoModel, data: ClipData) -> None:

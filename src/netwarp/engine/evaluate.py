@@ -55,8 +55,9 @@ def evaluate(
         history: How many frames before each labelled frame are run; what no labelled frame needs is not even read.
             Where labels are closer together than that, a run just goes on. None runs whole clips.
         consistency_flow: What labels are carried along for temporal consistency.
-        workers: Clips that are worked on at the same time. Scores do not depend on it, but on the CPU times do: each
-            gets its part of torch's threads. On a GPU steps take turns, and are timed alone.
+        workers: Clips that are worked on at the same time. On the CPU each gets its part of torch's threads: scores do
+            not depend on it (but where torch rounds otherwise with fewer threads), times do. On a GPU steps take turns,
+            and are timed alone.
         on_frame: Called after each frame that was run, whatever the number of models; with workers, by their threads.
         on_labels: Called with each frame's labels; with workers, by their threads.
 

@@ -72,8 +72,7 @@ def measure(work: Work, workers: int = 1) -> dict[str, Scores]:
 
     Args:
         work: What is to be measured.
-        workers: Clips that are worked on at the same time, each by a thread with its part of torch's threads. Scores do
-            not depend on it.
+        workers: Clips that are worked on at the same time, each by a thread with its part of torch's threads.
 
     Returns:
         Scores by the rows' names.
@@ -121,7 +120,7 @@ def _parts(work: Work, workers: int) -> Iterator[dict[str, Tally]]:
 def _take_clips(work: Work, clips: deque[Clip], stop: threading.Event) -> dict[str, Tally]:
     """Measure clips until there are no more."""
     tallies = {name: Tally(work.measures) for name in work.rows()}
-    with torch.inference_mode():
+    with torch.no_grad():
         while clips and not stop.is_set():
             try:
                 clip = clips.popleft()
