@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from netwarp.data.clips import ClipData, ClipFrame
     from netwarp.engine.measure import OnLabels
     from netwarp.engine.tally import Scores
+    from netwarp.model import VideoModel
 
 SUMMARY = "measure a network, a video model, or label maps against labelled clips"
 
@@ -35,13 +37,19 @@ examples:
 
 A --base is measured frame by frame, unless --training-free, --layers or --compare say otherwise.
 Label maps are PNG files, NAME.png or NAME_….png for the frame NAME, of classes (255: none) or Cityscapes' ids.
-Percent, but for the time. tIoU: near label changes; consistency: of labels along DIS-medium flow; VC8, VC16: of labels
-where the truth stands still for 8 or 16 frames."""
+Scores are in percent: IoU, near label changes (tIoU), with objects of all sizes alike (iIoU); consistency of \
+labels along DIS-medium flow, and where the truth stands still for 8 or 16 frames (VC8, VC16)."""
 
 _PREDICTIONS = "label maps"
 
 _LENGTH_OF_VIDEOS = 10
 """Frames up to each labelled one that are taken out of a data set's videos, where --history does not say."""
+
+
+_SMALL = 640 * 480
+"""Pixels of a frame up to which a network gains more from another clip on the next core than from the core itself."""
+
+_MOST_WORKERS = 8
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -90,7 +98,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         type=_positive,
         help="clips at a time; on a CPU each gets its part of the threads, and times are those of a network on that "
-        "(default: as many as threads, but 1 with --compare)",
+        "(default: as many as threads, up to 8; 1 with --compare, or on a CPU with frames above 640x480)",
     )
     parser.add_argument(
         "--cache", metavar="DIR", help="folder for frames that are taken out of videos, and for rendered clips"
@@ -173,7 +181,7 @@ def _score_models(options: Namespace, data: ClipData, history: int | None) -> _M
             data,
             **_measures(data, options),
             history=history,
-            workers=options.workers or (1 if len(models) > 1 else _threads()),
+            workers=options.workers or _workers(models, data),
             on_frame=advance,
             on_labels=_saver(options, data, list(models)[-1]),
         )
@@ -203,10 +211,20 @@ def _measures(data: ClipData, options: Namespace) -> dict[str, Any]:
     return {"widths": options.widths, "average_sizes": AVERAGE_INSTANCE_SIZES if cityscapes else None}
 
 
+def _workers(models: Mapping[str, VideoModel], data: ClipData) -> int:
+    """As many clips at a time as is faster and needs no great memory; one where times are to be compared."""
+    from netwarp.model.probe import base_device
+
+    first = next(frame for clip in data.clips for frame in clip.frames)
+    height, width = first.image().shape[:2]
+    on_cpu = base_device(next(iter(models.values())).base).type == "cpu"
+    return 1 if len(models) > 1 or (on_cpu and height * width > _SMALL) else _threads()
+
+
 def _threads() -> int:
     import torch
 
-    return torch.get_num_threads()
+    return min(_MOST_WORKERS, torch.get_num_threads())
 
 
 def _tell(options: Namespace, data: ClipData, measured: _Measured) -> None:
