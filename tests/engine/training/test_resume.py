@@ -40,10 +40,10 @@ SETTINGS = TrainSettings(
 def run(folder: Path, prepare: Callable[[], None] | None = None, watch: Callable | None = None) -> None:
     if prepare is not None:
         prepare()
-    data = clips(length=4, every=2)
-    model = small_model(dropout=0.3, layers=("encoder", "log_probs"), memory="fused", gate="learned")
+    data = clips(3, length=4, every=2)
+    model = small_model(dropout=0.3, memory="fused")
     train(
-        model, data.samples(3), SETTINGS, classes=CLASSES, unlabelled=data.windows(3), validation=clips(first=50),
+        model, data.samples(3), SETTINGS, classes=CLASSES, unlabelled=data.windows(3), validation=clips(2, first=50),
         folder=folder, cache=folder.parent / "flow", watch=watch,
     )  # fmt: skip
 

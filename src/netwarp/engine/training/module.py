@@ -70,6 +70,9 @@ class TrainingModule(LightningModule):
         self._weights_here = weights  # with the data, before it goes to the device
         self.register_buffer("weights", weights, persistent=False)
         self.weights: Tensor | None
+        if settings.devices > 1:
+            # Networks may have parts that do not run, and DDP has to look for them; where it finds none, it says so.
+            self.unused = torch.nn.Parameter(torch.zeros(()))
         self.settings, self.classes = settings, classes
         self.gate = PhotometricGate()
         self.record: StepRecord | None = None
