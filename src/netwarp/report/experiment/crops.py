@@ -26,6 +26,9 @@ NO_CLASS, UNKNOWN = (255, 255, 255), (0, 0, 0)
 """Colours of labels that are no class, as a network with more outputs may give them, and of what nobody labelled, which
 counts nowhere."""
 
+LONGEST = 22
+"""Letters of a name that fit beside a crop."""
+
 Picture = npt.NDArray[np.uint8]
 
 
@@ -102,7 +105,8 @@ def _draw_line(
     for axes, picture in zip(line, pictures, strict=True):
         axes.imshow(picture, interpolation="nearest")
     sign = "+" if gain > 0 else "−"
-    line[0].set_ylabel(f"{sign}{abs(gain)} px\n{clip.names[place.frame]}", fontsize=8)
+    name = "\n".join(part[-LONGEST:] for part in clip.names[place.frame].split("/"))
+    line[0].set_ylabel(f"{sign}{abs(gain)} px\n{name}", fontsize=7)
 
 
 def _colours(labels: Picture, truth: Picture, classes: LabelSet) -> Picture:
