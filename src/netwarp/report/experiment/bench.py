@@ -157,18 +157,20 @@ class Bench:
             "gate": recipe.gate_rate,
         }
         samples = fold.train.samples(row.length)
+        others = [window for window in fold.train.windows(row.length) if window.frames[-1].labels is None]
+        unlabelled = recipe.batch_size if row.consistency and others else 0
         settings = TrainSettings(
             steps=recipe.steps,
             batch_size=recipe.batch_size,
             rates=Rates(**{part: rate for part, rate in rates.items() if part in parts}),
             class_weights="inverse_log",
             class_weight_constant=recipe.class_weights,
-            consistency=Consistency(weight=row.consistency),
+            consistency=Consistency(weight=row.consistency, unlabelled=unlabelled),
             seed=seed,
             accelerator="gpu" if self.plan.device.startswith("cuda") else "cpu",
         )
         classes, flows = len(self.data.classes), self.plan.cache / "flow"
-        return train(model, samples, settings, classes=classes, cache=flows).losses
+        return train(model, samples, settings, classes=classes, unlabelled=others, cache=flows).losses
 
     def _score(self, model: VideoModel, data: ClipData) -> tuple[Scores, dict[str, npt.NDArray[np.uint8]]]:
         """Scores over a half, streamed, and label maps of the frames that pictures are made of, by frame."""

@@ -57,7 +57,7 @@ class Row:
         memory: As in :class:`netwarp.model.VideoModel`.
         start: Initial (w1, w2).
         trained: What of the network is trained: names of its modules, or ``"after LAYER"`` for all that run behind it.
-        consistency: Weight of the consistency loss on frames without labels; 0 for none.
+        consistency: Weight of the consistency loss; 0 for none. Frames without labels take part where there are any.
         length: Frames in a training sample.
         flow: As for :func:`netwarp.flow.make_flow`, or :data:`TRUE_FLOW`.
         training_free: The mode without training: only ``name``, ``flow`` and ``drawn`` count besides.
