@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from jsonargparse import ArgumentParser, Namespace
 
 from netwarp import __version__
+from netwarp.cli.sections import in_words
 from netwarp.errors import ConfigurationError, unknown_name
 
 __all__ = ["Command", "CommandParser", "build_parser", "from_text"]
@@ -73,7 +74,22 @@ class CommandParser(ArgumentParser):
             return self._missing([name.rpartition(".")[2] for name in match[1].split(", ")])
         if match := re.match(r"unrecognized arguments: (.*)", message):
             return self._unrecognized(match[1].split())
-        return ConfigurationError(message.removeprefix("argument "))
+        return self._about_configuration(message) or ConfigurationError(message.removeprefix("argument "))
+
+    def _about_configuration(self, message: str) -> ConfigurationError | None:
+        """What jsonargparse says of a configuration file, and of options that are its keys."""
+        if match := re.match(r"Subcommand '.*' does not accept option '(.*)'", message):
+            known = sorted({action.dest for action in self._actions_in_question() if "." in action.dest})
+            return unknown_name("key", match[1], known)
+        if match := re.match(r"Parser key \"config\": .*'(.*)'", message):
+            return ConfigurationError(f"no configuration file at {match[1]}")
+        if match := re.match(r"Problems parsing config: (.*)|Unexpected config: ?(.*)", message):
+            why = match[1] or ("it has no keys" + (f", but {match[2]!r}" if match[2] else ""))
+            return ConfigurationError(f"the configuration file cannot be read as YAML: {why}")
+        if match := re.match(r"Parser key \"(.*?)\": .*(?:Got value|Given value): (.*)", message):
+            hints = {action.dest: getattr(action, "_typehint", None) for action in self._actions_in_question()}
+            return ConfigurationError(f"{match[1]} must be {in_words(hints.get(match[1]))}, not {match[2]}")
+        return None
 
     def _missing(self, names: list[str]) -> ConfigurationError:
         options = {action.dest: action.option_strings for action in self._actions_in_question()}

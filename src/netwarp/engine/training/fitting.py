@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,6 +129,15 @@ class BetweenSteps(Callback):
         if self.done or self.interrupted:
             trainer.should_stop = True
 
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """See :class:`Callback`. What cannot be read costs no step that was done before."""
+        assert isinstance(module, TrainingModule)
+        new = self._log is not None and self.kept != self.step
+        if new and module.between and module.failure is None and isinstance(exception, NetWarpError):
+            assert self.keeping is not None
+            with suppress(NetWarpError):
+                self._write_checkpoint(module, self.keeping)
+
     def close(self) -> None:
         """Finish the log."""
         if self._log is not None:
@@ -158,21 +168,21 @@ class BetweenSteps(Callback):
         if improved and several:
             module.model.save(folder.best)
         if improved or self.done or self.interrupted or self._due(self.settings.checkpoint_every):
-            optimiser = module.optimizers(use_pl_optimizer=False)
-            assert isinstance(optimiser, torch.optim.Optimizer)
-            write_checkpoint(
-                folder.last,
-                Checkpoint(
-                    step=record.step,
-                    fingerprint=self.keeping.fingerprint,
-                    tensors=trained_tensors(module.model),
-                    optimiser=optimiser.state_dict(),
-                    best=self.best,
-                    seconds=self.seconds,
-                ),
-                logs=[folder.log],
-            )
-            self.kept = record.step
+            self._write_checkpoint(module, self.keeping)
+
+    def _write_checkpoint(self, module: TrainingModule, keeping: Keeping) -> None:
+        optimiser = module.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimiser, torch.optim.Optimizer)
+        checkpoint = Checkpoint(
+            step=self.step,
+            fingerprint=keeping.fingerprint,
+            tensors=trained_tensors(module.model),
+            optimiser=optimiser.state_dict(),
+            best=self.best,
+            seconds=self.seconds,
+        )
+        write_checkpoint(keeping.folder.last, checkpoint, logs=[keeping.folder.log])
+        self.kept = self.step
 
 
 def fit(
@@ -228,6 +238,11 @@ def fit(
     home = next(model.parameters()).device
     try:
         trainer.fit(module)
+    except SystemExit as leaving:
+        # What Lightning makes of Ctrl-C before signals are held.
+        if isinstance(leaving.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt("interrupted before the first step") from leaving
+        raise
     finally:
         between.close()
         model.to(home)

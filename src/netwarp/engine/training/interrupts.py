@@ -32,9 +32,10 @@ class AtOnce(BaseException):
 
 
 class HeldSignals(contextlib.AbstractContextManager["HeldSignals"]):
-    """While it lasts, the first SIGINT or SIGTERM is only noted, and the second raises :class:`AtOnce`.
+    """Once told to hold, the first SIGINT or SIGTERM is only noted, and the second raises :class:`AtOnce`.
 
-    Outside the main thread, which alone gets signals, it does nothing.
+    Before that they do what they did: processes that are still connecting would wait for one that has gone. Outside
+    the main thread, which alone gets signals, it does nothing.
 
     Attributes:
         noted: Whether one has come.
@@ -49,7 +50,6 @@ class HeldSignals(contextlib.AbstractContextManager["HeldSignals"]):
             # What is ignored was meant to be: nohup does that. What Python did not set, it cannot set again.
             handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
             self._before = {n: h for n, h in handlers.items() if h not in (signal.SIG_IGN, None)}
-            self.hold()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,7 +57,7 @@ class HeldSignals(contextlib.AbstractContextManager["HeldSignals"]):
             signal.signal(number, handler)
 
     def hold(self) -> None:
-        """Hold them once more: Lightning's trainer sets handlers of its own when it begins."""
+        """Hold them, in place of Lightning's trainer, which sets handlers of its own when it begins."""
         for number in self._before:
             signal.signal(number, self._on_signal)
 

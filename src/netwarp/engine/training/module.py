@@ -52,6 +52,7 @@ class TrainingModule(LightningModule):
         peers: All processes of the training.
         record: Of the last step.
         failure: An error of this process, for all to raise at the next step; or None.
+        between: Whether the model is between two steps, and not somewhere in one.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class TrainingModule(LightningModule):
         self.gate = PhotometricGate()
         self.record: StepRecord | None = None
         self.failure: NetWarpError | None = None
+        self.between = True
         self._groups, self._load, self._from = groups, load, optimiser
         self._rates = [group["lr"] for group in groups]
 
@@ -109,6 +111,7 @@ class TrainingModule(LightningModule):
         if failed:
             fail_together(error)
 
+        self.between = False
         optimiser = self.optimizers()
         assert isinstance(optimiser, LightningOptimizer)
         optimiser.zero_grad()
@@ -131,6 +134,7 @@ class TrainingModule(LightningModule):
         for group, highest in zip(optimiser.param_groups, self._rates, strict=True):
             group["lr"] = highest * rate
         optimiser.step()
+        self.between = True
         self.record = StepRecord(
             step=work.step + 1,
             loss=sum(sums[:2]),

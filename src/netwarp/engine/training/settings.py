@@ -21,10 +21,10 @@ class Rates:
     """Highest learning rates of parts of the model; null takes ``rate``.
 
     Attributes:
-        base: The network's.
-        netwarps: w1's and w2's.
-        flow_cnn: The FlowCNN's.
-        gate: The learned gate's.
+        base: Of the network; null takes the rate of all.
+        netwarps: Of w1 and w2, likewise.
+        flow_cnn: Of the FlowCNN, likewise.
+        gate: Of the learned gate, likewise.
     """
 
     base: float | None = None

@@ -1,0 +1,250 @@
+"""``netwarp train``: a video model from labelled clips."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from jsonargparse import ArgumentParser, Namespace
+
+from netwarp.cli.network import base_of
+from netwarp.cli.sections import add_section, section_of
+from netwarp.cli.terminal import quiet_loading, say, warn
+from netwarp.engine.training.settings import TrainSettings
+from netwarp.errors import ConfigurationError, NetWarpError
+
+if TYPE_CHECKING:
+    from netwarp.data.clips import ClipData, Samples
+    from netwarp.engine.training import TrainResult
+    from netwarp.model import VideoModel
+
+SUMMARY = "train a video model, or a network frame by frame, on labelled clips"
+
+EXAMPLE = """\
+examples:
+  netwarp train --config examples/train.yaml
+  netwarp train --config train.yaml --training.rate 1e-4 --out runs/slower
+  netwarp train --out runs/mine --data.spec camvid:data/camvid \\
+      --model.base netwarp:espnet --model.weights espnet.pth \\
+      --model.layers '[log_probs]' --training.train_base false
+
+The folder gets log.csv, last.ckpt, and at the end model.safetensors (for --model of the other commands) and \
+result.json. Killed or interrupted, the same command goes on from the last checkpoint and ends as if nothing had \
+happened. Options override the file; docs/training.md explains them."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What is trained on.
+
+    Attributes:
+        spec: The data set: camvid:DIR, cityscapes:DIR, folder:DIR or streets:KEY=VALUE,…
+        split: Its part to train on; null for the only one.
+        validation: Its part to validate on; null for none.
+        length: Frames in a clip, the last one labelled: 2 are the paper's pairs, 1 trains frame by frame.
+        cache: Folder for flow, rendered clips, and frames of videos, so that they are made once.
+    """
+
+    spec: str | None = None
+    split: str | None = "train"
+    validation: str | None = None
+    length: int = 2
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.spec:
+            raise ConfigurationError("--data.spec is missing: say what to train on, such as camvid:DIR or streets")
+        if self.length < 1:
+            raise ConfigurationError(f"data.length must be at least 1 frame, not {self.length}")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is trained.
+
+    Attributes:
+        file: A saved model to train on; it says everything below.
+        base: The network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME or
+            package.module:callable.
+        weights: Its weights: a file, or a name such as default; null for random ones.
+        classes: Number of its outputs; null for the weights' own, or the data's where there are none.
+        layers: Where it gets its NetWarps ('netwarp layers' lists them), output or log_probs; [] for frame by frame.
+        flow: dis[:ultrafast|fast|medium][@FRACTION], raft[:FILE], true (that of rendered clips) or zero.
+        flow_cnn: The correction of the flow; null for none.
+        flow_cnn_stride: Compute it at a fraction of the frame's size: 2 is half.
+        flow_cnn_start: identity lets the flow pass at first; gaussian is the paper's.
+        memory: previous keeps the frame's own representation (the paper), fused the combined one.
+        start: Initial w1 and w2.
+        gate: Trust per pixel: photometric, learned[:open|photometric][,terms=…]; null for the paper's equation.
+    """
+
+    file: str | None = None
+    base: str | None = None
+    weights: str | None = None
+    classes: int | None = None
+    layers: tuple[str, ...] | None = None
+    flow: str = "dis"
+    flow_cnn: Literal["paper"] | None = "paper"
+    flow_cnn_stride: int = 1
+    flow_cnn_start: Literal["identity", "gaussian"] = "identity"
+    memory: Literal["previous", "fused"] = "previous"
+    start: tuple[float, float] = (1.0, 0.0)
+    gate: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.file is None:
+            if self.base is None:
+                raise ConfigurationError("--model.base is missing: name the network, or a saved model by --model.file")
+            if self.layers is None:
+                raise ConfigurationError(
+                    "--model.layers is missing: 'netwarp layers' lists where a NetWarp can go, [] trains frame by frame"
+                )
+            return
+        for field in dataclasses.fields(self):
+            if field.name != "file" and getattr(self, field.name) != field.default:
+                raise ConfigurationError(f"--model.{field.name} does not go with --model.file, which says it itself")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--config", action="config", metavar="FILE", help="YAML with all that follows, as keys")
+    parser.add_argument("--out", metavar="DIR", help="folder for all that is written; in the file: out")
+    add_section(parser, "data", DataOptions)
+    add_section(parser, "model", ModelOptions)
+    add_section(parser, "training", TrainSettings)
+
+
+def run(options: Namespace) -> None:
+    """Train; see the module."""
+    if not options.out:
+        raise ConfigurationError("--out is missing: name the folder for what is written")
+    data = section_of(DataOptions, options.get("data"))
+    wanted = section_of(ModelOptions, options.get("model"))
+    settings = section_of(TrainSettings, options.get("training"))
+    if settings.validate_every is not None and data.validation is None:
+        raise ConfigurationError("training.validate_every needs data.validation, the part to validate on")
+
+    from netwarp.engine.training import train
+    from netwarp.engine.training.folder import RunFolder
+    from netwarp.engine.training.peers import is_first_process
+
+    RunFolder(Path(options.out)).check()
+    clips, validation, samples = _data(data)
+    model = _model(wanted, clips, settings, options.debug)
+    windows = clips.windows(data.length) if settings.consistency.unlabelled else ()
+    first = is_first_process(settings.devices)
+    counted = {"clips": len(samples), "left_out": len(samples.left_out)}
+    try:
+        result = train(
+            model,
+            samples,
+            settings,
+            classes=len(clips.classes),
+            unlabelled=windows,
+            validation=validation,
+            cache=data.cache,
+            folder=options.out,
+            caller={"data": _plain(data, without="cache") | counted, "network": _plain(wanted)},
+            progress=sys.stderr.isatty(),
+        )
+    except (NetWarpError, KeyboardInterrupt) as error:
+        if first:
+            raise
+        # All processes end alike, and one says why. The others' ends must not look like failures of their own.
+        raise SystemExit(0) from error
+    if first:
+        say(_summary(result, settings, samples, options.out))
+
+
+def _data(options: DataOptions) -> tuple[ClipData, ClipData | None, Samples]:
+    """What is trained on, what is validated on, and the clips of the first."""
+    from netwarp.data.datasets import open_data
+
+    assert options.spec is not None
+    clips, validation = (
+        None if split is None and part == "validation" else
+        open_data(options.spec, split, length=options.length, cache=options.cache)
+        for part, split in (("train", options.split), ("validation", options.validation))
+    )  # fmt: skip
+    assert clips is not None
+    samples = clips.samples(options.length)
+    if not samples:
+        reasons = sorted({left.reason for left in samples.left_out})
+        raise ConfigurationError(
+            f"{clips.name} has no labelled clip of {options.length} frames"
+            + (f" ({len(samples.left_out)} labelled frames are left out: {'; '.join(reasons)})" if reasons else "")
+            + ": 'netwarp check-data' says what is there"
+        )
+    return clips, validation, samples
+
+
+def _model(options: ModelOptions, clips: ClipData, settings: TrainSettings, debug: bool) -> VideoModel:
+    """The model before training; what is random in it follows from the seed."""
+    import torch
+
+    from netwarp.model import FlowCNN, VideoModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(settings.seed)
+        if options.file is not None:
+            from netwarp.bases.saved import load
+
+            with quiet_loading(debug):
+                return load(options.file)
+        assert options.base is not None
+        scheme = options.base.partition(":")[0]
+        random = options.weights is None and scheme in ("netwarp", "smp", "torchvision")
+        if random and settings.train_base is False:
+            warn(f"{options.base} has random weights and is frozen: give --model.weights, or train the network too")
+        classes = options.classes
+        base = base_of(
+            Namespace(  # type: ignore[no-untyped-call]
+                base=options.base,
+                weights=options.weights,
+                classes=list(clips.classes.names) if classes is None and random else classes,
+                debug=debug,
+            )
+        )
+        cnn = options.flow_cnn
+        return VideoModel(
+            base,
+            options.layers,
+            options.flow,
+            None if cnn is None else FlowCNN(cnn, stride=options.flow_cnn_stride, start=options.flow_cnn_start),
+            memory=options.memory,
+            start=options.start,
+            gate=options.gate,
+        )
+
+
+def _plain(options: DataOptions | ModelOptions, without: str = "") -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(options).items() if name != without}
+
+
+def _summary(result: TrainResult, settings: TrainSettings, samples: Samples, out: str) -> str:
+    losses = result.losses[-100:]
+    parts = [f"{result.steps} steps in {result.seconds:.0f} s"]
+    if losses:
+        parts.append(f"loss {sum(losses) / len(losses):.3f}")
+    if result.best is not None:
+        parts.append(f"best validation {settings.monitor} {result.best.score:.2f} after step {result.best.step}")
+    if result.stopped_early:
+        parts.append(f"stopped early, kept step {result.kept}")
+    lines = [f"{', '.join(parts)}: {os.path.join(out, 'model.safetensors')}"]  # noqa: PTH118 (as it was given)
+    if result.beyond_paper:
+        beyond = ", ".join(f"{name} {_shown(value)}" for name, value in result.beyond_paper.items())
+        lines.append(f"not the paper's: {beyond}")
+    if samples.left_out:
+        first = samples.left_out[0]
+        lines.append(f"{len(samples.left_out)} labelled frames were left out, as {first.name}: {first.reason}")
+    return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return "(" + ", ".join(_shown(v) for v in value) + ")"
+    return "none" if value is None else "yes" if value is True else str(value)

@@ -1,0 +1,312 @@
+"""``netwarp train``: a file and options in, a model out; every mistake in one line, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+import yaml
+
+import netwarp
+from engine.training.processes import outcome, started
+from netwarp.cli import main
+from netwarp.cli.sections import section_of
+from netwarp.cli.train import DataOptions, ModelOptions
+from netwarp.engine.training import TrainSettings
+from netwarp.engine.training.order import clip_at
+from netwarp.errors import ConfigurationError
+
+SMALL = {
+    "out": "run",
+    "data": {"spec": "streets:clips=2,frames=3,size=64x48", "cache": "cache"},
+    "model": {"base": "tinybase:build", "classes": 11, "layers": ["1"], "start": [0.5, 0.5], "flow_cnn": None},
+    "training": {"steps": 6, "batch_size": 2, "rate": 1e-2, "checkpoint_every": 2},
+}
+
+
+@pytest.fixture
+def config(workplace: Path) -> Callable[..., Path]:
+    """Write ``train.yaml``: the small one, with other values by their dotted names."""
+
+    def write(**changed: object) -> Path:
+        values = json.loads(json.dumps(SMALL))
+        for name, value in changed.items():
+            *sections, key = name.split("__")
+            place = values
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[key] = value
+        path = workplace / "train.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    return write
+
+
+def run(*arguments: object) -> int:
+    return main(["train", *(str(a) for a in arguments)])
+
+
+def test_a_file_in_a_model_out(config, capsys: pytest.CaptureFixture[str]):
+    assert run("--config", config(data__validation="val", training__augment={"flip": 0.5, "crop": [32, 48]})) == 0
+    printed = capsys.readouterr()
+    first, second, third = printed.out.splitlines()
+    assert first.startswith("6 steps in ")
+    assert "best validation iou" in first
+    assert first.endswith(": run/model.safetensors")
+    assert second == "not the paper's: start ((0.5, 0.5)), flow_cnn none"
+    assert third == "2 labelled frames were left out, as street-0/0000: 0 of 1 frames before it exist"
+    assert printed.err == ""
+    assert sorted(p.name for p in Path("run").iterdir()) == ["last.ckpt", "log.csv", "model.safetensors", "result.json"]
+    model = netwarp.load("run/model.safetensors", base=netwarp.load_base("tinybase:build", classes=11))
+    assert model.layers == ("1",)
+    told = json.loads(Path("run/result.json").read_text())
+    assert told["network"]["layers"] == ["1"]
+    assert told["training"]["augment"]["crop"] == [32, 48]
+    assert told["data"]["spec"] == SMALL["data"]["spec"]
+    assert (told["data"]["clips"], told["data"]["left_out"]) == (4, 2)
+
+
+def test_options_come_before_the_file(config, capsys: pytest.CaptureFixture[str]):
+    given = ("--out", "other", "--training.steps", 3, "--model.layers", "[output]", "--training.train_base", "['2']")
+    assert run("--config", config(), *given) == 0
+    told = json.loads(Path("other/result.json").read_text())
+    assert (told["steps"], told["network"]["layers"], told["training"]["train_base"]) == (3, ["output"], ["2"])
+    assert capsys.readouterr().out.startswith("3 steps in ")
+
+
+def test_the_seed_is_also_that_of_the_model(config):
+    def trained(out: str, seed: int) -> bytes:
+        given = ("--out", out, "--training.seed", seed, "--training.steps", 1, "--model.base", "netwarp:streetnet")
+        assert run("--config", config(model__layers=["classifier"], model__classes=None), *given) == 0
+        return Path(out, "model.safetensors").read_bytes()
+
+    state = torch.get_rng_state()
+    first = trained("a", 1)
+    torch.manual_seed(99)
+    assert trained("b", 1) == first
+    assert trained("c", 2) != first
+    torch.set_rng_state(state)
+
+
+def test_a_saved_model_is_trained_on(config, capsys: pytest.CaptureFixture[str]):
+    assert run("--config", config(model={"base": "netwarp:streetnet", "layers": ["log_probs"]})) == 0
+    given = ("--data.spec", SMALL["data"]["spec"], "--training.steps", 2, "--model.file", "run/model.safetensors")
+    assert run("--out", "more", *given) == 0
+    assert netwarp.load("more/model.safetensors").layers == ("log_probs",)
+
+
+def test_frame_by_frame_and_unlabelled_clips(config):
+    assert run("--config", config(model__layers=[], data__length=1), "--out", "single") == 0
+    path = config(data__spec="streets:clips=2,frames=5,size=64x48,every=4")
+    given = ("--training.consistency.weight", 0.5, "--training.consistency.unlabelled", 2)
+    assert run("--config", path, *given) == 0
+    rows = Path("run/log.csv").read_text().splitlines()
+    assert all(float(row.split(",")[2]) > 0 for row in rows[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--training.stepz", 5), "no option named '--training.stepz': did you mean '--training.steps'"),
+        (("--training.steps", "many"), "training.steps must be a whole number, not many"),
+        (("--training.steps", 0), "steps must be a whole number of at least 1, not 0"),
+        (("--training.precision", 16), "training.precision must be 32 or bf16, not 16"),
+        (("--training.train_base", "3.5"), "training.train_base must be true or false or a list of names such as [a"),
+        (("--training.augment.flip", 2), "flip is a probability of 0 to 1, not 2"),
+        (
+            ("--training.augment.crop", "[1]"),
+            "training.augment.crop must be a list of 2 numbers such as [1, 2] or null",
+        ),
+        (("--training.patience", 2), "patience counts validations: say validate_every"),
+        (("--training.validate_every", 2), "training.validate_every needs data.validation"),
+        (("--training.train_base", "[haed]"), "no module of the network to train named 'haed'"),
+        (("--training.rates.gate", 0.1), "rates.gate is given, but nothing of that part is trained"),
+        (("--data.length", 0), "data.length must be at least 1 frame, not 0"),
+        (("--data.length", 9), "has no labelled clip of 9 frames (6 labelled frames are left out: 0 of 8 frames"),
+        (("--data.split", "trian"), "no split of streets named 'trian': did you mean 'train'"),
+        (("--data.spec", "camvid:nowhere"), "nowhere"),
+        (("--data.spec", "streats"), "no data set named 'streats': did you mean 'streets'"),
+        (("--model.layers", "['7']"), "no layer named '7'"),
+        (("--model.classes", 5), "labels have 11 classes, but the network has 5 outputs"),
+        (("--model.flow", "diss"), "no flow named 'diss': did you mean 'dis'"),
+        (("--model.gate", "open"), "no gate named 'open'"),
+        (("--model.base", "netwarp:espnett"), "did you mean"),
+        (("--model.file", "m.safetensors"), "--model.base does not go with --model.file, which says it itself"),
+        (("--config", "none.yaml"), "no configuration file at "),
+        (("--training.accelerator", "gpu"), "torch finds no GPU here"),
+    ],
+)
+def test_mistakes_are_said_in_a_line_and_nothing_is_written(fails, config, arguments, said: str):
+    if "gpu" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert said in fails("train", "--config", config(data__cache=None), *arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("training: {stepz: 5}", "no key named 'training.stepz': did you mean 'training.steps'"),
+        ("trainin: {steps: 5}", "no key named 'trainin.steps': did you mean 'training.steps'"),
+        ("training: {rates: {bass: 1e-3}}", "no key named 'training.rates.bass': did you mean 'training.rates.base'"),
+        ("model: {layers: output}", "model.layers must be a list of names such as [a, b] or null, not output"),
+        ("training: [", "the configuration file cannot be read as YAML: "),
+        ("just words", "the configuration file cannot be read as YAML: it has no keys, but 'just words'"),
+        ("training: 5", "a section of a configuration must have keys, and one is 5 alone"),
+        ("", "the configuration file cannot be read as YAML: it has no keys"),
+        ("{}", "--data.spec is missing"),
+        ("data: {spec: streets}", "--model.base is missing"),
+        ("{data: {spec: streets}, model: {base: 'tinybase:build'}}", "--model.layers is missing"),
+    ],
+)
+def test_a_file_that_is_wrong(fails, workplace: Path, text: str, said: str):
+    (workplace / "train.yaml").write_text(text)
+    given = ()
+    if text == "training: 5":
+        given = ("--data.spec", "streets", "--model.base", "tinybase:build", "--model.layers", "[]")
+    assert said in fails("train", "--out", "run", "--config", "train.yaml", *given)
+
+
+def test_no_folder_is_named(fails, config):
+    path = config(out=None)
+    assert "--out is missing" in fails("train", "--config", path)
+
+
+def test_a_folder_with_something_else_in_it(fails, config):
+    Path("run").mkdir()
+    Path("run/result.json").write_text("{}")
+    assert "run/result.json is there, but no checkpoint" in fails("train", "--config", config(data__cache=None))
+
+
+def test_another_training_in_the_same_folder(fails, config):
+    assert run("--config", config()) == 0
+    said = fails("train", "--config", config(), "--training.rate", 0.5)
+    assert said == (
+        "run/last.ckpt is of another training (training.rate was 0.01 and is 0.5): "
+        "name another folder, or go back to what it was"
+    )
+    said = fails("train", "--config", config(), "--model.memory", "fused")
+    assert 'memory was "previous" and is "fused"' in said
+    assert run("--config", config()) == 0
+
+
+@pytest.fixture
+def folder_data(workplace: Path) -> Path:
+    """A clip of six frames in ``folder:`` form, all labelled."""
+    rng = np.random.default_rng(0)
+    for kind in ("frames", "labels"):
+        (workplace / "clips" / "train" / kind / "walk").mkdir(parents=True)
+    (workplace / "clips" / "classes.txt").write_text("road\nsky\ntree\n")
+    for index in range(6):
+        image = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+        PIL.Image.fromarray(image).save(workplace / f"clips/train/frames/walk/{index:03d}.png")
+        labels = rng.integers(0, 3, (48, 64), dtype=np.uint8)
+        PIL.Image.fromarray(labels).save(workplace / f"clips/train/labels/walk/{index:03d}.png")
+    return workplace / "clips"
+
+
+def broken_label(folder: Path) -> str:
+    path = folder / "train/labels/walk/003.png"
+    labels = np.array(PIL.Image.open(path))
+    labels[4, 4] = 7
+    PIL.Image.fromarray(labels).save(path)
+    return "003"
+
+
+def broken_image(folder: Path) -> str:
+    path = folder / "train/frames/walk/003.png"
+    path.write_bytes(path.read_bytes()[:200])
+    return "003"
+
+
+@pytest.mark.parametrize("spoil", [broken_label, broken_image])
+def test_bad_data_stops_with_a_line_and_what_was_done_is_kept(
+    config, folder_data: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], str]
+):
+    # The third of the five pairs, and the one after it, are not among the first two.
+    seed = next(s for s in range(99) if {2, 3}.isdisjoint(clip_at(position, 5, s) for position in range(2)))
+    path = config(
+        data={"spec": "folder:clips"}, model__base="tinybase:build", model__classes=3,
+        training={"steps": 10, "batch_size": 1, "checkpoint_every": 100, "seed": seed},
+    )  # fmt: skip
+    kept = {p: p.read_bytes() for p in folder_data.rglob("*.png")}
+    name = spoil(folder_data)
+    assert run("--config", path) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if line.startswith("netwarp: error: ")]) == 1
+    assert name in lines[-1]
+    done = len(Path("run/log.csv").read_text().splitlines()) - 1
+    assert done >= 2
+    for file, content in kept.items():
+        file.write_bytes(content)
+    assert run("--config", path) == 0
+    assert capsys.readouterr().err == f"netwarp: going on from step {done} of 10\n"
+    assert len(Path("run/log.csv").read_text().splitlines()) == 11
+
+
+def interrupted(errors: str, *arguments: object) -> None:
+    descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 2)
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background it is ignored
+    os._exit(run(*arguments))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_and_gone_on_with(config, workplace: Path, number: signal.Signals):
+    path = config(training__steps=2000, training__checkpoint_every=1000)
+    process = started(interrupted, "errors.txt", "--config", path)
+    log = workplace / "run" / "log.csv"
+    while not log.exists() or len(log.read_text().splitlines()) < 3:
+        assert process.exitcode is None
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    assert outcome(process) == 2
+    last = Path("errors.txt").read_text().splitlines()[-1]
+    done = int(last.split(" step ")[1].split(" of ")[0])
+    assert last == (f"netwarp: error: interrupted after step {done} of 2000: the same command goes on from step {done}")
+    assert len(log.read_text().splitlines()) == done + 1
+    assert not (workplace / "run" / "model.safetensors").exists()
+
+
+def test_lightning_that_is_not_installed(fails, config, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+    said = fails("train", "--config", config(data__cache=None))
+    assert said == "training needs lightning, which is not installed: pip install 'netwarp[train]'"
+
+
+def test_tensorboard_that_is_not_installed(fails, config, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    path = config(data__cache=None)
+    said = fails("train", "--config", path, "--training.tensorboard", "true")
+    assert said == (
+        "training with tensorboard: true needs tensorboard, which is not installed: pip install 'netwarp[train]'"
+    )
+    assert run("--config", path) == 0
+
+
+def test_sections_are_the_dataclasses_themselves():
+    assert section_of(TrainSettings, None) == TrainSettings()
+    with pytest.raises(ConfigurationError):
+        section_of(DataOptions, None)
+    with pytest.raises(ConfigurationError):
+        section_of(ModelOptions, None)
+
+
+def test_the_example_is_read_and_its_model_built(monkeypatch: pytest.MonkeyPatch, workplace: Path):
+    """All of examples/train.yaml but its many steps."""
+    example = Path(netwarp.__file__).parents[2] / "examples" / "train.yaml"
+    if not example.exists():
+        pytest.skip("the examples do not lie beside the package")
+    small = ("--data.spec", "streets:clips=2,frames=2,size=160x96", "--training.batch_size", 2)
+    assert run("--config", example, "--training.steps", 2, *small) == 0
+    assert Path("runs/streets/model.safetensors").exists()
