@@ -25,7 +25,7 @@ from netwarp.report.experiment.runner import _answer
 from netwarp.report.experiment.units import Unit
 
 STREETS = "streets:clips=2,frames=3,size=96x64"
-NAMES = (FREE, "NetWarp + FlowCNN at output", "NetWarp, decoder trained, at output, true flow")
+NAMES = (FREE, "NetWarp + FlowCNN at output", "Best combination: decoder trained, gate, at output, true flow")
 
 
 def asked(folder: Path, *rows: str) -> Experiment:
