@@ -157,3 +157,16 @@ def test_an_impossible_number_of_classes(classes):
 
 def test_no_pixels_at_all():
     assert confusion_matrix(np.zeros((0, 4), int), np.zeros((0, 4), int), 3).sum() == 0
+
+
+@pytest.mark.parametrize("label", [5, 254, 256, 2**32 + 3, -1, -(2**40)])
+def test_no_label_wraps_round_to_a_class(label):
+    target = torch.tensor([[0, 255, label]])
+    with pytest.raises(InputError, match=f"label {label}, but there are 5 classes"):
+        confusion_matrix(torch.zeros(1, 3, dtype=torch.int64), target, 5)
+
+
+@pytest.mark.parametrize("label", [5, 255, 2**32 + 3, -1, -(2**40)])
+def test_no_prediction_wraps_round_to_a_class(label):
+    matrix = confusion_matrix(torch.tensor([[label, 3]]), torch.tensor([[3, 3]]), 5)
+    assert matrix[3].tolist() == [0, 0, 0, 1, 0, 1]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.metrics import IoU, TrimapCurve, TrimapIoU, trimap, trimap_distance
+from netwarp.metrics import IoU, TrimapCurve, TrimapIoU, band_matrices, confusion_matrix, trimap, trimap_distance
 
 CAMVID = Path(__file__).parents[3] / "shared" / "data" / "camvid"
 seeds = st.integers(0, 2**32 - 1)
@@ -253,3 +253,15 @@ def test_what_a_curve_refuses_changes_nothing():
             curve.update(prediction, target)
     assert curve.matrices.sum() == 0
     assert all(math.isnan(score) for score in curve.compute().values())
+
+
+def test_matrices_of_all_bands_and_of_all_pixels():
+    prediction, target = torch.randint(0, 6, (2, 17, 23)), torch.randint(0, 4, (2, 17, 23))
+    target[0, 3:9, 4:15] = 2
+    target[1, :4] = 255
+    *bands, everywhere = band_matrices(prediction, target, 5, (1, 3))
+    assert torch.equal(everywhere, confusion_matrix(prediction, target, 5))
+    for width, matrix in zip((1, 3), bands, strict=True):
+        single = TrimapIoU(5, width)
+        single.update(prediction, target)
+        assert torch.equal(matrix, single.matrix)

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from netwarp.engine.processes import all_processes
-from netwarp.metrics import InstanceIoU, IoU, Metric, TemporalConsistency, TrimapCurve, VideoConsistency
+from netwarp.metrics import InstanceIoU, IoU, Metric, TemporalConsistency, TrimapCurve, VideoConsistency, band_matrices
 
 __all__ = ["Measures", "Scores", "Tally", "Truth"]
 
@@ -124,8 +125,9 @@ class Tally:
         if truth is None or target is None:
             return
         self.frames += 1
-        self.iou.update(labels, target)
-        self.trimaps.update(labels, target)
+        *bands, everywhere = band_matrices(labels, target, self.iou.classes, self.trimaps.widths)
+        self.iou.matrix = self.iou.matrix + everywhere
+        self.trimaps.matrices = self.trimaps.matrices + torch.stack(bands)
         if truth.instances is not None:
             self.instances.update(labels, target, truth.instances[None])
 

@@ -4,7 +4,7 @@ from netwarp.metrics.instance import InstanceIoU, iiou_per_class, instance_count
 from netwarp.metrics.iou import IoU, confusion_matrix, iou_per_class, mean_iou
 from netwarp.metrics.metric import Metric
 from netwarp.metrics.temporal import TemporalConsistency, temporal_consistency
-from netwarp.metrics.trimap import TrimapCurve, TrimapIoU, trimap, trimap_distance
+from netwarp.metrics.trimap import TrimapCurve, TrimapIoU, band_matrices, trimap, trimap_distance
 from netwarp.metrics.video_consistency import VideoConsistency, video_consistency
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "TrimapCurve",
     "TrimapIoU",
     "VideoConsistency",
+    "band_matrices",
     "confusion_matrix",
     "iiou_per_class",
     "instance_counts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from netwarp.metrics.iou import IoU, check_classes, iou_per_class, mean_iou, pai
 from netwarp.metrics.labels import IGNORE, Labels, as_labels
 from netwarp.metrics.metric import Metric
 
-__all__ = ["TrimapCurve", "TrimapIoU", "trimap", "trimap_distance"]
+__all__ = ["TrimapCurve", "TrimapIoU", "band_matrices", "trimap", "trimap_distance"]
 
 
 def trimap(labels: Labels, width: int) -> Tensor:
@@ -120,6 +120,32 @@ class TrimapIoU(IoU):
         super().update(prediction, wanted.masked_fill(~band, IGNORE).reshape(target.shape))
 
 
+def band_matrices(prediction: Labels, target: Labels, classes: int, widths: Sequence[int]) -> Tensor:
+    """Confusion matrices of all pixels, and of those in bands of several widths, counted in one go.
+
+    Args:
+        prediction: As for :func:`netwarp.metrics.confusion_matrix`.
+        target: As there.
+        classes: Number of classes, 1 to 255.
+        widths: Of the bands, at least one, ascending.
+
+    Returns:
+        int64 ``[widths + 1, classes, classes + 1]`` on the CPU, that of all pixels last.
+
+    Raises:
+        InputError: As there.
+        ConfigurationError: An impossible number of classes.
+    """
+    pairs = pair_numbers(prediction, target, classes)
+    distance = trimap_distance(target, widths[-1]).to(pairs.device).reshape(pairs.shape)
+    # The narrowest band that a pixel is in; bands are then summed from the inside out.
+    edges = torch.tensor(widths, dtype=torch.int32, device=pairs.device)
+    narrowest = torch.bucketize(distance, edges, out_int32=True)
+    size, cells = classes + 1, (classes + 1) ** 2
+    rings = torch.bincount((narrowest * cells + pairs).flatten(), minlength=(len(widths) + 1) * cells).cpu()
+    return rings.view(-1, size, size)[:, :-1].cumsum(0)
+
+
 class TrimapCurve(Metric):
     """:class:`TrimapIoU` at several widths at once (the paper's figure 4), for little more than at the widest alone.
 
@@ -155,13 +181,7 @@ class TrimapCurve(Metric):
 
     def update(self, prediction: Labels, target: Labels) -> None:
         """Add frames; see :func:`netwarp.metrics.confusion_matrix`."""
-        pairs = pair_numbers(prediction, target, self.classes).flatten()
-        distance = trimap_distance(target, self.widths[-1]).flatten().to(pairs.device)
-        # The narrowest band that a pixel is in; bands are then summed from the inside out, those in none cut off.
-        narrowest = torch.bucketize(distance, torch.tensor(self.widths, dtype=torch.int32, device=pairs.device))
-        size, cells = self.classes + 1, (self.classes + 1) ** 2
-        rings = torch.bincount(narrowest * cells + pairs, minlength=(len(self.widths) + 1) * cells).cpu()
-        self.matrices = self.matrices + rings.view(-1, size, size)[:-1, :-1].cumsum(0)
+        self.matrices = self.matrices + band_matrices(prediction, target, self.classes, self.widths)[:-1]
 
     def per_class(self) -> Tensor:
         """float64 ``[widths, classes]`` in percent, nan for classes that occur nowhere in a band."""
