@@ -136,8 +136,6 @@ class Recorder:
         """See :class:`Run`."""
         if self._inside:
             return forward(*args, **kwargs)
-        if self._recording is not None:
-            raise _Enough  # the network took the first one for an error of its own
         if module in self._settled.unsettled:
             self._end()
         if module in self._settled.replayable:
@@ -188,7 +186,7 @@ class Recorder:
 
     def _finish(self) -> None:
         if self._recording is not None:
-            return
+            return  # the network took the first end for an error of its own
         alive = self._flow.alive()
         calls = []
         for (module, leaves, spec), numbers in zip(self._calls, self._numbers, strict=True):
