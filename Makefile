@@ -51,7 +51,7 @@ $(VENV)/.uv:
 	touch $@
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.uv
-	$(UV) --editable '.[report]'
+	$(UV) --editable '.[report,train]'
 	touch $@
 
 $(VENV)/.experiment: pyproject.toml constraints.txt | $(VENV)/.uv

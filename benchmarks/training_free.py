@@ -17,10 +17,11 @@ from torch import Tensor, nn
 import netwarp
 from netwarp import PhotometricGate, VideoModel
 from netwarp.data.datasets import open_data
+from netwarp.data.random_views import Augmentation
 from netwarp.data.rendered import rendered_data
 from netwarp.data.streets import CLASSES, Streets
 from netwarp.engine.evaluate import Scores, evaluate
-from netwarp.engine.fit import class_weights, fit
+from netwarp.engine.training import TrainSettings, train
 from netwarp.flow import DISFlow
 from netwarp.model.label_set import CAMVID
 
@@ -86,12 +87,14 @@ def tried(base: nn.Module) -> dict[str, VideoModel]:
 
 
 def streets_base(steps: int) -> nn.Module:
-    pairs = Streets(TRAIN_SEEDS, frames=8).pairs()
+    data = rendered_data(list(Streets(TRAIN_SEEDS, frames=8)))
     base = netwarp.load_base("netwarp:streetnet")
-    fit(
-        VideoModel(base, [], classes=CLASSES, palette=CAMVID.palette),
-        pairs, steps=steps, rate=5e-3, weights=class_weights(pairs, len(CLASSES)), crop=(144, 256),
+    settings = TrainSettings(
+        steps=steps, rate=5e-3, class_weights="inverse_log", class_weight_constant=1.05,
+        augment=Augmentation(flip=0.5, crop=(144, 256)),
     )  # fmt: skip
+    model = VideoModel(base, [], classes=CLASSES, palette=CAMVID.palette)
+    train(model, data.samples(1), settings, classes=len(CLASSES), progress=True)
     return base
 
 

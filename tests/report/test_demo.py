@@ -106,6 +106,13 @@ def test_missing_jinja2_is_said_before_the_work(tmp_path: Path, monkeypatch: pyt
         run_demo(tmp_path / "out", quick=True, progress=False)
 
 
+def test_missing_lightning_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "lightning.pytorch", None)
+    with pytest.raises(MissingExtraError, match=r"the demo needs lightning.*netwarp\[train\]"):
+        run_demo(tmp_path / "none", quick=True, progress=False)
+    assert not (tmp_path / "none").exists()
+
+
 def test_what_fails_leaves_nothing(demo: DemoResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from netwarp.data.output_path import prepare_folder, reason
 from netwarp.data.streets import CLASSES
+from netwarp.engine.training.quiet import need_lightning
 from netwarp.errors import ConfigurationError, OutputError
 from netwarp.report.film import write_panels, write_street
 from netwarp.report.page import need_jinja2, render_page
@@ -58,13 +59,14 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False, progress: bool = 
 
     Raises:
         ConfigurationError: ``seed`` is negative.
-        MissingExtraError: Jinja2 is not installed.
+        MissingExtraError: Jinja2 or Lightning is not installed.
         OutputError: ``out`` cannot be written to.
     """
     began = time.perf_counter()
     if seed < 0:
         raise ConfigurationError(f"the demo's seed must be 0 or more, not {seed}")
     need_jinja2()
+    need_lightning("the demo")
     out = Path(out)
     prepare_folder(out)
     story = tell(QUICK if quick else FULL, seed, progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -13,15 +12,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from netwarp.bases import load_base
+from netwarp.data.clips import Sample
+from netwarp.data.random_views import Augmentation
 from netwarp.data.rendered import rendered_data
 from netwarp.data.streets import CLASSES, StreetFrame, Streets
+from netwarp.engine.control import hold_w2
 from netwarp.engine.evaluate import Scores, evaluate
-from netwarp.engine.fit import Pair, class_weights, fit, hold_w2
 from netwarp.engine.labels import labels_of
+from netwarp.engine.training import Rates, StepRecord, TrainSettings, train
 from netwarp.model import FlowCNN, PhotometricGate, VideoModel, VideoState
 from netwarp.report.verdict import BASE, CONTROL, FREE, NETWARP
 
@@ -75,13 +77,6 @@ RENDERERS = 2
 
 FULL = Settings((180, 320), 15.0, (90, 3), (5, 24), 450, 60, 8, (144, 256))
 QUICK = Settings((72, 128), 15.0, (2, 3), (2, 6), 6, 4, 4, (64, 96))
-
-
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    previous: npt.NDArray[np.uint8]
-    current: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.uint8]
 
 
 @dataclass
@@ -142,16 +137,15 @@ def tell(settings: Settings, seed: int, progress: bool) -> Story:
     story = Story(settings, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        pairs = _render(story, progress)
-        weights = class_weights(pairs, len(CLASSES))
+        pairs = rendered_data(_render(story, progress)).samples(2)
         base = load_base("netwarp:streetnet", classes=CLASSES)
         base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        _train(story, BASE, VideoModel(base, layers=[]), pairs, weights, progress)
+        _train(story, BASE, VideoModel(base, layers=[]), [Sample(pair.frames[1:]) for pair in pairs], progress)
         base.requires_grad_(False)
         control, warped = _video_model(base), _video_model(base)
         control.load_state_dict(warped.state_dict())
-        _train(story, NETWARP, warped, pairs, weights, progress)
-        _train(story, CONTROL, hold_w2(control), pairs, weights, progress)
+        _train(story, NETWARP, warped, pairs, progress)
+        _train(story, CONTROL, hold_w2(control), pairs, progress)
     story.models[FREE] = VideoModel(base, training_free=True)
     # In the order of the table.
     story.models = {name: story.models[name] for name in (BASE, CONTROL, FREE, NETWARP)}
@@ -159,22 +153,19 @@ def tell(settings: Settings, seed: int, progress: bool) -> Story:
     return story
 
 
-def _render(story: Story, progress: bool) -> list[Pair]:
-    """All clips: those for testing go into the story, those for training come back as pairs."""
+def _render(story: Story, progress: bool) -> list[list[StreetFrame]]:
+    """All clips: those for testing go into the story, those for training come back."""
     settings = story.settings
     train = Streets(story.train_seeds, settings.train[1], settings.size, settings.fps)
     test = Streets(story.test_seeds, settings.test[1], settings.size, settings.fps)
-    pairs: list[Pair] = []
+    to_train: list[list[StreetFrame]] = []
     work = [(clips, index) for clips in (test, train) for index in range(len(clips))]
     with story.timed("rendering"), _single_threaded_opencv(), ThreadPoolExecutor(RENDERERS) as pool:
         rendered = pool.map(lambda job: job[0][job[1]], work)
         bar = tqdm(zip(work, rendered, strict=True), "Rendering streets", len(work), unit="clip", disable=not progress)
         for (clips, _), frames in bar:
-            if clips is test:
-                story.test.append(frames)
-            else:
-                pairs += [_Pair(a.image, b.image, b.labels) for a, b in itertools.pairwise(frames)]
-    return pairs
+            (story.test if clips is test else to_train).append(frames)
+    return to_train
 
 
 @contextmanager
@@ -197,20 +188,27 @@ def _video_model(base: nn.Module) -> VideoModel:
     )
 
 
-def _train(story: Story, name: str, model: VideoModel, pairs: Sequence[Pair], weights: Tensor, progress: bool) -> None:
+def _train(story: Story, name: str, model: VideoModel, clips: Sequence[Sample], progress: bool) -> None:
     settings = story.settings
     alone = not model.layers
-    steps = settings.base_steps if alone else settings.video_steps
-    with story.timed(name), tqdm(total=steps, desc=f"Training: {name.lower()}", disable=not progress) as bar:
+    how = TrainSettings(
+        steps=settings.base_steps if alone else settings.video_steps,
+        batch_size=settings.batch_size,
+        rate=5e-3 if alone else 1e-3,
+        rates=Rates(netwarps=None if alone else 1e-2),
+        class_weights="inverse_log",
+        class_weight_constant=1.05,
+        augment=Augmentation(flip=0.5, crop=settings.crop if alone else None),
+        seed=story.seed,
+        accelerator="cpu",
+    )
+    with story.timed(name), tqdm(total=how.steps, desc=f"Training: {name.lower()}", disable=not progress) as bar:
 
-        def watch(loss: float) -> None:
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        def watch(record: StepRecord) -> None:
+            bar.set_postfix(loss=f"{record.loss:.3f}", refresh=False)
             bar.update()
 
-        story.losses[name] = fit(
-            model, pairs, steps=steps, batch_size=settings.batch_size, weights=weights, seed=story.seed, watch=watch,
-            rate=5e-3 if alone else 1e-3, netwarp_rate=1e-2, crop=settings.crop if alone else None,
-        )  # fmt: skip
+        story.losses[name] = train(model, clips, how, classes=len(CLASSES), watch=watch).losses
     story.models[name] = model
 
 

@@ -18,8 +18,11 @@ __all__ = ["left_as_it_was", "need_lightning", "quiet_lightning"]
 _LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
 
 
-def need_lightning() -> None:
+def need_lightning(purpose: str = "training") -> None:
     """Import Lightning; its loggers set their levels then.
+
+    Args:
+        purpose: What needs it.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -29,7 +32,7 @@ def need_lightning() -> None:
             warnings.simplefilter("ignore")
             import lightning.pytorch  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError("lightning", "train", "training") from error
+        raise MissingExtraError("lightning", "train", purpose) from error
 
 
 @contextlib.contextmanager
