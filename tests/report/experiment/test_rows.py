@@ -55,6 +55,12 @@ def test_every_trained_row_has_a_control_with_the_same_parameters(base, rows):
         assert sum(name.endswith(".w2") for name in extra) == sum(name.endswith(".w1") for name in theirs)
 
 
+def test_inner_layers_remember_a_frame_and_no_more(rows):
+    for row in rows:
+        if row.layers and not row.control:
+            assert row.memory == ("fused" if row.layers == ("log_probs",) else "previous"), row.name
+
+
 def test_a_control_starts_with_the_same_total_weight(base, rows):
     row = next(row for row in rows if row.name == "NetWarp at encoder.b2")
     ours, theirs = build(row, base).netwarps[0], build(control_of(row), base).netwarps[0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import statistics
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import netwarp
 from netwarp.atomic import written_whole
@@ -25,6 +27,8 @@ from netwarp.engine.evaluate import Scores, evaluate
 from netwarp.engine.training import Consistency, Rates, TrainSettings, train
 from netwarp.errors import OutputError
 from netwarp.model import VideoModel
+from netwarp.model.placement import OUTPUTS
+from netwarp.model.replay import Replay
 from netwarp.report.experiment.build import build, trained_parameters
 from netwarp.report.experiment.clock import Clock
 from netwarp.report.experiment.folds import Fold, two_folds
@@ -63,8 +67,11 @@ class Plan:
     cache: Path
 
 
-class Bench:
+class Bench(AbstractContextManager["Bench"]):
     """A place to work.
+
+    What the frozen network returned for a frame is kept until the bench is left: rows that leave its inside alone have
+    nothing of it to compute again, neither in training nor in testing.
 
     Args:
         plan: What is measured.
@@ -89,6 +96,13 @@ class Bench:
         # A fifth less time for ESPNet's convolutions on a CPU, and half for the warp. Others' networks may mind.
         if plan.base.startswith("netwarp:"):
             base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+        self._stack = ExitStack()
+        self._replayed: nn.Module | None = None
+
+    def __exit__(self, *_: object) -> None:
+        self._replayed = None
+        self._stack.close()
 
     def identity(self) -> dict[str, Any]:
         """What all figures depend on: names of frames, each clip's first labelled frame, network and weights."""
@@ -117,11 +131,13 @@ class Bench:
         """
         clock = Clock()
         row, fold = unit.row, self.folds[unit.fold]
-        model = build(row, self.base, unit.seed)
+        inside = bool(row.trained) or any(layer not in OUTPUTS for layer in row.layers)
+        model = build(row, self.base if inside else self._replaying(), unit.seed)
         try:
             losses: list[float] = []
             if row.trains:
-                with clock.timed("training"):
+                # What runs before the first NetWarp, or before what is trained, is replayed within a training.
+                with clock.timed("training"), Replay(model.base) if inside else nullcontext():
                     losses = self._train(model, row, fold, unit.seed)
             with clock.timed("testing"):
                 scores, maps = self._score(model, fold.test)
@@ -146,6 +162,13 @@ class Bench:
             _keep_maps(store.pictures(unit), maps)
         store.keep(unit, figures)
         return figures
+
+    def _replaying(self) -> nn.Module:
+        """A copy of the network that remembers what it returned."""
+        if self._replayed is None:
+            self._replayed = copy.deepcopy(self.base)
+            self._stack.enter_context(Replay(self._replayed))
+        return self._replayed
 
     def _train(self, model: VideoModel, row: Row, fold: Fold, seed: int) -> list[float]:
         recipe = row.recipe

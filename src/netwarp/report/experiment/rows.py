@@ -127,7 +127,10 @@ def standard_rows(
         name = f"NetWarp{extra} at {' and '.join(places)}"
         cheap = all(place in OUTPUTS for place in places)
         layers = tuple("log_probs" if place in OUTPUTS else place for place in places)
-        return Row(name, layers, **{"recipe": recipe if cheap else inner, **options})
+        if not cheap:
+            # Trained on pairs and run on streams, inner layers bear no memory that goes further back than a frame.
+            options = {"recipe": inner, "memory": "previous", **options}
+        return Row(name, layers, **{"recipe": recipe, **options})
 
     rows = [Row(BASE), Row(FREE, training_free=True, drawn=True)]
     for depth in depths:

@@ -49,9 +49,9 @@ def run_units(
     if min(jobs, len(left)) > 1:
         _in_processes(left, plan, store, min(jobs, len(left)), finish)
     elif left:
-        bench = Bench(plan)
-        for unit in left:
-            finish(unit, bench.do(unit, store))
+        with Bench(plan) as bench:
+            for unit in left:
+                finish(unit, bench.do(unit, store))
     return [done[unit] for unit in units]
 
 
