@@ -24,10 +24,10 @@ examples:
       --train-base streets:clips=64,frames=4 --depths at_quarter,at_eighth,output --out runs/streets
   netwarp experiment --quick
 
-Two folds: trained on the first half of the labelled pairs and tested on the last, and the reverse. Each row has a
-control that is trained as long with the same parameters of the network but without memory. Where the data knows its
-true flow (streets), rows with that flow show the ceiling. Writes OUT.json, OUT.md, OUT-tiou.png and OUT-crops.png; cut
-off and started again, it goes on where it was."""
+Two folds: trained on the first half of the labelled pairs and tested on the last, and the reverse.
+Each row has a control: trained as long, with the same parameters of the network, but without memory.
+Where the data knows its true flow (streets), rows with that flow show the ceiling.
+Writes OUT.json, OUT.md, OUT-tiou.png and OUT-crops.png; cut off and started again, it goes on where it was."""
 
 _QUICK = {
     "data": "streets:clips=2,frames=3,size=96x64",
@@ -51,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--train-base", metavar="SPEC", help="data to train the network on first, frame by frame (its split 'train')"
     )
     parser.add_argument(
-        "--base-steps", metavar="N", type=_count, default=450, help="batches that that takes (default: 450)"
+        "--base-steps", metavar="N", type=_count, default=450, help="steps that this training takes (default: 450)"
     )
     parser.add_argument(
         "--depths",

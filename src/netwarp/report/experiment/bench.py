@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-import netwarp
+from netwarp import __version__
 from netwarp.atomic import written_whole
 from netwarp.bases import load_base
 from netwarp.data.clips import ClipData, ClipFrame
@@ -116,7 +116,7 @@ class Bench(AbstractContextManager["Bench"]):
             weights.update(name.encode())
             weights.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
         return {
-            "netwarp": netwarp.__version__,
+            "netwarp": __version__,
             "data": digest.hexdigest(),
             "classes": list(self.data.classes.names),
             "base": self.plan.base,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-import netwarp
+from netwarp import __version__
 from netwarp.report.experiment.bench import Bench
 from netwarp.report.experiment.rows import BASE
 from netwarp.report.experiment.summary import Spread, Summary, relative_gain
@@ -36,7 +36,7 @@ def document(
     """
     return {
         "format": FORMAT,
-        "netwarp": netwarp.__version__,
+        "netwarp": __version__,
         "data": bench.data.name,
         "base": bench.plan.base,
         "folds": [{"train": _half(fold.train), "test": _half(fold.test)} for fold in bench.folds],
