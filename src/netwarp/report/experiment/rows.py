@@ -156,9 +156,10 @@ def control_of(row: Row) -> Row:
     gate and no consistency loss. Memory and flow make no difference to it: they are the cheapest there are.
     """
     trained = f", trained {' and '.join(row.trained)}" if row.trained else ""
+    clips = f", clips of {row.length}" if row.length != 2 else ""
     places = " and ".join("output" if layer in OUTPUTS else layer for layer in row.layers)
     return Row(
-        name=f"Control at {places}{trained}",
+        name=f"Control at {places}{trained}{clips}",
         layers=row.layers,
         memory="previous",
         start=(sum(row.start), 0.0),
