@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError
 from netwarp.model.adapter import logits_of
+from netwarp.model.replay.questions import Questions
 from netwarp.model.replay.recording import Diverged, Player, Recorder, Recording, Run, Unfit
 from netwarp.model.replay.settled import Settled, Watch, condition_of, digest, is_opaque
 
@@ -75,7 +76,7 @@ class Replay(AbstractContextManager["Replay"]):
         budget: Bytes of memory for what is kept. Frames beyond it are run at every pass.
 
     Attributes:
-        declined: Why the network runs as ever, or None.
+        declined: Why the network ran as ever the last time, or None.
         nbytes: Bytes of memory taken.
 
     Raises:
@@ -89,9 +90,9 @@ class Replay(AbstractContextManager["Replay"]):
         self.declined: str | None = None
         self.nbytes = 0
         self._modules: list[nn.Module] = []
+        self._questions: Questions | None = None
         self._cases: dict[Hashable, _Case] = {}
         self._last: _Case | None = None
-        self._own: dict[nn.Module, Any] = {}
 
     @property
     def frames(self) -> int:
@@ -106,10 +107,7 @@ class Replay(AbstractContextManager["Replay"]):
         if any(map(is_opaque, self._modules)):
             self.declined = "the network has compiled or scripted parts"
             return self
-        for module in self._modules:
-            if "forward" in vars(module):
-                self._own[module] = module.forward
-            vars(module)["forward"] = _Forward(self, module)
+        self._questions = Questions(self._modules, self.answer)
         _active.set((*_active.get(), self))
         return self
 
@@ -117,12 +115,9 @@ class Replay(AbstractContextManager["Replay"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _active.set(tuple(replay for replay in _active.get() if replay is not self))
-        for module in self._modules:
-            if module in self._own:
-                vars(module)["forward"] = self._own[module]
-            elif isinstance(vars(module).get("forward"), _Forward):
-                del vars(module)["forward"]
-        self._modules, self._cases, self._last, self._own, self.nbytes = [], {}, None, {}, 0
+        if self._questions is not None:
+            self._questions.remove()
+        self._modules, self._questions, self._cases, self._last, self.nbytes = [], None, {}, None, 0
 
     def answer(
         self, module: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -272,21 +267,6 @@ class Replay(AbstractContextManager["Replay"]):
     def _forget(self, case: _Case) -> None:
         self.nbytes -= sum(recording.nbytes for recording in case.kept.values())
         case.kept.clear()
-
-
-class _Forward:
-    """Stands for a module's ``forward`` and asks a replay first."""
-
-    def __init__(self, replay: Replay, module: nn.Module) -> None:
-        self._replay, self._module = replay, module
-        self.__wrapped__: Callable[..., Any] = module.forward
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        return self._replay.answer(self._module, self.__wrapped__, args, kwargs)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A copy of the module runs its own forward.
-        return getattr, (self._module, "forward")
 
 
 def _is_plain(frames: Any) -> bool:  # noqa: ANN401
