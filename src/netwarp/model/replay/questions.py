@@ -34,7 +34,7 @@ class Questions:
             if module in self._own:
                 vars(module)["forward"] = self._own[module]
             else:
-                del vars(module)["forward"]
+                vars(module).pop("forward", None)
 
 
 class _Question:
