@@ -309,4 +309,4 @@ def test_the_example_is_read_and_its_model_built(monkeypatch: pytest.MonkeyPatch
         pytest.skip("the examples do not lie beside the package")
     small = ("--data.spec", "streets:clips=2,frames=2,size=160x96", "--training.batch_size", 2)
     assert run("--config", example, "--training.steps", 2, *small) == 0
-    assert Path("runs/streets/model.safetensors").exists()
+    assert Path("runs/example/model.safetensors").exists()

@@ -251,3 +251,23 @@ def test_a_disk_that_fills_up_keeps_the_checkpoint_before(tmp_path: Path, undist
     assert read_checkpoint(folder / "last.ckpt").step == 6
     run(folder)
     same_end(folder, undisturbed)
+
+
+def test_a_frozen_network_that_is_not_run_again(tmp_path: Path):
+    """What is replayed instead of computed must not depend on where the training was taken up again."""
+
+    def frozen(folder: Path, stop_at: int = 0) -> bytes:
+        def stop(record) -> None:
+            if record.step == stop_at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        settings = TrainSettings(steps=9, batch_size=3, rate=1e-2, train_base=False)
+        train(small_model(), clips().samples(), settings, classes=CLASSES, folder=folder, watch=stop)
+        return (folder / "model.safetensors").read_bytes()
+
+    whole = frozen(tmp_path / "whole")
+    for stop_at in (2, 5):
+        with pytest.raises(Interrupted):
+            frozen(tmp_path / "run", stop_at)
+    assert frozen(tmp_path / "run") == whole
+    assert (tmp_path / "run" / "log.csv").read_bytes() == (tmp_path / "whole" / "log.csv").read_bytes()

@@ -22,7 +22,7 @@ from netwarp.errors import ConfigurationError
         ({"rate": 0.0}, "rate must be above 0, not 0"),
         ({"rate": float("nan")}, "rate must be above 0, not nan"),
         ({"clip_gradient": float("inf")}, "clip_gradient must be above 0"),
-        ({"precision": "16"}, "no precision named '16'"),
+        ({"precision": 16}, "no precision named '16'"),
         ({"monitor": "miou"}, "no monitor named 'miou': did you mean 'iou'"),
         ({"accelerator": "tpu"}, "no accelerator named 'tpu'"),
         ({"class_weights": "inverse"}, "no class_weights named 'inverse': did you mean 'inverse_log'"),

@@ -22,7 +22,7 @@ def beyond_paper(model: VideoModel, settings: TrainSettings, length: int) -> dic
         Option and value, as JSON can hold them; nothing where all is as in the paper.
     """
     if not model.layers:
-        return {"layers": []}
+        return {"layers": "none: frame by frame"}
     starts = {(float(n.w1.mean()), float(n.w2.mean())) for n in model.netwarps}  # type: ignore[operator]
     spec = getattr(model.flow, "spec", type(model.flow).__name__)
     options = {

@@ -221,7 +221,7 @@ def fit(
         None if begun is None else begun.optimiser,
     )
     trainer = Trainer(
-        accelerator=accelerator(settings),
+        accelerator=_accelerator(settings),
         devices=settings.devices,
         strategy="auto" if settings.devices == 1 else DDPStrategy(find_unused_parameters=True),
         precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
@@ -250,7 +250,7 @@ def fit(
         raise module.failure
 
 
-def accelerator(settings: TrainSettings) -> str:
+def _accelerator(settings: TrainSettings) -> str:
     """``"gpu"`` or ``"cpu"``."""
     if settings.accelerator == "auto":
         return "gpu" if torch.cuda.is_available() else "cpu"

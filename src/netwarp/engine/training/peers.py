@@ -43,4 +43,5 @@ def is_first_process(devices: int) -> bool:
     Args:
         devices: How many take part.
     """
-    return devices == 1 or os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+    ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return devices == 1 or next((rank for rank in ranks if rank is not None), "0") == "0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
@@ -33,12 +34,12 @@ def progress_bar(steps: int, done: int, shown: bool) -> Iterator[Callable[[StepR
         def advance(record: StepRecord) -> None:
             nonlocal validation
             for name, value in (("loss", record.loss), ("IoU", record.iou)):
-                if value == value:  # not nan
+                if not math.isnan(value):
                     means[name] = SMOOTHING * means.get(name, value) + (1 - SMOOTHING) * value
             if record.scores is not None:
-                validation = f", val IoU {record.scores.iou:.1f}"
-            shown_now = [f"loss {means['loss']:.3f}"] + [f"IoU {means[name]:.1f}" for name in means if name == "IoU"]
-            bar.set_postfix_str(f"{', '.join(shown_now)}, rate {record.rate:.1e}{validation}", refresh=False)
+                validation = f", validation IoU {record.scores.iou:.1f}"
+            text = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
+            bar.set_postfix_str(f"{text}, rate {record.rate:.1e}{validation}", refresh=False)
             bar.update()
 
         yield advance

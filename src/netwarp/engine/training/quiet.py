@@ -55,7 +55,9 @@ def quiet_lightning() -> Iterator[None]:
 def left_as_it_was() -> Iterator[None]:
     """Afterwards random state, number of threads and environment are as before, and no process group is left."""
     environment, threads, grouped = dict(os.environ), torch.get_num_threads(), _grouped()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    # To ask a GPU for its random state is to occupy it: only one that is in use anyway.
+    used = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = [torch.cuda.current_device()] if used else []
     try:
         with torch.random.fork_rng(devices=devices):
             yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-__all__ = ["Best", "Scores", "StepRecord", "TrainResult"]
+__all__ = ["COLUMNS", "Best", "Scores", "StepRecord", "TrainResult"]
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class TrainSettings:
         recompute: Activation checkpointing: long clips in the memory of one frame, for a third more time.
         consistency: A loss on how neighbouring frames agree.
         clip_gradient: Longest gradient (norm over all that is trained); null for any.
-        precision: "32", or "bf16" for mixed precision.
+        precision: 32, or bf16 for mixed precision.
         seed: Of the order, the views, and all that the network itself draws.
         validate_every: Steps between validations; null for one at the end.
         monitor: What early stopping goes by: iou, tiou (2 pixels) or tc.
@@ -106,7 +106,7 @@ class TrainSettings:
     recompute: bool = False
     consistency: Consistency = field(default_factory=Consistency)
     clip_gradient: float | None = None
-    precision: Literal["32", "bf16"] = "32"
+    precision: Literal[32, "bf16"] = 32
     seed: int = 0
     validate_every: int | None = None
     monitor: Literal["iou", "tiou", "tc"] = "iou"
@@ -124,7 +124,7 @@ class TrainSettings:
             _check_least(name, getattr(self, name), 0)
         for name in ("rate", "clip_gradient"):
             _check_positive(name, getattr(self, name))
-        _check_choice("precision", self.precision, ("32", "bf16"))
+        _check_choice("precision", self.precision, (32, "bf16"))
         _check_choice("monitor", self.monitor, ("iou", "tiou", "tc"))
         _check_choice("accelerator", self.accelerator, ("auto", "cpu", "gpu"))
         if isinstance(self.class_weights, str):
@@ -156,6 +156,6 @@ def _check_positive(name: str, value: float | None) -> None:
         raise ConfigurationError(f"{name} must be above 0, not {value:g}")
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     if value not in choices:
-        raise unknown_name(name, value, choices)
+        raise unknown_name(name, str(value), map(str, choices))
