@@ -14,6 +14,7 @@ from torch import Tensor
 
 from netwarp.data.clips import ClipData, Sample
 from netwarp.data.loading import SampleReader
+from netwarp.data.random_views import Augmentation
 from netwarp.engine.training.beyond import beyond_paper
 from netwarp.engine.training.checkpoint import Checkpoint, read_checkpoint, restore
 from netwarp.engine.training.checks import check_training
@@ -31,6 +32,7 @@ from netwarp.engine.training.settings import TrainSettings
 from netwarp.engine.training.work import WorkData
 from netwarp.errors import WeightsError
 from netwarp.model import VideoModel
+from netwarp.model.replay import Replay
 from netwarp.model.saved import read
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def train(
     validation: ClipData | None = None,
     cache: Path | str | None = None,
     folder: Path | str | None = None,
+    replay: bool = True,
     caller: Mapping[str, Any] | None = None,
     watch: Callable[[StepRecord], None] | None = None,
     progress: bool = False,
@@ -75,6 +78,8 @@ def train(
         cache: Folder that the model's flow of ``samples`` is kept in (:class:`SampleReader`).
         folder: Where ``log.csv``, ``last.ckpt``, ``best.safetensors``, and at the end ``model.safetensors`` and
             ``result.json`` go. None writes nothing.
+        replay: Without augmentation, whether the frozen beginning of the network runs once a frame
+            (:class:`netwarp.model.replay.Replay`). In batches of more than one clip that changes the last bits.
         caller: Plain values that must be the same for a checkpoint to be gone on from, beyond those that are known
             here; they go into ``result.json``.
         watch: Called after every step.
@@ -117,16 +122,17 @@ def train(
         weights = _weights(settings, samples, classes, len(model.classes))
         if begun is not None:
             restore(model, begun.tensors)
-            if first:
-                log.info("going on from step %d of %d", begun.step, settings.steps)
 
         signals = stack.enter_context(HeldSignals())
         bar = stack.enter_context(progress_bar(settings.steps, begun.step if begun else 0, progress and first))
         between = BetweenSteps(settings, validation, keeping, begun, signals, [bar, watch] if watch else [bar])
+        if begun is not None and first:
+            log.info("%s step %d of %d", "done up to" if between.done else "going on from", begun.step, settings.steps)
         try:
             if not between.done:
                 data = partial(WorkData, reader, others, settings, classes)
-                fit(model, data, groups, settings, weights, classes, between, begun)
+                with Replay(model.base) if replay and _comes_again(model, settings) else contextlib.nullcontext():
+                    fit(model, data, groups, settings, weights, classes, between, begun)
         except AtOnce:
             between.interrupted = True
         if between.interrupted:
@@ -144,6 +150,12 @@ def train(
             model.save(place.model)
             write_result(place.result, result, settings, caller)
     return result
+
+
+def _comes_again(model: VideoModel, settings: TrainSettings) -> bool:
+    """Whether a frozen part of the network sees the same pictures again and again."""
+    frozen = any(not parameter.requires_grad for parameter in model.base.parameters())
+    return frozen and settings.augment == Augmentation()
 
 
 def _begun(place: RunFolder, marks: Mapping[str, Any]) -> Checkpoint | None:
