@@ -304,6 +304,7 @@ def test_nothing_of_the_process_is_changed(tmp_path: Path, capfd: pytest.Capture
             torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark,
         )  # fmt: skip
 
+    trained(steps=1)  # what libraries do when they are imported is their own matter
     model = small_model(dropout=0.5)
     before = state()
     with caplog.at_level(logging.INFO):
