@@ -89,7 +89,7 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
 
     height, width = next(frame for clip in data.clips for frame in clip.frames).image().shape[:2]
     where = device_named(options.device)
-    base = None if options.base is None else _laid_out(base_of(options).to(where))
+    base = None if options.base is None else base_of(options).to(where)
     models = {}
     if options.model is not None:
         model = _saved(options, base, where)
@@ -104,6 +104,7 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
         )
     else:
         assert base is not None  # the command has checked it
+        _lay_out(base)
         single = VideoModel(base, [], example_size=(height, width))
         if not is_alone(options):
             layers = [name for text in options.layers or () for name in text.split(",") if name] or None
@@ -133,23 +134,18 @@ def _saved(options: Namespace, base: nn.Module | None, where: str) -> VideoModel
         model = load(options.model, base).to(where)
     if flow is not None:
         model.flow = flow
-    _laid_out(model.base)
+    _lay_out(model.base)
     return model
 
 
-def _laid_out(base: nn.Module) -> nn.Module:
-    """Let a network on the CPU work with channels side by side in memory: the same but for rounding, and faster.
-
-    Only networks that are known not to mind: others may look at their memory in ways that ask for the usual order.
-    """
-    import torch
-
+def _lay_out(base: nn.Module) -> None:
+    """Make a network on the CPU faster, if it is one that is known not to mind."""
+    from netwarp.bases.layout import lay_channels_last
     from netwarp.model.probe import base_device
 
     scheme = getattr(getattr(base, "source", None), "scheme", None)
     if scheme in _OWN_SCHEMES and base_device(base).type == "cpu":
-        base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return base
+        lay_channels_last(base)
 
 
 def _check_classes(model: VideoModel, data: ClipData) -> None:
