@@ -30,10 +30,14 @@ SUMMARY = "measure a network, a video model, or label maps against labelled clip
 
 EXAMPLE = """\
 examples:
-  netwarp evaluate --data camvid:data/camvid --split test --base netwarp:espnet --weights espnet.pth
-  netwarp evaluate --data camvid:data/camvid --base netwarp:espnet --weights espnet.pth --compare
-  netwarp evaluate --data cityscapes:data/cityscapes --model trained.safetensors --history 4 --json scores.json
-  netwarp evaluate --data cityscapes:data/cityscapes --predictions results/ --prediction-ids cityscapes
+  netwarp evaluate --data camvid:DIR --split test --base netwarp:espnet \\
+      --weights espnet.pth
+  netwarp evaluate --data camvid:DIR --base netwarp:espnet \\
+      --weights espnet.pth --compare
+  netwarp evaluate --data cityscapes:DIR --model trained.safetensors \\
+      --history 4 --json scores.json
+  netwarp evaluate --data cityscapes:DIR --predictions results/ \\
+      --prediction-ids cityscapes
 
 A --base is measured frame by frame, unless --training-free, --layers or --compare say otherwise.
 Label maps are PNG files, NAME.png or NAME_….png for the frame NAME, of classes (255: none) or Cityscapes' ids.

@@ -18,10 +18,12 @@ SUMMARY = "train and test NetWarp at several depths on both halves of labelled v
 
 EXAMPLE = """\
 examples:
-  netwarp experiment --data camvid:DIR --base netwarp:espnet --weights espnet.pth --out runs/camvid_15hz \\
-      --depths encoder.b2,encoder.b3,output --train-from encoder.b3
-  netwarp experiment --data streets:clips=12,frames=16 --base netwarp:streetnet \\
-      --train-base streets:clips=64,frames=4 --depths at_quarter,at_eighth,output --out runs/streets
+  netwarp experiment --data camvid:DIR --base netwarp:espnet \\
+      --weights espnet.pth --depths encoder.b2,encoder.b3,output \\
+      --train-from encoder.b3 --out runs/camvid_15hz
+  netwarp experiment --data streets:clips=12,frames=16 \\
+      --base netwarp:streetnet --train-base streets:clips=64,frames=4 \\
+      --depths at_quarter,at_eighth,output --out runs/streets
   netwarp experiment --quick
 
 Two folds: trained on the first half of the labelled pairs and tested on the last, and the reverse.

@@ -7,7 +7,7 @@ import hashlib
 import math
 import statistics
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -136,9 +136,8 @@ class Bench(AbstractContextManager["Bench"]):
         try:
             losses: list[float] = []
             if row.trains:
-                # What runs before the first NetWarp, or before what is trained, is replayed within a training.
-                with clock.timed("training"), Replay(model.base) if inside else nullcontext():
-                    losses = self._train(model, row, fold, unit.seed)
+                with clock.timed("training"):
+                    losses = self._train(model, row, fold, unit.seed, replay=inside)
             with clock.timed("testing"):
                 scores, maps = self._score(model, fold.test)
             parameters = sum(trained_parameters(model).values())
@@ -170,7 +169,7 @@ class Bench(AbstractContextManager["Bench"]):
             self._stack.enter_context(Replay(self._replayed))
         return self._replayed
 
-    def _train(self, model: VideoModel, row: Row, fold: Fold, seed: int) -> list[float]:
+    def _train(self, model: VideoModel, row: Row, fold: Fold, seed: int, *, replay: bool) -> list[float]:
         recipe = row.recipe
         parts = {name.partition(".")[0] for name in trained_parameters(model)}
         rates = {
@@ -193,7 +192,8 @@ class Bench(AbstractContextManager["Bench"]):
             accelerator="gpu" if self.plan.device.startswith("cuda") else "cpu",
         )
         classes, flows = len(self.data.classes), self.plan.cache / "flow"
-        return train(model, samples, settings, classes=classes, unlabelled=others, cache=flows).losses
+        options: dict[str, Any] = {"unlabelled": others, "cache": flows, "replay": replay}
+        return train(model, samples, settings, classes=classes, **options).losses
 
     def _score(self, model: VideoModel, data: ClipData) -> tuple[Scores, dict[str, npt.NDArray[np.uint8]]]:
         """Scores over a half, streamed, and label maps of the frames that pictures are made of, by frame."""
