@@ -189,9 +189,9 @@ def test_a_folder_with_something_else_in_it(fails, config):
 
 def test_another_training_in_the_same_folder(fails, config):
     assert run("--config", config()) == 0
-    said = fails("train", "--config", config(), "--training.rate", 0.5)
+    said = fails("train", "--config", config(), "--training.batch_size", 3)
     assert said == (
-        "run/last.ckpt is of another training (training.rate was 0.01 and is 0.5): "
+        "run/last.ckpt is of another training (training.batch_size was 2 and is 3): "
         "name another folder, or go back to what it was"
     )
     said = fails("train", "--config", config(), "--model.memory", "fused")

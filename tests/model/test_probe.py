@@ -150,7 +150,7 @@ class TestPlacement:
             (["flat"], "returns no feature map"),
             (["unused"], "does not run"),
             (["twice"], "runs 2 times"),
-            ([3], "no layer named"),
+            ([3], "must be a list of names"),
         ],
     )
     def test_what_cannot_hold_a_netwarp(self, layers, says):

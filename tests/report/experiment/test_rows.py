@@ -32,7 +32,7 @@ def test_the_issues_rows_are_there(rows):
     names = {row.name for row in rows}
     for depth in ("encoder.b2", "encoder.b3", "output", "encoder.b3 and output"):
         assert {f"NetWarp at {depth}", f"NetWarp + FlowCNN at {depth}", f"Control at {depth}"} <= names
-    assert {BASE, FREE, "NetWarp + learned gate at output", "NetWarp + consistency loss at output"} <= names
+    assert {BASE, FREE, "NetWarp + gate at output", "NetWarp + gate + consistency loss at output"} <= names
     assert any(name.startswith("Best combination") for name in names)
     assert "NetWarp at output, true flow" in names
 

@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from netwarp.engine.training.class_weights import class_weights
     from netwarp.engine.training.interrupts import Interrupted
+    from netwarp.engine.training.rare_classes import class_weights
     from netwarp.engine.training.records import StepRecord, TrainResult
     from netwarp.engine.training.run import train
     from netwarp.engine.training.settings import Consistency, Rates, TrainSettings
@@ -22,7 +22,7 @@ _HOMES = {
     "StepRecord": "records",
     "TrainResult": "records",
     "TrainSettings": "settings",
-    "class_weights": "class_weights",
+    "class_weights": "rare_classes",
     "train": "run",
 }
 

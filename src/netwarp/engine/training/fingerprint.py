@@ -17,6 +17,9 @@ from netwarp.model.saved import configuration
 
 __all__ = ["difference", "fingerprint"]
 
+MAY_CHANGE = ("training.rate", "training.rates.", "training.clip_gradient")
+"""What a user may lower to get past a loss that is not finite."""
+
 HASHED = ("model.frozen weights", "data.clips", "data.unlabelled clips", "data.validation clips")
 
 
@@ -62,16 +65,22 @@ def fingerprint(
 def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
     """The first thing that two trainings do not have in common, in words; None where they are the same.
 
+    Rates and the clipping of gradients may differ.
+
     Args:
         theirs: A checkpoint's fingerprint.
         ours: That of the training which is about to begin.
 
     Example:
-        >>> difference({"training": {"rate": 0.1}}, {"training": {"rate": 0.2}})
-        'training.rate was 0.1 and is 0.2'
+        >>> difference({"training": {"steps": 100}}, {"training": {"steps": 200}})
+        'training.steps was 100 and is 200'
     """
     before, now = _flat(theirs), _flat(ours)
-    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    changed = sorted(
+        name
+        for name in before.keys() | now.keys()
+        if before.get(name) != now.get(name) and not name.startswith(MAY_CHANGE)
+    )
     if not changed:
         return None
     name = changed[0].removeprefix("caller.")

@@ -132,7 +132,9 @@ class BetweenSteps(Callback):
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         """See :class:`Callback`. What cannot be read costs no step that was done before."""
         assert isinstance(module, TrainingModule)
-        new = self._log is not None and self.kept != self.step
+        # A step whose validation failed is not whole: it is done again.
+        whole = bool(self.records) and self.records[-1].step == self.step
+        new = self._log is not None and self.kept != self.step and whole
         if new and module.between and module.failure is None and isinstance(exception, NetWarpError):
             assert self.keeping is not None
             with suppress(NetWarpError):
@@ -220,9 +222,10 @@ def fit(
         lambda peers: work_loader(data(peers.rank), range(first, settings.steps), peers.device),
         None if begun is None else begun.optimiser,
     )
+    home, on_gpu = next(model.parameters()).device, _accelerator(settings) == "gpu"
     trainer = Trainer(
-        accelerator=_accelerator(settings),
-        devices=settings.devices,
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=[home.index or 0] if settings.devices == 1 and home.type == "cuda" and on_gpu else settings.devices,
         strategy="auto" if settings.devices == 1 else DDPStrategy(find_unused_parameters=True),
         precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
         max_epochs=1,
@@ -235,7 +238,6 @@ def fit(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    home = next(model.parameters()).device
     try:
         trainer.fit(module)
     except SystemExit as leaving:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -86,10 +87,12 @@ class Log:
             raise self._unwritten(error) from error
 
     def close(self) -> None:
-        """Finish the files."""
-        self._file.close()
-        if self._board is not None:
-            self._board.close()
+        """Finish the files. Every row was flushed when it was written, so that nothing can be lost here."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            if self._board is not None:
+                self._board.close()
 
     def _unwritten(self, error: OSError) -> OutputError:
         return OutputError(f"cannot write {self.csv} ({reason(error)}): free space or name another folder")

@@ -18,7 +18,6 @@ from netwarp.data.random_views import Augmentation
 from netwarp.engine.training.beyond import beyond_paper
 from netwarp.engine.training.checkpoint import Checkpoint, read_checkpoint, restore
 from netwarp.engine.training.checks import check_training
-from netwarp.engine.training.class_weights import class_weights
 from netwarp.engine.training.fingerprint import difference, fingerprint
 from netwarp.engine.training.folder import RunFolder
 from netwarp.engine.training.interrupts import AtOnce, HeldSignals, Interrupted
@@ -26,6 +25,7 @@ from netwarp.engine.training.parameters import frozen_as_told, parameter_groups
 from netwarp.engine.training.peers import is_first_process
 from netwarp.engine.training.progress import progress_bar
 from netwarp.engine.training.quiet import left_as_it_was, need_lightning, quiet_lightning
+from netwarp.engine.training.rare_classes import class_weights
 from netwarp.engine.training.records import StepRecord, TrainResult
 from netwarp.engine.training.result_file import write_result
 from netwarp.engine.training.settings import TrainSettings
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 log = logging.getLogger("netwarp")
+
+REPLAYED = 400
+"""Most frames that a frozen network is replayed on: 10 MB each for a small network's logits at 480×360."""
 
 
 def train(
@@ -78,8 +81,9 @@ def train(
         cache: Folder that the model's flow of ``samples`` is kept in (:class:`SampleReader`).
         folder: Where ``log.csv``, ``last.ckpt``, ``best.safetensors``, and at the end ``model.safetensors`` and
             ``result.json`` go. None writes nothing.
-        replay: Without augmentation, whether the frozen beginning of the network runs once a frame
-            (:class:`netwarp.model.replay.Replay`). In batches of more than one clip that changes the last bits.
+        replay: On a CPU, without augmentation, and with at most :data:`REPLAYED` frames, whether the frozen beginning
+            of the network runs once a frame (:class:`netwarp.model.replay.Replay`). In batches of more than one clip
+            that changes the last bits.
         caller: Plain values that must be the same for a checkpoint to be gone on from, beyond those that are known
             here; they go into ``result.json``.
         watch: Called after every step.
@@ -131,7 +135,8 @@ def train(
         try:
             if not between.done:
                 data = partial(WorkData, reader, others, settings, classes)
-                with Replay(model.base) if replay and _comes_again(model, settings) else contextlib.nullcontext():
+                again = replay and _comes_again(model, [*samples, *unlabelled], settings)
+                with Replay(model.base) if again else contextlib.nullcontext():
                     fit(model, data, groups, settings, weights, classes, between, begun)
         except AtOnce:
             between.interrupted = True
@@ -152,10 +157,12 @@ def train(
     return result
 
 
-def _comes_again(model: VideoModel, settings: TrainSettings) -> bool:
-    """Whether a frozen part of the network sees the same pictures again and again."""
+def _comes_again(model: VideoModel, samples: Sequence[Sample], settings: TrainSettings) -> bool:
+    """Whether a frozen part of the network sees the same pictures again and again, few enough to be kept in memory."""
     frozen = any(not parameter.requires_grad for parameter in model.base.parameters())
-    return frozen and settings.augment == Augmentation()
+    frames = {frame.name for sample in samples for frame in sample.frames}
+    on_cpu = settings.accelerator == "cpu" or (settings.accelerator == "auto" and not torch.cuda.is_available())
+    return frozen and on_cpu and settings.augment == Augmentation() and len(frames) <= REPLAYED
 
 
 def _begun(place: RunFolder, marks: Mapping[str, Any]) -> Checkpoint | None:

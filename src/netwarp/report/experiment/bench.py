@@ -6,7 +6,7 @@ import copy
 import hashlib
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,9 @@ __all__ = ["Bench", "Plan", "pictured"]
 
 WIDTHS = tuple(range(1, 21))
 """Of the bands around label changes, in pixels."""
+
+LENGTH_OF_VIDEOS = 10
+"""Frames up to each label that are taken out of a video, where clips are videos with few labels."""
 
 PICTURED = 100
 """Most frames of a fold of which label maps are kept, to choose crops from."""
@@ -87,7 +90,7 @@ class Bench(AbstractContextManager["Bench"]):
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.data = open_data(plan.data, plan.split, cache=plan.cache)
+        self.data = open_data(plan.data, plan.split, length=LENGTH_OF_VIDEOS, cache=plan.cache)
         self.folds = two_folds(self.data)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # weights that nobody gave are the same in all processes
@@ -105,11 +108,12 @@ class Bench(AbstractContextManager["Bench"]):
         self._stack.close()
 
     def identity(self) -> dict[str, Any]:
-        """What all figures depend on: names of frames, each clip's first labelled frame, network and weights."""
+        """What all figures depend on: frames' names and labels, each clip's first labelled picture, the network."""
         digest = hashlib.sha256()
         for clip in self.data.clips:
             digest.update("\0".join(frame.name for frame in clip.frames).encode())
-            for read in _readers(next((f for f in clip.frames if f.labels is not None), None)):
+            labelled = [frame for frame in clip.frames if frame.labels is not None]
+            for read in (*(f.image for f in labelled[:1]), *(f.labels for f in labelled if f.labels is not None)):
                 digest.update(np.ascontiguousarray(read()).data)
         weights = hashlib.sha256()
         for name, tensor in self.base.state_dict().items():
@@ -117,6 +121,8 @@ class Bench(AbstractContextManager["Bench"]):
             weights.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
         return {
             "netwarp": __version__,
+            "torch": torch.__version__,
+            "device": self.plan.device.partition(":")[0],
             "data": digest.hexdigest(),
             "classes": list(self.data.classes.names),
             "base": self.plan.base,
@@ -211,13 +217,6 @@ def pictured(data: ClipData) -> list[ClipFrame]:
     """Labelled frames of a half, evenly spaced and few enough to keep label maps of."""
     labelled = [frame for clip in data.clips for frame in clip.frames if frame.labels is not None]
     return labelled[:: math.ceil(len(labelled) / PICTURED)] if labelled else []
-
-
-def _readers(frame: ClipFrame | None) -> Iterator[Any]:
-    if frame is not None:
-        yield frame.image
-        if frame.labels is not None:
-            yield frame.labels
 
 
 def _keep_maps(path: Path, maps: dict[str, npt.NDArray[np.uint8]]) -> None:

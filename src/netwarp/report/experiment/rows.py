@@ -32,9 +32,9 @@ class Recipe:
         class_weights: Classes count 1 / ln(this + frequency) in the loss; the frequency is that in the training half.
     """
 
-    steps: int = 70
+    steps: int = 40
     batch_size: int = 2
-    netwarp_rate: float = 4e-2
+    netwarp_rate: float = 2e-2
     base_rate: float = 5e-4
     flow_cnn_rate: float = 1e-3
     gate_rate: float = 5e-2
@@ -53,7 +53,7 @@ class Row:
         name: What it is called.
         layers: Where NetWarps are; none is the network frame by frame.
         flow_cnn: Stride of the FlowCNN; 0 for none.
-        gate: ``"photometric"``, ``"learned"`` or ``""`` for none.
+        gate: As for :class:`netwarp.model.VideoModel`; ``""`` for none.
         memory: As in :class:`netwarp.model.VideoModel`.
         start: Initial (w1, w2).
         trained: What of the network is trained: names of its modules, or ``"after LAYER"`` for all that run behind it.
@@ -118,9 +118,9 @@ def standard_rows(
         raise ConfigurationError("no depths given: name the layers to try NetWarp at, such as --depths output")
     recipe = recipe or Recipe()
     # What runs behind an inner layer is run, and gone back through, at every step: several times the work.
-    inner = replace(recipe, steps=max(recipe.steps * 2 // 5, 2), netwarp_rate=recipe.netwarp_rate / 2)
-    # A network that moves with its NetWarps bears smaller steps.
-    tuned = replace(recipe, netwarp_rate=recipe.netwarp_rate / 2)
+    inner = replace(recipe, steps=max(recipe.steps * 7 // 10, 2))
+    # A network has more to learn than a few weights.
+    tuned = replace(recipe, steps=recipe.steps * 7 // 4)
     last = depths[-1]
 
     def netwarp(extra: str, *places: str, **options: Any) -> Row:  # noqa: ANN401
@@ -138,8 +138,9 @@ def standard_rows(
         rows += [netwarp("", depth, drawn=True), netwarp(" + FlowCNN", depth, flow_cnn=2)]
     if len(depths) > 1:
         rows += [netwarp("", *depths[-2:]), netwarp(" + FlowCNN", *depths[-2:], flow_cnn=2)]
-    rows.append(netwarp(" + learned gate", last, gate="learned"))
-    rows.append(netwarp(" + consistency loss", last, consistency=0.5))
+    gate = "learned:photometric"
+    rows.append(netwarp(" + gate", last, gate=gate, drawn=True))
+    rows.append(netwarp(" + gate + consistency loss", last, gate=gate, consistency=0.5))
     rows.append(netwarp(", clips of three,", last, length=3, drawn=True))
     if train_from is not None:
         best = netwarp("", last, gate="photometric", trained=(f"after {train_from}",), recipe=tuned)

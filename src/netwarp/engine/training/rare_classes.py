@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netwarp.errors import InputError
 from netwarp.metrics.labels import IGNORE
 
 __all__ = ["class_weights"]
@@ -24,8 +25,17 @@ def class_weights(labels: Iterable[NDArray[np.uint8]], classes: int, constant: f
 
     Returns:
         float32 ``[classes]``.
+
+    Raises:
+        InputError: A label is no class.
     """
     counts = np.zeros(classes)
     for image in labels:
-        counts += np.bincount(image[image != IGNORE].ravel(), minlength=classes)
+        counted = np.bincount(image[image != IGNORE].ravel(), minlength=classes)
+        if len(counted) > classes:
+            raise InputError(
+                f"a label map holds label {len(counted) - 1}, but there are {classes} classes (0 to {classes - 1}, and "
+                f"{IGNORE} = ignore)"
+            )
+        counts += counted
     return torch.from_numpy(1 / np.log(constant + counts / max(counts.sum(), 1))).float()
