@@ -128,3 +128,11 @@ def test_an_unknown_row_names_the_closest(rows):
 def test_no_depths_are_refused():
     with pytest.raises(ConfigurationError, match="--depths"):
         standard_rows([])
+
+
+def test_true_flow_is_asked_for_in_one_direction_only(base, rows):
+    true = [row for row in rows if row.flow == "true"]
+    assert any(row.gate.startswith("learned") for row in true)
+    for row in true:
+        gate = build(row, base).gate
+        assert not hasattr(gate, "forward_backward"), row.name

@@ -147,7 +147,19 @@ def standard_rows(
         rows.append(replace(best, name=f"Best combination: decoder trained, gate, at {last}", drawn=True))
     if true_flow:
         true = [row for row in rows if row.drawn]
-        rows += [replace(row, name=f"{row.name}, true flow", flow=TRUE_FLOW, flow_cnn=0, drawn=False) for row in true]
+        # True flow is known in one direction only, and needs no check by the other.
+        gates = {gate: f"{gate},terms=photometric+features"}
+        rows += [
+            replace(
+                row,
+                name=f"{row.name}, true flow",
+                flow=TRUE_FLOW,
+                flow_cnn=0,
+                gate=gates.get(row.gate, row.gate),
+                drawn=False,
+            )
+            for row in true
+        ]
     return with_controls(rows)
 
 
