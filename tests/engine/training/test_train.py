@@ -432,7 +432,7 @@ def test_a_checkpoint_of_another_training_is_refused_and_kept(tmp_path: Path):
     trained(folder=tmp_path)
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     others = [
-        {"rate": 0.5},
+        {"batch_size": 3},
         {"model": small_model(layers=("output",))},
         {"samples": PAIRS[2:]},
         {"caller": {"base": "other"}},
