@@ -33,6 +33,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--length", metavar="N", type=_length, default=2, help="frames in a sample: 1 asks for none before (default: 2)"
     )
     parser.add_argument(
+        "--strict", action="store_true", help="a labelled frame without enough frames before it is a fault too"
+    )
+    parser.add_argument(
         "--cache", metavar="DIR", help="folder for frames that are taken out of videos, and for rendered clips"
     )
 
@@ -51,6 +54,12 @@ def run(options: Namespace) -> None:
         with progress_bar(sum(len(clip.frames) for clip in data.clips)) as advance:
             summary = check_data(data, options.length, advance)
         if summary.samples:
+            if options.strict and summary.left_out:
+                first, others = summary.left_out[0], len(summary.left_out) - 1
+                raise InputError(
+                    f"{first.name} in {data.name} lacks neighbours ({first.reason}; {others} more are left out): "
+                    "give the frames before it, or leave out --strict"
+                )
             say(summary.text())
             continue
         why = "; ".join(f"{len(names)}: {reason}" for reason, names in summary.reasons.items()) or "none is labelled"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser, Namespace
 
 from netwarp.cli.evaluated_models import check_combinations, is_alone
-from netwarp.cli.network import add_base_arguments, device
+from netwarp.cli.network import add_base_arguments, add_device_argument
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import progress_bar, say, warn
 from netwarp.errors import InputError, OutputError
@@ -107,13 +107,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--cache", metavar="DIR", help="folder for frames that are taken out of videos, and for rendered clips"
     )
-    parser.add_argument(
-        "--device",
-        metavar="NAME",
-        type=device,
-        default="auto",
-        help="cpu, cuda, cuda:N, or auto: the first GPU if there is one (default: auto)",
-    )
+    add_device_argument(parser)
 
 
 def run(options: Namespace) -> None:

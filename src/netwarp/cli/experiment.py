@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from netwarp.cli.network import add_base_arguments, device, device_named
+from netwarp.cli.network import add_base_arguments, add_device_argument, device_named
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import quiet_loading, say
 from netwarp.errors import ConfigurationError
@@ -68,13 +68,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", metavar="N", type=_count, help="processes of one thread (default: one for each core; 2 on a GPU)"
     )
-    parser.add_argument(
-        "--device",
-        metavar="NAME",
-        type=device,
-        default="auto",
-        help="cpu, cuda, cuda:N, or auto: the first GPU if there is one (default: auto)",
-    )
+    add_device_argument(parser)
     parser.add_argument(
         "--quick",
         action="store_true",

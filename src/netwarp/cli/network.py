@@ -16,7 +16,7 @@ from netwarp.errors import ConfigurationError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["add_base_arguments", "base_of", "device", "device_named", "size"]
+__all__ = ["add_base_arguments", "add_device_argument", "base_of", "device_named", "size"]
 
 
 def add_base_arguments(parser: ArgumentParser, *, required: bool) -> None:
@@ -39,6 +39,17 @@ def add_base_arguments(parser: ArgumentParser, *, required: bool) -> None:
         metavar="N|NAME,…",
         type=_classes,
         help="number of its classes, or their names (default: what the weights say)",
+    )
+
+
+def add_device_argument(parser: ArgumentParser) -> None:
+    """Declare ``--device``; :func:`device_named` says which it is."""
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        type=_device,
+        default="auto",
+        help="cpu, cuda, cuda:N, or auto: the first GPU if there is one (default: auto)",
     )
 
 
@@ -71,10 +82,10 @@ def device_named(name: str) -> str:
 
 
 @from_text
-def device(text: str) -> str:
+def _device(text: str) -> str:
     """Check the form of ``--device``.
 
-    >>> device("cuda:1")
+    >>> _device("cuda:1")
     'cuda:1'
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from netwarp.cli.network import add_base_arguments, base_of, device, device_named, size
+from netwarp.cli.network import add_base_arguments, add_device_argument, base_of, device_named, size
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import progress_bar, quiet_loading, say, warn
 from netwarp.engine.places import VIDEO_ENDINGS, check_places
@@ -65,13 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--size", metavar="WxH", type=size, help="size that frames get for the network; results come at frame size"
     )
-    parser.add_argument(
-        "--device",
-        metavar="NAME",
-        type=device,
-        default="auto",
-        help="cpu, cuda, cuda:N, or auto: the first GPU if there is one (default: auto)",
-    )
+    add_device_argument(parser)
     parser.add_argument(
         "--alpha", type=_opacity, default=0.5, help="opacity of the classes' colours, 0 to 1 (default: 0.5)"
     )
