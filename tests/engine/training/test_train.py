@@ -362,14 +362,19 @@ def test_what_makes_no_sense_is_said_before_anything_is_done(wrong, error, said,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("devices", [{"accelerator": "gpu"}, {"devices": 99}])
-def test_machines_that_are_not_there(devices):
-    if not torch.cuda.is_available() and "devices" in devices:
-        pytest.skip("any number of processes can share a CPU")
-    if torch.cuda.is_available() and "accelerator" in devices:
-        pytest.skip("there is a GPU")
-    with pytest.raises(ConfigurationError, match=r"torch finds no GPU here|there are . GPUs"):
-        trained(**devices)
+@pytest.mark.parametrize(
+    ("gpus", "asked", "said"),
+    [
+        (0, {"accelerator": "gpu"}, "torch finds no GPU here"),
+        (2, {"accelerator": "gpu", "devices": 3}, "there are 2 GPUs"),
+        (2, {"devices": 99}, "there are 2 GPUs"),
+    ],
+)
+def test_machines_that_are_not_there(gpus, asked, said, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    with pytest.raises(ConfigurationError, match=said):
+        trained(**asked)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(tmp_path: Path):
