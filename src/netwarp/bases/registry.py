@@ -53,9 +53,9 @@ def load_base(spec: str, weights: str | Path | None = None, classes: int | Seque
     """Load a segmentation network.
 
     Args:
-        spec: ``torchvision:NAME``, ``smp:ARCH/ENCODER``, ``hf:REPO_OR_FOLDER``, ``netwarp:NAME`` or
-            ``package.module:callable`` (called with ``classes=`` if it takes that; the current directory can be
-            imported from).
+        spec: ``torchvision:NAME``, ``smp:ARCH/ENCODER``, ``hf:REPO_OR_FOLDER``, ``netwarp:NAME`` (with ``@0.125``
+            behind it, an eighth of the channels) or ``package.module:callable`` (called with ``classes=`` if it takes
+            that; the current directory can be imported from).
         weights: A file (``.pth`` or ``.pt`` with a state dict, ``.safetensors``), or the name of weights that the
             library publishes (torchvision: ``"COCO_WITH_VOC_LABELS_V1"``; smp: its encoder's, ``"imagenet"``), or
             ``"default"`` for its best. None: random, but for ``hf:`` those of the repository or folder.
@@ -80,7 +80,7 @@ def load_base(spec: str, weights: str | Path | None = None, classes: int | Seque
         raise ConfigurationError(f"weights are named by a file or a text, not by {weights!r}")
     scheme, colon, name = spec.partition(":")
     if not colon or not scheme or not name:
-        suggestion = f"netwarp:{spec}" if spec in BASES else _FORMS
+        suggestion = f"netwarp:{spec}" if spec.partition("@")[0] in BASES else _FORMS
         raise ConfigurationError(f"{spec!r} names no base: write {suggestion}")
     if scheme in SCHEMES:
         return SCHEMES[scheme].load(name, weights, classes)

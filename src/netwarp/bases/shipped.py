@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from torch import nn
 
 from netwarp.bases.checkpoint import load_weights, no_named_weights, outputs_in, read_weights, weights_file
 from netwarp.bases.class_request import ClassRequest
+from netwarp.bases.dilated_vgg import (
+    DILATION_CAMVID,
+    VGG_CAMVID_PREPROCESS,
+    VGG_CITYSCAPES_PREPROCESS,
+    Dilation,
+    PlayData,
+)
 from netwarp.bases.espnet import ESPNET_CAMVID, ESPNET_PREPROCESS, ESPNet
+from netwarp.bases.pspnet import PSPNET_PREPROCESS, PSPNet
 from netwarp.bases.source import BaseSource, carry
 from netwarp.bases.streetnet import STREETNET_PREPROCESS, StreetNet
-from netwarp.errors import unknown_name
-from netwarp.model.label_set import CAMVID, LabelSet
+from netwarp.bases.width import width_of
+from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.model.label_set import CAMVID, CITYSCAPES, LabelSet
 from netwarp.model.preprocess import Preprocess
 
-__all__ = ["BASES", "ShippedBase", "load_shipped", "rebuild_shipped"]
+__all__ = ["BASES", "ShippedBase", "load_shipped", "rebuild_shipped", "shipped_base"]
 
 
 @dataclass(frozen=True)
@@ -25,27 +35,74 @@ class ShippedBase:
     """A network of ours.
 
     Attributes:
-        build: Makes it with random weights for a number of classes.
+        build: Makes it with random weights for a number of classes (of any width, given ``width=``, if it has those).
         labels: What it was published with; their number is the default.
         preprocess: What it wants done to a frame.
         head: Name and dimension of the tensor whose size there is the number of classes.
+        widths: Whether there are versions of it with a fraction of its channels, ``NAME@FRACTION``.
     """
 
-    build: Callable[[int], nn.Module]
+    build: Callable[..., nn.Module]
     labels: LabelSet
     preprocess: Preprocess
     head: tuple[str, int]
+    widths: bool = False
 
 
 BASES: dict[str, ShippedBase] = {
     "espnet": ShippedBase(ESPNet, ESPNET_CAMVID, ESPNET_PREPROCESS, head=("classifier.weight", 1)),
     "streetnet": ShippedBase(StreetNet, CAMVID, STREETNET_PREPROCESS, head=("classifier.weight", 0)),
+    # Which order of classes PlayData-CNN was published with is not known: it is the data sets' here.
+    "playdata": ShippedBase(PlayData, CAMVID, VGG_CAMVID_PREPROCESS, head=("fc8.weight", 0), widths=True),
+    "dilation8": ShippedBase(
+        partial(Dilation, levels=8),
+        DILATION_CAMVID,
+        VGG_CAMVID_PREPROCESS,
+        head=("ctx_final.weight", 0),
+        widths=True,
+    ),
+    "dilation10": ShippedBase(
+        partial(Dilation, levels=10),
+        CITYSCAPES,
+        VGG_CITYSCAPES_PREPROCESS,
+        head=("ctx_final.weight", 0),
+        widths=True,
+    ),
+    "pspnet101": ShippedBase(PSPNet, CITYSCAPES, PSPNET_PREPROCESS, head=("conv6.weight", 0), widths=True),
 }
+
+
+def shipped_base(name: str) -> ShippedBase:
+    """The network that is meant by what stands behind ``netwarp:``.
+
+    Args:
+        name: ``NAME`` or ``NAME@FRACTION``, e.g. ``"playdata@0.125"``: a version with that fraction of the channels of
+            every inner layer.
+
+    Returns:
+        The network, which ``build`` makes in the width that is meant.
+
+    Raises:
+        ConfigurationError: No such network (the closest are named), none of other widths, or no fraction in (0, 1].
+
+    >>> sum(p.numel() for p in shipped_base("playdata@0.125").build(11).parameters())
+    2105011
+    """
+    plain, at, fraction = name.partition("@")
+    if plain not in BASES:
+        raise unknown_name("netwarp network", plain, BASES)
+    base = BASES[plain]
+    if not at:
+        return base
+    if not base.widths:
+        others = ", ".join(other for other, its in BASES.items() if its.widths)
+        raise ConfigurationError(f"netwarp:{plain} comes in one width: leave @{fraction} out ({others} have others)")
+    return replace(base, build=partial(base.build, width=width_of(fraction)))
 
 
 def load_shipped(name: str, weights: str | Path | None, classes: int | Sequence[str] | None) -> nn.Module:
     """``netwarp:NAME``: see :func:`netwarp.bases.load_base`."""
-    base = _base(name)
+    base = shipped_base(name)
     spec = f"netwarp:{name}"
     path = weights_file(weights)
     if path is None and weights is not None:
@@ -63,10 +120,4 @@ def load_shipped(name: str, weights: str | Path | None, classes: int | Sequence[
 
 def rebuild_shipped(source: BaseSource) -> nn.Module:
     """The network of a source, with random weights."""
-    return _base(source.name).build(len(source.classes))
-
-
-def _base(name: str) -> ShippedBase:
-    if name not in BASES:
-        raise unknown_name("netwarp network", name, BASES)
-    return BASES[name]
+    return shipped_base(source.name).build(len(source.classes))

@@ -1,0 +1,263 @@
+"""Dilated VGG-16: Yu and Koltun's front-end and context module, and PlayData-CNN, which is the front-end alone.
+
+Yu and Koltun, "Multi-Scale Context Aggregation by Dilated Convolutions", ICLR 2016 (arXiv 1511.07122); Richter,
+Vineet, Roth, Koltun, "Playing for Data: Ground Truth from Computer Games", ECCV 2016 (arXiv 1608.02192). Written from
+the papers and the layers' sizes; the modules carry the names of the public Caffe models, so that
+``layers=["fc6", "fc7"]`` reads like the NetWarp paper's Table 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from netwarp.bases.width import channels_at
+from netwarp.errors import ConfigurationError
+from netwarp.model.label_set import CAMVID, LabelSet
+from netwarp.model.preprocess import Preprocess
+from netwarp.ops.reflect import reflect
+
+__all__ = [
+    "DILATION_CAMVID",
+    "FRONT_END",
+    "MARGIN",
+    "VGG_CAMVID_PREPROCESS",
+    "VGG_CITYSCAPES_PREPROCESS",
+    "ConvReLU",
+    "Dilation",
+    "FrontEndLayer",
+    "PlayData",
+]
+
+MARGIN = 186
+"""Pixels by which pictures are reflected outward on each side: what the front-end's unpadded convolutions use up."""
+
+_DILATION_ORDER = (
+    "building", "tree", "sky", "car", "sign", "road", "pedestrian", "fence", "pole", "pavement", "bicyclist",
+)  # fmt: skip
+
+DILATION_CAMVID = LabelSet(_DILATION_ORDER, tuple(CAMVID.palette[CAMVID.names.index(name)] for name in _DILATION_ORDER))
+"""CamVid's 11 classes in the order in which the public CamVid weights of Yu and Koltun have them."""
+
+VGG_CAMVID_PREPROCESS = Preprocess(
+    mean=(110.70, 108.77, 105.41), std=(1.0, 1.0, 1.0), scale=255.0, order="bgr", divisor=8
+)
+"""What the public CamVid weights want: BGR in 0–255, less CamVid's mean. The divisor makes a logit one of 8×8 pixels.
+
+Taken for PlayData-CNN too, whose own mean is not published.
+"""
+
+VGG_CITYSCAPES_PREPROCESS = Preprocess(
+    mean=(72.39, 82.91, 73.16), std=(1.0, 1.0, 1.0), scale=255.0, order="bgr", divisor=8
+)
+"""The same for the public Cityscapes weights."""
+
+# About the deviation of pixels in 0–255. Weights that expect inputs of deviation 1 are divided by it in the first
+# layer; all that follows then starts at the scale that its own weights expect.
+_PIXEL_DEVIATION = 64.0
+
+
+@dataclass(frozen=True)
+class FrontEndLayer:
+    """A convolution of the front-end, without padding and followed by a ReLU.
+
+    Attributes:
+        name: Its name in Caffe, and of its module.
+        channels: What it returns, at full width.
+        kernel: Side of its kernel.
+        dilation: Distance of the kernel's taps.
+        pooled: Whether a 2×2 max pooling follows.
+    """
+
+    name: str
+    channels: int
+    kernel: int = 3
+    dilation: int = 1
+    pooled: bool = False
+
+    @property
+    def reach(self) -> int:
+        """Places of its own input that it looks at on each side, and that its output lacks there."""
+        return self.dilation * (self.kernel - 1) // 2
+
+
+FRONT_END = (
+    FrontEndLayer("conv1_1", 64),
+    FrontEndLayer("conv1_2", 64, pooled=True),
+    FrontEndLayer("conv2_1", 128),
+    FrontEndLayer("conv2_2", 128, pooled=True),
+    FrontEndLayer("conv3_1", 256),
+    FrontEndLayer("conv3_2", 256),
+    FrontEndLayer("conv3_3", 256, pooled=True),
+    FrontEndLayer("conv4_1", 512),
+    FrontEndLayer("conv4_2", 512),
+    FrontEndLayer("conv4_3", 512),
+    FrontEndLayer("conv5_1", 512, dilation=2),
+    FrontEndLayer("conv5_2", 512, dilation=2),
+    FrontEndLayer("conv5_3", 512, dilation=2),
+    FrontEndLayer("fc6", 4096, kernel=7, dilation=4),
+    FrontEndLayer("fc7", 4096, kernel=1),
+)
+"""VGG-16 without its last two poolings, dilated instead (Yu and Koltun, section 4)."""
+
+
+class ConvReLU(nn.Conv2d):
+    """A convolution and its ReLU in one module, as Caffe's in-place ReLU has them: its output is the activation.
+
+    Starts with He et al.'s weights (2015), and biases of 0.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``[B,inputs,H,W]`` to ``[B,outputs,H',W']``, nowhere negative."""
+        return F.relu(super().forward(input), inplace=True)
+
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
+class _FrontEnd(nn.Module):
+    """The dilated VGG-16 (:data:`FRONT_END`) up to ``fc7``, at an eighth of the picture's size.
+
+    Attributes:
+        margins: For each layer whose map reaches beyond the picture, by how many of its pixels on each side.
+    """
+
+    def __init__(self, width: float, dropout: float) -> None:
+        super().__init__()
+        self.margins: dict[str, int] = {}
+        inputs, margin, stride = 3, MARGIN, 1
+        for layer in FRONT_END:
+            outputs = channels_at(width, layer.channels)
+            self.add_module(layer.name, ConvReLU(inputs, outputs, layer.kernel, dilation=layer.dilation))
+            margin -= layer.reach * stride
+            if margin:
+                self.margins[layer.name] = margin
+            inputs, stride = outputs, stride * (2 if layer.pooled else 1)
+        # One that trains on few frames may want none.
+        self.drop6 = nn.Dropout(dropout)
+        self.drop7 = nn.Dropout(dropout)
+        first: Tensor = self.get_submodule(FRONT_END[0].name).weight  # type: ignore[assignment]
+        first.data /= _PIXEL_DEVIATION
+
+    def front_end(self, image: Tensor) -> Tensor:
+        """``[B,3,H,W]``, pre-processed, to ``fc7``'s activations ``[B,C,⌈H/8⌉,⌈W/8⌉]``, dropout included."""
+        features = reflect(image, MARGIN)
+        for layer in FRONT_END:
+            features = self.get_submodule(layer.name)(features)
+            if layer.pooled:
+                features = F.max_pool2d(features, 2, ceil_mode=True)
+            elif layer.name == "fc6":
+                features = self.drop6(features)
+        dropped: Tensor = self.drop7(features)
+        return dropped
+
+
+def _classifier(inputs: int, classes: int) -> nn.Conv2d:
+    """A 1×1 convolution that starts with logits of about the deviation of what it gets."""
+    classifier = nn.Conv2d(inputs, classes, 1)
+    nn.init.kaiming_normal_(classifier.weight, nonlinearity="linear")
+    if classifier.bias is not None:
+        nn.init.zeros_(classifier.bias)
+    return classifier
+
+
+class PlayData(_FrontEnd):
+    """PlayData-CNN (Richter et al., section 5): the front-end and a classifier.
+
+    The NetWarp paper's first base network (section 4.1), with 134.3 M parameters for CamVid's 11 classes.
+
+    Args:
+        classes: Number of outputs.
+        width: Fraction of the channels of every inner layer, above 0 and at most 1.
+        dropout: Share of ``fc6``'s and ``fc7``'s activations that is left out in training.
+
+    Raises:
+        ConfigurationError: A width or number of classes that makes no sense.
+
+    >>> import torch
+    >>> PlayData(11, width=0.0625).eval()(torch.zeros(1, 3, 40, 50)).shape
+    torch.Size([1, 11, 5, 7])
+    """
+
+    def __init__(self, classes: int = 11, width: float = 1.0, dropout: float = 0.5) -> None:
+        super().__init__(width, dropout)
+        self.fc8 = _classifier(channels_at(width, FRONT_END[-1].channels), classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Segment images.
+
+        Args:
+            image: ``[B,3,H,W]``, pre-processed, of any size.
+
+        Returns:
+            Logits ``[B,classes,⌈H/8⌉,⌈W/8⌉]``.
+        """
+        logits: Tensor = self.fc8(self.front_end(image))
+        return logits
+
+
+class Dilation(_FrontEnd):
+    """Front-end and context module (Yu and Koltun, section 3): "Dilation8" for CamVid, "Dilation10" for Cityscapes.
+
+    The context module looks around each place with ever larger dilation, on maps of as many channels as classes. It
+    starts at the identity (section 3): what the front-end says is handed through, negative values apart.
+
+    Args:
+        classes: Number of outputs.
+        width: Fraction of the channels of every layer of the front-end, above 0 and at most 1.
+        dropout: Share of ``fc6``'s and ``fc7``'s activations that is left out in training.
+        levels: Layers of the context module, at least 5: 8 for CamVid, with dilations up to 16, 10 for Cityscapes, with
+            dilations up to 64.
+
+    Attributes:
+        context: Names of the context module's layers, in their order.
+
+    Raises:
+        ConfigurationError: A width, number of classes or number of levels that makes no sense.
+
+    >>> import torch
+    >>> Dilation(11, width=0.0625).eval()(torch.zeros(1, 3, 40, 50)).shape
+    torch.Size([1, 11, 5, 7])
+    """
+
+    def __init__(self, classes: int = 11, width: float = 1.0, dropout: float = 0.5, levels: int = 8) -> None:
+        if levels < 5:
+            raise ConfigurationError(f"the context module has at least 5 levels, not {levels}")
+        super().__init__(width, dropout)
+        self.final = _classifier(channels_at(width, FRONT_END[-1].channels), classes)
+        dilations = {
+            "ctx_conv1_1": 1,
+            "ctx_conv1_2": 1,
+            **{f"ctx_conv{i}_1": 2 ** (i - 1) for i in range(2, levels - 2)},
+            "ctx_fc1": 1,
+        }
+        self.context = (*dilations, "ctx_final")
+        for name, dilation in dilations.items():
+            self.add_module(name, ConvReLU(classes, classes, 3, padding=dilation, dilation=dilation))
+        self.ctx_final = nn.Conv2d(classes, classes, 1)
+        for name in self.context:
+            layer = self.get_submodule(name)
+            assert isinstance(layer, nn.Conv2d)
+            nn.init.dirac_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Segment images.
+
+        Args:
+            image: ``[B,3,H,W]``, pre-processed, of any size.
+
+        Returns:
+            Logits ``[B,classes,⌈H/8⌉,⌈W/8⌉]``.
+        """
+        features = self.final(self.front_end(image))
+        for name in self.context:
+            features = self.get_submodule(name)(features)
+        logits: Tensor = features
+        return logits
