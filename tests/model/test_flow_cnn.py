@@ -155,6 +155,7 @@ def test_every_parameter_learns():
         ({"stride": 1.5}, "whole number"),
         ({"stride": "2"}, "whole number"),
         ({"stride": -2}, "at least 1"),
+        ({"variant": "release", "stride": 4}, "leave its stride out"),
     ],
 )
 def test_options_that_make_no_sense(options, says):

@@ -50,6 +50,20 @@ def test_a_size_of_the_networks_own():
     torch.testing.assert_close(flat, Preprocess()(torch.full((1, 3, 24, 32), 0.5)))
 
 
+@given(st.integers(1, 60), st.sampled_from([(8, 1), (16, 5), (4, 3)]))
+def test_padding_up_to_a_remainder(length, form):
+    divisor, remainder = form
+    height = Preprocess(divisor=divisor, remainder=remainder).grid((length, 1))[1][0]
+    assert height % divisor == remainder
+    assert 0 <= height - length < divisor
+
+
+def test_older_versions_read_what_they_know():
+    assert "remainder" not in Preprocess(divisor=8).to_dict()
+    odd = Preprocess(divisor=8, remainder=1)
+    assert Preprocess.from_dict(json.loads(json.dumps(odd.to_dict()))) == odd
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_keeps_the_dtype_and_the_frame(dtype):
     frame = torch.rand(1, 3, 6, 6).to(dtype)
@@ -74,6 +88,9 @@ def test_round_trip_through_json():
         {"scale": -1.0},
         {"order": "rbg"},
         {"divisor": 0},
+        {"remainder": 1},
+        {"divisor": 8, "remainder": -1},
+        {"divisor": 8, "remainder": 8},
         {"size": (0, 5)},
         {"size": (5,)},
         {"size": ()},

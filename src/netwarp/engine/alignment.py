@@ -23,7 +23,7 @@ from netwarp.data.frames import FrameSource
 from netwarp.engine.cuts import is_cut
 from netwarp.errors import InputError
 from netwarp.flow import FlowEstimator, make_flow
-from netwarp.model.carried import preprocess_of
+from netwarp.model.carried import margin_of, preprocess_of
 from netwarp.model.frames import as_frames, check_flow, to_unit_range
 from netwarp.model.motion import motion_between
 from netwarp.model.passes import run_pass
@@ -185,7 +185,8 @@ def measure_alignment(
             past = {IMAGE: to_unit_range(previous), **look(previous)}
             for name, (unwarped, warped) in distances.items():
                 size = (present[name].shape[-2], present[name].shape[-1])
-                along = resize_flow(field if name == IMAGE else motion.flow, size)
+                seen = field if name == IMAGE else motion.beyond(margin_of(base, name)).flow
+                along = resize_flow(seen, size)
                 unwarped.add(present[name], past[name])
                 warped.add(present[name], warp(past[name], along))
     if not measured:

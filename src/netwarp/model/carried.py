@@ -1,4 +1,4 @@
-"""What a network carries with it: how its frames are prepared, and what its classes are called and coloured.
+"""What a network carries with it: how its frames are prepared, what its classes are called, how far its layers look.
 
 Networks from :func:`netwarp.load_base` carry all of it. In others, an attribute of one of these names may mean
 something else (many keep their number of classes as ``classes``), and then it is left alone.
@@ -15,13 +15,24 @@ from netwarp.errors import ConfigurationError
 from netwarp.model.label_set import Colour, LabelSet, label_set
 from netwarp.model.preprocess import Preprocess
 
-__all__ = ["label_set_of", "preprocess_of"]
+__all__ = ["label_set_of", "margin_of", "preprocess_of"]
 
 
 def preprocess_of(base: nn.Module) -> Preprocess:
     """``base.preprocess``, or ImageNet's mean and standard deviation where there is none."""
     carried = getattr(base, "preprocess", None)
     return carried if isinstance(carried, Preprocess) else Preprocess()
+
+
+def margin_of(base: nn.Module, layer: str) -> int:
+    """How far the map of a layer looks beyond the network's input, on each side, in pixels of the input.
+
+    ``base.margins``, a dict by the names of layers, says it for networks that reflect their input outward and then do
+    without padding, as Yu and Koltun's; other layers' maps cover the input and nothing else.
+    """
+    carried = getattr(base, "margins", None)
+    margin = carried.get(layer, 0) if isinstance(carried, dict) else 0
+    return margin if isinstance(margin, int) and margin > 0 else 0
 
 
 def label_set_of(

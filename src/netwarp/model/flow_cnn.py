@@ -7,35 +7,47 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
-from netwarp.ops import resize_flow
+from netwarp.ops import resize_flow, warp
 
 __all__ = ["FlowCNN"]
 
-VARIANTS = ("paper",)
+VARIANTS = {"paper": (11, 3), "release": (8, 1)}
+"""Channels that the first convolution takes, and size of the last one's kernel."""
 STARTS = ("identity", "gaussian")
 EPSILON = 1e-4
+RELEASE_STRIDE = 8
 
 
 class FlowCNN(nn.Module):
-    """Λ(F): four 3×3 convolutions over flow and frames that are learned from segmentation alone.
+    """Λ(F): four convolutions over flow and frames that are learned from segmentation alone.
 
-    Input are 11 channels: the flow (2), the current frame (3), the previous frame (3) and their difference (3).
-    The first three convolutions have 16, 32 and 2 outputs, with ReLU between; the third's output is concatenated
-    with the original flow, and a last convolution makes the two channels of the new flow. Nothing clips the result:
-    motion goes in every direction. 0.0001 is added to it, so that the warp is differentiable where the flow is whole.
+    The form of the paper: input are 11 channels, the flow (2), the current frame (3), the previous frame (3) and their
+    difference (3). Three 3×3 convolutions have 16, 32 and 2 outputs, with ReLU between; the third's output is
+    concatenated with the original flow, and a last 3×3 convolution makes the two channels of the new flow. Nothing
+    clips the result: motion goes in every direction. 0.0001 is added to it, so that the warp is differentiable where
+    the flow is whole.
+
+    The form of the authors' release works at an eighth of the size of the network's *input*: flow and frames go through
+    8×8 max-pooling, and the flow keeps its values. Input are 8 channels, the flow (2), the current frame (3) and the
+    previous frame (3), warped by that flow. The convolutions are those above without a ReLU behind the third, the last
+    one is 1×1, and nothing is added.
 
     Everything is computed in float32 (float64 for a float64 flow), also under autocast and in a model that was cast to
     half precision: a flow of 200 pixels in bfloat16 would be wrong by half a pixel.
 
     Args:
-        variant: ``"paper"``, the form above.
+        variant: ``"paper"`` or ``"release"``.
         stride: Compute at 1/stride of the frame's size: frames are averaged over cells, the flow is resized, and so is
-            the flow that comes out. 1 is the paper's; at the stride of the features it costs next to nothing.
+            the flow that comes out. 1 is the paper's; at the stride of the features it costs next to nothing. The
+            release's form is always at 8.
         start: ``"identity"`` starts at Λ(F) = F but for small Gaussian noise; ``"gaussian"`` is the paper's "randomly
             with Gaussian noise" (σ = 0.01) throughout, from which Λ first has to learn to let the flow pass.
 
+    Attributes:
+        sees_input: Whether it is shown frames as the network sees them, prepared and padded, instead of RGB in 0–1.
+
     Raises:
-        ConfigurationError: ``variant`` or ``start`` is unknown, or ``stride`` is below 1.
+        ConfigurationError: ``variant`` or ``start`` is unknown, or ``stride`` is below 1 or not the release's.
     """
 
     def __init__(self, variant: str = "paper", *, stride: int = 1, start: str = "identity") -> None:
@@ -46,13 +58,19 @@ class FlowCNN(nn.Module):
             raise unknown_name("FlowCNN start", start, STARTS)
         if not isinstance(stride, int) or stride < 1:
             raise ConfigurationError(f"a FlowCNN's stride must be a whole number, at least 1, not {stride!r}")
+        if variant == "release" and stride not in (1, RELEASE_STRIDE):
+            raise ConfigurationError(
+                f"the release's FlowCNN works at an eighth of the size: leave its stride out, instead of {stride}"
+            )
+        channels, last = VARIANTS[variant]
         self.variant = variant
-        self.stride = stride
+        self.stride = RELEASE_STRIDE if variant == "release" else stride
         self.start = start
-        self.conv1 = nn.Conv2d(11, 16, 3, padding=1)
+        self.sees_input = variant == "release"
+        self.conv1 = nn.Conv2d(channels, 16, 3, padding=1)
         self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
         self.conv3 = nn.Conv2d(32, 2, 3, padding=1)
-        self.conv4 = nn.Conv2d(4, 2, 3, padding=1)
+        self.conv4 = nn.Conv2d(4, 2, last, padding=last // 2)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -65,15 +83,17 @@ class FlowCNN(nn.Module):
             for convolution in convolutions[:3]:
                 nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
             nn.init.normal_(self.conv4.weight, std=0.001)
+            # The release's flow comes in pixels of the input and leaves in those of the pooled grid.
+            share = 1 / RELEASE_STRIDE if self.variant == "release" else 1.0
             with torch.no_grad():
-                self.conv4.weight += _identity(self.conv4.weight)
+                self.conv4.weight += share * _identity(self.conv4.weight)
 
     def forward(self, flow: Tensor, current: Tensor, previous: Tensor) -> Tensor:
         """Correct a flow.
 
         Args:
             flow: ``[B,2,H,W]``, backward, in pixels of the frames' grid.
-            current: ``[B,3,H,W]``, the current frame, RGB in 0–1.
+            current: ``[B,3,H,W]``, the current frame, RGB in 0–1; for the release's form as the network sees it.
             previous: ``[B,3,H,W]``, the previous frame.
 
         Returns:
@@ -81,29 +101,51 @@ class FlowCNN(nn.Module):
         """
         dtype = torch.promote_types(torch.float32, flow.dtype)
         flow, current, previous = flow.to(dtype), current.to(dtype), previous.to(dtype)
-        if self.stride > 1:
-            size = (-(-flow.shape[-2] // self.stride), -(-flow.shape[-1] // self.stride))
-            flow = resize_flow(flow, size)
-            current, previous = F.adaptive_avg_pool2d(current, size), F.adaptive_avg_pool2d(previous, size)
         with torch.autocast(flow.device.type, enabled=False):
-            hidden = torch.cat((flow, current, previous, current - previous), dim=1)
-            for convolution in (self.conv1, self.conv2, self.conv3):
-                hidden = F.relu(_convolve(hidden, convolution.weight, convolution.bias))
-            # What conv4 changes, added to the flow: a GPU's convolutions may round what they take to 10 bits (TF32,
-            # torch's default), which is a tenth of a pixel for a flow of 200.
-            last = self.conv4.weight - _identity(self.conv4.weight)
-            return flow + _convolve(torch.cat((flow, hidden), dim=1), last, self.conv4.bias) + EPSILON
+            if self.variant == "release":
+                return self._release(*(_max_pool(picture) for picture in (flow, current, previous)))
+            if self.stride > 1:
+                size = (-(-flow.shape[-2] // self.stride), -(-flow.shape[-1] // self.stride))
+                flow = resize_flow(flow, size)
+                current, previous = F.adaptive_avg_pool2d(current, size), F.adaptive_avg_pool2d(previous, size)
+            return self._paper(flow, current, previous)
+
+    def _paper(self, flow: Tensor, current: Tensor, previous: Tensor) -> Tensor:
+        hidden = torch.cat((flow, current, previous, current - previous), dim=1)
+        for convolution in (self.conv1, self.conv2, self.conv3):
+            hidden = F.relu(_convolve(hidden, convolution.weight, convolution.bias))
+        # What conv4 changes, added to the flow: a GPU's convolutions may round what they take to 10 bits (TF32,
+        # torch's default), which is a tenth of a pixel for a flow of 200.
+        last = self.conv4.weight - _identity(self.conv4.weight)
+        return flow + _convolve(torch.cat((flow, hidden), dim=1), last, self.conv4.bias) + EPSILON
+
+    def _release(self, flow: Tensor, current: Tensor, previous: Tensor) -> Tensor:
+        hidden = torch.cat((flow, current, warp(previous, flow)), dim=1)
+        for convolution in (self.conv1, self.conv2):
+            hidden = F.relu(_convolve(hidden, convolution.weight, convolution.bias))
+        hidden = _convolve(hidden, self.conv3.weight, self.conv3.bias)
+        # Sums of four, written out for the same reason.
+        last, bias = self.conv4.weight.to(flow.dtype), self.conv4.bias
+        assert bias is not None
+        joined = torch.cat((flow, hidden), dim=1).unsqueeze(1)
+        return (joined * last.unsqueeze(0)).sum(2) + bias.to(flow.dtype).view(1, 2, 1, 1)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"variant={self.variant!r}, stride={self.stride}"
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.conv2d(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), padding=1)
+    return F.conv2d(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), padding=weight.shape[-1] // 2)
+
+
+def _max_pool(picture: Tensor) -> Tensor:
+    """The largest value of each 8×8 cell; cells at the lower and right border may be smaller."""
+    return F.max_pool2d(picture, RELEASE_STRIDE, RELEASE_STRIDE, ceil_mode=True)
 
 
 def _identity(weight: Tensor) -> Tensor:
-    """Weights ``[2,4,3,3]`` like these that pass the first two channels on."""
+    """Weights ``[2,4,k,k]`` like these that pass the first two channels on."""
     identity = torch.zeros_like(weight)
-    identity[:, :2, 1, 1] = torch.eye(2, dtype=weight.dtype, device=weight.device)
+    middle = weight.shape[-1] // 2
+    identity[:, :2, middle, middle] = torch.eye(2, dtype=weight.dtype, device=weight.device)
     return identity

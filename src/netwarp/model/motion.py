@@ -13,7 +13,7 @@ from netwarp.model.gate import Trust, resize_trust
 from netwarp.model.learned_gate import LearnedGate
 from netwarp.model.options import Gate
 from netwarp.model.preprocess import Preprocess
-from netwarp.ops import resize_flow
+from netwarp.ops import reflect, reflect_flow, resize_flow
 
 __all__ = ["Motion", "motion_between"]
 
@@ -25,10 +25,27 @@ class Motion:
     Attributes:
         flow: ``[B,2,h,w]``, backward, after FlowCNN, in pixels of its own grid.
         gate: ``[B,1,h',w']`` in 0–1, or None for trust everywhere.
+        size: (height, width) of the network's input, which both cover.
     """
 
     flow: Tensor
     gate: Trust | None
+    size: tuple[int, int]
+
+    def beyond(self, margin: int) -> Motion:
+        """The same for a layer whose map looks beyond the network's input, where it sees that in a mirror.
+
+        Args:
+            margin: By how many pixels of the input on each side.
+
+        Returns:
+            Motion over ``size`` and the margin; the same for a margin of 0.
+        """
+        if margin == 0:
+            return self
+        flow = reflect_flow(resize_flow(self.flow, self.size), margin)
+        gate = None if self.gate is None else reflect(resize_trust(self.gate, self.size), margin)
+        return Motion(flow, gate, (self.size[0] + 2 * margin, self.size[1] + 2 * margin))
 
 
 def motion_between(
@@ -61,7 +78,7 @@ def motion_between(
         trust = gate(present, past, flow, forward_flow)
     elif gate is not None:
         trust = gate(present, past, flow)
-    if flow_cnn is not None:
+    if flow_cnn is not None and not flow_cnn.sees_input:
         flow = flow_cnn(flow, present, past)
     resized, padded = preprocess.grid((current.shape[-2], current.shape[-1]))
     if padded != resized:
@@ -70,4 +87,6 @@ def motion_between(
         flow = F.pad(resize_flow(flow, resized), margin, mode="replicate")
         if trust is not None:
             trust = F.pad(resize_trust(trust, resized), margin, mode="replicate")
-    return Motion(flow, trust)
+    if flow_cnn is not None and flow_cnn.sees_input:
+        flow = flow_cnn(resize_flow(flow, padded), preprocess(present), preprocess(past))
+    return Motion(flow, trust, padded)

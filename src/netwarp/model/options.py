@@ -71,7 +71,7 @@ class Options:
                 )
             layers = ["log_probs"]
         if flow_cnn is not None and not isinstance(flow_cnn, (str, FlowCNN)):
-            raise ConfigurationError(f"flow_cnn must be 'paper', a FlowCNN or None, not {flow_cnn!r}")
+            raise ConfigurationError(f"flow_cnn must be 'paper', 'release', a FlowCNN or None, not {flow_cnn!r}")
         gate = make_gate(gate) if isinstance(gate, str) else gate
         if gate is not None and not callable(gate):
             raise ConfigurationError(f"gate must be a name, a PhotometricGate, a LearnedGate or None, not {gate!r}")

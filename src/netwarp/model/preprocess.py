@@ -18,7 +18,7 @@ __all__ = ["Preprocess"]
 class Preprocess:
     """Turns an RGB frame in 0–1 into a network's input: ``(frame * scale - mean) / std``.
 
-    Flow and FlowCNN never see the result: they work on the raw frames.
+    Flow is estimated, and corrected but for the release's FlowCNN, on the raw frames instead.
 
     Attributes:
         mean: Per channel, in the network's channel order and in units of ``scale``.
@@ -27,6 +27,8 @@ class Preprocess:
         order: Channel order that the network was trained with.
         divisor: Height and width are padded at the bottom and right (edge pixels repeated) to multiples of this;
             the logits of the padding are cut off again.
+        remainder: They are padded to this much more than a multiple: 1 with a divisor of 8 for networks that take
+            sizes of the form 8k+1. Below ``divisor``.
         size: (height, width) that frames are resized to for the network, or None for their own; the logits
             are brought back to frame size.
     """
@@ -37,6 +39,7 @@ class Preprocess:
     order: Literal["rgb", "bgr"] = "rgb"
     divisor: int = 1
     size: tuple[int, int] | None = None
+    remainder: int = 0
 
     def __post_init__(self) -> None:
         if len(self.mean) != 3 or len(self.std) != 3:
@@ -45,6 +48,10 @@ class Preprocess:
             raise ConfigurationError("mean, std and scale must be finite")
         if min(self.std) <= 0 or self.scale <= 0 or self.divisor < 1:
             raise ConfigurationError("std and scale must be positive and divisor at least 1")
+        if not 0 <= self.remainder < self.divisor:
+            raise ConfigurationError(
+                f"remainder must be from 0 to below the divisor {self.divisor}, not {self.remainder}"
+            )
         if self.order not in ("rgb", "bgr"):
             raise ConfigurationError(f"order must be 'rgb' or 'bgr', not {self.order!r}")
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
@@ -81,11 +88,14 @@ class Preprocess:
             (height, width) after resizing, and after padding.
         """
         h, w = self.size or size
-        return (h, w), (-(-h // self.divisor) * self.divisor, -(-w // self.divisor) * self.divisor)
+        return (h, w), (self._padded(h), self._padded(w))
+
+    def _padded(self, length: int) -> int:
+        return -(-(length - self.remainder) // self.divisor) * self.divisor + self.remainder
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, for a saved model."""
-        return asdict(self)
+        """The fields as plain values, for a saved model; without what older versions of netwarp do not know or need."""
+        return {name: value for name, value in asdict(self).items() if name != "remainder" or value}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preprocess:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
 from netwarp.model.adapter import logits_of, representation_of
+from netwarp.model.carried import margin_of
 from netwarp.model.preprocess import Preprocess
 
 __all__ = ["LayerInfo", "Probe", "base_device", "base_dtype", "probe"]
@@ -109,7 +110,8 @@ def _probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Pr
             return
         calls = seen[name].calls + 1 if name in seen else 1
         channels, h, w = representation.shape[1:]
-        padded = preprocess.grid(size)[1]
+        # What the map covers, which may be more than the frame.
+        padded = tuple(length + 2 * margin_of(base, name) for length in preprocess.grid(size)[1])
         stride = (padded[0] / h * size[0] / resized[0], padded[1] / w * size[1] / resized[1])
         seen[name] = LayerInfo(name, type(module).__name__, channels, (h, w), stride, calls)
 

@@ -127,6 +127,7 @@ def _combine(model: VideoModel, name: str, current: Tensor, state: VideoState, m
             f"layer {name!r} gives {list(current.shape)} now and gave {list(previous.shape)} for the "
             "previous frame: a NetWarp needs a layer whose size depends on the frame's size alone"
         )
+    motion = motion.beyond(model.margins[place])
     trust = motion.gate
     if isinstance(model.gate, LearnedGate) and trust is not None:
         trust = model.gate.at_layer(trust, current, previous, motion.flow)

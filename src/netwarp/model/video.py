@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
 from netwarp.flow import FlowEstimator
-from netwarp.model.carried import label_set_of, preprocess_of
+from netwarp.model.carried import label_set_of, margin_of, preprocess_of
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.frames import as_clip, as_flows, as_frames, check_flow
 from netwarp.model.freezing import rest_frozen
@@ -45,7 +45,7 @@ class VideoModel(nn.Module):
             the result are logits again, equal to the log-probabilities but for a constant per pixel). ``[]`` is the
             network frame by frame.
         flow: An estimator, or its name (:func:`netwarp.flow.make_flow`).
-        flow_cnn: ``"paper"``, a :class:`FlowCNN`, or None to use the flow as it is.
+        flow_cnn: ``"paper"``, ``"release"``, a :class:`FlowCNN`, or None to use the flow as it is.
         memory: ``"previous"`` keeps the previous frame's own representation (the paper); ``"fused"`` keeps the combined
             one, so that the past reaches further than a frame.
         start: Initial w1 and w2 of every NetWarp.
@@ -63,6 +63,7 @@ class VideoModel(nn.Module):
     Attributes:
         base: The network.
         layers: The layers in the order in which they run.
+        margins: How far the map of each looks beyond the network's input (``base.margins``), in pixels.
         netwarps: A :class:`NetWarp` for each.
         flow_cnn: The :class:`FlowCNN`, or None.
         gate: The gate, or None; a learned one has parameters ``gate.…``.
@@ -102,6 +103,7 @@ class VideoModel(nn.Module):
 
         self.layers = placement.layers
         self._channels = placement.channels
+        self.margins = tuple(margin_of(base, name) for name in placement.layers)
         self.base = base
         self.netwarps = nn.ModuleList(NetWarp(c, asked.start) for c in placement.channels)
         self.flow_cnn = asked.flow_cnn if self.layers else None

@@ -1,0 +1,126 @@
+"""Layers whose map looks beyond the frame: flow and gate are brought to what the map shows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from model.tiny import PLAIN, Pan, set_weights
+from netwarp.engine.alignment import measure_alignment
+from netwarp.model import FlowCNN, PhotometricGate, Preprocess, VideoModel
+from netwarp.model.carried import margin_of
+from netwarp.model.probe import probe
+from netwarp.ops import reflect, reflect_flow, resize_flow, warp
+
+MARGIN = 16
+
+
+class Outlook(nn.Module):
+    """Reflects its input 16 pixels outward, as the dilation networks do; without padding its layers use that up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Conv2d(3, 4, 3)  # looks 15 pixels beyond the frame
+        self.halved = nn.Conv2d(4, 5, 2, stride=2)  # the same, at half the size
+        self.narrow = nn.Conv2d(5, 6, 16)  # exactly the frame
+        self.margins = {"wide": 15, "halved": 15}
+
+    def forward(self, image):
+        return self.narrow(self.halved(self.wide(reflect(image, MARGIN))))
+
+
+def outlook():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Outlook().eval()
+
+
+def camera(u, v, height=32, width=48):
+    """Two frames of a pan over a smooth scene, so that the present at (x, y) was at (x+u, y+v)."""
+    coarse = torch.rand(1, 3, height // 4 + 6, width // 4 + 6)
+    scene = F.interpolate(coarse, scale_factor=4, mode="bicubic").clamp(0, 1)
+    past = scene[..., 10 : 10 + height, 10 : 10 + width]
+    present = scene[..., 10 + v : 10 + v + height, 10 + u : 10 + u + width]
+    return present, past
+
+
+def with_weights(model, w1, w2):
+    with torch.no_grad():
+        model.netwarps[0].w1.fill_(w1)
+        model.netwarps[0].w2.fill_(w2)
+    return model
+
+
+@pytest.mark.parametrize(("layer", "stride"), [("wide", 1), ("halved", 2)])
+@pytest.mark.parametrize(("u", "v"), [(4, 0), (0, -4), (2, 2)])
+def test_the_past_alone_along_true_flow_is_the_present(layer, stride, u, v):
+    """With w1 = 0 and w2 = 1 the combined map must be the current one, but for what the pan uncovers and seams."""
+    base, (present, past) = outlook(), camera(u, v)
+    model = with_weights(
+        VideoModel(base, [layer], flow=Pan(float(u), float(v)), flow_cnn=None, preprocess=PLAIN), 0.0, 1.0
+    )
+    seen = []
+    handle = base.get_submodule(layer).register_forward_hook(lambda *args: seen.append(args[2]))
+    with torch.no_grad():
+        model(present, past)
+        alone = base.wide(reflect(present, MARGIN))
+        alone = alone if layer == "wide" else base.halved(alone)
+    handle.remove()
+    combined = seen[-1]
+    inside = slice(15 // stride + 5, -(15 // stride + 5))
+    torch.testing.assert_close(combined[..., inside, inside], alone[..., inside, inside], rtol=1e-4, atol=1e-4)
+    # In the mirror above and left of the frame as well.
+    mirror = slice(5 // stride, 9 // stride)
+    torch.testing.assert_close(combined[..., mirror, inside], alone[..., mirror, inside], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(combined[..., inside, mirror], alone[..., inside, mirror], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("flow_cnn", [None, FlowCNN(), FlowCNN(stride=4)])
+@pytest.mark.parametrize("gate", [None, PhotometricGate()])
+def test_equals_its_steps_by_hand(flow_cnn, gate):
+    base, (present, past) = outlook(), camera(3, 1)
+    flow = Pan(3.3, 0.6)
+    preprocess = Preprocess((0.5,) * 3, (0.25,) * 3, divisor=16)
+    model = VideoModel(base, ["halved"], flow=flow, flow_cnn=flow_cnn, gate=gate, preprocess=preprocess)
+    set_weights(model)
+    with torch.no_grad():
+        result = model(present, past)
+
+        field = flow(present, past)
+        trust = torch.ones(1, 1, 32, 48) if gate is None else gate(present, past, field)
+        field = field if flow_cnn is None else resize_flow(flow_cnn(field, present, past), (32, 48))
+        now, before = (base.halved(base.wide(reflect(preprocess(frame), MARGIN))) for frame in (present, past))
+        size = now.shape[-2:]
+        assert size == (31, 39)
+        brought = warp(before, resize_flow(reflect_flow(field, 15), size))
+        share = F.interpolate(reflect(trust, 15), size=size, mode="bilinear", antialias=True)
+        brought = share * brought + (1 - share) * now
+        w1, w2 = (w.view(1, -1, 1, 1) for w in (model.netwarps[0].w1, model.netwarps[0].w2))
+        expected = F.interpolate(base.narrow(w1 * now + w2 * brought), size=(32, 48), mode="bilinear")
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_strides_count_what_the_map_covers():
+    strides = {info.name: info.stride for info in probe(outlook(), PLAIN, (32, 48)).layers}
+    assert strides["wide"] == (1, 1)
+    assert strides["halved"] == (2, 2)
+
+
+def test_alignment_is_measured_where_the_map_looks():
+    present, past = camera(4, 0)
+    pair = tuple((255 * frame).round().to(torch.uint8) for frame in (present, past))
+    rows, _ = measure_alignment(outlook(), ["wide"], [pair], Pan(4.0, 0.0), PLAIN)
+    stretched = outlook()
+    stretched.margins = {}
+    wrong, _ = measure_alignment(stretched, ["wide"], [pair], Pan(4.0, 0.0), PLAIN)
+    assert rows[1].warped < 0.6 * rows[1].unwarped
+    assert rows[1].warped < 0.8 * wrong[1].warped
+
+
+@pytest.mark.parametrize("value", [None, 3, {"wide": "far"}, {"wide": -1}, {"other": 4}])
+def test_an_attribute_that_means_something_else_is_no_margin(value):
+    base = outlook()
+    base.margins = value
+    assert margin_of(base, "wide") == 0
