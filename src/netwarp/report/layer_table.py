@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
@@ -20,8 +20,9 @@ LIMIT = 40
 def worth_showing(base: nn.Module, seen: Probe, limit: int = LIMIT) -> tuple[LayerInfo, ...]:
     """The layers that differ enough for a user to choose among.
 
-    Those that run once a frame; of convolution, norm and activation in a row the last; of a block and the part that
-    its output comes from, the block; and no deeper into the network than ``limit`` layers reach.
+    Those that run once a frame; of a convolution and the norm and activation that follow it the last; of a block and
+    the part that its output comes from, the block; no dropout, which hands on what it gets; and no deeper into the
+    network than ``limit`` layers reach.
 
     Args:
         base: The network.
@@ -31,8 +32,13 @@ def worth_showing(base: nn.Module, seen: Probe, limit: int = LIMIT) -> tuple[Lay
     Returns:
         Layers in the order in which they run.
     """
-    once = [info for info in seen.layers if info.calls == 1]
-    leaves = {name for name, module in base.named_modules() if not any(True for _ in module.children())}
+    modules = dict(base.named_modules())
+    once = [
+        info
+        for info in seen.layers
+        if info.calls == 1 and not isinstance(modules[info.name], nn.modules.dropout._DropoutNd)
+    ]
+    leaves = {name: module for name, module in modules.items() if not any(True for _ in module.children())}
     shown = [info for info, after in zip(once, [*once[1:], None], strict=True) if not _goes_on(info, after, leaves)]
     depths = sorted({_depth(info) for info in shown})
     for depth in reversed(depths[1:]):
@@ -42,12 +48,15 @@ def worth_showing(base: nn.Module, seen: Probe, limit: int = LIMIT) -> tuple[Lay
     return tuple(shown)
 
 
-def _goes_on(info: LayerInfo, after: LayerInfo | None, leaves: set[str]) -> bool:
+def _goes_on(info: LayerInfo, after: LayerInfo | None, leaves: Mapping[str, nn.Module]) -> bool:
     """Whether the layer that runs next says the same place better."""
     if after is None or (info.channels, info.size) != (after.channels, after.size):
         return False
     parent = info.name.rpartition(".")[0]
-    return after.name == parent or (info.name in leaves and after.name.rpartition(".")[0] == parent)
+    if after.name == parent:
+        return True
+    another = isinstance(leaves.get(after.name), nn.modules.conv._ConvNd)
+    return info.name in leaves and after.name.rpartition(".")[0] == parent and not another
 
 
 def _depth(info: LayerInfo) -> int:
