@@ -1,16 +1,20 @@
 """What the known PyTorch port of NetWarp gets wrong: each mistake is imitated here, and shown to be absent.
 
-It clips the transformed flow with a ReLU, resizes a flow without its values, and normalises coordinates for aligned
-corners but samples without.
+It clips the transformed flow with a ReLU, resizes a flow without its values, normalises coordinates for aligned
+corners but samples without, and runs RAFT with 20 updates for every frame.
 """
 
 from __future__ import annotations
+
+import inspect
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from netwarp.model import FlowCNN, NetWarp
+from model.tiny import Pan, tiny
+from netwarp.flow import DISFlow, RAFTFlow
+from netwarp.model import FlowCNN, NetWarp, VideoModel
 from netwarp.ops import warp
 
 
@@ -27,9 +31,11 @@ def test_motion_to_the_left_and_up_survives_the_flow_cnn(u, v, stride):
     torch.testing.assert_close(middle, torch.tensor([u, v]), rtol=0, atol=0.3)
 
 
-def test_even_an_untrained_flow_cnn_of_the_papers_start_is_not_clipped():
-    cnn = FlowCNN(start="gaussian")
-    corrected = cnn(100 * torch.randn(1, 2, 16, 24), *torch.rand(2, 1, 3, 16, 24))
+@pytest.mark.parametrize("variant", ["paper", "release"])
+def test_even_an_untrained_flow_cnn_of_the_papers_start_is_not_clipped(variant):
+    cnn = FlowCNN(variant, start="gaussian")
+    flow = torch.cat((constant(-100.0, -100.0, 16, 24), constant(100.0, 100.0, 16, 24)), dim=3)
+    corrected = cnn(flow, *torch.rand(2, 1, 3, 16, 48))
     assert (corrected < 0).any()
     assert (corrected > 0).any()
 
@@ -53,3 +59,17 @@ def test_sampling_is_at_pixel_indices():
     assert torch.equal(warp(features, flow), features)
     aligned = F.grid_sample(features, grid, align_corners=True, padding_mode="border")
     torch.testing.assert_close(aligned, features, rtol=1e-4, atol=1e-4)
+
+
+def test_flow_is_that_of_the_paper_unless_somebody_asks_for_raft():
+    """DIS, "which takes only about 5ms"; and RAFT, where it is asked for, runs torchvision's 12 updates and not 20."""
+    assert isinstance(VideoModel(tiny(), ["mid"]).flow, DISFlow)
+    assert inspect.signature(RAFTFlow).parameters["updates"].default == 12
+
+
+def test_a_stream_estimates_flow_once_for_each_two_frames():
+    flow, state = Pan(), None
+    model = VideoModel(tiny(), ["stem", "mid"], flow=flow)
+    for frame in torch.rand(4, 1, 3, 16, 24):
+        _, state = model.step(frame, state)
+    assert flow.calls == 3
