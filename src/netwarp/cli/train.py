@@ -128,13 +128,17 @@ def run(options: Namespace) -> None:
     if settings.validate_every is not None and data.validation is None:
         raise ConfigurationError("training.validate_every needs data.validation, the part to validate on")
 
+    from netwarp.data.class_order import in_order_of
     from netwarp.engine.training import train
     from netwarp.engine.training.folder import RunFolder
     from netwarp.engine.training.peers import is_first_process
 
     RunFolder(Path(options.out)).check()
-    clips, validation, samples = _data(data)
+    clips, validation = _data(data)
     model = _model(wanted, clips, settings, options.debug)
+    clips = in_order_of(clips, model.classes)
+    validation = None if validation is None else in_order_of(validation, model.classes)
+    samples = clips.samples(data.length)
     windows = clips.windows(data.length) if settings.consistency.unlabelled else ()
     first = is_first_process(settings.devices)
     counted = {"clips": len(samples), "left_out": len(samples.left_out)}
@@ -160,8 +164,8 @@ def run(options: Namespace) -> None:
         say(_summary(result, settings, samples, options.out))
 
 
-def _data(options: DataOptions) -> tuple[ClipData, ClipData | None, Samples]:
-    """What is trained on, what is validated on, and the clips of the first."""
+def _data(options: DataOptions) -> tuple[ClipData, ClipData | None]:
+    """What is trained on, which has clips with labels, and what is validated on."""
     from netwarp.data.datasets import open_data
 
     assert options.spec is not None
@@ -179,7 +183,7 @@ def _data(options: DataOptions) -> tuple[ClipData, ClipData | None, Samples]:
             + (f" ({len(samples.left_out)} labelled frames are left out: {'; '.join(reasons)})" if reasons else "")
             + ": 'netwarp check-data' says what is there"
         )
-    return clips, validation, samples
+    return clips, validation
 
 
 def _model(options: ModelOptions, clips: ClipData, settings: TrainSettings, debug: bool) -> VideoModel:
