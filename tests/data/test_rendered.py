@@ -17,5 +17,6 @@ def test_rendered_frames_as_a_data_set():
         for known, frame in zip(clip.frames, frames, strict=True):
             assert np.array_equal(known.image(), frame.image)
             assert np.array_equal(known.labels(), frame.labels)
+            assert np.array_equal(known.instances(), frame.instances)
         assert np.array_equal(clip.frames[2].flow(), frames[2].flow)
     assert len(data.samples()) == 4

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pickle
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from netwarp.data import street_clips as module
 from netwarp.data.street_clips import SPLITS, street_clips
 from netwarp.data.streets import Streets, dataset, render_clip
 from netwarp.errors import ConfigurationError
+from netwarp.metrics import InstanceIoU
 from netwarp.model.label_set import CAMVID
 
 SIZE = (24, 40)
@@ -47,7 +49,8 @@ def test_frames_are_those_of_the_renderer():
         for frame, expected in zip(clip.frames, Streets([seed], 3, SIZE)[0], strict=True):
             assert np.array_equal(frame.image(), expected.image)
             assert np.array_equal(frame.labels(), expected.labels)
-            assert frame.instances is None
+            assert np.array_equal(frame.instances(), expected.instances)
+            assert frame.instances().dtype == np.int32
             if expected.index:
                 assert np.array_equal(frame.flow(), expected.flow)
             else:
@@ -76,9 +79,51 @@ def test_memory_is_bounded(rendered: Counter[int], monkeypatch: pytest.MonkeyPat
 
 def test_a_cache_folder_keeps_what_was_rendered(tmp_path: Path, rendered: Counter[int]):
     before = small(cache=tmp_path).clips[0].frames[1].image()
-    after = small(cache=tmp_path).clips[0].frames[1].image()
-    assert np.array_equal(before, after)
-    assert sum(rendered.values()) == 1
+    after = small(cache=tmp_path).clips[0].frames[1]
+    assert np.array_equal(before, after.image())
+    assert np.array_equal(after.instances(), Streets(seeds_of(small()), 3, SIZE)[0][1].instances)
+    assert list(rendered.values()) == [2]
+
+
+def test_clips_kept_by_a_version_without_objects_are_rendered_again(
+    tmp_path: Path, rendered: Counter[int], monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as older:
+        older.setattr(dataset, "RENDERING", 1)
+        older.setattr(dataset, "_KEPT", ("image", "labels", "flow", "visible"))
+        before = small(cache=tmp_path).clips[0].frames[1].image()
+    frame = small(cache=tmp_path).clips[0].frames[1]
+    assert frame.instances().shape == SIZE
+    assert np.array_equal(frame.image(), before)
+    assert list(rendered.values()) == [2]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_instance_iou_takes_the_sizes_of_the_objects_there_are():
+    classes = len(CAMVID.names)
+    measured = InstanceIoU(classes)
+    sizes, found, wrong = defaultdict(list), defaultdict(list), Counter()
+    for clip in small(size=(48, 80), seed=2).clips:
+        for frame in clip.frames:
+            labels, instances = frame.labels(), frame.instances()
+            prediction = np.roll(labels, 1, axis=1)
+            measured.update(*(torch.from_numpy(a.astype(np.int64))[None] for a in (prediction, labels, instances)))
+            for number in set(instances[instances > 0].tolist()):
+                here = instances == number
+                label = int(labels[here][0])
+                sizes[label].append(here.sum())
+                found[label].append((prediction[here] == label).mean())
+            wrong.update(prediction[prediction != labels].tolist())
+    assert [CAMVID.names[label] for label in sorted(sizes)] == ["car", "pedestrian", "bicyclist"]
+    got = measured.per_class().tolist()
+    for label in range(classes):
+        if label not in sizes:
+            assert np.isnan(got[label])
+            continue
+        average = np.mean(sizes[label])
+        expected = average * sum(found[label]) / (average * len(sizes[label]) + wrong[label])
+        assert 0 < expected < 1
+        assert got[label] == pytest.approx(100 * expected, abs=1e-6)
 
 
 def test_what_a_reader_changes_is_not_what_is_kept():
@@ -91,6 +136,7 @@ def test_what_a_reader_changes_is_not_what_is_kept():
 def test_labels_on_some_frames_only(every: int, labelled: list[int]):
     (clip,) = small(clips=1, frames=5, every=every).clips
     assert [index for index, frame in enumerate(clip.frames) if frame.labels is not None] == labelled
+    assert [index for index, frame in enumerate(clip.frames) if frame.instances is not None] == labelled
 
 
 def test_no_two_splits_or_seeds_share_a_street():

@@ -1,4 +1,6 @@
-"""The rendered clips: deterministic, and true to their own flow and labels."""
+"""The rendered clips: deterministic, and true to their own flow, labels and objects."""
+
+from collections import defaultdict
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from netwarp.errors import ConfigurationError
 from netwarp.model.label_set import CAMVID
 
 SIZE = (120, 214)
+OF_OBJECTS = [CLASSES.index(name) for name in ("car", "pedestrian", "bicyclist")]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def road_flow(size, seed, fps, pixels, index, frames):
         yield focal * seen[0] / seen[2] + centre_x - x, focal * seen[1] / seen[2] + centre_y - y
 
 
-def same_bytes(first, second, fields=("image", "labels", "flow", "visible")):
+def same_bytes(first, second, fields=("image", "labels", "instances", "flow", "visible")):
     return all(np.array_equal(getattr(first, f), getattr(second, f)) for f in fields)
 
 
@@ -59,7 +62,7 @@ def test_a_longer_clip_begins_with_the_shorter_one():
 
 def test_effects_change_the_image_only():
     plain, filmed = (list(render_clip(2, 2, (45, 80), effects=e))[1] for e in (Effects.off(), Effects()))
-    assert same_bytes(plain, filmed, ("labels", "flow", "visible"))
+    assert same_bytes(plain, filmed, ("labels", "instances", "flow", "visible"))
     assert not np.array_equal(plain.image, filmed.image)
 
 
@@ -83,6 +86,9 @@ def test_frames_are_what_they_are_said_to_be(clean_clips):
             assert frame.labels.dtype == np.uint8
             assert frame.labels.shape == SIZE
             assert frame.labels.max() < len(CLASSES)
+            assert frame.instances.dtype == np.int32
+            assert frame.instances.shape == SIZE
+            assert frame.instances.min() == 0
             assert frame.flow.dtype == np.float32
             assert frame.flow.shape == (2, *SIZE)
             assert np.isfinite(frame.flow).all()
@@ -111,6 +117,64 @@ def test_labels_carried_along_the_flow_agree(clean_clips):
         agree = carried(before.labels, now.flow, cv2.INTER_NEAREST) == now.labels
         assert agree[now.visible & inner].mean() >= 0.99
         assert agree[now.visible].mean() >= 0.95
+
+
+def at_border(instances):
+    return cv2.morphologyEx(instances.astype(np.float32), cv2.MORPH_GRADIENT, np.ones((5, 5))) > 0
+
+
+def test_an_object_keeps_its_number_along_the_flow(clean_clips):
+    for frames in clean_clips.values():
+        before, now = frames[1], frames[2]
+        seen = now.visible & (now.instances > 0)
+        inner = ~at_border(now.instances)
+        agree = carried(before.instances.astype(np.float32), now.flow, cv2.INTER_NEAREST) == now.instances
+        assert (seen & inner).sum() > 300
+        assert agree[seen & inner].mean() > 0.99
+        assert agree[seen].mean() > 0.9  # a nearest neighbour, at silhouettes
+        border_there = carried(at_border(before.instances).astype(np.uint8), now.flow, cv2.INTER_NEAREST) > 0
+        assert not (seen & ~agree & inner & ~border_there).any()
+
+
+def test_a_number_is_that_of_one_object_all_through_a_clip():
+    classes_of, seen_in = defaultdict(set), defaultdict(set)
+    for frame in render_clip(3, 10, (90, 160), fps=5.0, effects=Effects.off()):
+        for number in np.unique(frame.instances[frame.instances > 0]).tolist():
+            classes_of[number].update(np.unique(frame.labels[frame.instances == number]).tolist())
+            seen_in[number].add(frame.index)
+    assert all(len(classes) == 1 for classes in classes_of.values())
+    assert {label for classes in classes_of.values() for label in classes} == set(OF_OBJECTS)
+    assert sum(len(frames) == 10 for frames in seen_in.values()) >= 3
+
+
+def test_all_parts_of_somebody_are_one_object_and_nothing_else_is():
+    scene = build_street(3, 2.0).scene
+    parts = defaultdict(list)
+    for surface in scene.surfaces:
+        assert (surface.instance > 0) == (surface.label in OF_OBJECTS)
+        if surface.instance:
+            parts[surface.instance].append(surface)
+    car, pedestrian, bicyclist = OF_OBJECTS
+    # A pedestrian is trunk, legs and arms; a cyclist six pieces that ride, and legs that pedal, seen from two sides.
+    pieces, bodies = {pedestrian: 5, bicyclist: 10}, {car: 1, pedestrian: 5, bicyclist: 3}
+    drawn = set()
+    for surfaces in parts.values():
+        (label,) = {s.label for s in surfaces}
+        drawn.add(label)
+        assert len(surfaces) == pieces.get(label, len(surfaces))
+        assert len({s.body for s in surfaces}) == bodies[label]
+        if label == car:  # its own left and right, and no second car's
+            assert 6 <= len(surfaces) <= 12
+    assert drawn == set(OF_OBJECTS)
+    moving = [{s.body for s in surfaces} for surfaces in parts.values() if surfaces[0].body]
+    assert sum(map(len, moving)) == len(set.union(*moving)) == len(scene.bodies)
+
+
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
+@given(height=st.integers(8, 61), width=st.integers(8, 61), seed=st.integers(0, 2**32))
+def test_objects_are_cars_pedestrians_and_cyclists_at_any_size(height, width, seed):
+    for frame in render_clip(seed, 2, (height, width)):
+        assert np.array_equal(frame.instances > 0, np.isin(frame.labels, OF_OBJECTS))
 
 
 def test_every_visible_pixel_was_inside_the_previous_frame(clean_clips):

@@ -52,7 +52,7 @@ def place_of(a, b, thing, time):
 @pytest.fixture
 def two_things():
     wall = surface((-9, -9, 14), (18, 0, 2), (0, 18, 1), 1)
-    card = surface((-1, -1.1, 0), (2, 0, 0), (0.2, 2, 0.3), 8, body=1)
+    card = surface((-1, -1.1, 0), (2, 0, 0), (0.2, 2, 0.3), 8, body=1, instance=12)
     ground = surface((-9, 0, -5), (18, 0, 0), (0, 0, 60), 3, tile=(4.0, 4.0))
     return Scene(surfaces=[wall, card, ground], bodies=[body_at])
 
@@ -75,6 +75,7 @@ def test_every_pixel_shows_the_nearest_surface_and_moves_as_it_does(two_things):
             if nearest:
                 depth, _, thing, a, b = nearest
                 assert now.labels[y, x] == thing.label
+                assert now.instances[y, x] == thing.instance
                 assert now.nearness[y, x] == pytest.approx(1 / depth, rel=1e-4)
                 there = place_of(a, b, thing, 0.0)
                 assert (x + flow[0, y, x], y + flow[1, y, x]) == pytest.approx(there, abs=2e-3)

@@ -25,7 +25,7 @@ def rendered_data(clips: Sequence[Sequence[StreetFrame]], name: str = "streets")
         name: What the data set is called.
 
     Returns:
-        The data set; every frame is labelled and knows its true flow, the first of a clip excepted.
+        The data set; every frame is labelled and knows its objects, and all but the first of a clip their true flow.
     """
     return ClipData(
         name,
@@ -40,7 +40,8 @@ def rendered_data(clips: Sequence[Sequence[StreetFrame]], name: str = "streets")
 
 
 def _frame(name: str, frame: StreetFrame, index: int) -> ClipFrame:
-    return ClipFrame(name, _known(frame.image), _known(frame.labels), flow=_known(frame.flow) if index else None)
+    flow = _known(frame.flow) if index else None
+    return ClipFrame(name, _known(frame.image), _known(frame.labels), _known(frame.instances), flow)
 
 
 def _known(array: NDArray[Kind]) -> Callable[[], NDArray[Kind]]:

@@ -20,7 +20,7 @@ SPLITS = ("train", "val", "test")
 
 _SEEDS_A_SPLIT = 1_000_000
 _MEMORY = 1 << 30
-_BYTES_A_PIXEL = 13
+_BYTES_A_PIXEL = 17
 
 
 def street_clips(
@@ -48,7 +48,7 @@ def street_clips(
         cache: Folder that rendered clips are kept in.
 
     Returns:
-        The data set; its frames know their true flow, the first of a clip excepted.
+        The data set; its labelled frames know their objects, and all but the first of a clip their true flow.
 
     Raises:
         ConfigurationError: A setting is out of range.
@@ -84,6 +84,7 @@ def _frame(rendered: StreetPairs, clip: int, seed: int, index: int, labelled: bo
         f"street-{seed}/{index:04d}",
         partial(read, "image"),
         labels=partial(read, "labels") if labelled else None,
+        instances=partial(read, "instances") if labelled else None,
         flow=partial(read, "flow") if index else None,
     )
 

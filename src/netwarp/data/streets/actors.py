@@ -92,7 +92,7 @@ def add_car(builder: Builder, model: CarModel, pose: Pose, *, moving: bool) -> N
     width, height, length = model.size
     w, back = width / 2, -length / 2
     label = builder.label("car")
-    with builder.carried_by(pose, moving=moving) as body:
+    with builder.one_object(), builder.carried_by(pose, moving=moving) as body:
         low, front = model.profile[0][1] * height, model.profile[-1][1] * height
         tall = (0, height, 0)
         builder.add((w, -height, back), (0, 0, length), tall, model.right, label, one_sided=True)
@@ -154,19 +154,20 @@ def add_pedestrian(builder: Builder, outfit: Outfit, path: Path, *, tall: float,
     axis = 2 if sideways else 0
     hip, shoulder, thick = 0.48 * tall + ground, 0.80 * tall + ground, 0.085 * tall
     width = 0.27 * tall * (0.8 if sideways else 1.0)
-    with builder.carried_by(_carried(path, 0.02, step, ground), moving=True) as body:
-        builder.add((-width / 2, -tall, 0), (width, 0, 0), (0, 0.56 * tall, 0), outfit.trunk, label)
-        builder.scene.shadows.append(Shadow(body, (0, 0.0), (0.6, 0.5), ground))
-    apart = 0.03 if sideways else 0.055 * tall
-    for sign in (-1, 1):
-        phase = 0.0 if sign > 0 else math.pi
-        pose = _swinging(path, (sign * apart, -hip, 0.015 * sign), axis, 0.45, phase, step)
-        with builder.carried_by(pose, moving=True):
-            builder.add((-thick / 2, 0, 0), (thick, 0, 0), (0, hip - ground, 0), outfit.leg, label)
-        across = sign * (0.02 if sideways else width * 0.47)
-        pose = _swinging(path, (across, -shoulder, -0.03 * sign), axis, 0.4, phase + math.pi, step)
-        with builder.carried_by(pose, moving=True):
-            builder.add((-0.35 * thick, 0, 0), (0.7 * thick, 0, 0), (0, 0.37 * tall, 0), outfit.arm, label)
+    with builder.one_object():
+        with builder.carried_by(_carried(path, 0.02, step, ground), moving=True) as body:
+            builder.add((-width / 2, -tall, 0), (width, 0, 0), (0, 0.56 * tall, 0), outfit.trunk, label)
+            builder.scene.shadows.append(Shadow(body, (0, 0.0), (0.6, 0.5), ground))
+        apart = 0.03 if sideways else 0.055 * tall
+        for sign in (-1, 1):
+            phase = 0.0 if sign > 0 else math.pi
+            pose = _swinging(path, (sign * apart, -hip, 0.015 * sign), axis, 0.45, phase, step)
+            with builder.carried_by(pose, moving=True):
+                builder.add((-thick / 2, 0, 0), (thick, 0, 0), (0, hip - ground, 0), outfit.leg, label)
+            across = sign * (0.02 if sideways else width * 0.47)
+            pose = _swinging(path, (across, -shoulder, -0.03 * sign), axis, 0.4, phase + math.pi, step)
+            with builder.carried_by(pose, moving=True):
+                builder.add((-0.35 * thick, 0, 0), (0.7 * thick, 0, 0), (0, 0.37 * tall, 0), outfit.arm, label)
 
 
 def add_cyclist(builder: Builder, outfit: Outfit, path: Path, *, yaw: float) -> None:
@@ -195,15 +196,16 @@ def add_cyclist(builder: Builder, outfit: Outfit, path: Path, *, yaw: float) -> 
 
         return pose
 
-    with builder.carried_by(root, moving=True) as body:
-        builder.add((0, -1.05, -0.88), (0, 0, 1.75), (0, 1.05, 0), outfit.bicycle, label)
-        builder.add((-0.03, -0.68, -0.86), (0.06, 0, 0), (0, 0.68, 0), black, label)
-        builder.add((-0.03, -0.68, 0.86), (0.06, 0, 0), (0, 0.68, 0), black, label)
-        builder.add((-0.26, -1.04, 0.45), (0.52, 0, 0), (0, 0.05, 0), black, label)
-        builder.add((-0.23, -1.72, 0.0), (0.46, 0, 0), (0, 0.88, 0), trunk, label)
-        builder.add((0.0, -1.72, -0.05), (0, -0.05, 0.42), (0, 0.85, -0.30), trunk, label)
-        builder.scene.shadows.append(Shadow(body, (0, 0), (0.6, 1.8)))
-    for sign in (-1, 1):
-        with builder.carried_by(pedalling(sign), moving=True):
-            builder.add((-0.07, 0, 0), (0.14, 0, 0), (0, 0.75, 0), leg, label)
-            builder.add((0, 0, -0.08), (0, 0, 0.16), (0, 0.75, 0), leg, label)
+    with builder.one_object():
+        with builder.carried_by(root, moving=True) as body:
+            builder.add((0, -1.05, -0.88), (0, 0, 1.75), (0, 1.05, 0), outfit.bicycle, label)
+            builder.add((-0.03, -0.68, -0.86), (0.06, 0, 0), (0, 0.68, 0), black, label)
+            builder.add((-0.03, -0.68, 0.86), (0.06, 0, 0), (0, 0.68, 0), black, label)
+            builder.add((-0.26, -1.04, 0.45), (0.52, 0, 0), (0, 0.05, 0), black, label)
+            builder.add((-0.23, -1.72, 0.0), (0.46, 0, 0), (0, 0.88, 0), trunk, label)
+            builder.add((0.0, -1.72, -0.05), (0, -0.05, 0.42), (0, 0.85, -0.30), trunk, label)
+            builder.scene.shadows.append(Shadow(body, (0, 0), (0.6, 1.8)))
+        for sign in (-1, 1):
+            with builder.carried_by(pedalling(sign), moving=True):
+                builder.add((-0.07, 0, 0), (0.14, 0, 0), (0, 0.75, 0), leg, label)
+                builder.add((0, 0, -0.08), (0, 0, 0.16), (0, 0.75, 0), leg, label)

@@ -20,6 +20,10 @@ CLASSES: tuple[str, ...] = CAMVID.names
 
 Vector = tuple[float, float, float]
 
+_STRETCH = 1000
+"""More objects than a stretch ever holds: a block has a dozen parked cars, and its passers-by are a Poisson number of a
+few."""
+
 
 class Builder:
     """Puts surfaces into a scene under the light of the day.
@@ -31,7 +35,7 @@ class Builder:
 
     def __init__(self, scene: Scene, weather: Weather) -> None:
         self.scene, self.weather = scene, weather
-        self._body = 0
+        self._body, self._instance, self._next = 0, 0, 1
         self._turn, self._place, self._placed = np.eye(3), np.zeros(3), False
         self._lit_turn = np.eye(3)
 
@@ -39,6 +43,31 @@ class Builder:
     def label(name: str) -> int:
         """The label of a class."""
         return CLASSES.index(name)
+
+    def begin_stretch(self, number: int) -> None:
+        """Number the objects that follow within a stretch of numbers of its own.
+
+        A longer clip has a longer street. Counted from one end to the other, its objects would have other numbers than
+        the same ones in the shorter clip that it begins with.
+
+        Args:
+            number: Of the stretch, from 0; to be used once.
+        """
+        self._next = 1 + number * _STRETCH
+
+    @contextmanager
+    def one_object(self) -> Iterator[int]:
+        """Within this context, surfaces are parts of one object, whatever bodies carry them.
+
+        Yields:
+            The object's number, positive, and different from those of all others in the scene.
+        """
+        self._instance = self._next
+        self._next += 1
+        try:
+            yield self._instance
+        finally:
+            self._instance = 0
 
     @contextmanager
     def carried_by(self, pose: Pose, *, moving: bool) -> Iterator[int]:
@@ -92,5 +121,5 @@ class Builder:
         if self._placed:
             u, v, origin = self._turn @ u, self._turn @ v, self._turn @ origin + self._place
         lit = texture.lit(self.weather.light_on(facing))
-        self.scene.surfaces.append(Surface(origin, u, v, lit, label, self._body, one_sided, tile))
+        self.scene.surfaces.append(Surface(origin, u, v, lit, label, self._body, self._instance, one_sided, tile))
         return len(self.scene.surfaces) - 1

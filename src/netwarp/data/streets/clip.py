@@ -30,6 +30,8 @@ class StreetFrame:
         time: Its time in seconds.
         image: ``[H,W,3]`` uint8 RGB, after all effects of the camera.
         labels: ``[H,W]`` uint8 class at the pixel's centre, an index into :data:`~netwarp.data.streets.CLASSES`.
+        instances: ``[H,W]`` int32 object at the pixel's centre: a positive number for each car, pedestrian and cyclist
+            (rider and bicycle are one), the same in all frames of a clip; 0 where there is none of them.
         flow: ``[2,H,W]`` float32 exact backward flow in pixels (u right, v down): the point of the street seen at
             (x, y) was at (x+u, y+v) in the frame before. It is that of the surface, not of shadows on it, and goes
             on beyond the frame's border. Zero in the first frame, which has none before it.
@@ -40,6 +42,7 @@ class StreetFrame:
     time: float
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+    instances: NDArray[np.int32]
     flow: NDArray[np.float32]
     visible: NDArray[np.bool_]
 
@@ -70,7 +73,7 @@ def render_clip(
     """Render a drive through a street, one frame at a time.
 
     The same arguments give the same bytes with one build of NumPy and OpenCV. A longer clip begins with the shorter
-    one, and labels, flow and visibility do not depend on the effects.
+    one, and labels, instances, flow and visibility do not depend on the effects.
 
     Args:
         seed: Names the street, its weather, its traffic and the drive.
@@ -113,5 +116,5 @@ def _render(
         image = finish(view.colour, view.nearness, flow, index, time, ground(view))
         if index == 0:
             flow, visible = np.zeros_like(flow), np.zeros_like(visible)
-        yield StreetFrame(index, time, image, view.labels, flow, visible)
+        yield StreetFrame(index, time, image, view.labels, view.instances, flow, visible)
         previous = view

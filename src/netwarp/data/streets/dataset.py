@@ -22,10 +22,11 @@ from netwarp.errors import ConfigurationError, OutputError
 __all__ = ["StreetPair", "StreetPairs", "Streets"]
 
 
-RENDERING = 1
-"""Raised whenever the renderer draws other bytes for the same settings: clips kept in folders are then made anew."""
+RENDERING = 2
+"""Raised whenever a clip's file holds something else for the same settings: clips kept in folders are then made anew.
+2 draws the bytes that 1 drew, and numbers the objects besides."""
 
-_KEPT = ("image", "labels", "flow", "visible")
+_KEPT = ("image", "labels", "instances", "flow", "visible")
 
 
 class StreetPair(NamedTuple):
@@ -119,7 +120,7 @@ class StreetPairs(Sequence[StreetPair]):
         streets: Where the clips come from.
         cache: Folder that rendered clips are kept in (one ``.npz`` a clip, made if missing), or None for memory only.
             A file's name holds all that its content depends on.
-        keep: Clips kept in memory, the latest used; None keeps all. A frame takes 13 bytes a pixel.
+        keep: Clips kept in memory, the latest used; None keeps all. A frame takes 17 bytes a pixel.
 
     Raises:
         ConfigurationError: Clips have a single frame, or ``keep`` is below 1.
@@ -154,7 +155,7 @@ class StreetPairs(Sequence[StreetPair]):
         )
 
     def arrays(self, number: int) -> dict[str, NDArray[np.generic]]:
-        """One whole clip: ``image``, ``labels``, ``flow`` and ``visible``, each stacked over its frames.
+        """One whole clip: ``image``, ``labels``, ``instances``, ``flow`` and ``visible``, each stacked over its frames.
 
         From memory, the folder, or the renderer; whoever changes them changes what is kept.
         """

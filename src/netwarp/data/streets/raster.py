@@ -42,6 +42,7 @@ class View:
     Attributes:
         colour: ``[H,W,3]`` uint8 RGB, antialiased, before all effects of the camera.
         labels: ``[H,W]`` uint8 class at the pixel's centre.
+        instances: ``[H,W]`` int32 number of the object at the pixel's centre, 0 for none.
         surface: ``[H,W]`` int32 number of the surface at the pixel's centre, 0 for the sky.
         nearness: ``[H,W]`` float32 1/depth at the pixel's centre in 1/metres, 0 for the sky.
         fine_surface: ``[2H+1,2W+1]`` as ``surface``, on the grid of twice the size.
@@ -53,6 +54,7 @@ class View:
 
     colour: Image
     labels: Image
+    instances: NDArray[np.int32]
     surface: NDArray[np.int32]
     nearness: NDArray[np.float32]
     fine_surface: NDArray[np.int32]
@@ -86,6 +88,7 @@ class Rasteriser:
         self._texels = np.array([(s.texture.width, s.texture.height) for s in surfaces]) * self._repeats
         self._sky = np.dstack([scene.sky, np.full(scene.sky.shape[:2], 255, np.uint8)])
         self._labels = np.array([0] + [s.label for s in surfaces], np.uint8)
+        self._instances = np.array([0] + [s.instance for s in surfaces], np.int32)
         # Ground lies behind all that stands on it: drawn last, most of it need not be drawn.
         self._last = np.array([s.tile is not None for s in surfaces])
         number = np.arange(1, len(surfaces) + 1, dtype=np.int32)
@@ -126,7 +129,7 @@ class Rasteriser:
         drawn[chosen + 1] = True
         drawn[0] = True
         return View(
-            np.ascontiguousarray(smooth), labels, centres, nearness[1::2, 1::2].copy(),
+            np.ascontiguousarray(smooth), labels, self._instances[centres], centres, nearness[1::2, 1::2].copy(),
             surface, nearness, drawn, rotations, places,
         )  # fmt: skip
 

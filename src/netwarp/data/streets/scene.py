@@ -52,10 +52,13 @@ def build_street(seed: int, seconds: float, weather: str | None = None) -> Stree
     blocks = Blocks(builder, plan, stock, shade)
     blocks.ground(rng)
     for index in range(-1, math.ceil(end / BLOCK)):
+        builder.begin_stretch(2 * index + 2)
         blocks.block(np.random.default_rng([seed, 1, index + 1]), index)
     shade.put_into(scene)
     traffic = Traffic(builder, plan, stock, drive, end)
+    builder.begin_stretch(1)
     traffic.car_ahead(np.random.default_rng([seed, 2]))
     for index in range(math.ceil((end + plan.oncoming * seconds) / BLOCK)):
+        builder.begin_stretch(2 * index + 3)
         traffic.passers_by(np.random.default_rng([seed, 3, index]), index)
     return Street(scene, sky, drive)

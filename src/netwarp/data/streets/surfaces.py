@@ -31,6 +31,8 @@ class Surface:
         texture: What it shows.
         label: Its class.
         body: Index of the body that carries it; 0 is the street itself.
+        instance: Number of the object that it is a part of, 0 for none. A walker's limbs are bodies of their own, and a
+            parked car has none: bodies are not objects.
         one_sided: Seen only from the side from which the texture is not mirrored.
         tile: Metres (across, down) after which the texture repeats, or None where it is stretched over the whole.
     """
@@ -41,6 +43,7 @@ class Surface:
     texture: Texture
     label: int
     body: int = 0
+    instance: int = 0
     one_sided: bool = False
     tile: tuple[float, float] | None = None
 
