@@ -111,6 +111,11 @@ THIRD_PARTY: dict[str, Network] = {
 NETWORKS: dict[str, Network] = {
     **THIRD_PARTY,
     "netwarp:espnet": Network(_library("netwarp:espnet"), ("encoder.b2", "conv"), (64, 96)),
+    # The paper's, with a sixteenth of their channels.
+    "netwarp:playdata": Network(_library("netwarp:playdata@0.0625"), ("conv3_3", "fc6", "fc7"), (48, 64)),
+    "netwarp:dilation8": Network(_library("netwarp:dilation8@0.0625"), ("conv5_3", "ctx_conv1_2"), (48, 64)),
+    "netwarp:dilation10": Network(_library("netwarp:dilation10@0.0625"), ("ctx_conv7_1",), (48, 64)),
+    "netwarp:pspnet101": Network(_library("netwarp:pspnet101@0.0625"), ("conv4_23", "conv5_4"), (65, 81)),
 }
 """All of them and our own."""
 

@@ -35,6 +35,12 @@ def refused(message, *arguments, kind=NetWarpError, **options):
         (":espnet", "names no base"),
         ("torchvison:fcn_resnet50", "no scheme or module named 'torchvison': did you mean 'torchvision'"),
         ("netwarp:espnett", "no netwarp network named 'espnett': did you mean 'espnet'"),
+        ("netwarp:playdat@0.5", "no netwarp network named 'playdat': did you mean 'playdata'"),
+        ("playdata@0.5", "'playdata@0.5' names no base: write netwarp:playdata@0.5"),
+        (
+            "netwarp:espnet@0.5",
+            r"netwarp:espnet comes in one width: leave @0.5 out \(playdata, dilation8, .* have others",
+        ),
         ("torchvision:fcn_resnet5", "did you mean 'fcn_resnet50'"),
         ("torchvision:resnet50", "no torchvision segmentation network named 'resnet50'"),
         ("smp:Unett/resnet18", "no smp architecture named 'Unett': did you mean 'Unet'"),
@@ -96,6 +102,44 @@ def test_number_of_classes_comes_from_the_weights(tmp_path):
 def test_espnet_has_no_named_weights(tmp_path):
     refused("no weights named 'default': give a .pth", "netwarp:espnet", "default", kind=ConfigurationError)
     refused("no weights file at", "netwarp:espnet", tmp_path / "w.pth", kind=WeightsError)
+
+
+WIDE = ("playdata", "dilation8", "dilation10", "pspnet101")
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_versions_with_a_fraction_of_the_channels(name):
+    base = load_base(f"netwarp:{name}@0.0625")
+    assert base.source.spec == f"netwarp:{name}@0.0625"
+    assert base.classes == BASES[name].labels.names
+    by_name = dict(base.named_parameters())
+    first = by_name["conv1_1.weight" if name != "pspnet101" else "conv1_1_3x3_s2.conv.weight"]
+    assert first.shape[0] == 64 / 16
+    # The number of classes is not reduced.
+    head, dimension = BASES[name].head
+    assert by_name[head].shape[dimension] == len(base.classes)
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_the_head_says_the_number_of_classes(name, tmp_path):
+    spec, path = f"netwarp:{name}@0.01", tmp_path / "w.pth"
+    state = load_base(spec, classes=7).state_dict()
+    torch.save(state, path)
+    base = load_base(spec, path)
+    assert len(base.classes) == 7
+    assert all(torch.equal(tensor, state[key]) for key, tensor in base.state_dict().items())
+    refused("of another network: .* shapes differ", f"netwarp:{name}@0.02", path, kind=WeightsError)
+
+
+@pytest.mark.parametrize("fraction", ["", "0", "-0.5", "1.01", "nan", "inf", "half", "1e", "0.5@0.5"])
+def test_fractions_that_are_none(fraction):
+    refused("a width is a fraction of the channels, above 0 and at most 1", f"netwarp:playdata@{fraction}")
+
+
+@pytest.mark.parametrize("fraction", ["0.01", ".01", "1e-2"])
+def test_fractions_as_they_may_be_written(fraction):
+    base = load_base(f"netwarp:playdata@{fraction}")
+    assert base.conv3_1.out_channels == 3
 
 
 # ---- torchvision

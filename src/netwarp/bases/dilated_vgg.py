@@ -142,7 +142,7 @@ class _FrontEnd(nn.Module):
         self.drop6 = nn.Dropout(dropout)
         self.drop7 = nn.Dropout(dropout)
         first: Tensor = self.get_submodule(FRONT_END[0].name).weight  # type: ignore[assignment]
-        first.data /= _PIXEL_DEVIATION
+        first.data *= 1 / _PIXEL_DEVIATION
 
     def front_end(self, image: Tensor) -> Tensor:
         """``[B,3,H,W]``, pre-processed, to ``fc7``'s activations ``[B,C,⌈H/8⌉,⌈W/8⌉]``, dropout included."""
