@@ -14,10 +14,10 @@ from netwarp.engine.clip_flow import wait_for
 from netwarp.engine.labels import labels_of
 from netwarp.engine.measure import OnLabels, Row, Work, measure
 from netwarp.engine.shown import Shown, runs_of
+from netwarp.engine.stream_model import StreamModel
 from netwarp.engine.tally import Measures, Scores
 from netwarp.errors import ConfigurationError
 from netwarp.flow import FlowEstimator, make_flow
-from netwarp.model import VideoModel, VideoState
 from netwarp.model.probe import base_device
 
 __all__ = ["Scores", "evaluate", "frames_to_run"]
@@ -26,7 +26,7 @@ CONSISTENCY_FLOW = "dis:medium"
 
 
 def evaluate(
-    models: Mapping[str, VideoModel],
+    models: Mapping[str, StreamModel],
     data: ClipData,
     *,
     widths: tuple[int, ...] = (2,),
@@ -46,8 +46,9 @@ def evaluate(
     the clips, and all return the scores of all: a call of all processes.
 
     Args:
-        models: By name; put into evaluation mode. One whose flow is ``"true"`` gets the clips' own; one with
-            precomputed flow that of the clip's sub-folder (:meth:`netwarp.flow.PrecomputedFlow.in_clip`).
+        models: By name; video models, or ones in windows. Put into evaluation mode. One whose flow is ``"true"`` gets
+            the clips' own; one with precomputed flow that of the clip's sub-folder
+            (:meth:`netwarp.flow.PrecomputedFlow.in_clip`).
         data: Clips with labels on some of their frames, or on none.
         widths: Of the bands around label changes, in pixels.
         windows: Frames that video consistency looks at together.
@@ -101,11 +102,11 @@ class _ModelRow(Row):
         turn: Held during its step.
     """
 
-    def __init__(self, model: VideoModel, turn: AbstractContextManager[object]) -> None:
+    def __init__(self, model: StreamModel, turn: AbstractContextManager[object]) -> None:
         self._model = model
         self._turn = turn
         self._device = base_device(model.base)
-        self._state: VideoState | None = None
+        self._state: object = None
 
     def start(self) -> None:
         self._state = None

@@ -13,6 +13,7 @@ from netwarp.data.masks import MaskFolder, full_palette
 from netwarp.data.overlay import overlay, side_by_side
 from netwarp.data.video_writer import VideoWriter
 from netwarp.engine.places import check_places
+from netwarp.engine.sliding import Sliding
 from netwarp.engine.stream import Segmented, segment
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.model import VideoModel
@@ -52,7 +53,7 @@ class Interrupted(KeyboardInterrupt):
 
 def render(
     source: FrameSource,
-    model: VideoModel,
+    model: VideoModel | Sliding,
     *,
     video: Path | None = None,
     masks: Path | None = None,
@@ -69,7 +70,7 @@ def render(
 
     Args:
         source: An open source; closed at the end.
-        model: The video model.
+        model: The video model, or one in windows.
         video: Where the overlay goes, at the source's rate and time stamps; its name ends as
             :data:`netwarp.engine.places.VIDEO_ENDINGS` say. An existing file is replaced at the end.
         masks: Folder for label maps: indexed PNG of each frame's own size, named as the image or by the frame's index.

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from netwarp.data.frames import Frame, FrameSource, open_frames
 from netwarp.engine.cuts import is_cut
 from netwarp.engine.labels import labels_of
+from netwarp.engine.sliding import Sliding, SlidingState
+from netwarp.engine.stream_model import StreamModel
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.frames import as_frames
 from netwarp.model.probe import base_device
@@ -50,7 +52,7 @@ class Segmented:
 
 def segment(
     source: str | Path | int | FrameSource,
-    model: VideoModel | nn.Module,
+    model: VideoModel | Sliding | nn.Module,
     *,
     detect_cuts: bool = True,
     compare: bool = False,
@@ -63,9 +65,9 @@ def segment(
     Args:
         source: A video file, a folder or glob of images, a camera's index or a stream's URL
             (:func:`netwarp.data.frames.open_frames`), or an open source.
-        model: A video model, or any network, which gets the mode that needs no training.
+        model: A video model, one in windows, or any network, which gets the mode that needs no training.
         detect_cuts: Look for scene cuts.
-        compare: Also segment each frame on its own, at the price of another pass.
+        compare: Also segment each frame on its own (in windows, if the model is), at the price of another pass.
 
     Yields:
         A result for each frame, in order.
@@ -75,27 +77,35 @@ def segment(
         ConfigurationError: the network cannot be made a video model.
     """
     # Not part of the generator, so that what is wrong is said at the call and not at the first frame.
-    video = model if isinstance(model, VideoModel) else VideoModel(model, training_free=True)
+    video = model if isinstance(model, (VideoModel, Sliding)) else VideoModel(model, training_free=True)
     single = _frame_by_frame(video) if compare else None
     frames = source if isinstance(source, FrameSource) else open_frames(source)
     video.eval()
     return _segment(frames, video, single, detect_cuts)
 
 
-def _frame_by_frame(video: VideoModel) -> VideoModel:
+def _frame_by_frame(video: VideoModel | Sliding) -> StreamModel:
+    if isinstance(video, Sliding):
+        return video.over(_without_memory(video.model))
+    return _without_memory(video)
+
+
+def _without_memory(video: VideoModel) -> VideoModel:
     return VideoModel(video.base, layers=[], preprocess=video.preprocess, example_size=video.example_size)
 
 
 def _segment(
-    frames: FrameSource, video: VideoModel, single: VideoModel | None, detect_cuts: bool
+    frames: FrameSource, video: StreamModel, single: StreamModel | None, detect_cuts: bool
 ) -> Iterator[Segmented]:
-    state: VideoState | None = None
+    state: VideoState | SlidingState | None = None
     with frames:
         for frame in frames:
             image = as_frames(frame.image, base_device(video.base))
             fresh, flow = _look_back(frame, image, state, video, detect_cuts)
+            if fresh:
+                state = None  # at once: a state in windows is large
             with torch.no_grad():
-                logits, state = video.step(image, None if fresh else state, flow)
+                logits, state = video.step(image, state, flow)
                 labels = _labels(logits)
                 base_labels = None if single is None else _labels(single.step(image)[0])
             yield Segmented(frame.index, frame.time, frame.name, frame.image, labels, fresh, base_labels)
@@ -104,7 +114,7 @@ def _segment(
 
 
 def _look_back(
-    frame: Frame, image: Tensor, state: VideoState | None, video: VideoModel, detect_cuts: bool
+    frame: Frame, image: Tensor, state: VideoState | SlidingState | None, video: StreamModel, detect_cuts: bool
 ) -> tuple[str | None, Tensor | None]:
     """Why a frame has to start anew, or the flow to the frame before it."""
     if state is None:

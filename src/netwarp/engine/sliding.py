@@ -1,0 +1,275 @@
+"""A video model in windows, at several scales, mirrored too: the protocol of the paper's PSPNet (section 4.2).
+
+Every view (a window of a scale, as it is or mirrored) is a stream of its own, with a memory of its own, so that a frame
+costs one pass of the network per view. The flow is estimated once a frame, between whole frames, and follows each view:
+its values are scaled with the frame, it is cut as the frame is, and where the frame is mirrored the map is mirrored and
+u changes sign.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from netwarp.engine.pictures import Pictures
+from netwarp.engine.views import Tiling, View, Views
+from netwarp.errors import ConfigurationError, InputError, NetWarpError
+from netwarp.flow import FlowEstimator
+from netwarp.model import VideoModel, VideoState
+from netwarp.model.frames import as_frames
+from netwarp.model.probe import base_device
+from netwarp.model.steps import advance, flows_between
+
+__all__ = ["Sliding", "SlidingState"]
+
+Memory = tuple[Tensor, ...]
+
+BATCH = 2
+"""Views in one pass."""
+
+
+class SlidingState:
+    """All that the next :meth:`Sliding.step` needs from the past.
+
+    A step uses it up: it takes each memory out as it comes to it, so that a frame's memories and the next frame's are
+    never all there at the same time (at the paper's six scales they are 8 GB).
+
+    Attributes:
+        frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was handed in.
+        shape: Views, views in a pass, and channels of each memory: what a model must have to go on from here.
+    """
+
+    def __init__(self, frame: Tensor, memory: Iterable[Memory], shape: tuple[object, ...]) -> None:
+        self.frame = frame
+        self.shape = shape
+        self._memory: deque[Memory] | None = deque(memory)
+
+    def take(self) -> deque[Memory]:
+        """The previous representations at each layer, pass by pass; the state is used up.
+
+        Raises:
+            InputError: it was before.
+        """
+        self.check()
+        taken, self._memory = self._memory, None
+        assert taken is not None
+        return taken
+
+    def check(self) -> None:
+        """Refuse a state that was used up.
+
+        Raises:
+            InputError: it was.
+        """
+        if self._memory is None:
+            raise InputError(
+                "this state was used up by an earlier step: hand on the one that it returned "
+                "(state.copy() before that step keeps one)"
+            )
+
+    def copy(self) -> SlidingState:
+        """One more of the same, for another step. It copies no tensors, but keeps them in memory.
+
+        Raises:
+            InputError: this one was used up.
+        """
+        self.check()
+        return SlidingState(self.frame, self._memory or (), self.shape)
+
+
+class Sliding:
+    """A video model that is shown windows of a frame, scales of it, and both mirrored.
+
+    Probabilities of all views are averaged: in each scale where windows overlap, then over the scales, each brought
+    back to the frame's size.
+
+    Args:
+        model: The video model; ``layers=[]`` is its network frame by frame, and has no memory.
+        window: Side, or (height, width), of the windows; None for whole frames. A frame that is smaller is padded at
+            the bottom and right with the network's mean colour, as PSPNet's own protocol does.
+        stride: From window to window, likewise; by default two thirds of the window, rounded up. The last window of a
+            row or column is shifted back to end at the border.
+        scales: Sizes ``round(scale · side) + 1`` that a frame is resized to (:func:`.scaled_size`), also for scale 1;
+            None for the frame as it is.
+        flip: Whether every view is shown mirrored too.
+        batch: Views in one pass of the network.
+
+    Attributes:
+        model: The video model.
+        views: What its network is shown.
+        batch: Views in one pass.
+
+    Raises:
+        ConfigurationError: A number is out of range or none, a stride has no window or leaves gaps, or the model's
+            preprocessing resizes everything to another size.
+    """
+
+    def __init__(
+        self,
+        model: VideoModel,
+        window: int | Sequence[int] | None = None,
+        stride: int | Sequence[int] | None = None,
+        scales: Sequence[float] | None = None,
+        flip: bool = False,
+        *,
+        batch: int = BATCH,
+    ) -> None:
+        if not isinstance(model, VideoModel):
+            raise ConfigurationError(
+                f"windows need a VideoModel, not {type(model).__name__}: "
+                "VideoModel(network, layers=[]) is a network frame by frame"
+            )
+        self.views = Views.of(window, stride, scales, flip)
+        if not isinstance(batch, int) or batch < 1:
+            raise ConfigurationError(f"batch must be a whole number of windows, at least 1, not {batch!r}")
+        size = model.preprocess.size
+        if size is not None and (window is not None or scales is not None) and size != self.views.window:
+            raise ConfigurationError(
+                f"the preprocessing resizes all that the network is shown to {size[1]}×{size[0]}, which is not the "
+                "size of the windows: set model.preprocess to one without size"
+            )
+        self.model = model
+        self.batch = batch
+
+    @property
+    def base(self) -> nn.Module:
+        """The network."""
+        return self.model.base
+
+    @property
+    def layers(self) -> Sequence[str]:
+        """The model's layers with a NetWarp."""
+        return self.model.layers
+
+    @property
+    def flow(self) -> FlowEstimator:
+        """What estimates flow between whole frames."""
+        return self.model.flow
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes."""
+        return self.model.classes
+
+    @property
+    def palette(self) -> Sequence[tuple[int, int, int]]:
+        """RGB colours (0–255) of the classes."""
+        return self.model.palette
+
+    def over(self, model: VideoModel) -> Sliding:
+        """The same views for another model."""
+        views = self.views
+        return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=self.batch)
+
+    def eval(self) -> Sliding:
+        """Set evaluation mode."""
+        self.model.eval()
+        return self
+
+    def estimate_flow(
+        self, current: Tensor | np.ndarray, previous: Tensor | np.ndarray, index: int | None = None
+    ) -> Tensor:
+        """The flow that :meth:`step` would use, between whole frames; see :meth:`VideoModel.estimate_flow`."""
+        return self.model.estimate_flow(current, previous, index)
+
+    @torch.no_grad()
+    def step(
+        self,
+        frame: Tensor | np.ndarray,
+        state: SlidingState | None = None,
+        flow: Tensor | None = None,
+        *,
+        index: int | None = None,
+    ) -> tuple[Tensor, SlidingState]:
+        """Segment the next frame of a stream: one pass of the network per view, without gradients.
+
+        Args:
+            frame: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1, or numpy ``[H,W,3]`` uint8.
+            state: What the step before returned; this step uses it up. Without one, or with one for another size, the
+                frame is a first one.
+            flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known; else it is estimated.
+            index: Number of the frame in its video, from 0, for flow that is looked up (``precomputed:``).
+
+        Returns:
+            Probabilities ``[B,classes,H,W]``, float32 (float64 of a network that computes so), and the state for the
+            next step.
+
+        Raises:
+            InputError: as :meth:`VideoModel.step`, or the state was used up before. Nothing was taken from it.
+        """
+        model = self.model
+        if model.taps is None:
+            raise NetWarpError("this VideoModel was removed from its base: build a new one")
+        present = as_frames(frame, base_device(model.base))
+        past = self._checked(state)
+        flows = None
+        if past is not None and past.frame.shape == present.shape:
+            flows = flows_between(model, present, past.frame, flow, index=index)
+        memory = deque() if past is None else past.take()
+        if flows is None:
+            memory.clear()
+        whole = Pictures(present, None if past is None or flows is None else past.frame, flows)
+        size = (present.shape[-2], present.shape[-1])
+        tilings = self.views.tilings(size)
+        after: list[Memory] = []
+        result: Tensor | None = None
+        for tiling in tilings:
+            seen = whole.at_scale(tiling, model.preprocess)
+            probabilities = self._at_scale(seen, tiling, memory, after)
+            if tiling.size != size:
+                probabilities = F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)
+            result = probabilities if result is None else result.add_(probabilities)
+        assert result is not None  # there is at least one scale
+        if len(tilings) > 1:
+            result.div_(len(tilings))
+        # A clone, since cameras and decoders fill one tensor again and again.
+        return result, SlidingState(present.clone() if present is frame else present, after, self._shape())
+
+    def _checked(self, state: SlidingState | None) -> SlidingState | None:
+        if state is None:
+            return None
+        if not isinstance(state, SlidingState):
+            raise InputError(f"state must be what the step before returned, or None, not {type(state).__name__}")
+        state.check()
+        if state.shape != self._shape():
+            raise InputError(
+                "the state comes from a model with other layers, windows or scales: start a stream with state=None"
+            )
+        return state
+
+    def _shape(self) -> tuple[object, ...]:
+        return self.views, self.batch, tuple(netwarp.w1.shape for netwarp in self.model.netwarps)
+
+    def _at_scale(self, seen: Pictures, tiling: Tiling, memory: deque[Memory], after: list[Memory]) -> Tensor:
+        """Probabilities of all windows of a scale, averaged; ``memory`` is used up from the left."""
+        views = tiling.views(self.views.flip)
+        total: Tensor | None = None
+        for first in range(0, len(views), self.batch):
+            shown = views[first : first + self.batch]
+            pictures = seen.cut(shown, tiling.window)
+            past = None if pictures.past is None else VideoState(pictures.past, memory.popleft())
+            logits, left = advance(self.model, pictures.present, past, pictures.flows)
+            after.append(left.memory)
+            assert logits is not None
+            probabilities = logits.softmax(1, dtype=torch.promote_types(torch.float32, logits.dtype))
+            if len(views) == 1 and tiling.padded == tiling.size:
+                return probabilities
+            if total is None:
+                total = probabilities.new_zeros(seen.present.shape[0], logits.shape[1], *tiling.size)
+            for view, each in zip(shown, probabilities.chunk(len(shown)), strict=True):
+                _add(total, each, view)
+        assert total is not None
+        rows, columns = (total.new_tensor(counts) for counts in tiling.coverage())
+        return total.div_(rows.unsqueeze(1) * columns * (2 if self.views.flip else 1))
+
+
+def _add(total: Tensor, probabilities: Tensor, view: View) -> None:
+    """Add those of a view where it lies; what lies beyond the frame is dropped."""
+    upright = probabilities.flip(-1) if view.mirrored else probabilities
+    place = total[..., view.top : view.top + upright.shape[-2], view.left : view.left + upright.shape[-1]]
+    place += upright[..., : place.shape[-2], : place.shape[-1]]

@@ -1,0 +1,120 @@
+"""The state of a stream in windows: what it holds, that it is used up, and what is refused."""
+
+from __future__ import annotations
+
+import weakref
+
+import pytest
+import torch
+
+from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
+from netwarp import VideoModel
+from netwarp.engine.sliding import Sliding
+from netwarp.errors import InputError, NetWarpError
+
+
+def sliding(layers=("mid",), window=20, flip=True, batch=2, **options):
+    torch.manual_seed(0)
+    model = VideoModel(tiny(), list(layers), **{"flow": Pan(), "preprocess": PLAIN, **options})
+    set_weights(model)
+    return Sliding(model.eval(), window, flip=flip, batch=batch)
+
+
+def test_one_frame_and_the_memory_of_every_view(pictures):
+    model, (frame,) = sliding(["stem", "mid"]), pictures(1)
+    _, state = model.step(frame)
+    assert torch.equal(state.frame, frame)
+    memory = list(state.take())
+    # Two rows of three windows, each with its twin, two in a pass.
+    assert [[tuple(kept.shape) for kept in kept_in_pass] for kept_in_pass in memory] == [
+        [(2, 8, 10, 10), (2, 6, 10, 10)]
+    ] * 6
+
+
+def test_without_memory_only_the_frame(pictures):
+    _, state = sliding([]).step(pictures(1)[0])
+    assert not any(state.take())
+
+
+def test_a_buffer_that_is_filled_again_does_not_change_the_past(pictures):
+    first, second = pictures(2)
+    model, buffer = sliding(), first.clone()
+    _, state = model.step(buffer)
+    buffer.copy_(second)
+    assert torch.equal(state.frame, first)
+
+
+def test_is_used_up_by_a_step(pictures):
+    model, (first, second, third) = sliding(), pictures(3)
+    _, state = model.step(first)
+    spare = state.copy()
+    expected, _ = model.step(second, state)
+    with pytest.raises(InputError, match="used up by an earlier step: hand on the one that it returned") as error:
+        model.step(third, state)
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="used up"):
+        state.copy()
+    again, _ = model.step(second, spare)
+    assert torch.equal(again, expected)
+
+
+def test_old_and_new_memory_are_never_there_together(pictures):
+    """At each pass the memories that were used are gone, though the caller still holds the state."""
+    model, frames = sliding(batch=1), pictures(2)
+    _, state = model.step(frames[0])
+    old = [weakref.ref(kept) for memory in state.copy().take() for kept in memory]
+    assert len(old) == 12
+    alive = []
+
+    def count(*_):
+        alive.append(sum(reference() is not None for reference in old))
+
+    model.base.register_forward_pre_hook(count)
+    model.step(frames[1], state)
+    assert alive == list(range(12, 0, -1))
+    assert state.frame is not None
+
+
+@pytest.mark.parametrize("detached", ["other size", "other batch"])
+def test_of_another_size_starts_anew_and_lets_go(detached, pictures):
+    model = sliding()
+    _, state = model.step(pictures(1)[0])
+    (frame,) = pictures(1, 24, 40) if detached == "other size" else pictures(1, batch=2)
+    expected, _ = model.step(frame)
+    found, after = model.step(frame, state)
+    assert torch.equal(found, expected)
+    assert after.frame.shape == frame.shape
+    with pytest.raises(InputError, match="used up"):
+        state.take()
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda: sliding(["stem"]), "other layers, windows or scales"),
+        (lambda: sliding([]), "other layers, windows or scales"),
+        (lambda: sliding(window=24), "other layers, windows or scales"),
+        (lambda: sliding(flip=False), "other layers, windows or scales"),
+        (lambda: sliding(batch=3), "other layers, windows or scales"),
+        (lambda: sliding().model, "state must be what the step before returned"),
+    ],
+)
+def test_of_another_model_is_refused_and_not_used_up(other, message, pictures):
+    model, (first, second) = sliding(), pictures(2)
+    _, foreign = other().step(first)
+    with pytest.raises(InputError, match=message):
+        model.step(second, foreign)
+    _, state = model.step(first)
+    for flow in (rough_flow(1, 16, 16), torch.full((1, 2, 32, 48), float("nan"))):
+        with pytest.raises(InputError, match="flow"):
+            model.step(second, state, flow)
+    with pytest.raises(InputError, match="frame"):
+        model.step(second.int(), state)
+    model.step(second, state)
+
+
+def test_a_removed_model_says_so(pictures):
+    model = sliding()
+    model.model.remove()
+    with pytest.raises(NetWarpError, match="was removed"):
+        model.step(pictures(1)[0])
