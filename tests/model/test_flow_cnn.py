@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from netwarp.errors import ConfigurationError
 from netwarp.model import FlowCNN
@@ -48,6 +50,27 @@ def test_equals_single_convolutions(start):
     expected = by_hand(cnn.state_dict(), flow, current, previous)
     assert (by_hand(cnn.state_dict(), flow, previous, current) - expected).abs().max() > 1e-3  # the order matters
     torch.testing.assert_close(cnn(flow, current, previous), expected, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=20)
+@given(st.integers(60, 200), st.integers(1, 12))
+def test_strips_of_a_high_frame_give_what_the_whole_gives(height, width):
+    cnn, given_ = FlowCNN(), inputs(1, height, width)
+    with torch.no_grad():
+        torch.testing.assert_close(cnn(*given_), by_hand(cnn.state_dict(), *given_), rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_of_strips_are_those_of_the_whole():
+    cnn, given_ = FlowCNN().double(), inputs(1, 140, 5, torch.float64)
+    flow = given_[0].requires_grad_()
+    weights = torch.randn(1, 2, 140, 5, dtype=torch.float64)
+    (cnn(*given_) * weights).sum().backward()
+    found = [flow.grad.clone(), *(p.grad.clone() for p in cnn.parameters())]
+    flow.grad = None
+    whole = {name: p.detach().clone().requires_grad_() for name, p in cnn.named_parameters()}
+    (by_hand(whole, *given_) * weights).sum().backward()
+    for ours, theirs in zip(found, (flow.grad, *(p.grad for p in whole.values())), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_identity_start_hands_the_flow_on_nearly_unchanged():
