@@ -16,6 +16,7 @@ from netwarp.cli.evaluated_models import check_combinations, is_alone
 from netwarp.cli.network import add_base_arguments, add_device_argument
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import progress_bar, say, warn
+from netwarp.cli.views import add_view_arguments, views_of
 from netwarp.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from netwarp.data.clips import ClipData, ClipFrame
     from netwarp.engine.measure import OnLabels
+    from netwarp.engine.stream_model import StreamModel
     from netwarp.engine.tally import Scores
-    from netwarp.model import VideoModel
 
 SUMMARY = "measure a network, a video model, or label maps against labelled clips"
 
@@ -36,6 +37,8 @@ examples:
       --weights espnet.pth --compare
   netwarp evaluate --data cityscapes:DIR --model trained.safetensors \\
       --history 4 --json scores.json
+  netwarp evaluate --data cityscapes:DIR --model psp.safetensors --history 2 \\
+      --window 713 --scales 0.5,0.75,1,1.25,1.5,1.75 --flip
   netwarp evaluate --data cityscapes:DIR --predictions results/ \\
       --prediction-ids cityscapes
 
@@ -51,7 +54,8 @@ _LENGTH_OF_VIDEOS = 10
 
 
 _SMALL = 640 * 480
-"""Pixels of a frame up to which a network gains more from another clip on the next core than from the core itself."""
+"""Pixels of a frame, or of all its views, up to which a network gains more from another clip on the next core than from
+the core itself."""
 
 _MOST_WORKERS = 8
 
@@ -102,11 +106,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         type=_positive,
         help="clips at a time; on a CPU each gets its part of the threads, and times are those of a network on that "
-        "(default: as many as threads, up to 8; 1 with --compare, or on a CPU with frames above 640x480)",
+        "(default: as many as threads, up to 8; 1 with --compare, or on a CPU with frames or views above 640x480)",
     )
     parser.add_argument(
         "--cache", metavar="DIR", help="folder for frames that are taken out of videos, and for rendered clips"
     )
+    add_view_arguments(parser)
     add_device_argument(parser)
 
 
@@ -179,7 +184,7 @@ def _score_models(options: Namespace, data: ClipData, history: int | None) -> _M
             data,
             **_measures(data, options),
             history=history,
-            workers=options.workers or _workers(models, data),
+            workers=options.workers or _workers(options, models, data),
             on_frame=advance,
             on_labels=_saver(options, data, list(models)[-1]),
         )
@@ -209,14 +214,15 @@ def _measures(data: ClipData, options: Namespace) -> dict[str, Any]:
     return {"widths": options.widths, "average_sizes": AVERAGE_INSTANCE_SIZES if cityscapes else None}
 
 
-def _workers(models: Mapping[str, VideoModel], data: ClipData) -> int:
+def _workers(options: Namespace, models: Mapping[str, StreamModel], data: ClipData) -> int:
     """As many clips at a time as is faster and needs no great memory; one where times are to be compared."""
     from netwarp.model.probe import base_device
 
     first = next(frame for clip in data.clips for frame in clip.frames)
     height, width = first.image().shape[:2]
     on_cpu = base_device(next(iter(models.values())).base).type == "cpu"
-    return 1 if len(models) > 1 or (on_cpu and height * width > _SMALL) else _threads()
+    large = views_of(options).pixels((height, width)) > _SMALL
+    return 1 if len(models) > 1 or (on_cpu and large) else _threads()
 
 
 def _threads() -> int:

@@ -8,12 +8,14 @@ from jsonargparse import Namespace
 
 from netwarp.cli.network import base_of, device_named
 from netwarp.cli.terminal import quiet_loading, warn
+from netwarp.cli.views import VIEWS, in_views, views_of, without_size
 from netwarp.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from netwarp.data.clips import ClipData
+    from netwarp.engine.sliding import Sliding
     from netwarp.model import VideoModel
 
 __all__ = ["ALONE", "FREE", "MODEL", "check_combinations", "evaluated_models", "is_alone"]
@@ -33,7 +35,7 @@ def check_combinations(options: Namespace) -> None:
     """
     if options.predictions is not None:
         for name in ("model", "base", "weights", "classes", "training_free", "layers", "flow", "frame_by_frame",
-                     "compare", "history", "save_predictions"):  # fmt: skip
+                     "compare", "history", "save_predictions", *VIEWS):  # fmt: skip
             if options[name] is not None and options[name] is not False:
                 raise ConfigurationError(f"{_option(name)} goes with a network, and --predictions takes its place")
         return
@@ -42,6 +44,7 @@ def check_combinations(options: Namespace) -> None:
             "nothing to evaluate: give --base SPEC (any network), --model FILE (a saved video model) or "
             "--predictions DIR (label maps)"
         )
+    views_of(options)
     if options.prediction_ids and not options.save_predictions:
         raise ConfigurationError("--prediction-ids goes with --predictions or --save-predictions")
     if options.base is None:
@@ -70,8 +73,8 @@ def is_alone(options: Namespace) -> bool:
     return bool(options.predictions is None and (options.frame_by_frame or (options.model is None and not video)))
 
 
-def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel]:
-    """Build the models, and try them on a frame of the data's size.
+def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel | Sliding]:
+    """Build the models, and try them on a frame (or view of one) of the data's size.
 
     Args:
         options: The command's.
@@ -86,13 +89,17 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
         InputError: The first frame, or precomputed flow, cannot be read.
     """
     from netwarp.model import VideoModel
+    from netwarp.model.carried import preprocess_of
 
     height, width = next(frame for clip in data.clips for frame in clip.frames).image().shape[:2]
+    views = views_of(options)
+    example = views.first((height, width))
     where = device_named(options.device)
     base = None if options.base is None else base_of(options).to(where)
     models = {}
     if options.model is not None:
         model = _saved(options, base, where)
+        model.preprocess = without_size(model.preprocess, views)
         models[MODEL] = model
         single = VideoModel(
             model.base,
@@ -100,16 +107,22 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
             preprocess=model.preprocess,
             classes=model.classes,
             palette=model.palette,
-            example_size=(height, width),
+            example_size=example,
         )
     else:
         assert base is not None  # the command has checked it
         _lay_out(base)
-        single = VideoModel(base, [], example_size=(height, width))
+        preprocess = without_size(preprocess_of(base), views)
+        single = VideoModel(base, [], preprocess=preprocess, example_size=example)
         if not is_alone(options):
             layers = [name for text in options.layers or () for name in text.split(",") if name] or None
             models[FREE] = VideoModel(
-                base, layers, options.flow or "dis", training_free=True, example_size=(height, width)
+                base,
+                layers,
+                options.flow or "dis",
+                training_free=True,
+                preprocess=preprocess,
+                example_size=example,
             )
         if options.weights is None and options.base.partition(":")[0] in _OWN_SCHEMES:
             warn(
@@ -121,7 +134,7 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
     elif options.compare:
         models = {ALONE: single, **models}
     _check_classes(single, data)
-    return models
+    return {name: in_views(model, views) for name, model in models.items()}
 
 
 def _saved(options: Namespace, base: nn.Module | None, where: str) -> VideoModel:

@@ -14,12 +14,15 @@ from jsonargparse import ArgumentParser, Namespace
 from netwarp.cli.network import add_base_arguments, add_device_argument, base_of, device_named, size
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import progress_bar, quiet_loading, say, warn
+from netwarp.cli.views import add_view_arguments, in_views, views_of, without_size
 from netwarp.engine.places import VIDEO_ENDINGS, check_places
 from netwarp.errors import ConfigurationError, InputError, OutputError
 
 if TYPE_CHECKING:
     from netwarp.data.frames import FrameSource
     from netwarp.engine.render import Rendered
+    from netwarp.engine.sliding import Sliding
+    from netwarp.engine.views import Views
     from netwarp.model import VideoModel
 
 SUMMARY = "segment a video: any network for single images, as an online video network"
@@ -31,6 +34,8 @@ examples:
   netwarp segment "frames/*.jpg" out.mp4 --masks masks/ --side-by-side \\
       --base netwarp:espnet --weights espnet.pth
   netwarp segment street.mp4 masks/ --model trained.safetensors
+  netwarp segment street.mp4 out.mp4 --model psp.safetensors \\
+      --window 713 --scales 0.5,1,1.5 --flip
 
 INPUT is a video file, a folder or a quoted glob of images, a camera's index, or a stream's address.
 OUTPUT is a video (.mp4, .m4v, .mov, .mkv: the classes' colours over the frames) or a folder (label maps: indexed PNG).
@@ -65,6 +70,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--size", metavar="WxH", type=size, help="size that frames get for the network; results come at frame size"
     )
+    add_view_arguments(parser)
     add_device_argument(parser)
     parser.add_argument(
         "--alpha", type=_opacity, default=0.5, help="opacity of the classes' colours, 0 to 1 (default: 0.5)"
@@ -80,13 +86,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Segment; see the module."""
     _check_combinations(options)
+    views = views_of(options)
     places = _places(options)
     from netwarp.data.frames import open_frames
 
     with open_frames(options.input, image_fps=options.fps or 25.0) as source:
         _check_rate(options, source)
         check_places(source.paths, video=places.video, masks=places.masks)
-        model = _model(options, source)
+        model = in_views(_model(options, source, views), views)
         rendered = _render(options, source, model, places)
     say(f"{_count(rendered)}: {places}")
     if rendered.damage:
@@ -141,6 +148,11 @@ def _check_combinations(options: Namespace) -> None:
                 raise ConfigurationError(
                     f"--{option.replace('_', '-')} makes no sense with --frame-by-frame: leave one of them out"
                 )
+    for option in ("window", "scales"):
+        if options[option] is not None and options.size is not None:
+            raise ConfigurationError(
+                f"--size and --{option} both say what size the network sees: leave one of them out"
+            )
 
 
 def _check_rate(options: Namespace, source: FrameSource) -> None:
@@ -150,13 +162,14 @@ def _check_rate(options: Namespace, source: FrameSource) -> None:
         raise ConfigurationError(f"--fps is for images: {source.description} has times of its own")
 
 
-def _model(options: Namespace, source: FrameSource) -> VideoModel:
-    """The video model that the options describe, tried on a frame of the source's size."""
+def _model(options: Namespace, source: FrameSource, views: Views) -> VideoModel:
+    """The video model that the options describe, tried on a frame (or view of one) of the source's size."""
     from netwarp.flow import make_flow
     from netwarp.model import Preprocess, VideoModel
     from netwarp.model.probe import probe
 
     where = device_named(options.device)
+    example = views.first(source.size) if source.size is not None else views.window
     flow = make_flow(options.flow or "dis")
     base = None if options.base is None else base_of(options).to(where)
     if options.model is not None:
@@ -168,8 +181,11 @@ def _model(options: Namespace, source: FrameSource) -> VideoModel:
             model.flow = flow
         if options.size is not None:
             model.preprocess = replace(model.preprocess, size=options.size)
+        model.preprocess = without_size(model.preprocess, views)
+        if views:
+            model.example_size = example  # what else a network is tried on, for --side-by-side
         if not options.frame_by_frame:
-            probe(model.base, model.preprocess, source.size)
+            probe(model.base, model.preprocess, example)
             return model
         return VideoModel(
             model.remove(),
@@ -177,12 +193,13 @@ def _model(options: Namespace, source: FrameSource) -> VideoModel:
             preprocess=model.preprocess,
             classes=model.classes,
             palette=model.palette,
-            example_size=source.size,
+            example_size=example,
         )
     assert base is not None  # _check_combinations
     preprocess = getattr(base, "preprocess", None) or Preprocess()
     if options.size is not None:
         preprocess = replace(preprocess, size=options.size)
+    preprocess = without_size(preprocess, views)
     layers = [name for text in options.layers for name in text.split(",") if name] if options.layers else None
     model = VideoModel(
         base,
@@ -190,14 +207,14 @@ def _model(options: Namespace, source: FrameSource) -> VideoModel:
         flow,
         training_free=not options.frame_by_frame,
         preprocess=preprocess,
-        example_size=source.size,
+        example_size=example,
     )
     if options.weights is None and options.base.partition(":")[0] in ("netwarp", "smp", "torchvision"):
         warn(f"{options.base} has random weights: give --weights FILE, or --weights default where its library has them")
     return model
 
 
-def _render(options: Namespace, source: FrameSource, model: VideoModel, places: _Places) -> Rendered:
+def _render(options: Namespace, source: FrameSource, model: VideoModel | Sliding, places: _Places) -> Rendered:
     from netwarp.engine.render import Interrupted, render
 
     with progress_bar(source.length) as advance:
