@@ -9,7 +9,7 @@ import pytest
 
 import netwarp
 
-ORDER = ("errors", "atomic", "ops", "flow", "model", "bases", "data", "metrics", "engine", "report", "cli")
+ORDER = ("errors", "atomic", "ops", "flow", "model", "bases", "data", "metrics", "engine", "convert", "report", "cli")
 ROOT = Path(netwarp.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 ABOVE_ALL = ("__init__", "__main__")  # the package itself and ``python -m netwarp`` may import anything

@@ -16,7 +16,7 @@ from netwarp.errors import ConfigurationError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["add_base_arguments", "add_device_argument", "base_of", "device_named", "size"]
+__all__ = ["add_base_arguments", "add_classes_argument", "add_device_argument", "base_of", "device_named", "size"]
 
 
 def add_base_arguments(parser: ArgumentParser, *, required: bool) -> None:
@@ -34,6 +34,11 @@ def add_base_arguments(parser: ArgumentParser, *, required: bool) -> None:
         help="its weights: a .pth, .pt or .safetensors file, or the name of weights that its library publishes "
         "('default': the best)",
     )
+    add_classes_argument(parser)
+
+
+def add_classes_argument(parser: ArgumentParser) -> None:
+    """Declare ``--classes``."""
     parser.add_argument(
         "--classes",
         metavar="N|NAME,…",

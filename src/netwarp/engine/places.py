@@ -12,7 +12,9 @@ from netwarp.errors import OutputError
 __all__ = ["VIDEO_ENDINGS", "check_places"]
 
 
-def check_places(inputs: Iterable[Path], *, video: Path | None = None, masks: Path | None = None) -> None:
+def check_places(
+    inputs: Iterable[Path], *, video: Path | None = None, masks: Path | None = None, file: Path | None = None
+) -> None:
     """See, without writing anything, whether results can be put where they shall go.
 
     For use before work that takes long, such as loading a network; :func:`netwarp.engine.render.render` itself tries
@@ -22,20 +24,28 @@ def check_places(inputs: Iterable[Path], *, video: Path | None = None, masks: Pa
         inputs: Files that are read meanwhile (``FrameSource.paths``).
         video: The video file.
         masks: The folder for label maps.
+        file: Any other file.
 
     Raises:
-        OutputError: The video has an unknown ending, is one of the inputs or a folder, or a place cannot be written.
+        OutputError: The video has an unknown ending, a file is one of the inputs or a folder, or a place cannot be
+            written.
     """
-    if video is not None:
-        if video.suffix.lower() not in VIDEO_ENDINGS:
-            raise OutputError(f"{video} has no ending of a video: name it {', '.join(VIDEO_ENDINGS)}")
-        if any(same_file(video, source) for source in inputs):
-            raise OutputError(f"{video} is the input itself, which would be overwritten: choose another name")
-        if video.is_dir():
-            raise OutputError(f"{video} is a folder: name a file in it")
-        _check_folder(video.parent)
+    if video is not None and video.suffix.lower() not in VIDEO_ENDINGS:
+        raise OutputError(f"{video} has no ending of a video: name it {', '.join(VIDEO_ENDINGS)}")
+    sources = tuple(inputs)
+    for each in (video, file):
+        if each is not None:
+            _check_file(each, sources)
     if masks is not None:
         _check_folder(masks)
+
+
+def _check_file(path: Path, inputs: tuple[Path, ...]) -> None:
+    if any(same_file(path, source) for source in inputs):
+        raise OutputError(f"{path} is the input itself, which would be overwritten: choose another name")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: name a file in it")
+    _check_folder(path.parent)
 
 
 def _check_folder(folder: Path) -> None:

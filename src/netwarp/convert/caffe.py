@@ -1,0 +1,170 @@
+"""``netwarp convert caffe``: a caffemodel's weights as a safetensors file, written once all are known to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from netwarp.atomic import written_whole
+from netwarp.bases import load_base
+from netwarp.bases.checkpoint import load_weights
+from netwarp.bases.class_request import ClassRequest
+from netwarp.bases.shipped import ShippedBase, shipped_base
+from netwarp.convert.architecture import Architecture, architecture, likely_architecture
+from netwarp.convert.caffe_layers import Parameter, Wanted, named, outputs_of, taken, wanted_by
+from netwarp.convert.caffemodel import Caffemodel, read_caffemodel
+from netwarp.convert.draft import drafted
+from netwarp.engine.places import check_places
+from netwarp.errors import OutputError, WeightsError
+from netwarp.model import FlowCNN, VideoModel
+
+__all__ = ["Converted", "convert_caffe"]
+
+# Where the authors' release has its NetWarp: after the batch norm, before the ReLU.
+_INSERTION = "conv5_4"
+# Its names of FlowCNN's convolutions, and of w1 and w2: convolutions over a constant 1, so weights and biases add up.
+_FLOW_CNN = {"conv1": "conv1_flo_1", "conv2": "conv2_flo_1", "conv3": "conv3_flo_1", "conv4": "flo_transformed_1"}
+_WEIGHTS = {"w1": "conv5_4_0_w", "w2": "conv5_4_1_w"}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What came of a file.
+
+    Attributes:
+        base: The network, as :func:`netwarp.load_base` names it.
+        video: Whether the result is a whole model, for :func:`netwarp.load`, or the weights of ``base``.
+        classes: Number of the network's classes.
+        layers: Number of Caffe layers that were taken.
+        parameters: Number of values that were taken.
+        unused: Layers with weights that were left out.
+        likely: The architecture that the file's layers speak for, as :data:`ARCHITECTURES` names it; None if none.
+    """
+
+    base: str
+    video: bool
+    classes: int
+    layers: int
+    parameters: int
+    unused: tuple[str, ...]
+    likely: str | None
+
+
+def convert_caffe(
+    arch: str, source: str | Path, target: str | Path, classes: int | Sequence[str] | None = None
+) -> Converted:
+    """Convert a caffemodel.
+
+    Args:
+        arch: The network: one of :data:`netwarp.convert.architecture.ARCHITECTURES`, or ``NAME@FRACTION``.
+        source: The ``.caffemodel``.
+        target: Where the result goes, ``.safetensors``; a file that is there is replaced at the end. For
+            ``pspnet101-netwarp`` that is a model for :func:`netwarp.load`, else weights for
+            ``load_base("netwarp:ARCH", weights=…)``.
+        classes: Number or names of the classes, where the file's own number shall be checked, or a model shall know
+            names other than those that the network was published with. Weights alone carry no names.
+
+    Returns:
+        What was taken, and what was left out.
+
+    Raises:
+        ConfigurationError: No such architecture, or ``classes`` make no sense.
+        WeightsError: The file is no caffemodel, is damaged, or is of another network. Nothing was written.
+        OutputError: The result cannot be written.
+        MissingExtraError: protobuf is not installed.
+    """
+    which = architecture(arch)
+    published = shipped_base(which.base)
+    asked = ClassRequest.of(classes)
+    source, target = Path(source).expanduser(), Path(target).expanduser()
+    if target.suffix != ".safetensors":
+        raise OutputError(
+            f"{target} has another ending than that of what is written: name it {target.name}.safetensors"
+        )
+    check_places([source], file=target)
+    model = read_caffemodel(source)
+    count = asked.agreed(_classes_in(model, published, which), None, f"netwarp:{which.base}")
+    draft = drafted(lambda: published.build(count))
+    wanted = wanted_by(draft) | (_wanted_by_release(draft) if which.video else {})
+    try:
+        if any(layer.name == which.never for layer in model.layers):
+            raise WeightsError(f"{model.path} is of another network: {which.name} has no layer {which.never}")
+        state, unused = taken(model, wanted)
+    except WeightsError as error:
+        raise _with_a_hint(error, model, which) from error
+    result = Converted(
+        base=f"netwarp:{which.base}",
+        video=which.video,
+        classes=count,
+        layers=len(wanted),
+        parameters=sum(tensor.numel() for tensor in state.values()),
+        unused=tuple(unused),
+        likely=likely_architecture(layer.name for layer in model.layers),
+    )
+    del model  # as much memory as the weights themselves
+    if which.video:
+        base = load_base(result.base, classes=asked.names or count)
+        _video_model(base, state, source).save(target)
+    else:
+        _write_weights(state, draft, target)
+    return result
+
+
+def _classes_in(model: Caffemodel, published: ShippedBase, which: Architecture) -> int:
+    """The number of classes that a file was trained for, by its classifier."""
+    name = published.head[0].rpartition(".")[0]
+    layer = named(model, name)
+    count = None if layer is None else outputs_of(layer)
+    if count is None:
+        what = "has no layer" if layer is None else "has no weights of a classifier in layer"
+        raise _with_a_hint(WeightsError(f"{model.path} {what} {name}, of which {which.name} is made"), model, which)
+    return count
+
+
+def _with_a_hint(error: WeightsError, model: Caffemodel, which: Architecture) -> WeightsError:
+    """The error, with the architecture that the file seems to be of if it is another."""
+    likely = likely_architecture(layer.name for layer in model.layers)
+    if likely in (None, which.name.partition("@")[0]):
+        return error
+    return WeightsError(f"{error}: its layers are those of {likely}, give that as --arch")
+
+
+def _wanted_by_release(network: nn.Module) -> Wanted:
+    """What the release's file has besides the network."""
+    channels = network.get_parameter(f"{_INSERTION}.bn.weight").numel()
+    flow_cnn = drafted(lambda: FlowCNN(variant="release"))
+    return wanted_by(flow_cnn, "flow_cnn.", _FLOW_CNN) | {
+        layer: (Parameter(f"{weight}.weight", (channels, 1, 1, 1)), Parameter(f"{weight}.bias", (channels,)))
+        for weight, layer in _WEIGHTS.items()
+    }
+
+
+def _video_model(base: nn.Module, state: Mapping[str, Tensor], source: Path) -> VideoModel:
+    """The release's model: its network, its NetWarp, its FlowCNN."""
+    own = base.state_dict().keys()
+    load_weights(base, {key: tensor for key, tensor in state.items() if key in own}, source)
+    flow_cnn = FlowCNN(variant="release")
+    flow_cnn.load_state_dict({key: state[f"flow_cnn.{key}"] for key in flow_cnn.state_dict()})
+    model = VideoModel(base, [_INSERTION], "dis", flow_cnn, memory="previous")
+    with torch.no_grad():
+        for weight in _WEIGHTS:
+            value = state[f"{weight}.weight"].flatten() + state[f"{weight}.bias"]
+            model.netwarps[0].get_parameter(weight).copy_(value)
+    return model
+
+
+def _write_weights(state: Mapping[str, Tensor], network: nn.Module, target: Path) -> None:
+    from safetensors.torch import save as to_bytes
+
+    # Batch norms count what they have seen in training. Caffe does not, and evaluation does not ask.
+    counters = {key: torch.zeros((), dtype=torch.int64) for key in network.state_dict() if key not in state}
+    data = to_bytes({**state, **counters}, {"format": "pt"})
+    try:
+        with written_whole(target) as file:
+            file.write(data)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error

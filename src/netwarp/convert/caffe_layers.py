@@ -1,0 +1,186 @@
+"""From Caffe's layers to a network's parameters: by name and shape, all of them checked before any is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from netwarp.bases.checkpoint import check_finite
+from netwarp.convert.caffemodel import Blob, CaffeLayer, Caffemodel
+from netwarp.errors import WeightsError
+
+__all__ = ["Parameter", "Wanted", "named", "outputs_of", "taken", "wanted_by"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Where a blob goes.
+
+    Attributes:
+        key: Name of the tensor in the network's ``state_dict``.
+        shape: Its shape.
+    """
+
+    key: str
+    shape: tuple[int, ...]
+
+
+Wanted = dict[str, tuple[Parameter, ...]]
+"""The layers that a network needs, by Caffe's names, each with a parameter for every blob, in their order."""
+
+# Caffe's BN layer, as PSPNet's files have it: scale, shift, mean, variance.
+_BLOBS = {
+    nn.Conv2d: ("weight", "bias"),
+    nn.BatchNorm2d: ("weight", "bias", "running_mean", "running_var"),
+}
+# Who trains the front-end with its authors' code gets a classifier "final"; ours has VGG's name, and the paper's.
+_ALSO_CALLED = {"fc8": "final"}
+
+
+def wanted_by(network: nn.Module, prefix: str = "", names: Mapping[str, str] | None = None) -> Wanted:
+    """The Caffe layers that hold a network's parameters.
+
+    A convolution at ``conv4_23.1x1_reduce.conv`` is layer ``conv4_23_1x1_reduce``, the batch norm beside it, ``….bn``,
+    is ``conv4_23_1x1_reduce/bn``: the path, without the last part where that is ``conv`` or ``bn``, its dots as
+    underscores.
+
+    Args:
+        network: The network; its values do not matter.
+        prefix: What to put before the names of its tensors.
+        names: Caffe's names of modules that do not follow the rule.
+    """
+    found: Wanted = {}
+    for path, module in network.named_modules():
+        blobs = next((blobs for kind, blobs in _BLOBS.items() if isinstance(module, kind)), None)
+        if blobs is None:
+            continue
+        tensors = module.state_dict()
+        name = path.removesuffix(".conv").removesuffix(".bn").replace(".", "_")
+        name += "/bn" if isinstance(module, nn.BatchNorm2d) else ""
+        found[(names or {}).get(path, name)] = tuple(
+            Parameter(f"{prefix}{path}.{blob}", tuple(tensors[blob].shape)) for blob in blobs if blob in tensors
+        )
+    return found
+
+
+def named(model: Caffemodel, wanted: str) -> CaffeLayer | None:
+    """The layer of a name, or of another that it goes by; None if there is none.
+
+    Raises:
+        WeightsError: There are several of that name, and their weights differ.
+    """
+    for name in (wanted, _ALSO_CALLED.get(wanted)):
+        layers = [layer for layer in model.layers if layer.name == name]
+        if layers:
+            if not all(_alike(layers[0], other) for other in layers[1:]):
+                raise WeightsError(f"{model.path} has layer {name} {len(layers)} times, with different weights")
+            return layers[0]
+    return None
+
+
+def outputs_of(layer: CaffeLayer) -> int | None:
+    """The number of outputs of a convolution or a fully connected layer, or None if its weights have no such form."""
+    shape = _weight_shape(layer)
+    return shape[0] if len(shape) in (2, 4) and shape[0] > 0 else None
+
+
+def taken(model: Caffemodel, wanted: Wanted) -> tuple[dict[str, Tensor], list[str]]:
+    """The parameters out of a file.
+
+    Args:
+        model: The file.
+        wanted: What the network needs.
+
+    Returns:
+        The tensors, float32, by their keys; and the names of the layers with weights that nobody wanted.
+
+    Raises:
+        WeightsError: Layers are missing, have other shapes, are damaged, or hold NaN or infinity. One line with the
+            first few and their number.
+    """
+    layers = {name: named(model, name) for name in wanted}
+    missing = [name for name, layer in layers.items() if layer is None]
+    found = {name: layer for name, layer in layers.items() if layer is not None}
+    misshapen = [complaint for name, layer in found.items() for complaint in _complaints(layer, wanted[name])]
+    complaints = []
+    if missing:
+        complaints.append(f"{len(missing)} of {len(wanted)} layers are missing ({_few(missing)})")
+    if misshapen:
+        count = f"{len(misshapen)} blobs do not fit" if len(misshapen) > 1 else "a blob does not fit"
+        complaints.append(f"{count} ({_few(misshapen)})")
+    if complaints:
+        raise WeightsError(f"{model.path} is of another network: {', '.join(complaints)}")
+    for name, layer in found.items():
+        _check_whole(model.path, layer, wanted[name])
+    state: dict[str, Tensor] = {}
+    for name, layer in found.items():
+        own = {p.key: _tensor(blob, p) for blob, p in zip(layer.blobs, wanted[name], strict=True)}
+        check_finite({f"{layer.name} ({key})": tensor for key, tensor in own.items()}, model.path)
+        if any(key.endswith(".running_var") and bool((tensor < 0).any()) for key, tensor in own.items()):
+            raise WeightsError(
+                f"{layer.name} in {model.path} has a negative variance: it is damaged, or its blobs are not in the "
+                "order scale, shift, mean, variance"
+            )
+        state |= own
+    used = {layer.name for layer in found.values()}
+    return state, list(dict.fromkeys(layer.name for layer in model.layers if layer.name not in used))
+
+
+def _complaints(layer: CaffeLayer, parameters: tuple[Parameter, ...]) -> Iterator[str]:
+    if len(layer.blobs) != len(parameters):
+        yield f"{layer.name} has {len(layer.blobs)} blobs there and {len(parameters)} here"
+        return
+    for blob, parameter in zip(layer.blobs, parameters, strict=True):
+        if not _fits(layer, blob, parameter):
+            shape = "no shape" if blob.shape is None else list(blob.shape)
+            kind = parameter.key.rpartition(".")[2]
+            yield f"{layer.name} {kind} is {shape} there and {list(parameter.shape)} here"
+
+
+def _fits(layer: CaffeLayer, blob: Blob, parameter: Parameter) -> bool:
+    if blob.shape is None:
+        return False
+    if len(parameter.shape) == 1:  # ones around a vector say nothing: [1,1,1,N] and [1,C,1,1] in old files
+        return [size for size in blob.shape if size != 1] == [size for size in parameter.shape if size != 1]
+    if layer.inner_product:
+        # A fully connected layer is a convolution over all of its input, whose weights lie in the same order.
+        return _weight_shape(layer) == (parameter.shape[0], math.prod(parameter.shape[1:]))
+    return blob.shape == parameter.shape
+
+
+def _weight_shape(layer: CaffeLayer) -> tuple[int, ...]:
+    shape = layer.blobs[0].shape or ()
+    return shape[2:] if layer.inner_product and len(shape) == 4 and shape[:2] == (1, 1) else shape
+
+
+def _check_whole(path: Path, layer: CaffeLayer, parameters: tuple[Parameter, ...]) -> None:
+    for blob, parameter in zip(layer.blobs, parameters, strict=True):
+        needed = math.prod(parameter.shape)
+        if blob.size != needed:
+            raise WeightsError(
+                f"{path} is damaged: the blob of {parameter.shape} in layer {layer.name} needs {needed:,} numbers and "
+                f"has {blob.size:,}"
+            )
+
+
+def _tensor(blob: Blob, parameter: Parameter) -> Tensor:
+    numbers = blob.numbers()
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is refused
+        return torch.from_numpy(numbers.astype(np.float32, copy=False)).view(parameter.shape)
+
+
+def _alike(one: CaffeLayer, other: CaffeLayer) -> bool:
+    return len(one.blobs) == len(other.blobs) and all(
+        a.shape == b.shape and a.size == b.size and np.array_equal(a.numbers(), b.numbers())
+        for a, b in zip(one.blobs, other.blobs, strict=True)
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

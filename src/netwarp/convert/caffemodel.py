@@ -1,0 +1,128 @@
+"""Reading a ``.caffemodel``: its layers, by name, with their blobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netwarp.convert.caffe_schema import net_parameter
+from netwarp.convert.foreign import check_is_caffemodel, damaged
+from netwarp.errors import WeightsError
+
+__all__ = ["Blob", "CaffeLayer", "Caffemodel", "read_caffemodel"]
+
+# Of the numbers that stood for types until 2014, the one whose weights have another form.
+_V1_INNER_PRODUCT = 14
+
+
+class Blob:
+    """An array of a layer, read when it is asked for.
+
+    Attributes:
+        shape: Its sizes: as many as the file says, or the four of old files (``[1,1,1,N]`` is a bias there); None if
+            the file says none.
+        size: How many numbers there are.
+    """
+
+    def __init__(self, message: Any) -> None:  # noqa: ANN401
+        self._numbers = message.double_data or message.data
+        self._double = len(message.double_data) > 0
+        old = ("num", "channels", "height", "width")
+        self.shape: tuple[int, ...] | None = None
+        # The order in which Caffe asks.
+        if any(message.HasField(name) for name in old):
+            self.shape = tuple(getattr(message, name) for name in old)
+        elif message.HasField("shape"):
+            self.shape = tuple(message.shape.dim)
+        self.size = len(self._numbers)
+
+    def numbers(self) -> np.ndarray:
+        """All numbers in a row: float32 or float64, as the file has them; a copy."""
+        return _as_array(self._numbers, np.dtype(np.float64 if self._double else np.float32))
+
+
+@dataclass(frozen=True)
+class CaffeLayer:
+    """A layer with weights.
+
+    Attributes:
+        name: As the file has it.
+        inner_product: Whether it is a fully connected layer, whose weights are ``[out, in]``.
+        blobs: Its arrays, in the file's order.
+    """
+
+    name: str
+    inner_product: bool
+    blobs: tuple[Blob, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Caffemodel:
+    """What a file holds.
+
+    Attributes:
+        path: The file.
+        name: What the network calls itself; may be empty.
+        layers: All layers with weights, in the file's order; names may repeat.
+    """
+
+    path: Path
+    name: str
+    layers: tuple[CaffeLayer, ...]
+
+
+def read_caffemodel(path: str | Path) -> Caffemodel:
+    """Read a network that Caffe wrote: layers in the present form (``layer``), and in that until 2014 (``layers``).
+
+    It takes about twice the file's size in memory for a moment, and once as long as the layers are held.
+
+    Args:
+        path: The file.
+
+    Raises:
+        WeightsError: There is no such file, it is something else, is damaged or cut off, or has no layer with weights.
+        MissingExtraError: protobuf is not installed.
+    """
+    schema = net_parameter()
+    path = Path(path).expanduser()
+    check_is_caffemodel(path)
+    try:
+        message = schema.FromString(path.read_bytes())
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # protobuf's, and whatever else damaged bytes may raise
+        raise damaged(path) from error
+    layers = [
+        CaffeLayer(_text(each.name), each.type == _V1_INNER_PRODUCT, tuple(map(Blob, each.blobs)))
+        for each in message.layers
+        if each.blobs
+    ]
+    layers += [
+        CaffeLayer(_text(each.name), each.type == b"InnerProduct", tuple(map(Blob, each.blobs)))
+        for each in message.layer
+        if each.blobs
+    ]
+    if not layers:
+        held = len(message.layers) + len(message.layer)
+        if not held:
+            raise damaged(path)
+        raise WeightsError(
+            f"{path} has {held} layers and no weights in any: it only describes a network; give the .caffemodel"
+        )
+    return Caffemodel(path, _text(message.name), tuple(layers))
+
+
+def _text(name: bytes) -> str:
+    """A name that is fit for a terminal, whatever the bytes."""
+    return "".join(c if c.isprintable() else "�" for c in name.decode(errors="replace"))
+
+
+def _as_array(numbers: Any, dtype: np.dtype) -> np.ndarray:  # noqa: ANN401
+    if hasattr(numbers, "__array__"):
+        return np.array(numbers, dtype)
+    # Before version 7.34 protobuf has no such shortcut. Without the count, and with np.array, every number would become
+    # a Python object first: 4 GB for a VGG.
+    return np.fromiter(numbers, dtype, count=len(numbers))

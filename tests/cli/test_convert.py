@@ -1,0 +1,114 @@
+"""``netwarp convert caffe``, as it is called."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.published import dilation8, layers, playdata, pspnet101, pspnet101_netwarp
+from convert.wire import Layer, caffemodel
+from netwarp import load, load_base
+from netwarp.cli import main
+from netwarp.cli.convert import EXAMPLE
+from netwarp.convert.architecture import ARCHITECTURES
+
+Fails = Callable[..., str]
+ARCH = "playdata@0.001"
+
+
+@pytest.fixture
+def model(workplace: Path) -> Path:
+    path = workplace / "m.caffemodel"
+    path.write_bytes(caffemodel(layers(playdata(0.001))))
+    return path
+
+
+def test_what_is_said(model: Path, capsys: pytest.CaptureFixture[str]):
+    # In any order of options and names.
+    assert main(["convert", "caffe", "--arch", ARCH, "m.caffemodel", "new/w.safetensors"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.splitlines() == [
+        f"new/w.safetensors: {ARCH}, 11 classes, 0.0 M parameters from 16 layers of m.caffemodel",
+        f"use it with: --base netwarp:{ARCH} --weights new/w.safetensors",
+    ]
+    assert main(["convert", "caffe", "m.caffemodel", "w2.safetensors", "--arch", ARCH]) == 0
+    assert Path("w2.safetensors").read_bytes() == Path("new/w.safetensors").read_bytes()
+    load_base(f"netwarp:{ARCH}", weights="w2.safetensors")
+
+
+def test_names_of_classes_come_back_in_the_advice(model: Path, capsys: pytest.CaptureFixture[str]):
+    names = ",".join(f"class{i}" for i in range(11))
+    assert main(["convert", "caffe", "--arch", ARCH, "m.caffemodel", "w.safetensors", "--classes", names]) == 0
+    assert capsys.readouterr().out.endswith(f"--weights w.safetensors --classes {names}\n")
+
+
+def test_a_whole_model_with_a_second_copy_of_the_network(workplace: Path, capsys: pytest.CaptureFixture[str]):
+    copy = [Layer(f"{name}_t1", arrays) for name, arrays in pspnet101(0.01).items()]
+    Path("m.caffemodel").write_bytes(caffemodel([*layers(pspnet101_netwarp(0.01)), *copy]))
+    assert main(["convert", "caffe", "--arch", "pspnet101-netwarp@0.01", "m.caffemodel", "m.safetensors"]) == 0
+    printed = capsys.readouterr()
+    _, unused, use = printed.out.splitlines()
+    assert unused.startswith("unused layers with weights: conv1_1_3x3_s2_t1, conv1_1_3x3_s2/bn_t1, ")
+    assert unused.endswith(f" and {len(copy) - 20} more")
+    assert use == "use it with: --model m.safetensors"
+    assert printed.err == ""
+    assert len(load("m.safetensors").classes) == 19
+
+
+def test_a_part_of_a_larger_network_is_a_warning(workplace: Path, capsys: pytest.CaptureFixture[str]):
+    Path("m.caffemodel").write_bytes(caffemodel(layers({**dilation8(0.001), "ctx_upsample": [np.ones(1, np.float32)]})))
+    assert main(["convert", "caffe", "--arch", ARCH, "m.caffemodel", "w.safetensors"]) == 0
+    printed = capsys.readouterr()
+    assert "unused layers with weights: ctx_conv1_1, ctx_conv1_2, ctx_conv2_1" in printed.out
+    assert printed.err.startswith("netwarp: warning: the layers in m.caffemodel are those of dilation8: ")
+    assert len(printed.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("caffe", "m.caffemodel", "w.safetensors"), "--arch is missing"),
+        (("caffe", "--arch", "dilatoin8", "m.caffemodel", "w.safetensors"), "did you mean 'dilation8'"),
+        (("caffe", "--arch", "playdata@wide", "m.caffemodel", "w.safetensors"), "a width is a fraction"),
+        (("cafe", "--arch", ARCH, "m.caffemodel", "w.safetensors"), "did you mean 'caffe'"),
+        (("caffe", "--arch", ARCH, "m.caffemodel"), "OUT is missing"),
+        (("caffe", "--arch", ARCH, "none.caffemodel", "w.safetensors"), "no caffemodel at none.caffemodel"),
+        (("caffe", "--arch", ARCH, ".", "w.safetensors"), "is a folder"),
+        (("caffe", "--arch", ARCH, "m.caffemodel", "w.pth"), "name it w.pth.safetensors"),
+        (("caffe", "--arch", ARCH, "m.caffemodel", "m.caffemodel"), "another ending"),
+        (("caffe", "--arch", ARCH, "m.caffemodel", "m.caffemodel/w.safetensors"), "is a file, not a folder"),
+        (("caffe", "--arch", ARCH, "m.caffemodel", "w.safetensors", "--classes", "3"), "11 outputs, --classes 3"),
+        (("caffe", "--arch", "playdata", "m.caffemodel", "new/w.safetensors"), "31 blobs do not fit"),
+        (("caffe", "--arch", "pspnet101", "m.caffemodel", "w.safetensors"), "those of playdata, give that as --arch"),
+    ],
+)
+def test_mistakes(model: Path, fails: Fails, arguments: tuple, says: str):
+    assert says in fails("convert", *arguments)
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"", "is empty"), (b"layer { name: 'x' }", "is a prototxt")])
+def test_files_that_are_none(workplace: Path, fails: Fails, content: bytes, says: str):
+    Path("m.caffemodel").write_bytes(content)
+    assert says in fails("convert", "caffe", "--arch", ARCH, "m.caffemodel", "new/w.safetensors")
+
+
+def test_help_names_every_architecture():
+    assert set(ARCHITECTURES) <= set(re.findall(r"[\w-]+", EXAMPLE))
+
+
+def test_a_mistake_in_the_architecture_needs_no_torch():
+    code = (
+        "import sys; from netwarp.cli import main; "
+        "status = main(['convert', 'caffe', '--arch', 'vgg', 'a', 'b']); "
+        "sys.exit(status if 'torch' not in sys.modules else 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no architecture named 'vgg'" in done.stderr
