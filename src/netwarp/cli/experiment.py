@@ -53,7 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--train-base", metavar="SPEC", help="data to train the network on first, frame by frame (its split 'train')"
     )
     parser.add_argument(
-        "--base-steps", metavar="N", type=_count, default=450, help="steps that this training takes (default: 450)"
+        "--base-steps", metavar="N", type=count, default=450, help="steps that this training takes (default: 450)"
     )
     parser.add_argument(
         "--depths",
@@ -63,10 +63,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--train-from", metavar="LAYER", help="in some rows, also train what runs behind this layer")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows, and their controls")
-    parser.add_argument("--seeds", metavar="N", type=_count, help="repetitions of what is trained (default: 3)")
+    parser.add_argument("--seeds", metavar="N", type=count, help="repetitions of what is trained (default: 3)")
     parser.add_argument("--out", metavar="PATH", help="the files' common beginning (default: runs/experiment)")
     parser.add_argument(
-        "--jobs", metavar="N", type=_count, help="processes of one thread (default: one for each core; 2 on a GPU)"
+        "--jobs", metavar="N", type=count, help="processes of one thread (default: one for each core; 2 on a GPU)"
     )
     add_device_argument(parser)
     parser.add_argument(
@@ -116,18 +116,24 @@ def _run(options: argparse.Namespace) -> None:
         if options.train_base is None
         else BaseTraining(options.train_base, steps=options.base_steps),
     )
-    jobs = options.jobs or (2 if on.startswith("cuda") else _cores())
+    jobs = options.jobs or (2 if on.startswith("cuda") else cores())
     result = run_experiment(asked, out, jobs=jobs, progress=sys.stderr.isatty())
     say(result.table)
     say(f"\n{result.where_time_went}\n{', '.join(str(path) for path in result.files)}")
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @from_text
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Read a number of things, at least 1.
+
+    >>> count("3")
+    3
+    """
     if not text.isdecimal() or not 1 <= int(text) <= 10**6:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)

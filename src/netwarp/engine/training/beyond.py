@@ -6,6 +6,7 @@ from typing import Any
 
 from netwarp.engine.training.settings import TrainSettings
 from netwarp.model import VideoModel
+from netwarp.model.netwarp import NetWarp
 
 __all__ = ["beyond_paper"]
 
@@ -23,7 +24,7 @@ def beyond_paper(model: VideoModel, settings: TrainSettings, length: int) -> dic
     """
     if not model.layers:
         return {"layers": "none: frame by frame"}
-    starts = {(float(n.w1.mean()), float(n.w2.mean())) for n in model.netwarps}  # type: ignore[operator]
+    starts = {(float(n.w1.mean()), float(n.w2.mean())) for n in model.netwarps if isinstance(n, NetWarp)}
     spec = getattr(model.flow, "spec", type(model.flow).__name__)
     options = {
         "length": (length, length == 2),

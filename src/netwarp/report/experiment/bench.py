@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-import statistics
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -24,14 +23,14 @@ from netwarp.data.clips import ClipData, ClipFrame
 from netwarp.data.datasets import open_data
 from netwarp.data.output_path import reason
 from netwarp.engine.evaluate import Scores, evaluate
-from netwarp.engine.training import Consistency, Rates, TrainSettings, train
 from netwarp.errors import OutputError
 from netwarp.model import VideoModel
 from netwarp.model.placement import OUTPUTS
 from netwarp.model.replay import Replay
-from netwarp.report.experiment.build import build, trained_parameters
+from netwarp.report.experiment.build import build, shown_as, trained_parameters
 from netwarp.report.experiment.clock import Clock
-from netwarp.report.experiment.folds import Fold, two_folds
+from netwarp.report.experiment.folds import Fold, one_fold, two_folds
+from netwarp.report.experiment.row_training import ends, leave, set_dropout, train_row
 from netwarp.report.experiment.rows import Row
 from netwarp.report.experiment.units import Figures, Store, Unit
 
@@ -42,6 +41,9 @@ WIDTHS = tuple(range(1, 21))
 
 LENGTH_OF_VIDEOS = 10
 """Frames up to each label that are taken out of a video, where clips are videos with few labels."""
+
+READ = 100
+"""Clips whose pictures tell data sets apart; those of thousands of clips would take minutes to read."""
 
 PICTURED = 100
 """Most frames of a fold of which label maps are kept, to choose crops from."""
@@ -59,6 +61,10 @@ class Plan:
         classes: Likewise.
         device: ``"cpu"`` or a GPU.
         cache: Folder that estimated flow, and what else is slow to make, is kept in.
+        test: Data to test on, as ``data``; None for two folds of ``data``. With it there is one fold, a row's training
+            that was cut off goes on where it was, and of clips with few labels only what these need is run.
+        test_split: Likewise.
+        dropout: Share that the network's dropout layers leave out in training; None leaves that to the network.
     """
 
     data: str
@@ -68,6 +74,9 @@ class Plan:
     classes: int | Sequence[str] | None
     device: str
     cache: Path
+    test: str | None = None
+    test_split: str | None = None
+    dropout: float | None = None
 
 
 class Bench(AbstractContextManager["Bench"]):
@@ -81,7 +90,7 @@ class Bench(AbstractContextManager["Bench"]):
 
     Attributes:
         data: The data set.
-        folds: Both.
+        folds: Two halves of it both ways, or one fold, of two splits.
         base: The network, frozen, on the device.
 
     Raises:
@@ -91,10 +100,17 @@ class Bench(AbstractContextManager["Bench"]):
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.data = open_data(plan.data, plan.split, length=LENGTH_OF_VIDEOS, cache=plan.cache)
-        self.folds = two_folds(self.data)
+        self.folds: tuple[Fold, ...]
+        if plan.test is None:
+            self.folds = two_folds(self.data)
+        else:
+            self.folds = (
+                one_fold(self.data, open_data(plan.test, plan.test_split, length=LENGTH_OF_VIDEOS, cache=plan.cache)),
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # weights that nobody gave are the same in all processes
             base = load_base(plan.base, plan.weights, plan.classes)
+        set_dropout(base, plan.dropout)
         self.base = base.to(plan.device).requires_grad_(False)
         # A fifth less time for ESPNet's convolutions on a CPU, and half for the warp. Others' networks may mind.
         if plan.base.startswith("netwarp:"):
@@ -108,13 +124,16 @@ class Bench(AbstractContextManager["Bench"]):
         self._stack.close()
 
     def identity(self) -> dict[str, Any]:
-        """What all figures depend on: frames' names and labels, each clip's first labelled picture, the network."""
+        """What all figures depend on: frames' names, labels and each clip's first labelled picture, the network."""
         digest = hashlib.sha256()
-        for clip in self.data.clips:
-            digest.update("\0".join(frame.name for frame in clip.frames).encode())
-            labelled = [frame for frame in clip.frames if frame.labels is not None]
-            for read in (*(f.image for f in labelled[:1]), *(f.labels for f in labelled if f.labels is not None)):
-                digest.update(np.ascontiguousarray(read()).data)
+        for data in [self.data] if self.plan.test is None else [self.folds[0].train, self.folds[0].test]:
+            for number, clip in enumerate(data.clips):
+                digest.update("\0".join(frame.name for frame in clip.frames).encode())
+                if number >= READ:
+                    continue
+                labelled = [frame for frame in clip.frames if frame.labels is not None]
+                for read in (*(f.image for f in labelled[:1]), *(f.labels for f in labelled if f.labels is not None)):
+                    digest.update(np.ascontiguousarray(read()).data)
         weights = hashlib.sha256()
         for name, tensor in self.base.state_dict().items():
             weights.update(name.encode())
@@ -143,9 +162,18 @@ class Bench(AbstractContextManager["Bench"]):
             losses: list[float] = []
             if row.trains:
                 with clock.timed("training"):
-                    losses = self._train(model, row, fold, unit.seed, replay=inside)
+                    losses = train_row(
+                        model,
+                        row,
+                        fold,
+                        unit.seed,
+                        device=self.plan.device,
+                        cache=self.plan.cache / "flow",
+                        replay=inside,
+                        folder=None if self.plan.test is None else store.training(unit),
+                    )
             with clock.timed("testing"):
-                scores, maps = self._score(model, fold.test)
+                scores, maps = self._score(model, row, fold.test)
             parameters = sum(trained_parameters(model).values())
         finally:
             model.remove()
@@ -158,14 +186,17 @@ class Bench(AbstractContextManager["Bench"]):
             tiou=scores.tiou,
             tc=scores.tc,
             frames=scores.frames,
-            loss=_ends(losses),
+            loss=ends(losses),
             parameters=parameters,
             seconds=clock.seconds,
             settings=row.settings(),
+            iiou=scores.iiou,
+            iiou_per_class=dict(zip(self.data.classes.names, scores.iiou_per_class, strict=True)),
         )
         if store.wants_pictures(unit):
             _keep_maps(store.pictures(unit), maps)
         store.keep(unit, figures)
+        leave(store.training(unit), kept=row.kept)
         return figures
 
     def _replaying(self) -> nn.Module:
@@ -175,34 +206,8 @@ class Bench(AbstractContextManager["Bench"]):
             self._stack.enter_context(Replay(self._replayed))
         return self._replayed
 
-    def _train(self, model: VideoModel, row: Row, fold: Fold, seed: int, *, replay: bool) -> list[float]:
-        recipe = row.recipe
-        parts = {name.partition(".")[0] for name in trained_parameters(model)}
-        rates = {
-            "base": recipe.base_rate,
-            "netwarps": recipe.netwarp_rate,
-            "flow_cnn": recipe.flow_cnn_rate,
-            "gate": recipe.gate_rate,
-        }
-        samples = fold.train.samples(row.length)
-        others = [window for window in fold.train.windows(row.length) if window.frames[-1].labels is None]
-        unlabelled = recipe.batch_size if row.consistency and others else 0
-        settings = TrainSettings(
-            steps=recipe.steps,
-            batch_size=recipe.batch_size,
-            rates=Rates(**{part: rate for part, rate in rates.items() if part in parts}),
-            class_weights="inverse_log",
-            class_weight_constant=recipe.class_weights,
-            consistency=Consistency(weight=row.consistency, unlabelled=unlabelled),
-            seed=seed,
-            accelerator="gpu" if self.plan.device.startswith("cuda") else "cpu",
-        )
-        classes, flows = len(self.data.classes), self.plan.cache / "flow"
-        options: dict[str, Any] = {"unlabelled": others, "cache": flows, "replay": replay}
-        return train(model, samples, settings, classes=classes, **options).losses
-
-    def _score(self, model: VideoModel, data: ClipData) -> tuple[Scores, dict[str, npt.NDArray[np.uint8]]]:
-        """Scores over a half, streamed, and label maps of the frames that pictures are made of, by frame."""
+    def _score(self, model: VideoModel, row: Row, data: ClipData) -> tuple[Scores, dict[str, npt.NDArray[np.uint8]]]:
+        """Scores of a stream, and label maps of the frames that pictures are made of, by frame."""
         wanted = {frame.name for frame in pictured(data)}
         maps: dict[str, npt.NDArray[np.uint8]] = {}
 
@@ -210,7 +215,11 @@ class Bench(AbstractContextManager["Bench"]):
             if frame.name in wanted:
                 maps[frame.name] = labels[0].clamp(max=255).byte().cpu().numpy()
 
-        return evaluate({"row": model}, data, widths=WIDTHS, windows=(), on_labels=note)["row"], maps
+        history = None
+        if self.plan.test is not None and model.memory == "previous":
+            history = len(model.layers) + 1
+        scored = {"row": shown_as(row, model)}
+        return evaluate(scored, data, widths=WIDTHS, windows=(), history=history, on_labels=note)["row"], maps
 
 
 def pictured(data: ClipData) -> list[ClipFrame]:
@@ -225,9 +234,3 @@ def _keep_maps(path: Path, maps: dict[str, npt.NDArray[np.uint8]]) -> None:
             np.savez_compressed(file, **cast(dict[str, Any], maps))
     except OSError as error:
         raise OutputError(f"cannot write {path} ({reason(error)}): free space or choose another --out") from error
-
-
-def _ends(losses: Sequence[float]) -> tuple[float, float]:
-    """The mean loss over the first and over the last tenth of the steps."""
-    count = max(len(losses) // 10, 1)
-    return (statistics.fmean(losses[:count]), statistics.fmean(losses[-count:])) if losses else (math.nan, math.nan)

@@ -8,11 +8,17 @@ import torch
 from torch import nn
 
 from netwarp.engine.control import hold_w2
+from netwarp.engine.sliding import Sliding
+from netwarp.engine.stream_model import StreamModel
 from netwarp.model import FlowCNN, VideoModel
 from netwarp.report.experiment.behind import trained_modules
+from netwarp.report.experiment.concatenation import concatenate
 from netwarp.report.experiment.rows import Row
 
-__all__ = ["build", "trained_parameters"]
+__all__ = ["build", "shown_as", "trained_parameters"]
+
+IN_A_PASS = 4
+"""Windows that a network is shown at a time."""
 
 
 def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
@@ -46,7 +52,17 @@ def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
         base.get_submodule(name).requires_grad_(True)
     if row.control:
         hold_w2(model)
+    elif row.concatenated:
+        concatenate(model)
     return model.eval()
+
+
+def shown_as(row: Row, model: VideoModel) -> StreamModel:
+    """A row's model as it is tested: on the frames that the row's windows and scales make of each, or on whole ones."""
+    if row.windows is None:
+        return model
+    views = row.windows
+    return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=IN_A_PASS)
 
 
 def trained_parameters(model: VideoModel) -> dict[str, int]:

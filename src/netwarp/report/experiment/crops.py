@@ -17,7 +17,7 @@ from netwarp.report.experiment.drawing import new_figure, save_figure
 from netwarp.report.experiment.rows import BASE
 from netwarp.report.thin_places import Choice, Place, choose_places
 
-__all__ = ["Shown", "draw_crops"]
+__all__ = ["Chosen", "Shown", "draw_crops"]
 
 GAINS, LOSSES = 4, 2
 """Crops with the largest gain, and with the largest loss, on a page."""
@@ -51,7 +51,26 @@ class Shown:
     warped: Picture
 
 
-def draw_crops(clips: Sequence[Shown], classes: LabelSet, name: str, path: Path) -> None:
+@dataclass(frozen=True)
+class Chosen:
+    """What is in the picture, and what it was chosen from.
+
+    Attributes:
+        places: Windows and the pixels that they gain, from the largest gain to the largest loss.
+        window: (height, width) of each.
+        better: Number of all windows with a gain.
+        worse: Of those with a loss.
+        same: Of those with neither.
+    """
+
+    places: tuple[tuple[Place, int], ...]
+    window: tuple[int, int]
+    better: int
+    worse: int
+    same: int
+
+
+def draw_crops(clips: Sequence[Shown], classes: LabelSet, name: str, path: Path, *, share: int = 3) -> Chosen:
     """Draw the windows in which a row gains most over the network frame by frame, and those in which it loses most.
 
     Args:
@@ -59,13 +78,17 @@ def draw_crops(clips: Sequence[Shown], classes: LabelSet, name: str, path: Path)
         classes: Names and colours.
         name: Of the row.
         path: PNG file.
+        share: Of a frame's height and width, a window has this part.
+
+    Returns:
+        What is shown.
 
     Raises:
         MissingExtraError: Matplotlib is not installed.
         OutputError: The file cannot be written.
     """
     height, width = clips[0].truth.shape[1:]
-    window = (max(height // 3, 1), max(width // 3, 1))
+    window = (max(height // share, 1), max(width // share, 1))
     truth, base, warped = ([getattr(clip, which) for clip in clips] for which in ("truth", "base", "warped"))
     every = range(len(classes))
 
@@ -91,6 +114,7 @@ def draw_crops(clips: Sequence[Shown], classes: LabelSet, name: str, path: Path)
         axes.set_yticks([])
     _draw_legend(figure, classes)
     save_figure(figure, path)
+    return Chosen(tuple(places), window, gains.better, gains.worse, gains.same)
 
 
 def _draw_line(

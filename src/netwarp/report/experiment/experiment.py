@@ -9,22 +9,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from netwarp.atomic import written_whole
-from netwarp.data.clips import Clip, ClipData, ClipFrame, LabelMap
+from netwarp.data.clips import Clip, ClipData
 from netwarp.data.output_path import prepare_folder, reason
 from netwarp.engine.evaluate import evaluate
 from netwarp.errors import ConfigurationError, OutputError
 from netwarp.report.experiment.base_training import BaseTraining, trained_base
-from netwarp.report.experiment.bench import Bench, Plan, pictured
+from netwarp.report.experiment.bench import Bench, Plan
 from netwarp.report.experiment.build import build
 from netwarp.report.experiment.clock import Clock
 from netwarp.report.experiment.crops import Shown, draw_crops
 from netwarp.report.experiment.curve import draw_curves
 from netwarp.report.experiment.document import caption, document, spread_over, where_time_went
 from netwarp.report.experiment.drawing import new_figure
+from netwarp.report.experiment.maps import shown_clips
 from netwarp.report.experiment.rows import BASE, Recipe, Row, chosen, standard_rows
 from netwarp.report.experiment.runner import run_units
 from netwarp.report.experiment.summary import summarise
@@ -36,8 +36,6 @@ __all__ = ["Experiment", "Result", "run_experiment"]
 log = logging.getLogger("netwarp")
 
 TIMED_FRAMES = 15
-CROPS_APART = 10
-"""Crops come from other stretches of so many frames, as long as there are any."""
 
 
 @dataclass(frozen=True)
@@ -167,29 +165,8 @@ def _draw_crops(rows: Sequence[Row], bench: Bench, store: Store, path: Path) -> 
     row = next((row for row in reversed(rows) if row.drawn), base)
     shown: list[Shown] = []
     for fold in bench.folds:
-        frames = pictured(fold.test)
-        first, second = (_maps(store.pictures(Unit(each, fold.number, 0))) for each in (base, row))
-        # Crops are of one size.
-        size = first[frames[0].name].shape
-        frames = [frame for frame in frames if first[frame.name].shape == size]
-        for start in range(0, len(frames), CROPS_APART):
-            shown.append(_shown(frames[start : start + CROPS_APART], first, second))
+        shown += shown_clips(fold.test, *(store.pictures(Unit(each, fold.number, 0)) for each in (base, row)))
     draw_crops(shown, bench.data.classes, row.name, path)
-
-
-def _maps(path: Path) -> dict[str, LabelMap]:
-    with np.load(path) as stored:
-        return dict(stored)
-
-
-def _shown(frames: Sequence[ClipFrame], base: dict[str, LabelMap], warped: dict[str, LabelMap]) -> Shown:
-    return Shown(
-        names=[frame.name for frame in frames],
-        images=np.stack([frame.image() for frame in frames]),
-        truth=np.stack([frame.labels() for frame in frames if frame.labels is not None]),
-        base=np.stack([base[frame.name] for frame in frames]),
-        warped=np.stack([warped[frame.name] for frame in frames]),
-    )
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Two folds: train on the first half of the labelled pairs and test on the last, and the reverse."""
+"""What is trained on and what is tested on: two halves of a data set, both ways, or two splits, one way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from netwarp.data.clips import Clip, ClipData
 from netwarp.errors import ConfigurationError
 
-__all__ = ["Fold", "two_folds"]
+__all__ = ["Fold", "one_fold", "two_folds"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +18,8 @@ class Fold:
 
     Attributes:
         number: From 0.
-        train: The half that is trained on.
-        test: The other half.
+        train: What is trained on.
+        test: What is tested on.
     """
 
     number: int
@@ -61,6 +61,28 @@ def two_folds(data: ClipData) -> tuple[Fold, Fold]:
         for name, half in (("first", first), ("second", last))
     ]
     return Fold(0, halves[0], halves[1]), Fold(1, halves[1], halves[0])
+
+
+def one_fold(train: ClipData, test: ClipData) -> Fold:
+    """A data set that comes with its splits.
+
+    Args:
+        train: One of them.
+        test: The other.
+
+    Returns:
+        The fold.
+
+    Raises:
+        ConfigurationError: One of them has no pair, or their classes differ.
+    """
+    if train.classes.names != test.classes.names:
+        raise ConfigurationError(f"{train.name} and {test.name} have different classes: train on what is tested")
+    parts = [replace(data, clips=tuple(map(_without_first_labels, data.clips))) for data in (train, test)]
+    for part in parts:
+        if not any(_labelled(clip) for clip in part.clips):
+            raise ConfigurationError(f"{part.name} has no labelled frame with a frame before it")
+    return Fold(0, *parts)
 
 
 def _labelled(clip: Clip) -> list[int]:

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from netwarp.engine.views import Views
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.model.placement import OUTPUTS
 
-__all__ = ["BASE", "FREE", "QUICK", "TRUE_FLOW", "Recipe", "Row", "chosen", "control_of", "standard_rows"]
+__all__ = [
+    "BASE",
+    "FREE",
+    "QUICK",
+    "TRUE_FLOW",
+    "WHOLE",
+    "Recipe",
+    "Row",
+    "chosen",
+    "control_of",
+    "standard_rows",
+    "with_controls",
+]
 
 BASE, FREE = "Frame by frame", "Training-free"
 """The rows in which nothing is trained."""
 
 TRUE_FLOW = "true"
 """The name of the flow that the data set knows."""
+
+WHOLE = ""
+"""In :attr:`Row.trained`, the whole network: training end to end, as the paper's."""
+
+_LATER = ("windows", "concatenated", "crop", "flip")
+"""What rows and recipes did not have at first. It does not count while nobody asks for it, so that what was measured
+before stays measured."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +50,8 @@ class Recipe:
         flow_cnn_rate: Of FlowCNN.
         gate_rate: Of a gate that learns.
         class_weights: Classes count 1 / ln(this + frequency) in the loss; the frequency is that in the training half.
+        crop: (height, width) of random windows that are trained on; None for whole frames.
+        flip: Probability of mirroring them left and right.
     """
 
     steps: int = 40
@@ -39,6 +61,8 @@ class Recipe:
     flow_cnn_rate: float = 1e-3
     gate_rate: float = 5e-2
     class_weights: float = 1.10
+    crop: tuple[int, int] | None = None
+    flip: float = 0.0
 
 
 QUICK = Recipe(steps=2)
@@ -65,6 +89,10 @@ class Row:
         against: Name of the row that is its control; "" for none.
         drawn: Whether it is in the figure.
         recipe: How it is trained.
+        concatenated: Instead of NetWarps, the previous representation is put beside the current one, unwarped
+            (:mod:`netwarp.report.experiment.concatenation`).
+        windows: What the network is shown of a frame when it is tested; None for the frame as it is.
+        kept: Whether the trained model is kept for other rows and pictures, where training goes on after a kill.
     """
 
     name: str
@@ -82,6 +110,9 @@ class Row:
     against: str = ""
     drawn: bool = False
     recipe: Recipe = field(default_factory=Recipe)
+    concatenated: bool = False
+    windows: Views | None = None
+    kept: bool = False
 
     @property
     def trains(self) -> bool:
@@ -90,10 +121,19 @@ class Row:
 
     def settings(self) -> dict[str, Any]:
         """All that its results depend on, as plain values."""
+        tested = {} if self.windows is None else {"windows": dict(vars(self.windows))}
         if not self.trains:
-            return {"training_free": self.training_free, "flow": self.flow if self.training_free else None}
-        values = {k: v for k, v in vars(self).items() if k not in ("name", "against", "drawn")}
-        return {**values, "recipe": dict(vars(self.recipe))}
+            return {"training_free": self.training_free, "flow": self.flow if self.training_free else None, **tested}
+        return {**self.training(), **tested}
+
+    def training(self) -> dict[str, Any]:
+        """Of its settings those that its training depends on, however it is tested."""
+        values = {k: v for k, v in vars(self).items() if k not in ("name", "against", "drawn", "kept", "windows")}
+        return {**_asked(values), "recipe": _asked(vars(self.recipe))}
+
+
+def _asked(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value or name not in _LATER}
 
 
 def standard_rows(
@@ -169,7 +209,7 @@ def control_of(row: Row) -> Row:
     NetWarps are at the same places with every w2 held at 0, and w1 starts with what both had. There is no FlowCNN, no
     gate and no consistency loss. Memory and flow make no difference to it: they are the cheapest there are.
     """
-    trained = f", trained {' and '.join(row.trained)}" if row.trained else ""
+    trained = f", trained {' and '.join(name or 'whole' for name in row.trained)}" if row.trained else ""
     clips = f", clips of {row.length}" if row.length != 2 else ""
     places = " and ".join("output" if layer in OUTPUTS else layer for layer in row.layers)
     return Row(
@@ -182,6 +222,7 @@ def control_of(row: Row) -> Row:
         flow="zero",
         control=True,
         recipe=row.recipe,
+        windows=row.windows,
     )
 
 

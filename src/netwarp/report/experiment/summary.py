@@ -11,7 +11,7 @@ from typing import Any
 from netwarp.report.experiment.rows import BASE, Row
 from netwarp.report.experiment.units import Figures
 
-__all__ = ["MEASURES", "Spread", "Summary", "relative_gain", "summarise"]
+__all__ = ["MEASURES", "Spread", "Summary", "differences", "relative_gain", "summarise"]
 
 MEASURES: dict[str, Callable[[Figures], float]] = {
     "miou": lambda figures: figures.miou,
@@ -88,8 +88,8 @@ def summarise(
         Summary(
             row=row,
             scores={name: Spread.of([measure(f) for f in of[row.name]]) for name, measure in MEASURES.items()},
-            to_control=_differences(of[row.name], of[row.against]) if row.against in of else {},
-            to_base=_differences(of[row.name], of[BASE]) if BASE in of and row.name != BASE else {},
+            to_control=differences(of[row.name], of[row.against]) if row.against in of else {},
+            to_base=differences(of[row.name], of[BASE]) if BASE in of and row.name != BASE else {},
             milliseconds=times.get(row.name, math.nan),
             slowdown=times.get(row.name, math.nan) / times.get(BASE, math.nan),
         )
@@ -97,9 +97,18 @@ def summarise(
     ]
 
 
-def _differences(figures: Sequence[Figures], others: Sequence[Figures]) -> dict[str, Spread]:
+def differences(
+    figures: Sequence[Figures], others: Sequence[Figures], measures: Mapping[str, Callable[[Figures], float]] = MEASURES
+) -> dict[str, Spread]:
+    """What a row has more than another, unit by unit: same fold, same seed.
+
+    Args:
+        figures: Of the row.
+        others: Of the other one; where nothing is trained it has but one seed.
+        measures: What is compared.
+    """
     pairs = [(f, other) for f in figures if (other := _partner(f, others)) is not None]
-    return {name: Spread.of([m(f) - m(other) for f, other in pairs]) for name, m in MEASURES.items()}
+    return {name: Spread.of([m(f) - m(other) for f, other in pairs]) for name, m in measures.items()}
 
 
 def _partner(figures: Figures, others: Sequence[Figures]) -> Figures | None:

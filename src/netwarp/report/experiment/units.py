@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ __all__ = ["FORMAT", "Figures", "Store", "Unit", "units_of"]
 
 FORMAT = 1
 """Raised whenever the same settings would give other figures: what was measured before is then measured anew."""
+
+LONGEST = 60
+"""Letters of the layers' names in the name of a folder."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Figures:
         parameters: How many numbers were trained.
         seconds: What took how long.
         settings: Of the row.
+        iiou: Mean instance IoU over the classes that have objects; nan where nobody knows objects.
+        iiou_per_class: Instance IoU by class.
     """
 
     row: str
@@ -68,6 +73,8 @@ class Figures:
     parameters: int
     seconds: dict[str, float]
     settings: dict[str, Any]
+    iiou: float = math.nan
+    iiou_per_class: dict[str, float] = field(default_factory=dict)
 
     def as_json(self, digits: int | None = None) -> dict[str, Any]:
         """Plain values, rounded if digits are given; null for nan."""
@@ -82,9 +89,10 @@ class Figures:
             KeyError, TypeError, ValueError: They are none.
         """
         known = dict(values)
-        for name in ("miou", "tc"):
-            known[name] = _number(known[name])
-        known["per_class"] = {name: _number(value) for name, value in known["per_class"].items()}
+        for name in ("miou", "tc", "iiou"):
+            known[name] = _number(known.get(name))
+        for name in ("per_class", "iiou_per_class"):
+            known[name] = {key: _number(value) for key, value in known.get(name, {}).items()}
         known["tiou"] = {int(width): _number(value) for width, value in known["tiou"].items()}
         first, last = map(_number, known["loss"])
         return cls(**{**known, "loss": (first, last)})
@@ -117,10 +125,18 @@ class Store:
 
     def path(self, unit: Unit) -> Path:
         """Where a unit's figures are kept."""
-        settings = {"format": FORMAT, "of": self.identity, "row": unit.row.settings()}
-        key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-        name = re.sub(r"[^a-z0-9]+", "-", unit.row.name.lower()).strip("-")
-        return self.folder / f"{name}-fold{unit.fold}-seed{unit.seed}-{key}.json"
+        return self.folder / f"{self._name(unit.row.name, unit, unit.row.settings())}.json"
+
+    def training(self, unit: Unit) -> Path:
+        """The folder of a unit's training, shared with units that differ only in how they are tested."""
+        places = " ".join(unit.row.layers)[:LONGEST]
+        return self.folder / f"trained-{self._name(places, unit, unit.row.training())}"
+
+    def _name(self, what: str, unit: Unit, settings: Mapping[str, Any]) -> str:
+        described = {"format": FORMAT, "of": self.identity, "row": settings}
+        key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+        words = re.sub(r"[^a-z0-9]+", "-", what.lower()).strip("-")
+        return f"{words}-fold{unit.fold}-seed{unit.seed}-{key}"
 
     def pictures(self, unit: Unit) -> Path:
         """Where a unit's label maps are kept."""

@@ -1,0 +1,219 @@
+"""``netwarp reproduce`` from beginning to end: the network, the rows, their times, and the files that come out."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from netwarp.atomic import written_whole
+from netwarp.data.clips import Clip, ClipData
+from netwarp.data.output_path import prepare_folder, reason
+from netwarp.engine.evaluate import evaluate
+from netwarp.errors import ConfigurationError, OutputError
+from netwarp.report.experiment.base_training import trained_base
+from netwarp.report.experiment.bench import Bench, Plan
+from netwarp.report.experiment.build import build, shown_as
+from netwarp.report.experiment.drawing import new_figure
+from netwarp.report.experiment.rows import Row
+from netwarp.report.experiment.runner import run_units
+from netwarp.report.experiment.units import Figures, Store, Unit, units_of
+from netwarp.report.reproduce.class_order import in_order_of
+from netwarp.report.reproduce.lines import Line
+from netwarp.report.reproduce.setups import Asked, Setup, setup_for
+from netwarp.report.reproduce.targets import TARGETS, Target
+from netwarp.report.reproduce.work import Work
+
+__all__ = ["Outcome", "reproduce"]
+
+log = logging.getLogger("netwarp")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out.
+
+    Attributes:
+        files: CSV, Markdown and PNG.
+        text: The Markdown.
+    """
+
+    files: tuple[Path, ...]
+    text: str
+
+
+def reproduce(
+    name: str,
+    asked: Asked,
+    out: Path,
+    *,
+    rows: Sequence[str] = (),
+    raft: Path | None = None,
+    device: str = "cpu",
+    jobs: int = 1,
+    progress: bool = True,
+) -> Outcome:
+    """Make a table or figure of the paper anew, its numbers beside the paper's.
+
+    What is trained and measured is kept in ``out/units``, row by row, and shared by all targets: killed at any moment
+    and called again, it goes on where it was.
+
+    Args:
+        name: One of :data:`TARGETS`.
+        asked: Data, network, and how much of everything.
+        out: Folder of the files ``NAME.csv``, ``NAME.md`` and ``NAME.png``.
+        rows: Names of the lines to do, beside the base and the controls; empty for all.
+        raft: Weights for RAFT, the accurate flow of Table 2.
+        device: Where networks run.
+        jobs: Processes that work at the same time.
+        progress: Show bars.
+
+    Returns:
+        The files, and the text.
+
+    Raises:
+        ConfigurationError: Something asked for makes no sense; nothing was done.
+        MissingExtraError: Matplotlib or Lightning is not installed.
+        NetWarpError: Data, network or files cannot be used.
+    """
+    target = TARGETS[name]
+    if jobs < 1:
+        raise ConfigurationError(f"at least 1 job is needed, not {jobs}")
+    new_figure(1, 1)  # without Matplotlib say so now
+    setup = setup_for(target.networks, asked)
+    units_folder = out / "units"
+    prepare_folder(out)
+    plan = _plan(setup, units_folder, device, progress)
+    with Bench(plan) as bench:
+        data = bench.folds[0].test
+        lines = target.lines(setup, _knows_flow(data), None if raft is None else f"raft:{raft}")
+        lines = _chosen(lines, rows)
+        measured = [line.row for line in lines if line.row is not None]
+        models = {row.name: build(row, bench.base) for row in measured}  # what cannot be built is said before the work
+        for model in models.values():
+            model.remove()
+        store = Store(units_folder, bench.identity())
+        figures = _run(units_of(measured, 1, setup.seeds), plan, store, jobs, progress, name)
+        times = _times(measured, bench, setup.timed_frames, store) if target.timed else {}
+        work = Work(target.title, setup, bench, store, lines, figures, times)
+        made = target.make(work, out / f"{name}.png")
+    text = _document(work, target, made.table, made.said)
+    _write(out / f"{name}.csv", made.csv)
+    _write(out / f"{name}.md", text)
+    return Outcome(tuple(out / f"{name}.{ending}" for ending in ("md", "csv", "png")), text)
+
+
+def _plan(setup: Setup, folder: Path, device: str, progress: bool) -> Plan:
+    """Data and network, which is trained first where it has no weights."""
+    from netwarp.data.datasets import open_data
+
+    cache = folder / "cache"
+    names = open_data(*setup.train, cache=cache).classes.names
+    if setup.weights is None:
+        log.info("reproduce: %s, frame by frame", setup.base)
+        how = setup.base_training
+        weights = trained_base(setup.base, names, how, folder, device, progress, cache=cache)
+    else:
+        weights = in_order_of(names, setup.base, setup.weights, folder)
+    return Plan(
+        data=setup.train[0],
+        split=setup.train[1],
+        base=setup.base,
+        weights=str(weights),
+        classes=names,
+        device=device,
+        cache=cache,
+        test=setup.test[0],
+        test_split=setup.test[1],
+        dropout=setup.base_training.dropout,
+    )
+
+
+def _knows_flow(data: ClipData) -> bool:
+    return all(frame.flow is not None for clip in data.clips for frame in clip.frames[1:])
+
+
+def _chosen(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
+    """The lines of these names, and what they are compared with."""
+    from netwarp.errors import unknown_name
+
+    if not names:
+        return list(lines)
+    known = [line.name for line in lines]
+    for name in names:
+        if name not in known:
+            raise unknown_name("line of this table", name, known)
+    return [line for line in lines if line.name in names or line.kind in ("base", "control")]
+
+
+def _run(units: Sequence[Unit], plan: Plan, store: Store, jobs: int, progress: bool, name: str) -> list[Figures]:
+    numbers = itertools.count(1)
+    with tqdm(total=len(units), desc=name, unit="row", disable=not progress) as bar:
+
+        def note(figures: Figures) -> None:
+            bar.update()
+            log.info(
+                "%s: %d/%d %s, seed %d: IoU %.2f, tIoU %.2f, tc %.2f (%.0f s)",
+                name, next(numbers), len(units), figures.row, figures.seed,
+                figures.miou, figures.tiou[2], figures.tc, sum(figures.seconds.values()),
+            )  # fmt: skip
+
+        return run_units(units, plan, store, jobs, note)
+
+
+def _times(rows: Sequence[Row], bench: Bench, frames: int, store: Store) -> dict[str, float]:
+    """Median milliseconds of a frame by row, of models that took turns; weights make no difference to it."""
+    asked = {row.name: row.settings() for row in rows if not row.control}
+    key = hashlib.sha256(json.dumps([store.identity, asked, frames], sort_keys=True).encode()).hexdigest()[:12]
+    path = store.folder / f"times-{key}.json"
+    if path.is_file():
+        kept: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+        return kept
+    models = {row.name: build(row, bench.base) for row in rows if not row.control}
+    try:
+        shown = {row.name: shown_as(row, models[row.name]) for row in rows if not row.control}
+        scores = evaluate(shown, _first_frames(bench.folds[0].test, frames), windows=())
+    finally:
+        for model in models.values():
+            model.remove()
+    times = {name: round(score.ms_per_frame, 3) for name, score in scores.items()}
+    _write(path, json.dumps(times))
+    return times
+
+
+def _first_frames(data: ClipData, frames: int) -> ClipData:
+    clip = data.clips[0]
+    return replace(data, clips=(Clip(clip.name, clip.frames[:frames]),))
+
+
+def _document(work: Work, target: Target, table: Sequence[str], said: Sequence[str]) -> str:
+    notes = [line.note for line in work.lines if line.note]
+    setup = work.setup
+    trained = (
+        f"weights {Path(setup.weights).name}"
+        if setup.weights
+        else f"trained here first, {setup.base_training.steps} steps of {setup.base_training.batch_size} frames"
+    )
+    test = work.bench.folds[0].test
+    frames = len(test.samples())
+    caption = [
+        f"{setup.base} ({trained}) on {setup.train[0]}, tested as a stream on {frames} labelled frames of "
+        f"{setup.test[0]}, split {setup.test[1]}. Rows: {setup.recipe.steps} steps of {setup.recipe.batch_size} pairs, "
+        f"the whole network with them, {setup.seeds} seed{'s' if setup.seeds > 1 else ''}. {target.caption}"
+    ]
+    parts = [f"# {target.title}", "\n".join(table), "\n".join(f"- {line}" for line in [*said, *notes]), *caption]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with written_whole(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({reason(error)}): choose another --out") from error

@@ -1,0 +1,107 @@
+"""From units to the numbers of a table's lines: means over seeds, and what they are above the base and the control."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from netwarp.report.experiment.summary import Spread, differences
+from netwarp.report.experiment.units import Figures
+from netwarp.report.reproduce.lines import Line
+
+__all__ = ["MEASURES", "Result", "noise_of", "paper_gain", "results_of"]
+
+MEASURES: dict[str, Callable[[Figures], float]] = {
+    "IoU": lambda figures: figures.miou,
+    "tIoU": lambda figures: figures.tiou[2],
+    "iIoU": lambda figures: figures.iiou,
+    "tc": lambda figures: figures.tc,
+}
+"""What the paper's tables have, and temporal consistency; percent."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out for a line.
+
+    Attributes:
+        line: The line.
+        scores: Of :data:`MEASURES`; empty where nothing is measured.
+        to_base: Differences to the network frame by frame, likewise.
+        to_control: Differences to the control that was tested alike, likewise, seed by seed.
+        milliseconds: Median time of a frame; nan where it was not taken.
+        slowdown: The same, of the network frame by frame.
+    """
+
+    line: Line
+    scores: dict[str, Spread]
+    to_base: dict[str, Spread]
+    to_control: dict[str, Spread]
+    milliseconds: float = math.nan
+    slowdown: float = math.nan
+
+
+def results_of(
+    lines: Sequence[Line], figures: Sequence[Figures], milliseconds: Mapping[str, float] | None = None
+) -> list[Result]:
+    """A result for each line.
+
+    Args:
+        lines: Of a table.
+        figures: Of all units.
+        milliseconds: Median time of a frame by the row's name.
+    """
+    times = milliseconds or {}
+    of = {line.row.name: [f for f in figures if f.row == line.row.name] for line in lines if line.row is not None}
+    controls = {line.base: line.row.name for line in lines if line.kind == "control" and line.row is not None}
+    results = []
+    for line in lines:
+        if line.row is None:
+            results.append(Result(line, {}, {}, {}))
+            continue
+        own = of[line.row.name]
+        control = controls.get(line.base, "") if line.kind != "control" else ""
+        time = times.get(line.row.name, math.nan)
+        results.append(
+            Result(
+                line,
+                {name: Spread.of([measure(f) for f in own]) for name, measure in MEASURES.items()},
+                differences(own, of[line.base], MEASURES) if line.base else {},
+                differences(own, of[control], MEASURES) if control else {},
+                time,
+                time / times.get(line.base or line.row.name, math.nan),
+            )
+        )
+    return results
+
+
+def noise_of(results: Sequence[Result], measure: str = "IoU") -> float:
+    """What chance in training moves a line's mean by: twice its standard error.
+
+    The deviation over seeds is pooled over all lines that are trained, as a line has only a few seeds.
+
+    Returns:
+        In points; nan where there are fewer than two seeds.
+    """
+    trained = [result for result in results if result.to_base]
+    spreads = [result.scores[measure] for result in trained if math.isfinite(result.scores[measure].deviation)]
+    if not spreads:
+        return math.nan
+    freedom = sum(spread.count - 1 for spread in spreads)
+    variance = sum((spread.count - 1) * spread.deviation**2 for spread in spreads) / freedom
+    return 2 * math.sqrt(variance / min(spread.count for spread in spreads))
+
+
+def paper_gain(results: Sequence[Result], of: Result) -> dict[str, float]:
+    """What the paper reports over its own base, in points, by measure; nothing where it does not."""
+    base = next((r.line.paper for r in results if r.line.kind == "base" and _own(r.line) == of.line.base), None)
+    paper = of.line.paper
+    if paper is None or base is None:
+        return {}
+    pairs = {"IoU": (paper.iou, base.iou), "tIoU": (paper.tiou, base.tiou), "iIoU": (paper.iiou, base.iiou)}
+    return {name: new - old for name, (new, old) in pairs.items() if new is not None and old is not None}
+
+
+def _own(line: Line) -> str:
+    return "" if line.row is None else line.row.name
