@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from netwarp.cli import check_data, convert, demo, evaluate, experiment, layers, segment, train
+from netwarp.cli import check_data, convert, demo, evaluate, experiment, layers, reproduce, segment, train
 from netwarp.cli.parser import Command, build_parser
 from netwarp.cli.terminal import one_line_errors
 
@@ -24,6 +24,7 @@ COMMANDS: dict[str, Command] = {
     "train": train,
     "evaluate": evaluate,
     "experiment": experiment,
+    "reproduce": reproduce,
     "convert": convert,
 }
 
