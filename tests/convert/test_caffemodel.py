@@ -71,7 +71,7 @@ def test_all_forms_hold_the_same(tmp_path, form, sizes, how, dtype):
     st.sampled_from(HOW),
     st.text(max_size=5),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_any_array_comes_back_bit_by_bit(tmp_path, values, form, sizes, how, name):
     content = caffemodel([Layer(name, [values])], form, sizes, how)
     (found,) = read_caffemodel(write(tmp_path / "m.caffemodel", content)).layers

@@ -107,8 +107,9 @@ def convert_caffe(
     )
     del model  # as much memory as the weights themselves
     if which.video:
-        base = load_base(result.base, classes=asked.names or count)
-        _video_model(base, state, source).save(target)
+        whole = _video_model(load_base(result.base, classes=asked.names or count), state, source)
+        del state
+        whole.save(target)
     else:
         _write_weights(state, draft, target)
     return result
