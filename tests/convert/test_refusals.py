@@ -177,6 +177,14 @@ def test_the_architecture_that_it_seems_to_be_is_named(refused, arch, blobs, lik
     assert f"its layers are those of {likely}, give that as --arch" in refused(arch, blobs(NARROW))
 
 
+def test_damage_is_no_reason_for_another_architecture(refused):
+    blobs = dilation8(NARROW)
+    blobs["final"][1][0] = np.nan
+    line = refused("playdata", blobs)
+    assert "final (fc8.bias) in " in line
+    assert "--arch" not in line
+
+
 def test_a_network_that_nobody_knows(refused):
     line = refused("playdata", [Layer("ip1", [np.zeros((2, 3), np.float32)], "InnerProduct")])
     assert line.endswith(f"has no layer fc8, of which playdata@{NARROW} is made")

@@ -15,7 +15,7 @@ from netwarp.bases.checkpoint import load_weights
 from netwarp.bases.class_request import ClassRequest
 from netwarp.bases.shipped import ShippedBase, shipped_base
 from netwarp.convert.architecture import Architecture, architecture, likely_architecture
-from netwarp.convert.caffe_layers import Parameter, Wanted, named, outputs_of, taken, wanted_by
+from netwarp.convert.caffe_layers import Parameter, Wanted, fitting, named, outputs_of, taken, wanted_by
 from netwarp.convert.caffemodel import Caffemodel, read_caffemodel
 from netwarp.convert.draft import drafted
 from netwarp.engine.places import check_places
@@ -93,19 +93,21 @@ def convert_caffe(
     try:
         if any(layer.name == which.never for layer in model.layers):
             raise WeightsError(f"{model.path} is of another network: {which.name} has no layer {which.never}")
-        state, unused = taken(model, wanted)
+        found = fitting(model, wanted)
     except WeightsError as error:
         raise _with_a_hint(error, model, which) from error
+    state = taken(found, wanted, model.path)
+    used = {layer.name for layer in found.values()}
     result = Converted(
         base=f"netwarp:{which.base}",
         video=which.video,
         classes=count,
         layers=len(wanted),
         parameters=sum(tensor.numel() for tensor in state.values()),
-        unused=tuple(unused),
+        unused=tuple(dict.fromkeys(layer.name for layer in model.layers if layer.name not in used)),
         likely=likely_architecture(layer.name for layer in model.layers),
     )
-    del model  # as much memory as the weights themselves
+    del model, found  # as much memory as the weights themselves
     if which.video:
         whole = _video_model(load_base(result.base, classes=asked.names or count), state, source)
         del state

@@ -15,7 +15,7 @@ from netwarp.bases.checkpoint import check_finite
 from netwarp.convert.caffemodel import Blob, CaffeLayer, Caffemodel
 from netwarp.errors import WeightsError
 
-__all__ = ["Parameter", "Wanted", "named", "outputs_of", "taken", "wanted_by"]
+__all__ = ["Parameter", "Wanted", "fitting", "named", "outputs_of", "taken", "wanted_by"]
 
 
 @dataclass(frozen=True)
@@ -90,19 +90,18 @@ def outputs_of(layer: CaffeLayer) -> int | None:
     return shape[0] if len(shape) in (2, 4) and shape[0] > 0 else None
 
 
-def taken(model: Caffemodel, wanted: Wanted) -> tuple[dict[str, Tensor], list[str]]:
-    """The parameters out of a file.
+def fitting(model: Caffemodel, wanted: Wanted) -> dict[str, CaffeLayer]:
+    """The layers of a file that a network needs.
 
     Args:
         model: The file.
         wanted: What the network needs.
 
     Returns:
-        The tensors, float32, by their keys; and the names of the layers with weights that nobody wanted.
+        A layer for each that is wanted, with blobs of the shapes that are wanted; none of them is read yet.
 
     Raises:
-        WeightsError: Layers are missing, have other shapes, are damaged, or hold NaN or infinity. One line with the
-            first few and their number.
+        WeightsError: Layers are missing or have other shapes: one line with the first few and their number.
     """
     layers = {name: named(model, name) for name in wanted}
     missing = [name for name, layer in layers.items() if layer is None]
@@ -116,20 +115,36 @@ def taken(model: Caffemodel, wanted: Wanted) -> tuple[dict[str, Tensor], list[st
         complaints.append(f"{count} ({_few(misshapen)})")
     if complaints:
         raise WeightsError(f"{model.path} is of another network: {', '.join(complaints)}")
-    for name, layer in found.items():
-        _check_whole(model.path, layer, wanted[name])
+    return found
+
+
+def taken(layers: Mapping[str, CaffeLayer], wanted: Wanted, path: Path) -> dict[str, Tensor]:
+    """The parameters out of layers that fit.
+
+    Args:
+        layers: See :func:`fitting`.
+        wanted: What the network needs.
+        path: The file, for messages.
+
+    Returns:
+        Tensors, float32, by their keys in the network's ``state_dict``.
+
+    Raises:
+        WeightsError: A blob has more or fewer numbers than its shape says, NaN, infinity, or a negative variance.
+    """
+    for name, layer in layers.items():
+        _check_whole(path, layer, wanted[name])
     state: dict[str, Tensor] = {}
-    for name, layer in found.items():
+    for name, layer in layers.items():
         own = {p.key: _tensor(blob, p) for blob, p in zip(layer.blobs, wanted[name], strict=True)}
-        check_finite({f"{layer.name} ({key})": tensor for key, tensor in own.items()}, model.path)
+        check_finite({f"{layer.name} ({key})": tensor for key, tensor in own.items()}, path)
         if any(key.endswith(".running_var") and bool((tensor < 0).any()) for key, tensor in own.items()):
             raise WeightsError(
-                f"{layer.name} in {model.path} has a negative variance: it is damaged, or its blobs are not in the "
+                f"{layer.name} in {path} has a negative variance: it is damaged, or its blobs are not in the "
                 "order scale, shift, mean, variance"
             )
         state |= own
-    used = {layer.name for layer in found.values()}
-    return state, list(dict.fromkeys(layer.name for layer in model.layers if layer.name not in used))
+    return state
 
 
 def _complaints(layer: CaffeLayer, parameters: tuple[Parameter, ...]) -> Iterator[str]:
