@@ -52,7 +52,7 @@ def test_a_base_is_measured_frame_by_frame(capsys: pytest.CaptureFixture[str], w
     assert record["miou"] == pytest.approx(expected.miou, abs=1e-3)
     assert record["tiou"] == pytest.approx({"1": expected.tiou[1], "3": expected.tiou[3]}, abs=1e-3)
     assert record["tc"] == pytest.approx(expected.tc, abs=1e-3)
-    assert record["iiou"] is None
+    assert record["iiou"] == pytest.approx(expected.iiou, abs=1e-3)
     assert record["vc"] == {"8": None, "16": None}
     assert record["frames"] == 6
     assert record["ms_per_frame"] > 0
@@ -60,7 +60,7 @@ def test_a_base_is_measured_frame_by_frame(capsys: pytest.CaptureFixture[str], w
     assert list(record["per_class"]) == list(data.classes.names)
     assert sum(values) / len(values) == pytest.approx(record["miou"], abs=1e-3)
     lines = out.splitlines()
-    assert lines[0].split() == ["IoU", "tIoU", "1", "px", "tIoU", "3", "px", "consistency", "ms", "a", "frame"]
+    assert lines[0].split() == ["IoU", "tIoU", "1", "px", "tIoU", "3", "px", "iIoU", "consistency", "ms", "a", "frame"]
     assert lines[2].split()[:4] == ["frame", "by", "frame", f"{expected.miou:.2f}"]
     assert any(line.split()[0] == "bicyclist" for line in lines if line)
     assert lines[-1].startswith("streets val: 6 labelled of 6 frames in ")
@@ -121,6 +121,22 @@ def test_label_maps_go_out_and_come_back(
     assert model.pop("ms_per_frame") > 0
     assert maps == model
     assert "ms a frame" not in out
+
+
+def test_a_network_with_the_classes_in_an_order_of_its_own(
+    capsys: pytest.CaptureFixture[str], workplace: Path, cache: Path
+):
+    """It is scored by their names, without a warning, and writes label maps in the data's order."""
+    names = ",".join(reversed(open_data(SPEC, cache=cache).classes.names))
+    mirrored = ("--base", "tinybase:build", "--classes", names)
+    _, err = run(capsys, *STREETS, "--cache", cache, *mirrored, "--save-predictions", "maps", "--json", "model.json")
+    assert "other names" not in err
+    run(capsys, *STREETS, "--cache", cache, "--predictions", "maps", "--json", "maps.json")
+    model, maps = (json.loads(Path(f"{name}.json").read_text()) for name in ("model", "maps"))
+    assert model["per_class"] == maps["per_class"]
+    assert list(model["per_class"]) != list(maps["per_class"])
+    run(capsys, *STREETS, "--cache", cache, *BASE, "--json", "plain.json")
+    assert json.loads(Path("plain.json").read_text())["per_class"] != model["per_class"]
 
 
 def test_history_and_labels_that_are_sparse(capsys: pytest.CaptureFixture[str], cache: Path):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from netwarp.cli.evaluated_models import check_combinations, is_alone
+from netwarp.cli.evaluated_models import check_combinations, evaluated_models, is_alone
 from netwarp.cli.network import add_base_arguments, add_device_argument
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import progress_bar, say, warn
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from netwarp.engine.measure import OnLabels
     from netwarp.engine.stream_model import StreamModel
     from netwarp.engine.tally import Scores
+    from netwarp.model.label_set import LabelSet
 
 SUMMARY = "measure a network, a video model, or label maps against labelled clips"
 
@@ -119,6 +120,7 @@ def run(options: Namespace) -> None:
     """Evaluate; see the module."""
     check_combinations(options)
     from netwarp.cli.memory import keep_freed_memory
+    from netwarp.data.class_order import in_order_of
     from netwarp.data.datasets import open_data
 
     keep_freed_memory()
@@ -130,7 +132,9 @@ def run(options: Namespace) -> None:
     if options.predictions is not None:
         measured = _score_predictions(options, data)
     else:
-        measured = _score_models(options, data, history)
+        models = evaluated_models(options, data)
+        classes, data = data.classes, in_order_of(data, next(iter(models.values())).classes)
+        measured = _score_models(options, models, data, history, _saver(options, classes, data.classes, [*models][-1]))
     _tell(options, data, measured)
 
 
@@ -170,11 +174,11 @@ def _score_predictions(options: Namespace, data: ClipData) -> _Measured:
     return _Measured({_PREDICTIONS: scores}, frames, time.perf_counter() - began)
 
 
-def _score_models(options: Namespace, data: ClipData, history: int | None) -> _Measured:
-    from netwarp.cli.evaluated_models import evaluated_models
+def _score_models(
+    options: Namespace, models: Mapping[str, Any], data: ClipData, history: int | None, on_labels: OnLabels | None
+) -> _Measured:
     from netwarp.engine.evaluate import evaluate, frames_to_run
 
-    models = evaluated_models(options, data)
     _check_places(options)
     frames = frames_to_run(data, history)
     began = time.perf_counter()
@@ -186,22 +190,27 @@ def _score_models(options: Namespace, data: ClipData, history: int | None) -> _M
             history=history,
             workers=options.workers or _workers(options, models, data),
             on_frame=advance,
-            on_labels=_saver(options, data, list(models)[-1]),
+            on_labels=on_labels,
         )
     return _Measured(rows, frames, time.perf_counter() - began)
 
 
-def _saver(options: Namespace, data: ClipData, of_row: str) -> OnLabels | None:
-    """What writes a row's label maps."""
+def _saver(options: Namespace, classes: LabelSet, outputs: LabelSet, of_row: str) -> OnLabels | None:
+    """What writes a row's label maps, numbered as the data has its classes, whatever the network's order."""
     if options.save_predictions is None:
         return None
+    import numpy as np
+
     from netwarp.data.predictions import PredictionWriter
 
-    writer = PredictionWriter(options.save_predictions, data.classes, ids=options.prediction_ids == "cityscapes")
+    writer = PredictionWriter(options.save_predictions, classes, ids=options.prediction_ids == "cityscapes")
+    numbers = np.array([classes.names.index(name) for name in outputs.names])
 
     def save(row: str, frame: ClipFrame, labels: Tensor) -> None:
         if row == of_row:
-            writer.write(frame.name, labels[0].cpu().numpy())
+            said = labels[0].cpu().numpy()
+            known = said < len(numbers)
+            writer.write(frame.name, np.where(known, numbers[np.where(known, said, 0)], said))
 
     return save
 
