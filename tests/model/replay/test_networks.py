@@ -12,6 +12,8 @@ from netwarp.model.replay import Replay
 
 NAMES = (
     "netwarp:espnet",
+    "netwarp:dilation8",
+    "netwarp:pspnet101",
     "torchvision:lraspp_mobilenet_v3_large",
     "torchvision:deeplabv3_mobilenet_v3_large",
     "smp:Unet/mobilenet_v2",
