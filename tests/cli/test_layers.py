@@ -57,6 +57,16 @@ def test_big_networks_stay_readable(capsys: pytest.CaptureFixture[str], base: st
     VideoModel(load_base(base), sorted(short - {"output", "log_probs"}))
 
 
+def test_layers_in_a_row_are_each_a_place_and_dropout_is_none(capsys: pytest.CaptureFixture[str]):
+    rows = {
+        row["name"]: row for row in listing(capsys, "--base", "netwarp:dilation8@0.0625", "--size", "64x48")["layers"]
+    }
+    assert {"fc6", "fc7", "final", "ctx_conv1_1", "ctx_conv1_2", "ctx_final"} <= set(rows)
+    assert not any(row["kind"] == "Dropout" for row in rows.values())
+    # Maps that look beyond the frame have the stride of their places, not of the frame.
+    assert [rows[name]["stride"] for name in ("conv1_1", "conv3_3", "conv5_3", "fc7")] == [[s, s] for s in (1, 4, 8, 8)]
+
+
 def test_table(capsys: pytest.CaptureFixture[str]):
     assert main(["layers", "--base", "netwarp:espnet", "--size", "320x256"]) == 0
     lines = capsys.readouterr().out.splitlines()
