@@ -3,6 +3,7 @@
 #   make test      format check, lint, types, tests, doctests
 #   make camvid    the experiment on real video: make camvid DATA=FOLDER, which holds camvid/ and espnet/
 #   make streets   the same experiment on rendered video, whose true flow is known
+#   make reproduce the paper's tables and figures on rendered video, into runs/reproduce
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +14,7 @@ DATA ?= ../shared/data
 # CPU-only build of torch, torchvision's wheel does not import with it.
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test camvid streets format constraints clean
+.PHONY: demo test camvid streets reproduce format constraints clean
 
 demo: $(VENV)/.demo
 	$(BIN)/netwarp demo --out $(OUT)
@@ -33,6 +34,10 @@ streets: $(VENV)/.experiment
 	$(BIN)/netwarp experiment --data streets:clips=12,frames=16 --split val --out runs/streets \
 		--base netwarp:streetnet --train-base streets:clips=64,frames=4 \
 		--depths at_quarter,at_eighth,output --train-from at_eighth
+
+# What they share is done once: Table 5 and Figures 4 and 6 are made from what Table 4 trained, Figure 5 from Table 1's.
+reproduce: $(VENV)/.experiment
+	for name in table1 table2 table3 table4 table5 fig4 fig5 fig6; do $(BIN)/netwarp reproduce $$name || exit 2; done
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .

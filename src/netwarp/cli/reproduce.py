@@ -24,10 +24,12 @@ examples:
   netwarp reproduce table4 --data cityscapes:DIR --weights pspnet101.safetensors
   netwarp reproduce table2 --quick
 
-Without --data: rendered streets and networks of reduced width, ten minutes on two cores for each.
-With it: full networks, trained on the data's train split, tested on test (Cityscapes: val).
-Writes NAME.csv, NAME.md and NAME.png into --out; what is trained and measured lies in its folder
-'units' and is shared by all. Cut off and started again, it goes on where it was."""
+Without --data: rendered streets and networks of reduced width, some ten
+minutes on two cores for each. With it: full networks, trained on the data's
+train split and tested on test (Cityscapes: val).
+Writes NAME.csv, NAME.md and NAME.png into --out; what is trained and
+measured lies in its folder 'units', for all of them. Cut off and started
+again, it goes on where it was."""
 
 TARGETS = ("table1", "table2", "table3", "table4", "table5", "fig4", "fig5", "fig6")
 

@@ -17,8 +17,8 @@ from netwarp.report.experiment.rows import Row
 
 __all__ = ["build", "shown_as", "trained_parameters"]
 
-IN_A_PASS = 4
-"""Windows that a network is shown at a time."""
+MOST_WINDOWS, MOST_PIXELS = 16, 2 * 713 * 713
+"""In a pass of a network: small windows are faster many at a time, large ones would not fit into memory."""
 
 
 def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
@@ -62,7 +62,9 @@ def shown_as(row: Row, model: VideoModel) -> StreamModel:
     if row.windows is None:
         return model
     views = row.windows
-    return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=IN_A_PASS)
+    pixels = MOST_PIXELS if views.window is None else views.window[0] * views.window[1]
+    batch = min(max(MOST_PIXELS // pixels, 1), MOST_WINDOWS)
+    return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=batch)
 
 
 def trained_parameters(model: VideoModel) -> dict[str, int]:

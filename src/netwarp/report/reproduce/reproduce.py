@@ -13,10 +13,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from netwarp.atomic import written_whole
+from netwarp.bases import load_base
 from netwarp.data.clips import Clip, ClipData
+from netwarp.data.datasets import open_data
 from netwarp.data.output_path import prepare_folder, reason
 from netwarp.engine.evaluate import evaluate
-from netwarp.errors import ConfigurationError, OutputError
+from netwarp.errors import ConfigurationError, OutputError, unknown_name
+from netwarp.flow import make_flow
 from netwarp.report.experiment.base_training import trained_base
 from netwarp.report.experiment.bench import Bench, Plan
 from netwarp.report.experiment.build import build, shown_as
@@ -88,16 +91,15 @@ def reproduce(
     new_figure(1, 1)  # without Matplotlib say so now
     setup = setup_for(target.networks, asked)
     units_folder = out / "units"
+    test = open_data(*setup.test, cache=units_folder / "cache")
+    lines = _chosen(target.lines(setup, _knows_flow(test), None if raft is None else f"raft:{raft}"), rows)
+    measured = [line.row for line in lines if line.row is not None]
+    _check(setup, measured)
     prepare_folder(out)
     plan = _plan(setup, units_folder, device, progress)
     with Bench(plan) as bench:
-        data = bench.folds[0].test
-        lines = target.lines(setup, _knows_flow(data), None if raft is None else f"raft:{raft}")
-        lines = _chosen(lines, rows)
-        measured = [line.row for line in lines if line.row is not None]
-        models = {row.name: build(row, bench.base) for row in measured}  # what cannot be built is said before the work
-        for model in models.values():
-            model.remove()
+        for row in measured:  # what cannot be built is said before the work
+            build(row, bench.base).remove()
         store = Store(units_folder, bench.identity())
         figures = _run(units_of(measured, 1, setup.seeds), plan, store, jobs, progress, name)
         times = _times(measured, bench, setup.timed_frames, store) if target.timed else {}
@@ -109,10 +111,15 @@ def reproduce(
     return Outcome(tuple(out / f"{name}.{ending}" for ending in ("md", "csv", "png")), text)
 
 
+def _check(setup: Setup, rows: Sequence[Row]) -> None:
+    """See, before minutes of training, that network and flows are to be had."""
+    load_base(setup.base, setup.weights)
+    for row in rows:
+        make_flow(row.flow)
+
+
 def _plan(setup: Setup, folder: Path, device: str, progress: bool) -> Plan:
     """Data and network, which is trained first where it has no weights."""
-    from netwarp.data.datasets import open_data
-
     cache = folder / "cache"
     names = open_data(*setup.train, cache=cache).classes.names
     if setup.weights is None:
@@ -141,8 +148,6 @@ def _knows_flow(data: ClipData) -> bool:
 
 def _chosen(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
     """The lines of these names, and what they are compared with."""
-    from netwarp.errors import unknown_name
-
     if not names:
         return list(lines)
     known = [line.name for line in lines]

@@ -150,7 +150,7 @@ def _name_in(base: str, networks: tuple[str, ...]) -> str:
 
 # Sizes and settings for streets were chosen on their validation split (docs/reproduce.md).
 _FROM_SCRATCH = BaseTraining("", dropout=0.0, channels_last=True)
-_END_TO_END = Recipe(steps=12, batch_size=2, netwarp_rate=2e-2, base_rate=3e-4, flow_cnn_rate=1e-3, flip=0.5)
+_END_TO_END = Recipe(steps=16, batch_size=2, netwarp_rate=3e-2, base_rate=5e-5, flow_cnn_rate=1e-2, flip=0.5)
 
 
 def _on_streets(network: Network) -> Setup:
@@ -172,7 +172,7 @@ def _on_streets(network: Network) -> Setup:
         network,
         "netwarp:pspnet101@0.125",
         ("streets:clips=48,frames=4,size=256x128", "train"),
-        ("streets:clips=8,frames=4,size=256x128", "test"),
+        ("streets:clips=6,frames=5,size=256x128", "test"),
         replace(_FROM_SCRATCH, steps=400, batch_size=8, rate=5e-3, crop=(89, 89)),
         replace(_END_TO_END, steps=40, batch_size=4, crop=(89, 89)),
         flow_cnn=2,
