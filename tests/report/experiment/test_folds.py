@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 from netwarp.data.clips import Clip, ClipData, ClipFrame
 from netwarp.errors import ConfigurationError
-from netwarp.model.label_set import CAMVID
-from netwarp.report.experiment.folds import two_folds
+from netwarp.model.label_set import CAMVID, CITYSCAPES
+from netwarp.report.experiment.folds import one_fold, two_folds
 
 
 def data(*labelled: str) -> ClipData:
@@ -73,6 +74,27 @@ def test_sparse_labels():
 def test_too_few_pairs_are_refused(clips: tuple[str, ...]):
     with pytest.raises(ConfigurationError, match="at least 2"):
         two_folds(data(*clips))
+
+
+def test_two_splits_are_one_fold():
+    fold = one_fold(data("xxx"), data("..x", "x"))
+    assert fold.number == 0
+    assert scored(fold.train) == ["0/1", "0/2"]
+    assert scored(fold.test) == ["0/2"]
+    # What has no frame before it is shown, and does not count.
+    assert not any(frame.labels for frame in fold.test.clips[1].frames)
+
+
+@pytest.mark.parametrize(("train", "test"), [(("x",), ("xx",)), (("xx",), ("...",)), ((), ("xx",))])
+def test_a_split_without_pairs_is_refused(train: tuple[str, ...], test: tuple[str, ...]):
+    with pytest.raises(ConfigurationError, match="no labelled frame with a frame before it"):
+        one_fold(data(*train), data(*test))
+
+
+def test_splits_with_other_classes_are_refused():
+    other = replace(data("xx"), classes=CITYSCAPES)
+    with pytest.raises(ConfigurationError, match="different classes"):
+        one_fold(data("xx"), other)
 
 
 @given(st.lists(st.text("x.", max_size=12), max_size=5))

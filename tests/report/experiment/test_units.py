@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from netwarp.engine.views import Views
 from netwarp.errors import OutputError
 from netwarp.report.experiment.rows import BASE, Recipe, Row
 from netwarp.report.experiment.units import Figures, Store, Unit, units_of
@@ -55,6 +56,29 @@ def test_other_units_are_not_mistaken_for_it(tmp_path: Path, other: Unit):
     store = Store(tmp_path, {})
     store.keep(UNIT, FIGURES)
     assert store.load(other) is None
+
+
+def test_what_differs_only_in_testing_shares_its_training(tmp_path: Path):
+    store = Store(tmp_path, {})
+    whole, windows = Unit(ROW, 0, 0), Unit(replace(ROW, name="in windows", windows=Views.of(89)), 0, 0)
+    assert store.training(whole) == store.training(windows)
+    assert store.path(whole) != store.path(windows)
+    others = (
+        Unit(ROW, 0, 1),
+        Unit(replace(ROW, recipe=Recipe(crop=(8, 8))), 0, 0),
+        Unit(replace(ROW, flow="zero"), 0, 0),
+    )
+    assert len({store.training(unit) for unit in (whole, *others)}) == 4
+
+
+def test_what_came_later_does_not_count_while_nobody_asks_for_it(tmp_path: Path):
+    """Else all that was measured before would be measured anew."""
+    settings = ROW.settings()
+    assert not {"windows", "concatenated", "kept"} & set(settings)
+    assert not {"crop", "flip"} & set(settings["recipe"])
+    assert replace(ROW, concatenated=True).settings() != settings
+    old = {k: v for k, v in FIGURES.as_json().items() if not k.startswith("iiou")}
+    assert math.isnan(Figures.from_json(old).iiou)
 
 
 def test_other_data_is_not_mistaken_for_it(tmp_path: Path):
