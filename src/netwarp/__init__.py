@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from netwarp.bases import load_base
     from netwarp.bases.saved import load
+    from netwarp.engine.sliding import Sliding
     from netwarp.engine.stream import segment
     from netwarp.errors import NetWarpError
     from netwarp.model import FlowCNN, LearnedGate, NetWarp, PhotometricGate, Preprocess, VideoModel, VideoState
@@ -29,6 +30,7 @@ _HOMES = {
     "NetWarpError": "netwarp.errors",
     "PhotometricGate": "netwarp.model",
     "Preprocess": "netwarp.model",
+    "Sliding": "netwarp.engine.sliding",
     "VideoModel": "netwarp.model",
     "VideoState": "netwarp.model",
     "load": "netwarp.bases.saved",
@@ -54,6 +56,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "load_base",
     "load",
     "segment",
+    "Sliding",
 ]
 
 

@@ -172,8 +172,27 @@ def test_one_pass_per_view_and_frame(pictures):
         shown.clear()
         _, state = sliding.step(frame, state)
         assert sum(shown) == expected
-        assert max(shown) == sliding.batch
+        assert max(shown) == 4  # neighbours and twins together
     assert model.flow.calls == 3  # and flow is estimated once a frame
+
+
+def test_how_many_views_go_in_a_pass(pictures, monkeypatch):
+    monkeypatch.setattr("netwarp.engine.sliding.PIXELS_IN_A_PASS", 3 * 16 * 24)
+    net, shown = tiny(), []
+    model = network(net, PLAIN, layers=[])
+    net.register_forward_pre_hook(lambda module, entered: shown.append(entered[0].shape[0]))
+    (frame,) = pictures(1, batch=2)
+    for options, expected in (
+        ({"window": (16, 24)}, [3, 3, 3]),  # nine of them
+        ({"window": (32, 48)}, [1]),
+        ({"window": (32, 48), "flip": True}, [1, 1]),
+        ({"window": (16, 24), "stride": (16, 24), "flip": True, "batch": 8}, [8]),
+        ({"window": (16, 24), "stride": (16, 24), "flip": True, "batch": 5}, [5, 3]),
+        ({"window": 8, "stride": 8}, [4] * 6),
+    ):
+        shown.clear()
+        Sliding(model, **options).step(frame)
+        assert shown == [2 * views for views in expected]  # two videos at a time
 
 
 def test_without_anything_asked_it_is_the_model(pictures):

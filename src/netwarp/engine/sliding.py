@@ -29,15 +29,15 @@ __all__ = ["Sliding", "SlidingState"]
 
 Memory = tuple[Tensor, ...]
 
-BATCH = 2
-"""Views in one pass."""
+PIXELS_IN_A_PASS, MOST_IN_A_PASS = 1 << 19, 4
+"""Views that a network on a CPU gains from seeing together: as many as have so many pixels, and no more than four."""
 
 
 class SlidingState:
     """All that the next :meth:`Sliding.step` needs from the past.
 
-    A step uses it up: it takes each memory out as it comes to it, so that a frame's memories and the next frame's are
-    never all there at the same time (at the paper's six scales they are 8 GB).
+    A step uses it up: it writes each memory of the new frame over the one that it has just used, so that there is never
+    more than one frame's (at the paper's six scales and two layers they are 7.5 GiB).
 
     Attributes:
         frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was handed in.
@@ -72,14 +72,20 @@ class SlidingState:
                 "(state.copy() before that step keeps one)"
             )
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all memories together; 0 once they are used up."""
+        return sum(kept.nbytes for each in self._memory or () for kept in each)
+
     def copy(self) -> SlidingState:
-        """One more of the same, for another step. It copies no tensors, but keeps them in memory.
+        """One more of the same with memories of its own, for another step.
 
         Raises:
             InputError: this one was used up.
         """
         self.check()
-        return SlidingState(self.frame, self._memory or (), self.shape)
+        memory = (tuple(kept.clone() for kept in each) for each in self._memory or ())
+        return SlidingState(self.frame, memory, self.shape)
 
 
 class Sliding:
@@ -97,12 +103,13 @@ class Sliding:
         scales: Sizes ``round(scale · side) + 1`` that a frame is resized to (:func:`.scaled_size`), also for scale 1;
             None for the frame as it is.
         flip: Whether every view is shown mirrored too.
-        batch: Views in one pass of the network.
+        batch: Views in one pass of the network; None for up to four where they are small, and one of 713×713. It makes
+            no difference to the result; a GPU may be faster with more.
 
     Attributes:
         model: The video model.
         views: What its network is shown.
-        batch: Views in one pass.
+        batch: As it was given.
 
     Raises:
         ConfigurationError: A number is out of range or none, a stride has no window or leaves gaps, or the model's
@@ -117,7 +124,7 @@ class Sliding:
         scales: Sequence[float] | None = None,
         flip: bool = False,
         *,
-        batch: int = BATCH,
+        batch: int | None = None,
     ) -> None:
         if not isinstance(model, VideoModel):
             raise ConfigurationError(
@@ -125,7 +132,7 @@ class Sliding:
                 "VideoModel(network, layers=[]) is a network frame by frame"
             )
         self.views = Views.of(window, stride, scales, flip)
-        if not isinstance(batch, int) or batch < 1:
+        if batch is not None and (not isinstance(batch, int) or batch < 1):
             raise ConfigurationError(f"batch must be a whole number of windows, at least 1, not {batch!r}")
         size = model.preprocess.size
         if size is not None and (window is not None or scales is not None) and size != self.views.window:
@@ -249,12 +256,13 @@ class Sliding:
         """Probabilities of all windows of a scale, averaged; ``memory`` is used up from the left."""
         views = tiling.views(self.views.flip)
         total: Tensor | None = None
-        for first in range(0, len(views), self.batch):
-            shown = views[first : first + self.batch]
+        batch = self.batch or max(1, min(MOST_IN_A_PASS, PIXELS_IN_A_PASS // (tiling.window[0] * tiling.window[1])))
+        for first in range(0, len(views), batch):
+            shown = views[first : first + batch]
             pictures = seen.cut(shown, tiling.window)
             past = None if pictures.past is None else VideoState(pictures.past, memory.popleft())
             logits, left = advance(self.model, pictures.present, past, pictures.flows)
-            after.append(left.memory)
+            after.append(left.memory if past is None else _written_over(past.memory, left.memory))
             assert logits is not None
             probabilities = logits.softmax(1, dtype=torch.promote_types(torch.float32, logits.dtype))
             if len(views) == 1 and tiling.padded == tiling.size:
@@ -266,6 +274,15 @@ class Sliding:
         assert total is not None
         rows, columns = (total.new_tensor(counts) for counts in tiling.coverage())
         return total.div_(rows.unsqueeze(1) * columns * (2 if self.views.flip else 1))
+
+
+def _written_over(old: Memory, new: Memory) -> Memory:
+    """New representations in the old ones' place.
+
+    To let the old ones go and keep the new ones would do, but for the C library: it fills what large blocks leave with
+    small ones, finds no place for the next large one, and asks the system for more: 3 GiB at the paper's protocol.
+    """
+    return tuple(kept.copy_(each) for kept, each in zip(old, new, strict=True))
 
 
 def _add(total: Tensor, probabilities: Tensor, view: View) -> None:
