@@ -18,6 +18,7 @@ HEAVY = (
     "jsonargparse",
     "matplotlib",
     "jinja2",
+    "numba",
 )
 LIGHT_USES = "import netwarp; [getattr(netwarp, name) for name in netwarp.__all__]"
 

@@ -1,4 +1,4 @@
-"""Equation 3, its gate, and the place where kernels plug in."""
+"""Equation 3 and its gate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from netwarp.errors import InputError
 from netwarp.ops import warp, warp_combine
-from netwarp.ops.kernels import WARP_COMBINE
 from ops.slow import slow_warp
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
@@ -114,35 +113,3 @@ def test_arguments_that_do_not_fit(change, says):
     with pytest.raises(InputError, match=says) as caught:
         warp_combine(*args)
     assert "\n" not in str(caught.value)
-
-
-def test_a_kernel_that_is_listed_is_used_and_gets_checked_arguments(monkeypatch):
-    calls = []
-
-    def kernel(current, previous, flow, w1, w2, gate):
-        calls.append((current, previous, flow, w1, w2, gate))
-        return current + 1
-
-    monkeypatch.setitem(WARP_COMBINE, "cpu", kernel)
-    args = arguments()
-    assert torch.equal(warp_combine(*args), args[0] + 1)
-    assert all(got is given for got, given in zip(calls[0], args, strict=True))
-    wrong = arguments()
-    wrong[2] = wrong[2][..., 1:]
-    with pytest.raises(InputError):
-        warp_combine(*wrong)
-    assert len(calls) == 1
-    monkeypatch.delitem(WARP_COMBINE, "cpu")
-    monkeypatch.setitem(WARP_COMBINE, "cuda", kernel)
-    warp_combine(*args)
-    assert len(calls) == 1
-
-
-def test_every_kernel_equals_the_reference_on_this_machine():
-    from netwarp.ops.warp import warp_combine_reference
-
-    for layout in FORMATS.values():
-        for gate in (False, True):
-            args = arguments(2, 8, 9, 11, gate=gate)
-            args[:2] = [z.contiguous(memory_format=layout) for z in args[:2]]
-            torch.testing.assert_close(warp_combine(*args), warp_combine_reference(*args), rtol=1e-5, atol=1e-5)

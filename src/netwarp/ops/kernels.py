@@ -1,27 +1,76 @@
-"""The one place where a faster ``warp_combine`` plugs in.
+"""The one place where a faster ``warp`` and ``warp_combine`` plug in.
 
-:func:`netwarp.ops.warp.warp_combine` looks its tensors' device type up in :data:`WARP_COMBINE` and calls what it
-finds there with the arguments and the meaning of :func:`netwarp.ops.warp.warp_combine_reference`, already
-checked. A device that is not listed gets that reference, which every kernel is tested against.
+Both are operators of PyTorch (:mod:`netwarp.ops.operators`), which look their tensors' device type up in
+:data:`WARP_COMBINE` and call what they find there. A device that is not listed gets the plain PyTorch of
+:mod:`netwarp.ops.reference`, which every kernel is tested against.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
 
-__all__ = ["WARP_COMBINE", "WarpCombine"]
+from netwarp.ops import cpu, reference
+
+__all__ = ["WARP_COMBINE", "Kernel", "kernel_for"]
 
 
-class WarpCombine(Protocol):
-    """What a kernel must look like; it must be differentiable in every tensor but the gate's absence."""
+class Kernel(Protocol):
+    """What a kernel must look like: a module or an object with these two functions.
 
-    def __call__(
-        self, current: Tensor, previous: Tensor, flow: Tensor, w1: Tensor, w2: Tensor, gate: Tensor | None
+    Both compute in :func:`~netwarp.ops.layout.compute_dtype`; maps that they return have the
+    :func:`~netwarp.ops.layout.memory_format` of ``current`` (of ``previous``, where there is none).
+    """
+
+    def combine(
+        self,
+        current: Tensor | None,
+        previous: Tensor,
+        flow: Tensor,
+        w1: Tensor | None,
+        w2: Tensor | None,
+        gate: Tensor | None,
     ) -> Tensor:
-        """Compute Eq. 1–3; shapes as in :func:`netwarp.ops.warp.warp_combine`."""
+        """Compute Eq. 1–3; shapes as in :func:`netwarp.ops.warp.warp_combine`.
+
+        Without ``current``, ``w1`` and ``w2`` it is the warp alone (Eq. 1–2), whose result is ``previous`` brought to
+        the current frame and nothing added, not even 0 times something.
+        """
+
+    def gradients(
+        self,
+        grad: Tensor,
+        current: Tensor | None,
+        previous: Tensor,
+        flow: Tensor,
+        w1: Tensor | None,
+        w2: Tensor | None,
+        gate: Tensor | None,
+        needed: Sequence[bool],
+    ) -> list[Tensor]:
+        """Gradients of a loss, given the one with respect to the result.
+
+        Args:
+            grad: ``[B,C,h,w]``, any memory format.
+            current: This and those that follow: what the result was computed from.
+            previous: See above.
+            flow: See above.
+            w1: See above.
+            w2: See above.
+            gate: See above.
+            needed: Which of the six are wanted, in the order of the arguments.
+
+        Returns:
+            Those that are wanted, each with the shape and dtype of its tensor; new tensors all.
+        """
 
 
-WARP_COMBINE: dict[str, WarpCombine] = {}
+WARP_COMBINE: dict[str, Kernel] = {"cpu": cpu}
 """Kernels by ``torch.device.type``, e.g. ``"cpu"`` or ``"cuda"``."""
+
+
+def kernel_for(tensor: Tensor) -> Kernel:
+    """The kernel for a tensor's device, else the reference."""
+    return WARP_COMBINE.get(tensor.device.type, reference)

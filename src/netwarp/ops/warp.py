@@ -16,14 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from netwarp.errors import InputError
-from netwarp.ops.kernels import WARP_COMBINE
+from netwarp.ops.operators import warp_combine_operator, warp_operator
 
-__all__ = ["resize_flow", "warp", "warp_combine", "warp_combine_reference"]
+__all__ = ["resize_flow", "warp", "warp_combine"]
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
@@ -42,6 +41,7 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     Raises:
         InputError: ``flow`` has another shape, or ``size`` is not positive.
 
+    >>> import torch
     >>> resize_flow(torch.full((1, 2, 4, 8), 4.0), (2, 2))[0, :, 0, 0]
     tensor([1., 2.])
     """
@@ -74,12 +74,14 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     Raises:
         InputError: the shapes do not fit together or the features are not floating point.
 
+    >>> import torch
     >>> row = torch.tensor([[[[1.0, 2.0, 4.0]]]])
     >>> warp(row, torch.stack((torch.full((1, 1, 3), -0.5), torch.zeros(1, 1, 3)), 1))
     tensor([[[[1.0000, 1.5000, 3.0000]]]])
     """
     _check_pair(features, flow)
-    return _bilinear(features, flow).to(features.dtype)
+    warped: Tensor = warp_operator(features, flow)
+    return warped
 
 
 def warp_combine(
@@ -121,58 +123,8 @@ def warp_combine(
             raise InputError(f"{name} must hold one weight for each of {channels} channels, got {_shape(weight)}")
     if gate is not None and gate.shape != (current.shape[0], 1, *current.shape[2:]):
         raise InputError(f"gate {_shape(gate)} does not fit a representation {_shape(current)}: one channel, same size")
-    kernel = WARP_COMBINE.get(current.device.type, warp_combine_reference)
-    return kernel(current, previous, flow, w1, w2, gate)
-
-
-def warp_combine_reference(
-    current: Tensor, previous: Tensor, flow: Tensor, w1: Tensor, w2: Tensor, gate: Tensor | None
-) -> Tensor:
-    """:func:`warp_combine` in plain PyTorch, its arguments already checked."""
-    warped = _bilinear(previous, flow)
-    present = current.to(warped.dtype)
-    if gate is not None:
-        warped = torch.lerp(present, warped, gate.to(warped.dtype))
-    w1, w2 = (w.to(warped.dtype).view(1, -1, 1, 1) for w in (w1, w2))
-    combined = torch.addcmul(w1 * present, w2, warped)
-    return combined.to(dtype=current.dtype, memory_format=_memory_format(current))
-
-
-def _bilinear(features: Tensor, flow: Tensor) -> Tensor:
-    """Eq. 2 as a weighted sum over rows of channels, in float32 or better.
-
-    Not ``grid_sample``: its detour over normalised coordinates moves an integer flow off the grid by up to 1e-4
-    pixels and divides by zero on a map one pixel wide. ``embedding_bag`` is PyTorch's own fused "gather rows, weigh,
-    sum", and exact here (docs/design.md says where it is faster and where slower).
-    """
-    batch, channels, h, w = features.shape
-    dtype = torch.promote_types(torch.float32, torch.promote_types(features.dtype, flow.dtype))
-    flow = flow.to(dtype)
-    x = (torch.arange(w, device=flow.device, dtype=dtype) + flow[:, 0]).clamp(0, w - 1)
-    y = (torch.arange(h, device=flow.device, dtype=dtype).unsqueeze(1) + flow[:, 1]).clamp(0, h - 1)
-    left, top = x.detach().floor(), y.detach().floor()
-    right_share, lower_share = x - left, y - top
-    # NaN becomes an arbitrary integer: clamping once more keeps every read inside the map.
-    x1, y1 = left.long().clamp(0, w - 1), top.long().clamp(0, h - 1)
-    x2, y2 = (x1 + 1).clamp(max=w - 1), (y1 + 1).clamp(max=h - 1)
-    first_row = torch.arange(batch, device=flow.device).view(-1, 1, 1) * (h * w)
-    upper, lower = first_row + y1 * w, first_row + y2 * w
-    corners = torch.stack((upper + x1, upper + x2, lower + x1, lower + x2), dim=-1)
-    left_share, upper_share = 1 - right_share, 1 - lower_share
-    shares = torch.stack(
-        (left_share * upper_share, right_share * upper_share, left_share * lower_share, right_share * lower_share),
-        dim=-1,
-    )
-    rows = features.to(dtype).permute(0, 2, 3, 1).reshape(-1, channels).contiguous()
-    warped = F.embedding_bag(corners.view(-1, 4), rows, per_sample_weights=shares.view(-1, 4), mode="sum")
-    warped = warped.view(batch, h, w, channels).permute(0, 3, 1, 2)
-    return warped.contiguous(memory_format=_memory_format(features))
-
-
-def _memory_format(tensor: Tensor) -> torch.memory_format:
-    if not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last):
-        return torch.channels_last
-    return torch.contiguous_format
+    combined: Tensor = warp_combine_operator(current, previous, flow, w1, w2, gate)
+    return combined
 
 
 def _check_flow(flow: Tensor) -> None:

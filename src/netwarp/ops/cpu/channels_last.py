@@ -1,0 +1,188 @@
+"""Loops over channels-last maps ``[B,h,w,C]``: a pixel's channels lie side by side, and pass by at memory's speed.
+
+Cells are those of :func:`netwarp.ops.cpu.cells.locate`, a gate is ``[B,h·w]``; all are C-contiguous and of one dtype.
+An array of size 0 stands for what is not there or not wanted. Each loop does its units from ``first`` to ``last``,
+and gives the same result however they are divided: side by side comes out, bitwise, what one thread gives.
+"""
+
+from __future__ import annotations
+
+from netwarp.ops.cpu.compiled import Array, compiled, compiled_sums
+
+__all__ = ["combine", "pull", "scatter"]
+
+
+@compiled
+def combine(
+    current: Array,
+    previous: Array,
+    x1: Array,
+    y1: Array,
+    right: Array,
+    lower: Array,
+    w1: Array,
+    w2: Array,
+    gate: Array,
+    result: Array,
+    h: int,
+    w: int,
+    first: int,
+    last: int,
+) -> None:
+    """Eq. 1–3, or Eq. 1–2 where there is no ``current``; units are rows, ``B·h``."""
+    channels = previous.shape[3]
+    one, half = right.dtype.type(1), right.dtype.type(0.5)
+    for unit in range(first, last):
+        b, y = unit // h, unit % h
+        for x in range(w):
+            k = y * w + x
+            xl, yu = x1[b, k], y1[b, k]
+            xr, yl = min(xl + 1, w - 1), min(yu + 1, h - 1)
+            p, q, r, s = previous[b, yu, xl], previous[b, yu, xr], previous[b, yl, xl], previous[b, yl, xr]
+            left, upper = one - right[b, k], one - lower[b, k]
+            ul, ur, ll, lr = left * upper, right[b, k] * upper, left * lower[b, k], right[b, k] * lower[b, k]
+            out = result[b, y, x]
+            if current.size == 0:
+                for c in range(channels):
+                    out[c] = ul * p[c] + ur * q[c] + ll * r[c] + lr * s[c]
+                continue
+            z = current[b, y, x]
+            if gate.size == 0:
+                for c in range(channels):
+                    out[c] = w1[c] * z[c] + w2[c] * (ul * p[c] + ur * q[c] + ll * r[c] + lr * s[c])
+                continue
+            trust = gate[b, k]
+            doubt = one - trust
+            # Two forms, so that it is exact at both ends; as torch.lerp.
+            if trust < half:
+                for c in range(channels):
+                    warped = ul * p[c] + ur * q[c] + ll * r[c] + lr * s[c]
+                    out[c] = w1[c] * z[c] + w2[c] * (z[c] + trust * (warped - z[c]))
+            else:
+                for c in range(channels):
+                    warped = ul * p[c] + ur * q[c] + ll * r[c] + lr * s[c]
+                    out[c] = w1[c] * z[c] + w2[c] * (warped - doubt * (warped - z[c]))
+
+
+@compiled_sums
+def pull(
+    grad: Array,
+    current: Array,
+    previous: Array,
+    x1: Array,
+    y1: Array,
+    right: Array,
+    lower: Array,
+    w1: Array,
+    w2: Array,
+    gate: Array,
+    of_current: Array,
+    of_cell: Array,
+    of_w1: Array,
+    of_w2: Array,
+    of_gate: Array,
+    h: int,
+    w: int,
+    first: int,
+    last: int,
+) -> None:
+    """All gradients but the previous representation's; units are rows, ``B·h``.
+
+    ``of_cell`` is ``[B,2,h·w]``, with respect to where in the cell a pixel comes from; ``of_w1`` and ``of_w2`` are
+    ``[B·h,C]``, each row's share of them.
+    """
+    channels = previous.shape[3]
+    zero, one = right.dtype.type(0), right.dtype.type(1)
+    reads_previous = of_cell.size > 0 or of_w2.size > 0 or of_gate.size > 0
+    for unit in range(first, last):
+        b, y = unit // h, unit % h
+        if of_w1.size:
+            of_w1[unit] = zero
+        if of_w2.size:
+            of_w2[unit] = zero
+        for x in range(w):
+            k = y * w + x
+            g = grad[b, y, x]
+            trust = gate[b, k] if gate.size else one
+            doubt = one - trust
+            if of_current.size:
+                out = of_current[b, y, x]
+                for c in range(channels):
+                    out[c] = g[c] * (w1[c] + doubt * w2[c])
+            if of_w1.size:
+                z, total = current[b, y, x], of_w1[unit]
+                for c in range(channels):
+                    total[c] += g[c] * z[c]
+            if not reads_previous:
+                continue
+            xl, yu = x1[b, k], y1[b, k]
+            xr, yl = min(xl + 1, w - 1), min(yu + 1, h - 1)
+            p, q, r, s = previous[b, yu, xl], previous[b, yu, xr], previous[b, yl, xl], previous[b, yl, xr]
+            left, upper = one - right[b, k], one - lower[b, k]
+            ul, ur, ll, lr = left * upper, right[b, k] * upper, left * lower[b, k], right[b, k] * lower[b, k]
+            if of_cell.size:
+                u, v = zero, zero
+                for c in range(channels):
+                    pulled = g[c] * w2[c]
+                    u += pulled * (upper * (q[c] - p[c]) + lower[b, k] * (s[c] - r[c]))
+                    v += pulled * (left * (r[c] - p[c]) + right[b, k] * (s[c] - q[c]))
+                of_cell[b, 0, k], of_cell[b, 1, k] = trust * u, trust * v
+            if of_w2.size:
+                total = of_w2[unit]
+                if gate.size:
+                    z = current[b, y, x]
+                    for c in range(channels):
+                        warped = ul * p[c] + ur * q[c] + ll * r[c] + lr * s[c]
+                        total[c] += g[c] * (trust * warped + doubt * z[c])
+                else:
+                    for c in range(channels):
+                        total[c] += g[c] * (ul * p[c] + ur * q[c] + ll * r[c] + lr * s[c])
+            if of_gate.size:
+                z, change = current[b, y, x], zero
+                for c in range(channels):
+                    warped = ul * p[c] + ur * q[c] + ll * r[c] + lr * s[c]
+                    change += g[c] * w2[c] * (warped - z[c])
+                of_gate[b, k] = change
+
+
+@compiled
+def _give(share: float, grad: Array, w2: Array, target: Array) -> None:
+    if share != 0:
+        for c in range(target.size):
+            target[c] += share * (w2[c] * grad[c])
+
+
+@compiled
+def scatter(
+    grad: Array,
+    x1: Array,
+    y1: Array,
+    right: Array,
+    lower: Array,
+    w2: Array,
+    gate: Array,
+    of_previous: Array,
+    h: int,
+    w: int,
+    first: int,
+    last: int,
+) -> None:
+    """The previous representation's gradient; units are *its* rows, ``B·h``, to which pixels all over the map give."""
+    one = right.dtype.type(1)
+    for b in range(first // h, (last - 1) // h + 1):
+        begin, end = max(first - b * h, 0), min(last - b * h, h)
+        of_previous[b, begin:end] = 0
+        for k in range(h * w):
+            xl, yu = x1[b, k], y1[b, k]
+            xr, yl = min(xl + 1, w - 1), min(yu + 1, h - 1)
+            if yl < begin or yu >= end:
+                continue
+            g = grad[b, k // w, k % w]
+            trust = gate[b, k] if gate.size else one
+            left, upper = one - right[b, k], one - lower[b, k]
+            if yu >= begin:
+                _give(left * upper * trust, g, w2, of_previous[b, yu, xl])
+                _give(right[b, k] * upper * trust, g, w2, of_previous[b, yu, xr])
+            if yl < end:
+                _give(left * lower[b, k] * trust, g, w2, of_previous[b, yl, xl])
+                _give(right[b, k] * lower[b, k] * trust, g, w2, of_previous[b, yl, xr])

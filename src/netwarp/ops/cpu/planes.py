@@ -1,0 +1,252 @@
+"""Loops over contiguous maps, planes ``[B,C,h·w]``: a pixel's channels lie far apart, so that channels pass by in turn.
+
+Random reads are what costs: of a plane only the rows that are needed are copied, in order, to a *window* in a core's
+own cache, with the last column and row of the plane there twice, so that the neighbours of every corner are one column
+and one row away. Arrays, units and results are as in :mod:`netwarp.ops.cpu.channels_last`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netwarp.ops.cpu.compiled import Array, compiled, compiled_sums
+
+__all__ = ["combine", "pull", "scatter"]
+
+TILE = 8192
+"""Pixels that are done at a time, as long as that is no less than an eighth of a plane: where flow comes from
+everywhere, every window is the whole of it."""
+
+
+@compiled
+def _rows_of_a_tile(h: int, w: int) -> int:
+    return min(max(TILE // w, (h + 7) // 8, 1), h)
+
+
+@compiled
+def _corners(x1: Array, y1: Array, w: int, corner: Array) -> tuple[int, int]:
+    """Upper left corners as places in a window, and the rows that are in it."""
+    low, high = y1[0], y1[0]
+    for k in range(x1.size):
+        low, high = min(low, y1[k]), max(high, y1[k])
+    for k in range(x1.size):
+        corner[k] = (y1[k] - low) * (w + 1) + x1[k]
+    return low, high + 2
+
+
+@compiled
+def _open(plane: Array, low: int, high: int, h: int, w: int, window: Array) -> None:
+    for y in range(low, high):
+        start, row = min(y, h - 1) * w, window[(y - low) * (w + 1) :]
+        for x in range(w):
+            row[x] = plane[start + x]
+        row[w] = plane[start + w - 1]
+
+
+@compiled
+def _gather(window: Array, corner: Array, w: int, right: Array, lower: Array, out: Array) -> None:
+    one, next_column, next_row = right.dtype.type(1), np.uint64(1), np.uint64(w + 1)
+    for k in range(out.size):
+        i = np.uint64(corner[k])
+        j = i + next_row
+        left, upper = one - right[k], one - lower[k]
+        out[k] = (
+            left * upper * window[i]
+            + right[k] * upper * window[i + next_column]
+            + left * lower[k] * window[j]
+            + right[k] * lower[k] * window[j + next_column]
+        )
+
+
+@compiled
+def combine(
+    current: Array,
+    previous: Array,
+    x1: Array,
+    y1: Array,
+    right: Array,
+    lower: Array,
+    w1: Array,
+    w2: Array,
+    gate: Array,
+    result: Array,
+    h: int,
+    w: int,
+    first: int,
+    last: int,
+) -> None:
+    """Eq. 1–3, or Eq. 1–2 where there is no ``current``; units are rows, ``B·h``."""
+    one, half = right.dtype.type(1), right.dtype.type(0.5)
+    tile = _rows_of_a_tile(h, w)
+    corner = np.empty(tile * w, np.uint32)
+    window = np.empty((h + 1) * (w + 1), right.dtype)
+    unit = first
+    while unit < last:
+        b, y = unit // h, unit % h
+        rows = min(tile, last - unit, h - y)
+        here = slice(y * w, (y + rows) * w)
+        low, high = _corners(x1[b, here], y1[b, here], w, corner)
+        for c in range(previous.shape[1]):
+            _open(previous[b, c], low, high, h, w, window)
+            out = result[b, c, here]
+            _gather(window, corner, w, right[b, here], lower[b, here], out)
+            if current.size == 0:
+                continue
+            z = current[b, c, here]
+            if gate.size == 0:
+                for k in range(out.size):
+                    out[k] = w1[c] * z[k] + w2[c] * out[k]
+                continue
+            trust = gate[b, here]
+            # Two forms, so that it is exact at both ends; as torch.lerp.
+            for k in range(out.size):
+                change = out[k] - z[k]
+                brought = z[k] + trust[k] * change if trust[k] < half else out[k] - (one - trust[k]) * change
+                out[k] = w1[c] * z[k] + w2[c] * brought
+        unit += rows
+
+
+@compiled
+def _slopes(window: Array, corner: Array, w: int, right: Array, lower: Array, across: Array, down: Array) -> None:
+    one, next_column, next_row = right.dtype.type(1), np.uint64(1), np.uint64(w + 1)
+    for k in range(right.size):
+        i = np.uint64(corner[k])
+        j = i + next_row
+        p, q, r, s = window[i], window[i + next_column], window[j], window[j + next_column]
+        across[k] = (one - lower[k]) * (q - p) + lower[k] * (s - r)
+        down[k] = (one - right[k]) * (r - p) + right[k] * (s - q)
+
+
+@compiled_sums
+def pull(
+    grad: Array,
+    current: Array,
+    previous: Array,
+    x1: Array,
+    y1: Array,
+    right: Array,
+    lower: Array,
+    w1: Array,
+    w2: Array,
+    gate: Array,
+    of_current: Array,
+    of_cell: Array,
+    of_w1: Array,
+    of_w2: Array,
+    of_gate: Array,
+    h: int,
+    w: int,
+    first: int,
+    last: int,
+) -> None:
+    """All gradients but the previous representation's, as :func:`netwarp.ops.cpu.channels_last.pull`."""
+    zero, one = right.dtype.type(0), right.dtype.type(1)
+    tile = _rows_of_a_tile(h, w)
+    corner = np.empty(tile * w, np.uint32)
+    window = np.empty((h + 1) * (w + 1), right.dtype)
+    across, down = np.empty(tile * w, right.dtype), np.empty(tile * w, right.dtype)
+    unit = first
+    while unit < last:
+        b, y = unit // h, unit % h
+        rows = min(tile, last - unit, h - y)
+        here = slice(y * w, (y + rows) * w)
+        low, high = _corners(x1[b, here], y1[b, here], w, corner)
+        if of_cell.size:
+            of_cell[b, :, here] = zero
+        if of_gate.size:
+            of_gate[b, here] = zero
+        for c in range(previous.shape[1]):
+            g = grad[b, c, here]
+            if of_current.size:
+                out = of_current[b, c, here]
+                if gate.size:
+                    for k in range(g.size):
+                        out[k] = g[k] * (w1[c] + (one - gate[b, y * w + k]) * w2[c])
+                else:
+                    for k in range(g.size):
+                        out[k] = g[k] * w1[c]
+            if of_w1.size:
+                z = current[b, c, here]
+                for row in range(rows):
+                    total = zero
+                    for k in range(row * w, row * w + w):
+                        total += g[k] * z[k]
+                    of_w1[unit + row, c] = total
+            if of_cell.size or of_w2.size or of_gate.size:
+                _open(previous[b, c], low, high, h, w, window)
+            if of_cell.size:
+                _slopes(window, corner, w, right[b, here], lower[b, here], across, down)
+                u, v = of_cell[b, 0, here], of_cell[b, 1, here]
+                for k in range(g.size):
+                    pulled = g[k] * w2[c]
+                    u[k] += pulled * across[k]
+                    v[k] += pulled * down[k]
+            if of_w2.size or of_gate.size:
+                warped = across[: g.size]
+                _gather(window, corner, w, right[b, here], lower[b, here], warped)
+                if gate.size:
+                    z, trust = current[b, c, here], gate[b, here]
+                    if of_gate.size:
+                        change = of_gate[b, here]
+                        for k in range(g.size):
+                            change[k] += g[k] * w2[c] * (warped[k] - z[k])
+                    for k in range(g.size):
+                        warped[k] = trust[k] * warped[k] + (one - trust[k]) * z[k]
+                if of_w2.size:
+                    for row in range(rows):
+                        total = zero
+                        for k in range(row * w, row * w + w):
+                            total += g[k] * warped[k]
+                        of_w2[unit + row, c] = total
+        if of_cell.size and gate.size:
+            for k in range(y * w, (y + rows) * w):
+                of_cell[b, 0, k] *= gate[b, k]
+                of_cell[b, 1, k] *= gate[b, k]
+        unit += rows
+
+
+@compiled
+def scatter(
+    grad: Array,
+    x1: Array,
+    y1: Array,
+    right: Array,
+    lower: Array,
+    w2: Array,
+    gate: Array,
+    of_previous: Array,
+    h: int,
+    w: int,
+    first: int,
+    last: int,
+) -> None:
+    """The previous representation's gradient; units are its planes, ``B·C``."""
+    one, next_column, next_row = right.dtype.type(1), np.uint64(1), np.uint64(w + 1)
+    channels = grad.shape[1]
+    corner = np.empty(h * w, np.uint32)
+    window = np.empty((h + 1) * (w + 1), right.dtype)
+    opened = -1
+    for unit in range(first, last):
+        b, c = unit // channels, unit % channels
+        if b != opened:
+            low, high = _corners(x1[b], y1[b], w, corner)
+            opened = b
+        window[: (high - low) * (w + 1)] = 0
+        for k in range(h * w):
+            i = np.uint64(corner[k])
+            j = i + next_row
+            given = w2[c] * grad[b, c, k]
+            if gate.size:
+                given *= gate[b, k]
+            left, upper = one - right[b, k], one - lower[b, k]
+            window[i] += left * upper * given
+            window[i + next_column] += right[b, k] * upper * given
+            window[j] += left * lower[b, k] * given
+            window[j + next_column] += right[b, k] * lower[b, k] * given
+        out = of_previous[b, c]
+        out[:] = 0
+        for y in range(low, high):
+            start, row = min(y, h - 1) * w, window[(y - low) * (w + 1) :]
+            for x in range(w):
+                out[start + x] += row[x]
+            out[start + w - 1] += row[w]

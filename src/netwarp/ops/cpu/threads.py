@@ -1,0 +1,62 @@
+"""Work in parts: loops that release the GIL, side by side on as many threads as PyTorch is told to use.
+
+Not numba's own threads: its portable threading layer does not bear calls from two threads at once, and evaluation makes
+them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+__all__ = ["in_parts"]
+
+WORTH_A_THREAD = 1 << 17
+"""Elements below which handing over costs about what it saves: 0.1 ms of work, 0.02 to 0.05 ms to hand over."""
+
+
+def in_parts(loop: Callable[..., None], arguments: tuple[Any, ...], count: int, elements: int) -> None:
+    """Run a loop over units of work that do not touch each other's results.
+
+    Args:
+        loop: Takes the arguments and the first and last unit (not included) that it is to do; releases the GIL.
+        arguments: What it takes before those.
+        count: Number of units.
+        elements: Size of the whole work.
+    """
+    parts = min(torch.get_num_threads(), count, elements // WORTH_A_THREAD)
+    if parts <= 1:
+        loop(*arguments, 0, count)
+        return
+    edges = [count * part // parts for part in range(parts + 1)]
+    others = []
+    for begin, end in pairwise(edges[1:]):
+        try:
+            others.append(_pool().submit(loop, *arguments, begin, end))
+        except RuntimeError:  # the interpreter is shutting down, and starts no more threads
+            break
+    try:
+        loop(*arguments, 0, edges[1])
+        if len(others) < parts - 1:
+            loop(*arguments, edges[len(others) + 1], count)
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    """One for the process; it starts threads as they are needed."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="netwarp")
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child has the pool but not its threads.
+    os.register_at_fork(after_in_child=_pool.cache_clear)
