@@ -20,13 +20,21 @@ def sliding(layers=("mid",), window=20, flip=True, batch=2, **options):
 
 def test_one_frame_and_the_memory_of_every_view(pictures):
     model, (frame,) = sliding(["stem", "mid"]), pictures(1)
+    model = Sliding(model.model, 20, scales=(0.5, 1), flip=True)
     _, state = model.step(frame)
     assert torch.equal(state.frame, frame)
-    memory = list(state.take())
-    # Two rows of three windows, each with its twin, two in a pass.
-    assert [[tuple(kept.shape) for kept in kept_in_pass] for kept_in_pass in memory] == [
-        [(2, 8, 10, 10), (2, 6, 10, 10)]
-    ] * 6
+    # 25×17 has a row of two windows, 49×33 two rows of four; each has a twin.
+    shapes = [[tuple(kept.shape) for kept in scale] for scale in state.look()]
+    assert shapes == [[(n, 8, 10, 10), (n, 6, 10, 10)] for n in (4, 16)]
+    assert state.nbytes == 20 * 14 * 10 * 10 * 4
+
+
+def test_representations_keep_their_memory_format(pictures):
+    model, (frame,) = sliding(["mid"]), pictures(1)
+    model.base.to(memory_format=torch.channels_last)
+    _, state = model.step(frame)
+    ((kept,),) = state.look()
+    assert kept.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_without_memory_only_the_frame(pictures):
@@ -62,10 +70,9 @@ def test_there_is_one_frames_memory_and_no_more(pictures):
     for frame in frames:
         before = state
         _, state = model.step(frame, state)
-        places.append([kept.data_ptr() for memory in state._memory for kept in memory])
+        places.append([kept.data_ptr() for scale in state.look() for kept in scale])
         assert state.nbytes == 12 * 14 * 10 * 10 * 4  # views, channels, places, bytes
         assert before is None or before.nbytes == 0
-    assert len(set(places[0])) == 24
     assert places[0] == places[1] == places[2]
 
 
@@ -101,7 +108,6 @@ def test_of_another_size_starts_anew_and_lets_go(detached, pictures):
         (lambda: sliding([]), "other layers, windows or scales"),
         (lambda: sliding(window=24), "other layers, windows or scales"),
         (lambda: sliding(flip=False), "other layers, windows or scales"),
-        (lambda: sliding(batch=3), "other layers, windows or scales"),
         (lambda: sliding().model, "state must be what the step before returned"),
     ],
 )
@@ -117,6 +123,14 @@ def test_of_another_model_is_refused_and_not_used_up(other, message, pictures):
     with pytest.raises(InputError, match="frame"):
         model.step(second.int(), state)
     model.step(second, state)
+
+
+def test_serves_a_model_with_other_passes(pictures):
+    (first, second), by_two, by_five = pictures(2), sliding(), sliding(batch=5)
+    _, state = by_two.step(first)
+    expected, _ = by_two.step(second, state.copy())
+    found, _ = by_five.step(second, state)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
 def test_a_removed_model_says_so(pictures):

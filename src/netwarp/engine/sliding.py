@@ -8,8 +8,7 @@ u changes sign.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.engine.pictures import Pictures
+from netwarp.engine.sliding_state import Memory, SlidingState
 from netwarp.engine.views import Tiling, View, Views
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
 from netwarp.flow import FlowEstimator
@@ -25,67 +25,10 @@ from netwarp.model.frames import as_frames
 from netwarp.model.probe import base_device
 from netwarp.model.steps import advance, flows_between
 
-__all__ = ["Sliding", "SlidingState"]
-
-Memory = tuple[Tensor, ...]
+__all__ = ["Sliding"]
 
 PIXELS_IN_A_PASS, MOST_IN_A_PASS = 1 << 19, 4
 """Views that a network on a CPU gains from seeing together: as many as have so many pixels, and no more than four."""
-
-
-class SlidingState:
-    """All that the next :meth:`Sliding.step` needs from the past.
-
-    A step uses it up: it writes each memory of the new frame over the one that it has just used, so that there is never
-    more than one frame's (at the paper's six scales and two layers they are 7.5 GiB).
-
-    Attributes:
-        frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was handed in.
-        shape: Views, views in a pass, and channels of each memory: what a model must have to go on from here.
-    """
-
-    def __init__(self, frame: Tensor, memory: Iterable[Memory], shape: tuple[object, ...]) -> None:
-        self.frame = frame
-        self.shape = shape
-        self._memory: deque[Memory] | None = deque(memory)
-
-    def take(self) -> deque[Memory]:
-        """The previous representations at each layer, pass by pass; the state is used up.
-
-        Raises:
-            InputError: it was before.
-        """
-        self.check()
-        taken, self._memory = self._memory, None
-        assert taken is not None
-        return taken
-
-    def check(self) -> None:
-        """Refuse a state that was used up.
-
-        Raises:
-            InputError: it was.
-        """
-        if self._memory is None:
-            raise InputError(
-                "this state was used up by an earlier step: hand on the one that it returned "
-                "(state.copy() before that step keeps one)"
-            )
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all memories together; 0 once they are used up."""
-        return sum(kept.nbytes for each in self._memory or () for kept in each)
-
-    def copy(self) -> SlidingState:
-        """One more of the same with memories of its own, for another step.
-
-        Raises:
-            InputError: this one was used up.
-        """
-        self.check()
-        memory = (tuple(kept.clone() for kept in each) for each in self._memory or ())
-        return SlidingState(self.frame, memory, self.shape)
 
 
 class Sliding:
@@ -217,17 +160,16 @@ class Sliding:
         flows = None
         if past is not None and past.frame.shape == present.shape:
             flows = flows_between(model, present, past.frame, flow, index=index)
-        memory = deque() if past is None else past.take()
-        if flows is None:
-            memory.clear()
-        whole = Pictures(present, None if past is None or flows is None else past.frame, flows)
         size = (present.shape[-2], present.shape[-1])
         tilings = self.views.tilings(size)
-        after: list[Memory] = []
+        taken: Sequence[Memory] = () if past is None else past.take()
+        memories: list[Memory | None] = [None] * len(tilings) if flows is None else [*taken]
+        del taken  # those of another size: they must not lie beside the new ones
+        whole = Pictures(present, None if past is None or flows is None else past.frame, flows)
         result: Tensor | None = None
-        for tiling in tilings:
+        for number, tiling in enumerate(tilings):
             seen = whole.at_scale(tiling, model.preprocess)
-            probabilities = self._at_scale(seen, tiling, memory, after)
+            probabilities, memories[number] = self._at_scale(seen, tiling, memories[number])
             if tiling.size != size:
                 probabilities = F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)
             result = probabilities if result is None else result.add_(probabilities)
@@ -235,14 +177,15 @@ class Sliding:
         if len(tilings) > 1:
             result.div_(len(tilings))
         # A clone, since cameras and decoders fill one tensor again and again.
-        return result, SlidingState(present.clone() if present is frame else present, after, self._shape())
+        kept = [memory for memory in memories if memory is not None]
+        return result, SlidingState(present.clone() if present is frame else present, kept, self._shape())
 
     def _checked(self, state: SlidingState | None) -> SlidingState | None:
         if state is None:
             return None
         if not isinstance(state, SlidingState):
             raise InputError(f"state must be what the step before returned, or None, not {type(state).__name__}")
-        state.check()
+        state.look()
         if state.shape != self._shape():
             raise InputError(
                 "the state comes from a model with other layers, windows or scales: start a stream with state=None"
@@ -250,39 +193,46 @@ class Sliding:
         return state
 
     def _shape(self) -> tuple[object, ...]:
-        return self.views, self.batch, tuple(netwarp.w1.shape for netwarp in self.model.netwarps)
+        return self.views, tuple(netwarp.w1.shape for netwarp in self.model.netwarps)
 
-    def _at_scale(self, seen: Pictures, tiling: Tiling, memory: deque[Memory], after: list[Memory]) -> Tensor:
-        """Probabilities of all windows of a scale, averaged; ``memory`` is used up from the left."""
+    def _at_scale(self, seen: Pictures, tiling: Tiling, memory: Memory | None) -> tuple[Tensor, Memory]:
+        """Probabilities of all views of a scale, averaged, and its memory: the same tensors, written over."""
         views = tiling.views(self.views.flip)
-        total: Tensor | None = None
+        videos = seen.present.shape[0]
         batch = self.batch or max(1, min(MOST_IN_A_PASS, PIXELS_IN_A_PASS // (tiling.window[0] * tiling.window[1])))
+        total: Tensor | None = None
         for first in range(0, len(views), batch):
             shown = views[first : first + batch]
+            part = slice(first * videos, (first + len(shown)) * videos)
             pictures = seen.cut(shown, tiling.window)
-            past = None if pictures.past is None else VideoState(pictures.past, memory.popleft())
+            past = None
+            if pictures.past is not None and memory is not None:
+                past = VideoState(pictures.past, tuple(kept[part] for kept in memory))
             logits, left = advance(self.model, pictures.present, past, pictures.flows)
-            after.append(left.memory if past is None else _written_over(past.memory, left.memory))
+            if memory is None:
+                # At once for all views: many large blocks between smaller ones would leave gaps in the heap.
+                memory = tuple(_room(kept, len(views) * videos) for kept in left.memory)
+            for kept, new in zip(memory, left.memory, strict=True):
+                kept[part] = new
             assert logits is not None
             probabilities = logits.softmax(1, dtype=torch.promote_types(torch.float32, logits.dtype))
             if len(views) == 1 and tiling.padded == tiling.size:
-                return probabilities
+                return probabilities, memory
             if total is None:
-                total = probabilities.new_zeros(seen.present.shape[0], logits.shape[1], *tiling.size)
+                total = probabilities.new_zeros(videos, logits.shape[1], *tiling.size)
             for view, each in zip(shown, probabilities.chunk(len(shown)), strict=True):
                 _add(total, each, view)
-        assert total is not None
+        assert total is not None  # there is at least one view
+        assert memory is not None
         rows, columns = (total.new_tensor(counts) for counts in tiling.coverage())
-        return total.div_(rows.unsqueeze(1) * columns * (2 if self.views.flip else 1))
+        return total.div_(rows.unsqueeze(1) * columns * (2 if self.views.flip else 1)), memory
 
 
-def _written_over(old: Memory, new: Memory) -> Memory:
-    """New representations in the old ones' place.
-
-    To let the old ones go and keep the new ones would do, but for the C library: it fills what large blocks leave with
-    small ones, finds no place for the next large one, and asks the system for more: 3 GiB at the paper's protocol.
-    """
-    return tuple(kept.copy_(each) for kept, each in zip(old, new, strict=True))
+def _room(like: Tensor, batch: int) -> Tensor:
+    """For a batch of such representations, in their memory format."""
+    last = not like.is_contiguous() and like.is_contiguous(memory_format=torch.channels_last)
+    memory_format = torch.channels_last if last else torch.contiguous_format
+    return torch.empty((batch, *like.shape[1:]), dtype=like.dtype, device=like.device, memory_format=memory_format)
 
 
 def _add(total: Tensor, probabilities: Tensor, view: View) -> None:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from netwarp.data.frames import Frame, FrameSource, open_frames
 from netwarp.engine.cuts import is_cut
 from netwarp.engine.labels import labels_of
-from netwarp.engine.sliding import Sliding, SlidingState
+from netwarp.engine.sliding import Sliding
+from netwarp.engine.sliding_state import SlidingState
 from netwarp.engine.stream_model import StreamModel
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.frames import as_frames
