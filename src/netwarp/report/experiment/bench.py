@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from netwarp import __version__
 from netwarp.atomic import written_whole
 from netwarp.bases import load_base
+from netwarp.data.class_order import in_order_of
 from netwarp.data.clips import ClipData, ClipFrame
 from netwarp.data.datasets import open_data
 from netwarp.data.output_path import reason
@@ -30,6 +31,7 @@ from netwarp.model.replay import Replay
 from netwarp.report.experiment.build import build, shown_as, trained_parameters
 from netwarp.report.experiment.clock import Clock
 from netwarp.report.experiment.folds import Fold, one_fold, two_folds
+from netwarp.report.experiment.left_out import LeftOut
 from netwarp.report.experiment.row_training import ends, leave, set_dropout, train_row
 from netwarp.report.experiment.rows import Row
 from netwarp.report.experiment.units import Figures, Store, Unit
@@ -89,7 +91,7 @@ class Bench(AbstractContextManager["Bench"]):
         plan: What is measured.
 
     Attributes:
-        data: The data set.
+        data: The data set, its classes in the order of the network's.
         folds: Two halves of it both ways, or one fold, of two splits.
         base: The network, frozen, on the device.
 
@@ -99,17 +101,22 @@ class Bench(AbstractContextManager["Bench"]):
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.data = open_data(plan.data, plan.split, length=LENGTH_OF_VIDEOS, cache=plan.cache)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # weights that nobody gave are the same in all processes
+            base = load_base(plan.base, plan.weights, plan.classes)
+
+        names: Sequence[str] = base.classes  # type: ignore[assignment]
+
+        def opened(spec: str, split: str | None) -> ClipData:
+            data = open_data(spec, split, length=LENGTH_OF_VIDEOS, cache=plan.cache)
+            return in_order_of(data, names)
+
+        self.data = opened(plan.data, plan.split)
         self.folds: tuple[Fold, ...]
         if plan.test is None:
             self.folds = two_folds(self.data)
         else:
-            self.folds = (
-                one_fold(self.data, open_data(plan.test, plan.test_split, length=LENGTH_OF_VIDEOS, cache=plan.cache)),
-            )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # weights that nobody gave are the same in all processes
-            base = load_base(plan.base, plan.weights, plan.classes)
+            self.folds = (one_fold(self.data, opened(plan.test, plan.test_split)),)
         set_dropout(base, plan.dropout)
         self.base = base.to(plan.device).requires_grad_(False)
         # A fifth less time for ESPNet's convolutions on a CPU, and half for the warp. Others' networks may mind.
@@ -172,8 +179,9 @@ class Bench(AbstractContextManager["Bench"]):
                         replay=inside,
                         folder=None if self.plan.test is None else store.training(unit),
                     )
+            left_out = LeftOut(fold.test)
             with clock.timed("testing"):
-                scores, maps = self._score(model, row, fold.test)
+                scores, maps = self._score(model, row, fold.test, left_out)
             parameters = sum(trained_parameters(model).values())
         finally:
             model.remove()
@@ -192,6 +200,7 @@ class Bench(AbstractContextManager["Bench"]):
             settings=row.settings(),
             iiou=scores.iiou,
             iiou_per_class=dict(zip(self.data.classes.names, scores.iiou_per_class, strict=True)),
+            left_out=left_out.scores(),
         )
         if store.wants_pictures(unit):
             _keep_maps(store.pictures(unit), maps)
@@ -206,12 +215,16 @@ class Bench(AbstractContextManager["Bench"]):
             self._stack.enter_context(Replay(self._replayed))
         return self._replayed
 
-    def _score(self, model: VideoModel, row: Row, data: ClipData) -> tuple[Scores, dict[str, npt.NDArray[np.uint8]]]:
+    def _score(
+        self, model: VideoModel, row: Row, data: ClipData, left_out: LeftOut
+    ) -> tuple[Scores, dict[str, npt.NDArray[np.uint8]]]:
         """Scores of a stream, and label maps of the frames that pictures are made of, by frame."""
         wanted = {frame.name for frame in pictured(data)}
         maps: dict[str, npt.NDArray[np.uint8]] = {}
 
         def note(_: str, frame: ClipFrame, labels: Tensor) -> None:
+            if self.plan.test is not None:
+                left_out.add(frame, labels)
             if frame.name in wanted:
                 maps[frame.name] = labels[0].clamp(max=255).byte().cpu().numpy()
 

@@ -27,7 +27,6 @@ from netwarp.report.experiment.drawing import new_figure
 from netwarp.report.experiment.rows import Row
 from netwarp.report.experiment.runner import run_units
 from netwarp.report.experiment.units import Figures, Store, Unit, units_of
-from netwarp.report.reproduce.class_order import in_order_of
 from netwarp.report.reproduce.lines import Line
 from netwarp.report.reproduce.setups import Asked, Setup, setup_for
 from netwarp.report.reproduce.targets import TARGETS, Target
@@ -121,19 +120,19 @@ def _check(setup: Setup, rows: Sequence[Row]) -> None:
 def _plan(setup: Setup, folder: Path, device: str, progress: bool) -> Plan:
     """Data and network, which is trained first where it has no weights."""
     cache = folder / "cache"
-    names = open_data(*setup.train, cache=cache).classes.names
-    if setup.weights is None:
+    weights, classes = setup.weights, None
+    if weights is None:
         log.info("reproduce: %s, frame by frame", setup.base)
+        classes = open_data(*setup.train, cache=cache).classes.names
         how = setup.base_training
-        weights = trained_base(setup.base, names, how, folder, device, progress, cache=cache)
-    else:
-        weights = in_order_of(names, setup.base, setup.weights, folder)
+        weights = str(trained_base(setup.base, classes, how, folder, device, progress, cache=cache))
     return Plan(
         data=setup.train[0],
         split=setup.train[1],
         base=setup.base,
-        weights=str(weights),
-        classes=names,
+        weights=weights,
+        # Published weights have their own order, and the data follow it.
+        classes=classes,
         device=device,
         cache=cache,
         test=setup.test[0],
