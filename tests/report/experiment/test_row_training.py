@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,11 +29,21 @@ def fold():
     return one_fold(*(open_data("streets:clips=1,frames=3,size=64x48", split) for split in ("train", "test")))
 
 
-def trained(fold, folder: Path | None) -> tuple[dict[str, torch.Tensor], list[float]]:
-    torch.manual_seed(0)
-    model = build(ROW, load_base("netwarp:streetnet"))
-    losses = train_row(model, ROW, fold, 0, device="cpu", cache=Path("unused"), replay=False, folder=folder)
+def trained(fold, folder: Path | None, row: Row = ROW) -> tuple[dict[str, torch.Tensor], list[float]]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build(row, load_base("netwarp:streetnet"))
+    losses = train_row(model, row, fold, 0, device="cpu", cache=Path("unused"), replay=False, folder=folder)
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}, losses
+
+
+def train_here(fold, folder: Path, row: Row) -> dict[str, torch.Tensor]:
+    """The same beside whoever waits: what another process would leave."""
+    made, _ = trained(fold, None, row)
+    model = build(row, load_base("netwarp:streetnet"))
+    model.load_state_dict(made)
+    model.save(folder / "model.safetensors")
+    return made
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -44,15 +56,15 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_that_is_kept_is_not_trained_again(fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    folder = tmp_path / "trained"
-    first, losses = trained(fold, folder)
+    folder, kept = tmp_path / "trained", replace(ROW, kept=True)
+    first, losses = trained(fold, folder, kept)
     assert len(losses) == 3
     assert same(first, trained(fold, None)[0])
     leave(folder, kept=True)
-    assert {path.name for path in folder.iterdir()} >= {"model.safetensors"}
+    assert (folder / "model.safetensors").is_file()
     assert not (folder / "last.ckpt").exists()
     monkeypatch.setattr(row_training, "train", lambda *_, **__: pytest.fail("trained again"))
-    again, losses = trained(fold, folder)
+    again, losses = trained(fold, folder, kept)
     assert losses == []
     assert same(first, again)
 
@@ -64,6 +76,19 @@ def test_a_training_whose_figures_are_not_kept_is_gone_on_with(fold, tmp_path: P
     again, same_losses = trained(fold, folder)
     assert same(first, again)
     assert same_losses == losses
+
+
+def test_of_two_that_need_the_same_training_one_waits(fold, tmp_path: Path):
+    folder, kept = tmp_path / "trained", replace(ROW, kept=True)
+    with ThreadPoolExecutor(1) as pool:
+        with row_training._alone(folder):
+            other = pool.submit(trained, fold, folder, kept)
+            with pytest.raises(TimeoutError):
+                other.result(0.5)
+            mine = train_here(fold, folder, kept)
+        theirs, losses = other.result(120)
+    assert losses == []  # the model was there
+    assert same(mine, theirs)
 
 
 def test_nothing_is_left_of_what_is_not_kept(fold, tmp_path: Path):

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from netwarp.report.experiment.rows import BASE, Row
 from netwarp.report.experiment.units import Figures
 from netwarp.report.reproduce.lines import Line
 from netwarp.report.reproduce.paper import Published
-from netwarp.report.reproduce.results import noise_of, paper_gain, results_of
+from netwarp.report.reproduce.results import paper_gain, results_of, seed_error
 from netwarp.report.reproduce.table_text import csv_text, markdown_text
 from netwarp.report.reproduce.verdicts import verdicts
 
@@ -34,6 +35,7 @@ def figures(row: str, seed: int, iou: float) -> Figures:
 MEASURED = {"Control": (50.5, 51.5), "Good": (53.0, 54.0), "Bad": (46.0, 48.0)}
 FIGURES = [figures(BASE, 0, 50.0), *(figures(row, s, v) for row, pair in MEASURED.items() for s, v in enumerate(pair))]
 RESULTS = results_of(LINES, FIGURES, {BASE: 10.0, "Good": 12.0})
+ONE_SEED = results_of(LINES, [f for f in FIGURES if f.seed == 0])
 
 
 def result(name: str):
@@ -51,30 +53,54 @@ def test_differences_are_taken_to_the_base_and_seed_by_seed_to_the_control():
     assert not result("control").to_control
 
 
-def test_noise_is_twice_the_standard_error_pooled_over_lines():
+def test_the_error_over_seeds_is_pooled_over_lines():
     variances = [statistics.variance(pair) for pair in MEASURED.values()]
-    assert noise_of(RESULTS) == pytest.approx(2 * math.sqrt(statistics.fmean(variances) / 2))
-    one = results_of(LINES, [f for f in FIGURES if f.seed == 0])
-    assert math.isnan(noise_of(one))
+    assert seed_error(RESULTS) == pytest.approx(math.sqrt(statistics.fmean(variances) / 2))
+    assert math.isnan(seed_error(ONE_SEED))
+
+
+def test_noise_is_of_seeds_and_of_clips():
+    """Without clip a the difference is 5, without b it is 1: half of what lies between is the jackknife's error."""
+    seeds = seed_error(RESULTS)
+    assert result("good").noise == pytest.approx(2 * seeds)  # nobody knows about clips
+    clips = [
+        replace(
+            f,
+            left_out={"a": f.miou + (1.5 if f.row == "Good" else 0.0), "b": f.miou - (2.5 if f.row == "Good" else 0.0)},
+        )
+        for f in FIGURES
+    ]
+    good = next(each for each in results_of(LINES, clips) if each.line.name == "good")
+    assert good.noise == pytest.approx(2 * math.hypot(seeds, 2.0))
+    assert good.control_noise == pytest.approx(2 * math.hypot(math.sqrt(2) * seeds, 2.0))
+    only_clips = results_of(LINES, [f for f in clips if f.seed == 0])
+    assert next(each for each in only_clips if each.line.name == "good").noise == pytest.approx(4.0)
 
 
 def test_what_is_worse_is_said():
-    said = verdicts(RESULTS)
-    assert said[0].startswith(f"Noise: {noise_of(RESULTS):.2f} points of IoU")
-    assert said[1] == (
-        "Worse than the network frame by frame by more than noise: bad (−3.00). 1 of 2 are better by more than noise."
+    noise, base, control = verdicts(RESULTS)
+    assert noise.startswith(f"Noise is twice the standard error of a difference in IoU, {result('good').noise:.2f} to")
+    assert base == (
+        "Worse than the network frame by frame by more than noise: bad (−3.00). "
+        "Of 2, 1 are above it, 1 of them by more than noise."
     )
-    assert said[2].startswith("Worse than the control, trained alike without video, by more than noise: bad (−4.00).")
-    good = results_of(LINES[:3], FIGURES)
-    assert verdicts(good)[1].startswith(
-        "No NetWarp is worse than the network frame by frame by more than noise; 1 of 1"
+    assert control.startswith("Worse than the control, trained alike without video, by more than noise: bad (−4.00).")
+    good = verdicts(results_of(LINES[:3], FIGURES))[1]
+    assert (
+        good
+        == "No NetWarp is worse than the network frame by frame by more than noise. It is above it, by more than noise."
     )
+
+
+def test_what_is_within_noise_is_not_worse():
+    clips = [replace(f, left_out={"a": f.miou - (9 if f.row == "Bad" else 0), "b": f.miou}) for f in FIGURES]
+    assert verdicts(results_of(LINES, clips))[1].startswith("No NetWarp is worse")
 
 
 def test_without_noise_every_minus_counts():
-    one = results_of(LINES, [f for f in FIGURES if f.seed == 0])
-    assert "not known" in verdicts(one)[0]
-    assert "bad (−4.00)" in verdicts(one)[1]
+    noise, base, _ = verdicts(ONE_SEED)
+    assert "not known" in noise
+    assert base == "Worse than the network frame by frame at all: bad (−4.00). Of 2, 1 are above it, 1 of them at all."
 
 
 def test_the_papers_gains():

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from netwarp.data.output_path import prepare_folder
 from netwarp.data.random_views import Augmentation
 from netwarp.engine.training import Consistency, Rates, TrainSettings, train
 from netwarp.engine.training.checkpoint import restore
@@ -46,6 +48,7 @@ def train_row(
         cache: Folder that estimated flow is kept in.
         replay: As for :func:`netwarp.engine.training.train`.
         folder: Where the training goes on if it was cut off; a model that lies there is the result. None keeps nothing.
+            Of two processes that need the same training, one does it and the other waits.
 
     Returns:
         The loss of each step; nothing where the result was there.
@@ -53,16 +56,37 @@ def train_row(
     Raises:
         NetWarpError: It cannot be trained or kept.
     """
-    place = None if folder is None else RunFolder(folder)
-    if place is not None and place.model.is_file() and not place.last.exists():
-        restore(model, read(place.model).tensors)
-        return []
     samples = fold.train.samples(row.length)
     others = [window for window in fold.train.windows(row.length) if window.frames[-1].labels is None]
     classes = len(fold.train.classes)
     settings = _settings(model, row, seed, device, unlabelled=bool(others))
     options: dict[str, Any] = {"unlabelled": others, "cache": cache, "replay": replay, "folder": folder}
-    return train(model, samples, settings, classes=classes, **options).losses
+    if folder is None:
+        return train(model, samples, settings, classes=classes, **options).losses
+    place = RunFolder(folder)
+    with _alone(folder):
+        if place.model.is_file() and not place.last.exists():
+            restore(model, read(place.model).tensors)
+            return []
+        losses = train(model, samples, settings, classes=classes, **options).losses
+        if row.kept:  # for others, who find the model
+            place.last.unlink()
+    return losses
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process trains in a folder."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    prepare_folder(folder.parent)
+    lock = folder.with_name(f".{folder.name}.lock")
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # it ends with the process, however that ends
+        yield
 
 
 def _settings(model: VideoModel, row: Row, seed: int, device: str, *, unlabelled: bool) -> TrainSettings:
@@ -98,12 +122,10 @@ def set_dropout(network: nn.Module, share: float | None) -> None:
 
 def leave(folder: Path, *, kept: bool) -> None:
     """Tidy up when a row's figures are kept: of its training nothing is left, or the model alone."""
-    if not folder.is_dir():
+    if kept or not folder.is_dir():
         return
-    if kept:
-        RunFolder(folder).last.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
 
 
 def ends(losses: Sequence[float]) -> tuple[float, float]:

@@ -59,6 +59,7 @@ class Figures:
         settings: Of the row.
         iiou: Mean instance IoU over the classes that have objects; nan where nobody knows objects.
         iiou_per_class: Instance IoU by class.
+        left_out: Mean IoU without a clip, by the clip's name; nothing for halves of a data set, or of a single clip.
     """
 
     row: str
@@ -75,6 +76,7 @@ class Figures:
     settings: dict[str, Any]
     iiou: float = math.nan
     iiou_per_class: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, float] = field(default_factory=dict)
 
     def as_json(self, digits: int | None = None) -> dict[str, Any]:
         """Plain values, rounded if digits are given; null for nan."""
@@ -91,7 +93,7 @@ class Figures:
         known = dict(values)
         for name in ("miou", "tc", "iiou"):
             known[name] = _number(known.get(name))
-        for name in ("per_class", "iiou_per_class"):
+        for name in ("per_class", "iiou_per_class", "left_out"):
             known[name] = {key: _number(value) for key, value in known.get(name, {}).items()}
         known["tiou"] = {int(width): _number(value) for width, value in known["tiou"].items()}
         first, last = map(_number, known["loss"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from netwarp.report.experiment.curve import COLOURS
 from netwarp.report.experiment.drawing import new_figure, save_figure
-from netwarp.report.reproduce.results import Result, noise_of, paper_gain
+from netwarp.report.reproduce.results import Result, paper_gain
 
 __all__ = ["draw_gains"]
 
@@ -18,7 +18,7 @@ PAPER = COLOURS[1]
 
 
 def draw_gains(results: Sequence[Result], title: str, path: Path) -> None:
-    """Draw gains in IoU, tIoU and iIoU, as far as they are known, with the noise as a band around 0.
+    """Draw gains in IoU, tIoU and iIoU, as far as they are known, with the noise in IoU as a band around 0.
 
     Args:
         results: Of a table's lines.
@@ -48,12 +48,11 @@ def draw_gains(results: Sequence[Result], title: str, path: Path) -> None:
 
 
 def _draw_panel(axes: Any, results: Sequence[Result], shown: Sequence[Result], measure: str) -> None:  # noqa: ANN401
-    noise = noise_of(results, measure)
     axes.axvline(0, color="0.4", linewidth=1)
-    if math.isfinite(noise):
-        axes.axvspan(-noise, noise, color="0.92", zorder=0, label="noise")
     words = {"netwarp": "NetWarp", "control": "control", "baseline": "concatenation"}
     for place, result in enumerate(shown):
+        if measure == "IoU" and math.isfinite(result.noise):
+            axes.barh(place, 2 * result.noise, left=-result.noise, height=0.8, color="0.92", label="noise")
         gain = result.to_base.get(measure)
         if gain is not None and math.isfinite(gain.mean):
             mark, colour = KINDS[result.line.kind]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from netwarp.report.experiment.left_out import jackknife
 from netwarp.report.experiment.summary import Spread, differences
 from netwarp.report.experiment.units import Figures
 from netwarp.report.reproduce.lines import Line
 
-__all__ = ["MEASURES", "Result", "noise_of", "paper_gain", "results_of"]
+__all__ = ["MEASURES", "Result", "noise_of", "paper_gain", "results_of", "seed_error"]
 
 MEASURES: dict[str, Callable[[Figures], float]] = {
     "IoU": lambda figures: figures.miou,
@@ -32,6 +33,8 @@ class Result:
         to_control: Differences to the control that was tested alike, likewise, seed by seed.
         milliseconds: Median time of a frame; nan where it was not taken.
         slowdown: The same, of the network frame by frame.
+        noise: What chance moves the difference in IoU to the base by (:func:`noise_of`), points; nan where not known.
+        control_noise: Likewise that to the control.
     """
 
     line: Line
@@ -40,6 +43,8 @@ class Result:
     to_control: dict[str, Spread]
     milliseconds: float = math.nan
     slowdown: float = math.nan
+    noise: float = math.nan
+    control_noise: float = math.nan
 
 
 def results_of(
@@ -55,7 +60,7 @@ def results_of(
     times = milliseconds or {}
     of = {line.row.name: [f for f in figures if f.row == line.row.name] for line in lines if line.row is not None}
     controls = {line.base: line.row.name for line in lines if line.kind == "control" and line.row is not None}
-    results = []
+    results: list[Result] = []
     for line in lines:
         if line.row is None:
             results.append(Result(line, {}, {}, {}))
@@ -73,24 +78,61 @@ def results_of(
                 time / times.get(line.base or line.row.name, math.nan),
             )
         )
-    return results
+    by_seed = seed_error(results)
+    return [_with_noise(result, of, controls, by_seed) for result in results]
 
 
-def noise_of(results: Sequence[Result], measure: str = "IoU") -> float:
-    """What chance in training moves a line's mean by: twice its standard error.
+def _with_noise(
+    result: Result, of: Mapping[str, Sequence[Figures]], controls: Mapping[str, str], by_seed: float
+) -> Result:
+    if result.line.row is None or not result.line.base:
+        return result
+    own = of[result.line.row.name]
+    noise = noise_of(by_seed, jackknife(_left_out(own), _left_out(of[result.line.base])))
+    if not result.to_control:
+        return replace(result, noise=noise)
+    by_clip = jackknife(_left_out(own), _left_out(of[controls[result.line.base]]))
+    # Both are trained.
+    return replace(result, noise=noise, control_noise=noise_of(math.sqrt(2) * by_seed, by_clip))
 
-    The deviation over seeds is pooled over all lines that are trained, as a line has only a few seeds.
+
+def _left_out(figures: Sequence[Figures]) -> dict[str, float]:
+    """Mean IoU without a clip, mean over seeds, by the clip's name."""
+    return {clip: Spread.of([f.left_out.get(clip, math.nan) for f in figures]).mean for clip in figures[0].left_out}
+
+
+def seed_error(results: Sequence[Result]) -> float:
+    """Standard error of a line's mean IoU over its seeds.
+
+    The deviation is pooled over all lines that are trained, as a line has only a few seeds.
 
     Returns:
         In points; nan where there are fewer than two seeds.
     """
-    trained = [result for result in results if result.to_base]
-    spreads = [result.scores[measure] for result in trained if math.isfinite(result.scores[measure].deviation)]
+    spreads = [result.scores["IoU"] for result in results if result.to_base]
+    spreads = [spread for spread in spreads if math.isfinite(spread.deviation)]
     if not spreads:
         return math.nan
     freedom = sum(spread.count - 1 for spread in spreads)
     variance = sum((spread.count - 1) * spread.deviation**2 for spread in spreads) / freedom
-    return 2 * math.sqrt(variance / min(spread.count for spread in spreads))
+    return math.sqrt(variance / min(spread.count for spread in spreads))
+
+
+def noise_of(by_seed: float, by_clip: float) -> float:
+    """Twice the standard error of a difference, by chance in training and by the choice of the clips tested on.
+
+    Args:
+        by_seed: Standard error over seeds; nan where it is not known.
+        by_clip: Standard error over clips, likewise.
+
+    Returns:
+        Points; nan where neither is known.
+
+    >>> noise_of(0.3, 0.4), noise_of(float("nan"), 0.4)
+    (1.0, 0.8)
+    """
+    known = [error for error in (by_seed, by_clip) if math.isfinite(error)]
+    return 2 * math.hypot(*known) if known else math.nan
 
 
 def paper_gain(results: Sequence[Result], of: Result) -> dict[str, float]:

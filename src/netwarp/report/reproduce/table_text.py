@@ -29,6 +29,7 @@ def markdown_text(results: Sequence[Result]) -> list[str]:
         **{name: partial(_score, name) for name in MEASURES},
         "ms a frame": _time,
         **{f"{name} − base": partial(_difference, name, "to_base") for name in MEASURES},
+        "noise": lambda result: f"{result.noise:.2f}" if math.isfinite(result.noise) else EMPTY,
         **{f"{name} − control": partial(_difference, name, "to_control") for name in ("IoU", "tIoU")},
         **{f"paper: {name}": partial(_published, name.lower()) for name in _IN_PAPER},
         "paper: runtime": _runtime,
@@ -47,7 +48,7 @@ def csv_text(results: Sequence[Result]) -> str:
     head += ["seeds", "ms_per_frame", "times_base"]
     head += [f"{name.lower()}_minus_{other}{end}"
              for other in ("base", "control") for name in MEASURES for end in ("", "_sd")]  # fmt: skip
-    head += ["paper_iou", "paper_tiou", "paper_iiou", "paper_runtime", "paper_iou_minus_base"]
+    head += ["noise", "control_noise", "paper_iou", "paper_tiou", "paper_iiou", "paper_runtime", "paper_iou_minus_base"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
@@ -59,6 +60,7 @@ def csv_text(results: Sequence[Result]) -> str:
         cells += [_finite(result.milliseconds), _finite(result.slowdown)]
         for which in (result.to_base, result.to_control):
             cells += [value for name in MEASURES for value in _pair(which.get(name))]
+        cells += [_finite(result.noise), _finite(result.control_noise)]
         cells += [paper.iou, paper.tiou, paper.iiou, paper.runtime] if paper else [None] * 4
         cells += [_finite(paper_gain(results, result).get("IoU", math.nan))]
         writer.writerow(["" if cell is None else cell for cell in cells])

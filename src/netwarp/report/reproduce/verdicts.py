@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from netwarp.report.reproduce.results import Result, noise_of
+from netwarp.report.reproduce.results import Result, seed_error
 
 __all__ = ["verdicts"]
 
@@ -19,30 +19,46 @@ def verdicts(results: Sequence[Result]) -> list[str]:
     netwarps = [result for result in results if result.line.kind == "netwarp" and result.to_base]
     if not netwarps:
         return []
-    noise = noise_of(results)
-    if math.isfinite(noise):
-        trained = [result for result in results if result.to_base]
-        seeds = min(result.scores["IoU"].count for result in trained)
-        said = [
-            f"Noise: {noise:.2f} points of IoU, twice the standard error of a mean over {seeds} seeds, whose deviation "
-            f"is pooled over {len(trained)} trained lines."
-        ]
-        threshold, beyond = noise, "by more than noise"
-    else:
-        said = ["Noise is not known: it takes at least two seeds. Every difference counts below."]
-        threshold, beyond = 0.0, "at all"
-    said += _against(netwarps, "to_base", "the network frame by frame", threshold, beyond)
-    if any(result.to_control for result in netwarps):
-        said += _against(netwarps, "to_control", "the control, trained alike without video,", threshold, beyond)
+    said = [_noise(results, netwarps)]
+    gains = [(r.line.name, r.to_base["IoU"].mean, r.noise) for r in netwarps]
+    said.append(_against(gains, "the network frame by frame"))
+    controlled = [r for r in netwarps if r.to_control]
+    if controlled:
+        gains = [(r.line.name, r.to_control["IoU"].mean, r.control_noise) for r in controlled]
+        said.append(_against(gains, "the control, trained alike without video,"))
     return said
 
 
-def _against(netwarps: Sequence[Result], which: str, other: str, threshold: float, beyond: str) -> list[str]:
-    gains = [(r.line.name, getattr(r, which)["IoU"].mean) for r in netwarps if getattr(r, which)]
-    worse = [(name, gain) for name, gain in gains if gain < -threshold]
-    better = [name for name, gain in gains if gain > threshold]
-    count = f"{len(better)} of {len(gains)}"
+def _noise(results: Sequence[Result], netwarps: Sequence[Result]) -> str:
+    noise = [result.noise for result in netwarps if math.isfinite(result.noise)]
+    if not noise:
+        return "Noise is not known: that takes two seeds, or two clips to test on. Every difference counts below."
+    trained = [result for result in results if result.to_base]
+    seeds = min(result.scores["IoU"].count for result in trained)
+    by_seed = seed_error(results)
+    chance = (
+        f"chance in training ({by_seed:.2f}: {seeds} seeds, their deviation pooled over {len(trained)} trained lines)"
+        if math.isfinite(by_seed)
+        else "not of chance in training, as there is one seed,"
+    )
+    return (
+        f"Noise is twice the standard error of a difference in IoU, {min(noise):.2f} to {max(noise):.2f} points here: "
+        f"of {chance} and of the choice of the clips that are tested on (jackknife, line by line)."
+    )
+
+
+def _against(gains: Sequence[tuple[str, float, float]], other: str) -> str:
+    limits = [(name, gain, noise if math.isfinite(noise) else 0.0) for name, gain, noise in gains]
+    known = any(math.isfinite(noise) for _, _, noise in gains)
+    beyond = "by more than noise" if known else "at all"
+    worse = [f"{name} ({gain:+.2f})".replace("-", "−") for name, gain, limit in limits if gain < -limit]
+    better = sum(gain > limit for _, gain, limit in limits)
+    above = sum(gain > 0 for _, gain, _ in limits)
+    counts = (
+        f"Of {len(limits)}, {above} are above it, {better} of them {beyond}."
+        if len(limits) > 1
+        else (f"It is {'above' if above else 'not above'} it{f', {beyond}' if better and known else ''}.")
+    )
     if not worse:
-        return [f"No NetWarp is worse than {other} {beyond}; {count} are better {beyond}."]
-    named = "; ".join(f"{name} ({gain:+.2f})".replace("-", "−") for name, gain in worse)
-    return [f"Worse than {other} {beyond}: {named}. {count} are better {beyond}."]
+        return f"No NetWarp is worse than {other} {beyond}. {counts}"
+    return f"Worse than {other} {beyond}: {'; '.join(worse)}. {counts}"
