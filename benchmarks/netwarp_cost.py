@@ -142,7 +142,7 @@ class Stream:
             raise SystemExit("the network's random weights gave infinite values, whose time would be no measure")
         memory = self.state.memory
         if not isinstance(self.stepped, VideoModel):
-            memory = [tensor for each in self.state.copy().take() for tensor in each]
+            memory = [tensor for each in self.state.look() for tensor in each]
         began = self.clock()
         for tensor in memory:
             tensor.clone()
