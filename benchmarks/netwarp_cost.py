@@ -140,9 +140,8 @@ class Stream:
         seconds = self.clock() - began
         if not result.isfinite().all():
             raise SystemExit("the network's random weights gave infinite values, whose time would be no measure")
-        memory = self.state.memory
-        if not isinstance(self.stepped, VideoModel):
-            memory = [tensor for each in self.state.look() for tensor in each]
+        kept = [self.state.memory] if isinstance(self.stepped, VideoModel) else self.state.look()
+        memory = [tensor for each in kept for tensor in each]
         began = self.clock()
         for tensor in memory:
             tensor.clone()
