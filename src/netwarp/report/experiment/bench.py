@@ -164,7 +164,9 @@ class Bench(AbstractContextManager["Bench"]):
         clock = Clock()
         row, fold = unit.row, self.folds[unit.fold]
         inside = bool(row.trained) or any(layer not in OUTPUTS for layer in row.layers)
-        model = build(row, self.base if inside else self._replaying(), unit.seed)
+        # Hundreds of windows of every frame are too many to remember.
+        again = not inside and row.windows is None
+        model = build(row, self._replaying() if again else self.base, unit.seed)
         try:
             losses: list[float] = []
             if row.trains:
