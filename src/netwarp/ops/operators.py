@@ -2,11 +2,13 @@
 
 ``torch.compile`` and ``torch.export`` see one node each, whatever the kernel behind it does. Arguments are checked
 before (:mod:`netwarp.ops.warp`). The gradient is an operator too, once: there are no second derivatives.
+
+Defined piece by piece: ``torch.library.custom_op`` would import PyTorch's compiler at the first call, for ten seconds.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -16,33 +18,35 @@ from netwarp.ops.layout import memory_format
 
 __all__ = ["warp_combine_operator", "warp_operator"]
 
-_GRADIENTS = "Tensor flow, Tensor? w1, Tensor? w2, Tensor? gate, bool[] needed) -> Tensor[]"
+_MAPS = "Tensor flow, Tensor? w1, Tensor? w2, Tensor? gate, bool[] needed) -> Tensor[]"
+torch.library.define("netwarp::warp", "(Tensor features, Tensor flow) -> Tensor")
+torch.library.define(
+    "netwarp::warp_combine",
+    "(Tensor current, Tensor previous, Tensor flow, Tensor w1, Tensor w2, Tensor? gate) -> Tensor",
+)
+torch.library.define("netwarp::warp_combine_gradients", f"(Tensor grad, Tensor? current, Tensor previous, {_MAPS}")
+
+warp_operator = torch.ops.netwarp.warp.default
+"""See :func:`netwarp.ops.warp.warp`."""
+
+warp_combine_operator = torch.ops.netwarp.warp_combine.default
+"""See :func:`netwarp.ops.warp.warp_combine`."""
+
+_gradients = torch.ops.netwarp.warp_combine_gradients.default
 
 
-@torch.library.custom_op("netwarp::warp", mutates_args=(), schema="(Tensor features, Tensor flow) -> Tensor")
-def warp_operator(features: Tensor, flow: Tensor) -> Tensor:
-    """See :func:`netwarp.ops.warp.warp`."""
+@torch.library.impl("netwarp::warp", "CompositeExplicitAutograd")  # type: ignore[untyped-decorator]
+def _(features: Tensor, flow: Tensor) -> Tensor:
     return kernel_for(features).combine(None, features, flow, None, None, None)
 
 
-@torch.library.custom_op(
-    "netwarp::warp_combine",
-    mutates_args=(),
-    schema="(Tensor current, Tensor previous, Tensor flow, Tensor w1, Tensor w2, Tensor? gate) -> Tensor",
-)
-def warp_combine_operator(
-    current: Tensor, previous: Tensor, flow: Tensor, w1: Tensor, w2: Tensor, gate: Tensor | None
-) -> Tensor:
-    """See :func:`netwarp.ops.warp.warp_combine`."""
+@torch.library.impl("netwarp::warp_combine", "CompositeExplicitAutograd")  # type: ignore[untyped-decorator]
+def _(current: Tensor, previous: Tensor, flow: Tensor, w1: Tensor, w2: Tensor, gate: Tensor | None) -> Tensor:
     return kernel_for(current).combine(current, previous, flow, w1, w2, gate)
 
 
-@torch.library.custom_op(
-    "netwarp::warp_combine_gradients",
-    mutates_args=(),
-    schema=f"(Tensor grad, Tensor? current, Tensor previous, {_GRADIENTS}",
-)
-def _gradients(
+@torch.library.impl("netwarp::warp_combine_gradients", "CompositeExplicitAutograd")  # type: ignore[untyped-decorator]
+def _(
     grad: Tensor,
     current: Tensor | None,
     previous: Tensor,
@@ -55,17 +59,17 @@ def _gradients(
     return kernel_for(grad).gradients(grad, current, previous, flow, w1, w2, gate, needed)
 
 
-@warp_operator.register_fake
+@torch.library.register_fake("netwarp::warp")
 def _(features: Tensor, flow: Tensor) -> Tensor:
     return torch.empty_like(features, memory_format=memory_format(features))
 
 
-@warp_combine_operator.register_fake
+@torch.library.register_fake("netwarp::warp_combine")
 def _(current: Tensor, previous: Tensor, flow: Tensor, w1: Tensor, w2: Tensor, gate: Tensor | None) -> Tensor:
     return torch.empty_like(current, memory_format=memory_format(current))
 
 
-@_gradients.register_fake
+@torch.library.register_fake("netwarp::warp_combine_gradients")
 def _(
     grad: Tensor,
     current: Tensor | None,
@@ -104,5 +108,12 @@ def _pull_warp(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: AN
     return next(found) if wanted_features else None, next(found) if wanted_flow else None
 
 
-warp_operator.register_autograd(_pull_warp, setup_context=_keep)
-warp_combine_operator.register_autograd(_pull_combine, setup_context=_keep)
+def _refuse(ctx: Any, *_: Any) -> NoReturn:  # noqa: ANN401
+    raise RuntimeError(
+        "netwarp::warp_combine_gradients has no derivative: leave out create_graph=True, or second derivatives"
+    )
+
+
+torch.library.register_autograd("netwarp::warp", _pull_warp, setup_context=_keep)
+torch.library.register_autograd("netwarp::warp_combine", _pull_combine, setup_context=_keep)
+torch.library.register_autograd("netwarp::warp_combine_gradients", _refuse)
