@@ -35,17 +35,17 @@ warp_combine_operator = torch.ops.netwarp.warp_combine.default
 _gradients = torch.ops.netwarp.warp_combine_gradients.default
 
 
-@torch.library.impl("netwarp::warp", "CompositeExplicitAutograd")  # type: ignore[untyped-decorator]
+@torch.library.impl("netwarp::warp", "CompositeExplicitAutograd")
 def _(features: Tensor, flow: Tensor) -> Tensor:
     return kernel_for(features).combine(None, features, flow, None, None, None)
 
 
-@torch.library.impl("netwarp::warp_combine", "CompositeExplicitAutograd")  # type: ignore[untyped-decorator]
+@torch.library.impl("netwarp::warp_combine", "CompositeExplicitAutograd")
 def _(current: Tensor, previous: Tensor, flow: Tensor, w1: Tensor, w2: Tensor, gate: Tensor | None) -> Tensor:
     return kernel_for(current).combine(current, previous, flow, w1, w2, gate)
 
 
-@torch.library.impl("netwarp::warp_combine_gradients", "CompositeExplicitAutograd")  # type: ignore[untyped-decorator]
+@torch.library.impl("netwarp::warp_combine_gradients", "CompositeExplicitAutograd")
 def _(
     grad: Tensor,
     current: Tensor | None,
@@ -59,17 +59,17 @@ def _(
     return kernel_for(grad).gradients(grad, current, previous, flow, w1, w2, gate, needed)
 
 
-@torch.library.register_fake("netwarp::warp")
+@torch.library.register_fake("netwarp::warp")  # type: ignore[untyped-decorator]
 def _(features: Tensor, flow: Tensor) -> Tensor:
     return torch.empty_like(features, memory_format=memory_format(features))
 
 
-@torch.library.register_fake("netwarp::warp_combine")
+@torch.library.register_fake("netwarp::warp_combine")  # type: ignore[untyped-decorator]
 def _(current: Tensor, previous: Tensor, flow: Tensor, w1: Tensor, w2: Tensor, gate: Tensor | None) -> Tensor:
     return torch.empty_like(current, memory_format=memory_format(current))
 
 
-@torch.library.register_fake("netwarp::warp_combine_gradients")
+@torch.library.register_fake("netwarp::warp_combine_gradients")  # type: ignore[untyped-decorator]
 def _(
     grad: Tensor,
     current: Tensor | None,
