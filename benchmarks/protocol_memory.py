@@ -1,6 +1,6 @@
 """Peak memory and time of the paper's protocol: six scales, windows of 713, mirrored too, on frames of 2048×1024.
 
-Usage: python benchmarks/protocol_memory.py [--layers conv5_4 [conv4_23]] [--frames 2] [--stand-in]
+Usage: python benchmarks/protocol_memory.py [--layers conv5_4 [conv4_23]] [--frames 2] [--second-only] [--stand-in]
 
 PSPNet-101 with random weights has 162 views a frame, of a few seconds each on two cores: a frame takes ten minutes or
 more. ``--stand-in`` takes a network whose memories are as large and which runs in a moment: it shows what windows,
@@ -8,6 +8,7 @@ scales and memories take, without the network's own activations.
 """
 
 import argparse
+import itertools
 import resource
 import time
 
@@ -18,9 +19,10 @@ from torch import Tensor, nn
 from netwarp import VideoModel, load_base
 from netwarp.cli.memory import keep_freed_memory
 from netwarp.engine.sliding import Sliding
+from netwarp.engine.sliding_state import SlidingState
 from netwarp.model import Preprocess
 
-SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+SCALES = (1.75, 1.5, 1.25, 1.0, 0.75, 0.5)  # the largest first, so that the peak shows early
 SIZE = (1024, 2048)
 GIB = 2**30
 
@@ -47,6 +49,16 @@ def frames(count: int) -> list[Tensor]:
     return [scene[..., 4 * i : 4 * i + SIZE[1]].contiguous() for i in range(count)]
 
 
+def empty(sliding: Sliding, frame: Tensor) -> SlidingState:
+    """The state after a frame, but for what its memories hold."""
+    maps = [netwarp.w1.numel() for netwarp in sliding.model.netwarps]
+    memory = [
+        tuple(torch.zeros(len(tiling.views(flip=True)), channels, 90, 90) for channels in maps)
+        for tiling in sliding.views.tilings(SIZE)
+    ]
+    return SlidingState(frame, memory, sliding.shape)
+
+
 def peak() -> float:
     """GiB of memory that this process ever had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
@@ -57,6 +69,7 @@ def main() -> None:
     parser.add_argument("--layers", nargs="*", default=["conv5_4"])
     parser.add_argument("--frames", type=int, default=2)
     parser.add_argument("--batch", type=int, help="views in a pass (default: one of this size)")
+    parser.add_argument("--second-only", action="store_true", help="begin with empty memories in place of a frame")
     parser.add_argument("--stand-in", action="store_true")
     parser.add_argument("--keep-freed", action="store_true", help="as 'netwarp evaluate' does")
     options = parser.parse_args()
@@ -72,8 +85,18 @@ def main() -> None:
         f"{torch.get_num_threads()} threads; {peak():.2f} GiB before the first",
         flush=True,
     )
+    passes = itertools.count(1)
+
+    def tell(*_: object) -> None:
+        if (done := next(passes)) % 27 == 0:
+            print(f"  pass {done}: peak {peak():.2f} GiB", flush=True)
+
+    base.register_forward_hook(tell)
     state = None
     for number, frame in enumerate(frames(options.frames)):
+        if options.second_only and number == 0:
+            state = empty(sliding, frame)
+            continue
         began = time.perf_counter()
         result, state = sliding.step(frame, state)
         seconds = time.perf_counter() - began

@@ -178,7 +178,7 @@ class Sliding:
             result.div_(len(tilings))
         # A clone, since cameras and decoders fill one tensor again and again.
         kept = [memory for memory in memories if memory is not None]
-        return result, SlidingState(present.clone() if present is frame else present, kept, self._shape())
+        return result, SlidingState(present.clone() if present is frame else present, kept, self.shape)
 
     def _checked(self, state: SlidingState | None) -> SlidingState | None:
         if state is None:
@@ -186,13 +186,15 @@ class Sliding:
         if not isinstance(state, SlidingState):
             raise InputError(f"state must be what the step before returned, or None, not {type(state).__name__}")
         state.look()
-        if state.shape != self._shape():
+        if state.shape != self.shape:
             raise InputError(
                 "the state comes from a model with other layers, windows or scales: start a stream with state=None"
             )
         return state
 
-    def _shape(self) -> tuple[object, ...]:
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What a state must come from: the same views, and as many channels at each layer."""
         return self.views, tuple(netwarp.w1.shape for netwarp in self.model.netwarps)
 
     def _at_scale(self, seen: Pictures, tiling: Tiling, memory: Memory | None) -> tuple[Tensor, Memory]:
