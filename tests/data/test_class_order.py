@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from netwarp.bases import load_base
-from netwarp.data.class_order import in_order_of
+from netwarp.data.class_order import doubts_about, in_order_of
 from netwarp.data.clips import Clip, ClipData, ClipFrame
 from netwarp.data.street_clips import street_clips
 from netwarp.engine.evaluate import evaluate
+from netwarp.errors import ConfigurationError
 from netwarp.model import VideoModel
 from netwarp.model.label_set import CAMVID, LabelSet
 
@@ -69,3 +70,12 @@ def test_the_public_dilation_network_is_scored_by_name():
         either = sum(name in pair for pair in zip(said, truth, strict=True))
         both = sum(pair == (name, name) for pair in zip(said, truth, strict=True))
         assert found == pytest.approx(100 * both / either) if either else np.isnan(found)
+
+
+def test_doubts_are_said_where_names_differ():
+    assert doubts_about(["Red", "green", "blue", "void"], colours()) is None
+    assert doubts_about(["class 0", "class 1", "class 2"], colours()) is None
+    doubts = doubts_about(["red", "tree", "sky"], colours())
+    assert "2 of 3 classes have other names, such as 'tree' for 'green'" in doubts
+    with pytest.raises(ConfigurationError, match="2 outputs, but colours has 3 classes"):
+        doubts_about(["red", "green"], colours())

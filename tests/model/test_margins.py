@@ -124,3 +124,17 @@ def test_an_attribute_that_means_something_else_is_no_margin(value):
     base = outlook()
     base.margins = value
     assert margin_of(base, "wide") == 0
+
+
+def test_a_network_inside_another_keeps_its_margins():
+    class Wrapper(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = outlook()
+
+        def forward(self, image):
+            return self.net(image)
+
+    assert margin_of(Wrapper(), "net.wide") == 15
+    assert margin_of(Wrapper(), "net.narrow") == 0
+    assert margin_of(Wrapper(), "wide") == 0

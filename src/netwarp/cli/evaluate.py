@@ -216,11 +216,9 @@ def _saver(options: Namespace, classes: LabelSet, outputs: LabelSet, of_row: str
 
 
 def _measures(data: ClipData, options: Namespace) -> dict[str, Any]:
-    from netwarp.data.cityscapes_ids import AVERAGE_INSTANCE_SIZES
-    from netwarp.model.label_set import CITYSCAPES
+    from netwarp.data.cityscapes_ids import average_instance_sizes
 
-    cityscapes = data.classes.names == CITYSCAPES.names
-    return {"widths": options.widths, "average_sizes": AVERAGE_INSTANCE_SIZES if cityscapes else None}
+    return {"widths": options.widths, "average_sizes": average_instance_sizes(data.classes.names)}
 
 
 def _workers(options: Namespace, models: Mapping[str, StreamModel], data: ClipData) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
@@ -89,7 +88,7 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
         WeightsError: Weights cannot be used.
         InputError: The first frame, or precomputed flow, cannot be read.
     """
-    from netwarp.data.class_order import in_order_of
+    from netwarp.data.class_order import doubts_about, in_order_of
     from netwarp.model import VideoModel
     from netwarp.model.carried import preprocess_of
 
@@ -135,7 +134,8 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
         models = {ALONE: single}
     elif options.compare:
         models = {ALONE: single, **models}
-    _check_classes(single.classes, in_order_of(data, single.classes))
+    if doubts := doubts_about(single.classes, in_order_of(data, single.classes)):
+        warn(doubts)
     return {name: in_views(model, views) for name, model in models.items()}
 
 
@@ -161,21 +161,3 @@ def _lay_out(base: nn.Module) -> None:
     scheme = getattr(getattr(base, "source", None), "scheme", None)
     if scheme in _OWN_SCHEMES and base_device(base).type == "cpu":
         lay_channels_last(base)
-
-
-def _check_classes(theirs: Sequence[str], data: ClipData) -> None:
-    """Outputs are compared by number: say where names show that these do not mean the same."""
-    from netwarp.data.class_order import same_name
-
-    ours = data.classes.names
-    if len(theirs) < len(ours):
-        raise ConfigurationError(
-            f"the network has {len(theirs)} outputs, but {data.name} has {len(ours)} classes: "
-            "measure one that was trained on these"
-        )
-    different = [(a, b) for a, b in zip(theirs, ours, strict=False) if not same_name(a, b)]
-    if different and not theirs[0].startswith("class "):
-        warn(
-            f"{len(different)} of {len(ours)} classes have other names, such as {different[0][0]!r} for "
-            f"{different[0][1]!r}: the scores mean nothing if they are other classes"
-        )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from netwarp.errors import InputError
-from netwarp.model.label_set import IGNORE
+from netwarp.model.label_set import CITYSCAPES, IGNORE
 
-__all__ = ["AVERAGE_INSTANCE_SIZES", "IDS", "to_ids", "to_train_ids"]
+__all__ = ["AVERAGE_INSTANCE_SIZES", "IDS", "average_instance_sizes", "to_ids", "to_train_ids"]
 
 IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The id of each train id, in the order of :data:`netwarp.model.label_set.CITYSCAPES`."""
@@ -27,6 +29,22 @@ AVERAGE_INSTANCE_SIZES = {
 
 _LAST_ID = 33
 _UNLABELED = 0
+
+
+def average_instance_sizes(names: Sequence[str]) -> dict[int, float] | None:
+    """Pixels of an average object by class, where the classes are Cityscapes', in whatever order; else None.
+
+    Args:
+        names: Of the classes.
+
+    Example:
+        >>> from netwarp.model.label_set import CITYSCAPES
+        >>> average_instance_sizes(CITYSCAPES.names[::-1])[0] == AVERAGE_INSTANCE_SIZES[18]
+        True
+    """
+    if sorted(names) != sorted(CITYSCAPES.names):
+        return None
+    return {list(names).index(CITYSCAPES.names[label]): size for label, size in AVERAGE_INSTANCE_SIZES.items()}
 
 
 def to_train_ids(ids: NDArray[np.integer], name: str = "the label map") -> NDArray[np.uint8]:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netwarp.data.clips import Clip, ClipData, ClipFrame, LabelMap
+from netwarp.errors import ConfigurationError
 from netwarp.model.label_set import IGNORE, LabelSet
 
-__all__ = ["in_order_of", "same_name"]
+__all__ = ["doubts_about", "in_order_of", "same_name"]
 
 
 def in_order_of(data: ClipData, outputs: Sequence[str]) -> ClipData:
@@ -40,6 +41,34 @@ def in_order_of(data: ClipData, outputs: Sequence[str]) -> ClipData:
     classes = LabelSet(tuple(names[i] for i in order), tuple(data.classes.palette[i] for i in order))
     clips = tuple(Clip(clip.name, tuple(_frame(frame, table) for frame in clip.frames)) for clip in data.clips)
     return replace(data, classes=classes, clips=clips)
+
+
+def doubts_about(outputs: Sequence[str], data: ClipData) -> str | None:
+    """Outputs are compared by number: a line that says where their names show that they do not mean the same.
+
+    Args:
+        outputs: Names of a network's outputs.
+        data: A data set, :func:`in_order_of` these if it can be.
+
+    Returns:
+        The line, for a warning; None where there is no doubt, or nobody knows the names.
+
+    Raises:
+        ConfigurationError: The network has too few outputs.
+    """
+    names = data.classes.names
+    if len(outputs) < len(names):
+        raise ConfigurationError(
+            f"the network has {len(outputs)} outputs, but {data.name} has {len(names)} classes: "
+            "take one that was trained on these"
+        )
+    different = [(a, b) for a, b in zip(outputs, names, strict=False) if not same_name(a, b)]
+    if not different or outputs[0].startswith("class "):
+        return None
+    return (
+        f"{len(different)} of {len(names)} classes have other names, such as {different[0][0]!r} for "
+        f"{different[0][1]!r}: the scores mean nothing if they are other classes"
+    )
 
 
 def same_name(one: str, other: str) -> bool:

@@ -27,12 +27,18 @@ def preprocess_of(base: nn.Module) -> Preprocess:
 def margin_of(base: nn.Module, layer: str) -> int:
     """How far the map of a layer looks beyond the network's input, on each side, in pixels of the input.
 
-    ``base.margins``, a dict by the names of layers, says it for networks that reflect their input outward and then do
-    without padding, as Yu and Koltun's; other layers' maps cover the input and nothing else.
+    ``margins``, a dict by the names of layers, says it for networks that reflect their input outward and then do
+    without padding, as Yu and Koltun's. The network has it, or a module of it that the layer is in. Other layers' maps
+    cover the input and nothing else.
     """
-    carried = getattr(base, "margins", None)
-    margin = carried.get(layer, 0) if isinstance(carried, dict) else 0
-    return margin if isinstance(margin, int) and margin > 0 else 0
+    for path, module in base.named_modules():
+        within = f"{path}." if path else ""
+        carried = getattr(module, "margins", None)
+        if layer.startswith(within) and isinstance(carried, dict):
+            margin = carried.get(layer.removeprefix(within), 0)
+            if isinstance(margin, int) and margin > 0:
+                return margin
+    return 0
 
 
 def label_set_of(

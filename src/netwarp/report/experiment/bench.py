@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from netwarp import __version__
 from netwarp.atomic import written_whole
 from netwarp.bases import load_base
-from netwarp.data.class_order import in_order_of
+from netwarp.data.cityscapes_ids import average_instance_sizes
+from netwarp.data.class_order import doubts_about, in_order_of
 from netwarp.data.clips import ClipData, ClipFrame
 from netwarp.data.datasets import open_data
 from netwarp.data.output_path import reason
@@ -63,9 +64,10 @@ class Plan:
         classes: Likewise.
         device: ``"cpu"`` or a GPU.
         cache: Folder that estimated flow, and what else is slow to make, is kept in.
-        test: Data to test on, as ``data``; None for two folds of ``data``. With it there is one fold, a row's training
-            that was cut off goes on where it was, and of clips with few labels only what these need is run.
+        test: Data to test on, as ``data``; None for two folds of ``data``. With it there is one fold, and a row's
+            training that was cut off goes on where it was.
         test_split: Likewise.
+        history: How many frames before each labelled one are run, the same for all rows; None for whole clips.
         dropout: Share that the network's dropout layers leave out in training; None leaves that to the network.
     """
 
@@ -78,6 +80,7 @@ class Plan:
     cache: Path
     test: str | None = None
     test_split: str | None = None
+    history: int | None = None
     dropout: float | None = None
 
 
@@ -92,6 +95,7 @@ class Bench(AbstractContextManager["Bench"]):
 
     Attributes:
         data: The data set, its classes in the order of the network's.
+        doubts: What makes one doubt that the network and the data mean the same by their classes, or None.
         folds: Two halves of it both ways, or one fold, of two splits.
         base: The network, frozen, on the device.
 
@@ -112,6 +116,7 @@ class Bench(AbstractContextManager["Bench"]):
             return in_order_of(data, names)
 
         self.data = opened(plan.data, plan.split)
+        self.doubts = doubts_about(names, self.data)
         self.folds: tuple[Fold, ...]
         if plan.test is None:
             self.folds = two_folds(self.data)
@@ -230,11 +235,16 @@ class Bench(AbstractContextManager["Bench"]):
             if frame.name in wanted:
                 maps[frame.name] = labels[0].clamp(max=255).byte().cpu().numpy()
 
-        history = None
-        if self.plan.test is not None and model.memory == "previous":
-            history = len(model.layers) + 1
-        scored = {"row": shown_as(row, model)}
-        return evaluate(scored, data, widths=WIDTHS, windows=(), history=history, on_labels=note)["row"], maps
+        scores = evaluate(
+            {"row": shown_as(row, model)},
+            data,
+            widths=WIDTHS,
+            windows=(),
+            average_sizes=average_instance_sizes(data.classes.names),
+            history=self.plan.history,
+            on_labels=note,
+        )
+        return scores["row"], maps
 
 
 def pictured(data: ClipData) -> list[ClipFrame]:

@@ -109,6 +109,8 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
             weights = trained_base(plan.base, plan.classes, asked.base_training, folder, plan.device, progress)
         plan = replace(plan, weights=str(weights))
     bench = Bench(plan)
+    if bench.doubts:
+        log.warning("%s", bench.doubts)
     rows = standard_rows(asked.depths, asked.train_from, true_flow=_knows_flow(bench.data), recipe=asked.recipe)
     if asked.rows:
         rows = chosen(rows, asked.rows)

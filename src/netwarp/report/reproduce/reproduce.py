@@ -97,6 +97,8 @@ def reproduce(
     prepare_folder(out)
     plan = _plan(setup, units_folder, device, progress)
     with Bench(plan) as bench:
+        if bench.doubts:
+            log.warning("%s", bench.doubts)
         for row in measured:  # what cannot be built is said before the work
             build(row, bench.base).remove()
         store = Store(units_folder, bench.identity())
@@ -137,6 +139,8 @@ def _plan(setup: Setup, folder: Path, device: str, progress: bool) -> Plan:
         cache=cache,
         test=setup.test[0],
         test_split=setup.test[1],
+        # As far back as the deepest of its memories reaches, and a frame more for consistency.
+        history=len(setup.network.best) + 1,
         dropout=setup.base_training.dropout,
     )
 
