@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,6 +75,8 @@ class Arrays:
 
     def _array(self, tensor: Tensor | None, dimensions: int) -> Array:
         if tensor is None:
-            tensor = torch.empty((0,) * dimensions, dtype=self.dtype)
-        array: Array = tensor.detach().to(self.dtype).contiguous().numpy()
+            return np.empty((0,) * dimensions, np.float64 if self.dtype == torch.float64 else np.float32)
+        if tensor.dtype != self.dtype:
+            tensor = tensor.to(self.dtype)
+        array: Array = tensor.detach().contiguous().numpy()
         return array

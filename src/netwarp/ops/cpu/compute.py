@@ -25,12 +25,26 @@ def combine(
         LoopsError: A loop cannot be compiled.
     """
     arrays = Arrays(previous if current is None else current, previous, flow)
+    result = arrays.new_map()
+    combine_into(result, arrays, current, previous, flow, w1, w2, gate)
+    return result.to(previous.dtype)
+
+
+def combine_into(
+    result: Tensor,
+    arrays: Arrays,
+    current: Tensor | None,
+    previous: Tensor,
+    flow: Tensor,
+    w1: Tensor | None,
+    w2: Tensor | None,
+    gate: Tensor | None,
+) -> None:
+    """The same into a tensor like :meth:`Arrays.new_map`'s."""
     loop = channels_last.combine if arrays.channels_last else planes.combine
     sources = arrays.maps(current), arrays.maps(previous), *_cells(arrays, flow)
-    result = arrays.new_map()
     weights = arrays.weights(w1), arrays.weights(w2), arrays.pixels(gate)
     _run(loop, (*sources, *weights, arrays.maps(result), *arrays.size), arrays.rows, result.numel())
-    return result.to(previous.dtype)
 
 
 def gradients(

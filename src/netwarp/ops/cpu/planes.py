@@ -107,14 +107,30 @@ def combine(
 
 
 @compiled
-def _slopes(window: Array, corner: Array, w: int, right: Array, lower: Array, across: Array, down: Array) -> None:
+def _gather_slopes(
+    window: Array, corner: Array, w: int, right: Array, lower: Array, warped: Array, across: Array, down: Array
+) -> None:
+    """As :func:`_gather`, but for the order of its sum, and by how much that changes with the coordinates."""
     one, next_column, next_row = right.dtype.type(1), np.uint64(1), np.uint64(w + 1)
     for k in range(right.size):
         i = np.uint64(corner[k])
         j = i + next_row
         p, q, r, s = window[i], window[i + next_column], window[j], window[j + next_column]
-        across[k] = (one - lower[k]) * (q - p) + lower[k] * (s - r)
-        down[k] = (one - right[k]) * (r - p) + right[k] * (s - q)
+        left, upper = one - right[k], one - lower[k]
+        top, bottom = left * p + right[k] * q, left * r + right[k] * s
+        warped[k] = upper * top + lower[k] * bottom
+        across[k] = upper * (q - p) + lower[k] * (s - r)
+        down[k] = bottom - top
+
+
+@compiled_sums
+def _dot_rows(one: Array, other: Array, w: int, dots: Array) -> None:
+    for row in range(dots.size):
+        p, q = one[row * w : row * w + w], other[row * w : row * w + w]
+        dot = one.dtype.type(0)
+        for x in range(w):
+            dot += p[x] * q[x]
+        dots[row] = dot
 
 
 @compiled_sums
@@ -144,7 +160,11 @@ def pull(
     tile = _rows_of_a_tile(h, w)
     corner = np.empty(tile * w, np.uint32)
     window = np.empty((h + 1) * (w + 1), right.dtype)
-    across, down = np.empty(tile * w, right.dtype), np.empty(tile * w, right.dtype)
+    warped, across, down = (
+        np.empty(tile * w, right.dtype),
+        np.empty(tile * w, right.dtype),
+        np.empty(tile * w, right.dtype),
+    )
     unit = first
     while unit < last:
         b, y = unit // h, unit % h
@@ -160,49 +180,58 @@ def pull(
             if of_current.size:
                 out = of_current[b, c, here]
                 if gate.size:
+                    trust = gate[b, here]
                     for k in range(g.size):
-                        out[k] = g[k] * (w1[c] + (one - gate[b, y * w + k]) * w2[c])
+                        out[k] = g[k] * (w1[c] + (one - trust[k]) * w2[c])
                 else:
                     for k in range(g.size):
                         out[k] = g[k] * w1[c]
             if of_w1.size:
-                z = current[b, c, here]
-                for row in range(rows):
-                    total = zero
-                    for k in range(row * w, row * w + w):
-                        total += g[k] * z[k]
-                    of_w1[unit + row, c] = total
-            if of_cell.size or of_w2.size or of_gate.size:
-                _open(previous[b, c], low, high, h, w, window)
+                _dot_rows(g, current[b, c, here], w, of_w1[unit : unit + rows, c])
+            if not (of_cell.size or of_w2.size or of_gate.size):
+                continue
+            _open(previous[b, c], low, high, h, w, window)
             if of_cell.size:
-                _slopes(window, corner, w, right[b, here], lower[b, here], across, down)
+                _gather_slopes(window, corner, w, right[b, here], lower[b, here], warped, across, down)
                 u, v = of_cell[b, 0, here], of_cell[b, 1, here]
                 for k in range(g.size):
                     pulled = g[k] * w2[c]
                     u[k] += pulled * across[k]
                     v[k] += pulled * down[k]
-            if of_w2.size or of_gate.size:
-                warped = across[: g.size]
-                _gather(window, corner, w, right[b, here], lower[b, here], warped)
-                if gate.size:
-                    z, trust = current[b, c, here], gate[b, here]
-                    if of_gate.size:
-                        change = of_gate[b, here]
-                        for k in range(g.size):
-                            change[k] += g[k] * w2[c] * (warped[k] - z[k])
-                    for k in range(g.size):
-                        warped[k] = trust[k] * warped[k] + (one - trust[k]) * z[k]
-                if of_w2.size:
-                    for row in range(rows):
-                        total = zero
-                        for k in range(row * w, row * w + w):
-                            total += g[k] * warped[k]
-                        of_w2[unit + row, c] = total
+            else:
+                _gather(window, corner, w, right[b, here], lower[b, here], warped[: g.size])
+            if of_gate.size:
+                z, change = current[b, c, here], of_gate[b, here]
+                for k in range(g.size):
+                    change[k] += g[k] * w2[c] * (warped[k] - z[k])
+            if of_w2.size and gate.size:
+                z, trust = current[b, c, here], gate[b, here]
+                for k in range(g.size):
+                    warped[k] = trust[k] * warped[k] + (one - trust[k]) * z[k]
+            if of_w2.size:
+                _dot_rows(g, warped, w, of_w2[unit : unit + rows, c])
         if of_cell.size and gate.size:
-            for k in range(y * w, (y + rows) * w):
-                of_cell[b, 0, k] *= gate[b, k]
-                of_cell[b, 1, k] *= gate[b, k]
+            trust, u, v = gate[b, here], of_cell[b, 0, here], of_cell[b, 1, here]
+            for k in range(trust.size):
+                u[k] *= trust[k]
+                v[k] *= trust[k]
         unit += rows
+
+
+@compiled
+def _close(window: Array, low: int, high: int, h: int, w: int, plane: Array) -> None:
+    """The inverse of :func:`_open`: what was added to a window's second last column or row counts for the first."""
+    plane[: low * w] = 0
+    plane[min(high, h) * w :] = 0
+    for y in range(low, high):
+        row = window[(y - low) * (w + 1) :]
+        out = plane[min(y, h - 1) * w :]
+        if y < h:
+            out[:w] = row[:w]
+        else:
+            for x in range(w):
+                out[x] += row[x]
+        out[w - 1] += row[w]
 
 
 @compiled
@@ -224,29 +253,33 @@ def scatter(
     one, next_column, next_row = right.dtype.type(1), np.uint64(1), np.uint64(w + 1)
     channels = grad.shape[1]
     corner = np.empty(h * w, np.uint32)
-    window = np.empty((h + 1) * (w + 1), right.dtype)
+    window, other = np.empty((h + 1) * (w + 1), right.dtype), np.empty((h + 1) * (w + 1), right.dtype)
     opened = -1
-    for unit in range(first, last):
+    unit = first
+    while unit < last:
         b, c = unit // channels, unit % channels
         if b != opened:
             low, high = _corners(x1[b], y1[b], w, corner)
             opened = b
+        # Two planes at a time: one adds while the other waits for what it has just added to.
+        d = min(c + 1, channels - 1, c + last - unit - 1)
         window[: (high - low) * (w + 1)] = 0
+        other[: (high - low) * (w + 1)] = 0
         for k in range(h * w):
             i = np.uint64(corner[k])
             j = i + next_row
-            given = w2[c] * grad[b, c, k]
-            if gate.size:
-                given *= gate[b, k]
+            trust = gate[b, k] if gate.size else one
+            for_c, for_d = w2[c] * trust * grad[b, c, k], w2[d] * trust * grad[b, d, k]
             left, upper = one - right[b, k], one - lower[b, k]
-            window[i] += left * upper * given
-            window[i + next_column] += right[b, k] * upper * given
-            window[j] += left * lower[b, k] * given
-            window[j + next_column] += right[b, k] * lower[b, k] * given
-        out = of_previous[b, c]
-        out[:] = 0
-        for y in range(low, high):
-            start, row = min(y, h - 1) * w, window[(y - low) * (w + 1) :]
-            for x in range(w):
-                out[start + x] += row[x]
-            out[start + w - 1] += row[w]
+            ul, ur, ll, lr = left * upper, right[b, k] * upper, left * lower[b, k], right[b, k] * lower[b, k]
+            window[i] += ul * for_c
+            other[i] += ul * for_d
+            window[i + next_column] += ur * for_c
+            other[i + next_column] += ur * for_d
+            window[j] += ll * for_c
+            other[j] += ll * for_d
+            window[j + next_column] += lr * for_c
+            other[j + next_column] += lr * for_d
+        _close(window, low, high, h, w, of_previous[b, c])
+        _close(other, low, high, h, w, of_previous[b, d])
+        unit += 1 + d - c
