@@ -79,7 +79,7 @@ def test_noise_is_of_seeds_and_of_clips():
 
 def test_what_is_worse_is_said():
     noise, base, control = verdicts(RESULTS)
-    assert noise.startswith(f"Noise is twice the standard error of a difference in IoU, {result('good').noise:.2f} to")
+    assert noise.startswith(f"Noise is twice the standard error of a difference in IoU, {result('good').noise:.2f}")
     assert base == (
         "Worse than the network frame by frame by more than noise: bad (−3.00). "
         "Of 2, 1 are above it, 1 of them by more than noise."

@@ -98,6 +98,7 @@ def draw_crops(clips: Sequence[Shown], classes: LabelSet, name: str, path: Path,
     gains, losses = choose(base, warped, GAINS), choose(warped, base, LOSSES)
     # Losses are the gains of the other one.
     places = [*((place, place.gain) for place in gains.best), *((place, -place.gain) for place in losses.best)]
+    places.sort(key=lambda each: -each[1])
     figure = new_figure(8, 1.4 + 1.95 * max(len(places), 1) * height / width)
     figure.suptitle(
         f"Windows of {window[1]}×{window[0]} with the largest gains and losses of correct pixels\n"

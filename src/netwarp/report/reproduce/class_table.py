@@ -155,8 +155,8 @@ def draw_classes(lines: Sequence[ClassLine], title: str, path: Path) -> None:
             colour = COLOURS[2] if line.thin else COLOURS[0]
             axes.barh(place, gain, height=0.6, color=colour, label="NetWarp, thin class" if line.thin else "NetWarp")
         if line.paper:
-            axes.plot(line.paper[1] - line.paper[0], place, "D", color=COLOURS[1], markerfacecolor="none",
-                      markersize=5, label="paper (Cityscapes test)")  # fmt: skip
+            axes.plot(line.paper[1] - line.paper[0], place, "D", color=COLOURS[1], markerfacecolor="white",
+                      markersize=5, zorder=3, label="paper (Cityscapes test)")  # fmt: skip
     names = [
         f"{line.name} ({line.base:.1f})" if math.isfinite(line.base) else f"{line.name} (none here)" for line in lines
     ]

@@ -70,10 +70,10 @@ def csv_text(results: Sequence[Result]) -> str:
 def signed(value: float, digits: int = 2) -> str:
     """A difference with its sign.
 
-    >>> signed(-0.5), signed(0.25)
-    ('−0.50', '+0.25')
+    >>> signed(-0.5), signed(0.25), signed(-0.001)
+    ('−0.50', '+0.25', '+0.00')
     """
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
 def _score(measure: str, result: Result) -> str:

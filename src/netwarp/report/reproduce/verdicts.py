@@ -34,16 +34,17 @@ def _noise(results: Sequence[Result], netwarps: Sequence[Result]) -> str:
     if not noise:
         return "Noise is not known: that takes two seeds, or two clips to test on. Every difference counts below."
     trained = [result for result in results if result.to_base]
-    seeds = min(result.scores["IoU"].count for result in trained)
     by_seed = seed_error(results)
-    chance = (
-        f"chance in training ({by_seed:.2f}: {seeds} seeds, their deviation pooled over {len(trained)} trained lines)"
-        if math.isfinite(by_seed)
-        else "not of chance in training, as there is one seed,"
-    )
+    sources = ["of the choice of the clips that are tested on (jackknife, line by line)"]
+    if math.isfinite(by_seed):
+        seeds = min(result.scores["IoU"].count for result in trained)
+        sources.insert(
+            0, f"of chance in training ({by_seed:.2f}: {seeds} seeds, their deviation pooled over {len(trained)} lines)"
+        )
+    alone = "" if math.isfinite(by_seed) else " Chance in training is not in it, as there is one seed."
+    span = f"{min(noise):.2f}" if len(noise) == 1 else f"{min(noise):.2f} to {max(noise):.2f}"
     return (
-        f"Noise is twice the standard error of a difference in IoU, {min(noise):.2f} to {max(noise):.2f} points here: "
-        f"of {chance} and of the choice of the clips that are tested on (jackknife, line by line)."
+        f"Noise is twice the standard error of a difference in IoU, {span} points here, {' and '.join(sources)}.{alone}"
     )
 
 
