@@ -91,6 +91,8 @@ def table1(setup: Setup) -> list[Line]:
         netwarp_row(setup, setup.network.best, flow="zero", transformed=False),
         name="fc6 and fc7 concatenated",
         concatenated=True,
+        # Its weights are a convolution's, by the thousand, and learn as the network's do.
+        recipe=replace(setup.recipe, netwarp_rate=setup.recipe.base_rate),
     )
     return [*lines, Line("concatenated fc6, fc7", "baseline", concatenated, CONCATENATION, BASE)]
 
