@@ -46,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these lines, the base and the controls")
     parser.add_argument("--steps", metavar="N", type=count, help="steps that each row is trained for")
     parser.add_argument("--base-steps", metavar="N", type=count, help="steps that the network is trained for first")
-    parser.add_argument("--seeds", metavar="N", type=count, help="how often each row is trained")
+    parser.add_argument("--seeds", metavar="N", type=count, help="how often each row is trained (default: 1)")
     parser.add_argument(
         "--jobs", metavar="N", type=count, help="processes of one thread (default: one for each core; 1 on a GPU)"
     )

@@ -98,7 +98,7 @@ class Setup:
     flow_cnn: int = 1
     single: Views | None = None
     multi: Views | None = None
-    seeds: int = 2
+    seeds: int = 1
     timed_frames: int = 16
 
 
@@ -202,7 +202,6 @@ def _on_real_data(network: Network, data: str) -> Setup:
         Recipe(steps=2000, batch_size=2, netwarp_rate=1e-3, base_rate=1e-5, flow_cnn_rate=1e-4, crop=crop, flip=0.5),
         single=Views.of(713, 476) if window else None,
         multi=Views.of(713, 476, SCALES, flip=True) if window else None,
-        seeds=1,
         timed_frames=4 if window else 16,
     )
 
@@ -218,7 +217,6 @@ def _quick(setup: Setup, *, own_data: bool) -> Setup:
         recipe=replace(setup.recipe, steps=2, batch_size=2, crop=(57, 57) if window else None),
         single=Views.of(57, 38) if window else None,
         multi=Views.of(57, 38, (0.5, 1.0), flip=True) if window else None,
-        seeds=1,
         timed_frames=3,
     )
     return small if own_data else replace(small, train=(tiny, "train"), test=(tiny, "test"))
