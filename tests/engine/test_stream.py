@@ -14,6 +14,7 @@ import torch
 from engine.clip import Clip
 from model.tiny import PLAIN, Pan, hooks_on, rough_flow, set_weights, tiny
 from netwarp import VideoModel, segment
+from netwarp.engine.sliding import Sliding
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import write_flo
 from netwarp.model import FlowCNN
@@ -118,6 +119,36 @@ def test_compare_with_a_network_that_only_takes_frames_of_one_size(pictures):
 
     model = video(["net.mid"], net=Picky().eval(), example_size=(32, 48))
     assert len(list(segment(Clip(pictures(2)), model, compare=True))) == 2
+
+
+def test_in_windows(pictures):
+    model, frames = Sliding(video(memory="fused"), 20, scales=(1, 1.5), flip=True), pictures(3)
+    expected, state = [], None
+    for frame in frames:
+        found, state = model.step(frame, state)
+        expected.append(found[0].argmax(0).numpy())
+    alone = Sliding(VideoModel(tiny(), [], preprocess=PLAIN), 20, scales=(1, 1.5), flip=True)
+    for result, labels, frame in zip(segment(Clip(frames), model, compare=True), expected, frames, strict=True):
+        assert np.array_equal(result.labels, labels)
+        assert np.array_equal(result.base_labels, alone.step(frame)[0][0].argmax(0).numpy())
+
+
+def test_in_windows_a_cut_starts_anew_and_lets_the_old_memories_go_first(pictures):
+    model = Sliding(video(), 20)
+    before, after = pictures(2, seed=1), pictures(2, seed=2)
+    kept, alive = [], []
+    step = model.step
+
+    def noted(frame, state=None, flow=None, *, index=None):
+        alive.append(sum(memory() is not None for memory in kept) if state is None else None)
+        found, state = step(frame, state, flow, index=index)
+        kept[:] = [weakref.ref(memory) for scale in state.look() for memory in scale]
+        return found, state
+
+    model.step = noted
+    results = list(segment(Clip(before + after), model))
+    assert [r.fresh for r in results] == ["first frame", None, "scene cut", None]
+    assert alive == [0, None, 0, None]
 
 
 def test_any_network_gets_the_mode_without_training(pictures):
