@@ -1,6 +1,6 @@
 """warp_combine against what it replaces and against the memory's speed: medians of alternating runs.
 
-Usage: python benchmarks/warp.py [--threads N] [--runs N] [--flow smooth|random] [--shape 1,1024,128,128 …]
+Usage: python benchmarks/warp.py [--threads N] [--runs N] [--flow smooth|random] [--shape 1,1024,128,128 …] [--cpu-time]
 
 It replaces grid_sample, two multiplies and an add ("eager"). The limit is torch.add of the same maps: it, too, reads
 two and writes one. The first touch of new memory may cost more than either, and large results are new memory each time;
@@ -41,18 +41,18 @@ def motion(kind: str, batch: int, h: int, w: int) -> Tensor:
     return 3 * F.interpolate(torch.randn(batch, 2, 4, 4), (h, w), mode="bicubic").contiguous()
 
 
-def alternating(functions: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
+def alternating(functions: dict[str, Callable[[], object]], runs: int, clock: Callable[[], float]) -> dict[str, float]:
     """Milliseconds, after one run of each that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(runs + 1):
         for name, function in functions.items():
-            began = time.perf_counter()
+            began = clock()
             function()
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(clock() - began)
     return {name: 1000 * statistics.median(times[1:]) for name, times in seconds.items()}
 
 
-def measure(shape: tuple[int, ...], layout: str, kind: str, runs: int) -> None:
+def measure(shape: tuple[int, ...], layout: str, kind: str, runs: int, clock: Callable[[], float]) -> None:
     batch, channels, h, w = shape
     current, previous, grad = (torch.randn(shape).contiguous(memory_format=FORMATS[layout]) for _ in range(3))
     flow, (w1, w2) = motion(kind, batch, h, w), torch.randn(2, channels)
@@ -74,8 +74,9 @@ def measure(shape: tuple[int, ...], layout: str, kind: str, runs: int) -> None:
                 "eager": lambda: eager(*inputs),
             },
             runs,
+            clock,
         )
-    trained = alternating({"ours": lambda: both(warp_combine), "eager": lambda: both(eager)}, runs)
+    trained = alternating({"ours": lambda: both(warp_combine), "eager": lambda: both(eager)}, runs, clock)
     one, none = torch.ones(channels), torch.zeros(channels)
     shifted = (current, previous, flow.round(), none, one)
     off = (warp_combine(*shifted) - eager(*shifted)).abs().max()
@@ -94,9 +95,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--flow", choices=("smooth", "random"), default="smooth")
     parser.add_argument("--shape", nargs="+", default=SHAPES)
+    parser.add_argument("--cpu-time", action="store_true", help="CPU time of all threads: for a machine in use")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
+    clock = time.process_time if options.cpu_time else time.perf_counter
     print(f"{options.threads} threads, {options.flow} flow, milliseconds and ratios")
     print(
         f"{'':>36} {'forward':>8} {'':>8} {'':>8} {'ours/':>8} {'ours/add,':>10} {'eager/':>8} {'and':>10} "
@@ -108,7 +111,7 @@ def main() -> None:
     )
     for text in options.shape:
         for layout in FORMATS:
-            measure(tuple(map(int, text.split(","))), layout, options.flow, options.runs)
+            measure(tuple(map(int, text.split(","))), layout, options.flow, options.runs, clock)
 
 
 if __name__ == "__main__":

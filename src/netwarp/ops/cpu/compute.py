@@ -92,7 +92,7 @@ def gradients(
 
 
 def _total(rows: Tensor | None) -> Tensor | None:
-    return None if rows is None else rows.sum(0, dtype=torch.float64)
+    return None if rows is None else torch.from_numpy(rows.numpy().sum(0, dtype=np.float64))
 
 
 def _located_work(arrays: Arrays) -> int:
