@@ -104,7 +104,8 @@ def reproduce(
         store = Store(units_folder, bench.identity())
         figures = _run(units_of(measured, 1, setup.seeds), plan, store, jobs, progress, name)
         times = _times(measured, bench, setup.timed_frames, store) if target.timed else {}
-        work = Work(target.title, setup, bench, store, lines, figures, times)
+        title = f"{target.title} (quick run: the numbers mean nothing)" if asked.quick else target.title
+        work = Work(title, setup, bench, store, lines, figures, times)
         made = target.make(work, out / f"{name}.png")
     text = _document(work, target, made.table, made.said)
     _write(out / f"{name}.csv", made.csv)
@@ -215,7 +216,7 @@ def _document(work: Work, target: Target, table: Sequence[str], said: Sequence[s
         f"{setup.test[0]}, split {setup.test[1]}. Rows: {setup.recipe.steps} steps of {setup.recipe.batch_size} pairs, "
         f"the whole network with them, {setup.seeds} seed{'s' if setup.seeds > 1 else ''}. {target.caption}"
     ]
-    parts = [f"# {target.title}", "\n".join(table), "\n".join(f"- {line}" for line in [*said, *notes]), *caption]
+    parts = [f"# {work.title}", "\n".join(table), "\n".join(f"- {line}" for line in [*said, *notes]), *caption]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

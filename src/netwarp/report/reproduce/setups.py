@@ -117,7 +117,8 @@ def setup_for(networks: tuple[str, ...], asked: Asked) -> Setup:
         InputError: The data's splits cannot be found.
     """
     if asked.base is not None and asked.width is not None:
-        raise ConfigurationError(f"--base and --width are both given: write --base {asked.base}@{asked.width:g}")
+        plain = asked.base.partition("@")[0]
+        raise ConfigurationError(f"--base and --width are both given: write --base {plain}@{asked.width:g}")
     network = NETWORKS[_name_in(asked.base, networks)] if asked.base else NETWORKS[networks[0]]
     streets = asked.data is None or asked.data.partition(":")[0] == "streets"
     setup = _on_streets(network) if streets else _on_real_data(network, asked.data or "")
