@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from netwarp.atomic import written_whole
+from netwarp.errors import InputError, OutputError
 
 
 def names_in(folder: Path) -> list[str]:
@@ -33,7 +34,7 @@ def test_the_file_changes_when_the_block_ends_and_not_before(tmp_path):
     assert names_in(path.parent) == ["a.bin"]
 
 
-@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError("odd")])
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), ValueError("odd"), InputError("of the block's own")])
 def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path, failure):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
@@ -45,11 +46,27 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path, failure)
     assert names_in(tmp_path) == ["a.bin"]
 
 
-def test_a_folder_in_its_place_is_an_error_that_leaves_nothing(tmp_path):
-    (tmp_path / "a.bin").mkdir()
-    with pytest.raises(OSError), written_whole(tmp_path / "a.bin") as file:
-        file.write(b"new")
+def test_a_full_disk_is_said_in_one_line_with_advice(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputError) as raised, written_whole(path, "think small") as file:  # noqa: PT012
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+    assert str(raised.value) == f"cannot write {path} (No space left on device): think small"
+    assert path.read_bytes() == b"old"
     assert names_in(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("name", ["file/a.bin", "folder", "zero\0byte", "x" * 300])
+def test_places_that_take_no_file_are_said_and_left_alone(tmp_path, name):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    said = r"^cannot write .*\): free space or choose another place$"
+    with pytest.raises(OutputError, match=said) as raised, written_whole(tmp_path / name) as file:
+        file.write(b"new")
+    assert "\n" not in str(raised.value)
+    assert names_in(tmp_path) == ["file", "folder"]
+    assert names_in(tmp_path / "folder") == []
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])

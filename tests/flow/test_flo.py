@@ -142,5 +142,5 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(NetWarpError, match="cannot write flow"):
+    with pytest.raises(NetWarpError, match="cannot write"):
         write_flo(tmp_path / "file" / "a.flo", random_flow(1, 1))

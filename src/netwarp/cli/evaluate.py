@@ -264,13 +264,9 @@ def _tell(options: Namespace, data: ClipData, measured: _Measured) -> None:
 
 def _write(path: Path, text: str) -> None:
     from netwarp.atomic import written_whole
-    from netwarp.data.output_path import reason
 
-    try:
-        with written_whole(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({reason(error)}): choose another place") from error
+    with written_whole(path) as file:
+        file.write(text.encode())
 
 
 @from_text

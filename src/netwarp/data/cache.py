@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netwarp.atomic import written_whole
-from netwarp.data.output_path import reason
-from netwarp.errors import ConfigurationError, OutputError
+from netwarp.errors import ConfigurationError
 
 __all__ = ["DiskCache", "RecentTensors", "compact_flow", "flow_key"]
 
@@ -91,13 +90,8 @@ class DiskCache:
         if found is not None:
             return found
         array = make()
-        try:
-            with written_whole(path) as file:
-                np.savez(file, array=array)
-        except OSError as error:
-            raise OutputError(
-                f"cannot keep flow in {self.folder} ({reason(error)}): free space or name another folder"
-            ) from error
+        with written_whole(path, "free space or name another folder for flow") as file:
+            np.savez(file, array=array)
         return array
 
 

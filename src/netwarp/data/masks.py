@@ -10,7 +10,7 @@ import numpy.typing as npt
 import PIL.Image
 
 from netwarp.atomic import written_whole
-from netwarp.data.output_path import prepare_folder, reason
+from netwarp.data.output_path import prepare_folder
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.model.label_set import voc_colour
 
@@ -53,13 +53,8 @@ def write_mask(path: str | Path, labels: LabelMap, palette: Sequence[Colour]) ->
     target = Path(path)
     picture = PIL.Image.fromarray(_as_bytes(labels))
     picture.putpalette(full_palette(palette).tobytes())
-    try:
-        with written_whole(target) as file:
-            picture.save(file, format="PNG")
-    except (OSError, ValueError) as error:
-        raise OutputError(
-            f"{target} cannot be written ({reason(error)}): free space or choose another folder"
-        ) from error
+    with written_whole(target, "free space or choose another folder") as file:
+        picture.save(file, format="PNG")
 
 
 def _as_bytes(labels: LabelMap) -> npt.NDArray[np.uint8]:

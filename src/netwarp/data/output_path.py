@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from netwarp.atomic import reason
 from netwarp.errors import OutputError
 
-__all__ = ["VIDEO_ENDINGS", "partial_path", "prepare_file", "prepare_folder", "reason", "same_file"]
+__all__ = ["VIDEO_ENDINGS", "partial_path", "prepare_file", "prepare_folder", "same_file"]
 
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")
 """Names of video files that :class:`netwarp.data.video_writer.VideoWriter` writes."""
@@ -31,7 +32,7 @@ def prepare_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".netwarp-{os.getpid()}.probe"
+        probe = folder / f".netwarp-{secrets.token_hex(4)}.probe"
         probe.touch()
         probe.unlink()
     except FileExistsError as error:
@@ -66,8 +67,3 @@ def same_file(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
-
-
-def reason(error: Exception) -> str:
-    """The cause of a failed write in one line: the system's words where there are any."""
-    return str(getattr(error, "strerror", None) or error).split("\n", 1)[0] or type(error).__name__

@@ -19,9 +19,8 @@ import PIL.Image
 from netwarp.atomic import written_whole
 from netwarp.data.frames import Image
 from netwarp.data.image_files import read_image
-from netwarp.data.output_path import reason
 from netwarp.data.video_file import VideoFile
-from netwarp.errors import InputError, OutputError
+from netwarp.errors import InputError
 
 __all__ = ["VideoFrames", "default_cache", "is_video"]
 
@@ -159,14 +158,8 @@ class VideoFrames:
         return notes if isinstance(notes, dict) else {}
 
     def _write(self, path: Path, content: bytes) -> None:
-        try:
-            with written_whole(path) as file:
-                file.write(content)
-        except OSError as error:
-            raise OutputError(
-                f"cannot keep frames of {self.video} in {self.folder} ({reason(error)}): "
-                "free space or name another cache folder"
-            ) from error
+        with written_whole(path, f"free space or name another cache folder for the frames of {self.video}") as file:
+            file.write(content)
 
     def _scaled(self, image: Image) -> Image:
         if self.size is None or image.shape[:2] == self.size:

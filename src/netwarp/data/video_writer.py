@@ -18,8 +18,9 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+from netwarp.atomic import reason
 from netwarp.data.frames import Image
-from netwarp.data.output_path import VIDEO_ENDINGS, partial_path, prepare_file, reason
+from netwarp.data.output_path import VIDEO_ENDINGS, partial_path, prepare_file
 from netwarp.errors import ConfigurationError, OutputError, unknown_name
 
 __all__ = ["VideoWriter"]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from netwarp.atomic import written_whole
-from netwarp.errors import InputError, OutputError
+from netwarp.errors import InputError
 
 __all__ = ["read_flo", "write_flo"]
 
@@ -86,9 +86,6 @@ def write_flo(path: str | Path, flow: Tensor) -> None:
     if not (np.abs(values) <= UNKNOWN).all():
         raise InputError(f"flow for {path} is not finite everywhere: a .flo file cannot hold it")
     h, w = values.shape[:2]
-    try:
-        with written_whole(path) as file:
-            file.write(HEADER.pack(MAGIC, w, h))
-            file.write(values.astype("<f4").tobytes())
-    except OSError as error:
-        raise OutputError(f"cannot write flow to {path}: {error.strerror or error}") from error
+    with written_whole(path) as file:
+        file.write(HEADER.pack(MAGIC, w, h))
+        file.write(values.astype("<f4").tobytes())

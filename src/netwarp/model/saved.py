@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from netwarp.atomic import written_whole
-from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsError
+from netwarp.errors import ConfigurationError, InputError, WeightsError
 from netwarp.model.gate import PhotometricGate
 from netwarp.model.learned_gate import LearnedGate
 from netwarp.model.options import Gate
@@ -63,11 +63,8 @@ def save(model: VideoModel, path: str | Path, *, include_base: bool = True) -> N
     data = to_bytes(
         {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, {MODEL_KEY: json.dumps(config)}
     )
-    try:
-        with written_whole(path) as file:
-            file.write(data)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    with written_whole(path) as file:
+        file.write(data)
 
 
 def configuration(model: VideoModel) -> dict[str, Any]:

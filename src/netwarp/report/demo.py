@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from netwarp.data.output_path import prepare_folder, reason
+from netwarp.atomic import reason
+from netwarp.data.output_path import prepare_folder
 from netwarp.data.streets import CLASSES
 from netwarp.engine.training.quiet import need_lightning
 from netwarp.errors import ConfigurationError, OutputError

@@ -13,15 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netwarp.atomic import written_whole
-from netwarp.data.output_path import reason
+from netwarp.atomic import cannot_write, written_whole
 from netwarp.engine.training.records import Best
-from netwarp.errors import OutputError, WeightsError
+from netwarp.errors import WeightsError
 from netwarp.model import VideoModel
 
 __all__ = ["Checkpoint", "read_checkpoint", "restore", "trained_tensors", "write_checkpoint"]
 
 FORMAT = 1
+
+ADVICE = "the checkpoint before is still there"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +80,13 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, logs: Iterable[Path]) -
     try:
         for log in logs:
             _flush(log)
-        with written_whole(path) as file:
+        with written_whole(path, ADVICE) as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
         _flush(path.parent)
     except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a disk that is full
-        why = reason(error) if isinstance(error, OSError) else str(error).splitlines()[0]
-        raise OutputError(f"cannot write {path} ({why}): the checkpoint before is still there") from error
+        raise cannot_write(path, error, ADVICE) from error
 
 
 def _flush(path: Path) -> None:

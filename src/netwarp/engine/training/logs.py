@@ -13,15 +13,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from netwarp.atomic import written_whole
-from netwarp.data.output_path import reason
+from netwarp.atomic import cannot_write, written_whole
 from netwarp.engine.training.records import COLUMNS, Scores, StepRecord
-from netwarp.errors import MissingExtraError, OutputError
+from netwarp.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["Log", "check_tensorboard", "read_log"]
+
+ADVICE = "free space or name another folder"
 
 
 def check_tensorboard() -> None:
@@ -65,12 +66,12 @@ class Log:
         self.csv = csv
         try:
             kept = _rows(csv, done)
-            with written_whole(csv) as file:
+            with written_whole(csv, ADVICE) as file:
                 file.write((",".join(COLUMNS) + "\n" + "".join(line for line, _ in kept)).encode())
             self._file: TextIO = csv.open("a", encoding="utf-8", newline="")
             self._board = None if tensorboard is None else _board(tensorboard, [record for _, record in kept])
         except OSError as error:
-            raise self._unwritten(error) from error
+            raise cannot_write(csv, error, ADVICE) from error
 
     def write(self, record: StepRecord) -> None:
         """Add a row; it survives the death of this process.
@@ -84,7 +85,7 @@ class Log:
             if self._board is not None:
                 _add(self._board, record)
         except OSError as error:
-            raise self._unwritten(error) from error
+            raise cannot_write(self.csv, error, ADVICE) from error
 
     def close(self) -> None:
         """Finish the files. Every row was flushed when it was written, so that nothing can be lost here."""
@@ -93,9 +94,6 @@ class Log:
         with suppress(OSError):
             if self._board is not None:
                 self._board.close()
-
-    def _unwritten(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self.csv} ({reason(error)}): free space or name another folder")
 
 
 def _line(record: StepRecord) -> str:

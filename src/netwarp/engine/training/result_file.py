@@ -11,10 +11,8 @@ from typing import Any
 
 from netwarp import __version__
 from netwarp.atomic import written_whole
-from netwarp.data.output_path import reason
 from netwarp.engine.training.records import TrainResult
 from netwarp.engine.training.settings import TrainSettings
-from netwarp.errors import OutputError
 
 __all__ = ["write_result"]
 
@@ -49,11 +47,8 @@ def write_result(path: Path, result: TrainResult, settings: TrainSettings, calle
         **caller,
         "netwarp": __version__,
     }
-    try:
-        with written_whole(path) as file:
-            file.write((json.dumps(_without_nan(content), indent=2) + "\n").encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({reason(error)}): free space, and give the command again") from error
+    with written_whole(path, "free space, and give the command again") as file:
+        file.write((json.dumps(_without_nan(content), indent=2) + "\n").encode())
 
 
 def _without_nan(value: Any) -> Any:  # noqa: ANN401

@@ -6,9 +6,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from netwarp.atomic import written_whole
-from netwarp.data.output_path import reason
-from netwarp.errors import MissingExtraError, OutputError
+from netwarp.errors import MissingExtraError
+from netwarp.report.experiment.written import written
 
 __all__ = ["new_figure", "save_figure"]
 
@@ -38,8 +37,5 @@ def save_figure(figure: Any, path: Path) -> None:  # noqa: ANN401
     """
     data = io.BytesIO()
     figure.savefig(data, format="png")
-    try:
-        with written_whole(path) as file:
-            file.write(data.getvalue())
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({reason(error)}): choose another --out") from error
+    with written(path) as file:
+        file.write(data.getvalue())

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from netwarp.atomic import written_whole
 from netwarp.data.clips import Clip, ClipData
-from netwarp.data.output_path import prepare_folder, reason
+from netwarp.data.output_path import prepare_folder
 from netwarp.engine.evaluate import evaluate
-from netwarp.errors import ConfigurationError, OutputError
+from netwarp.errors import ConfigurationError
 from netwarp.report.experiment.base_training import BaseTraining, trained_base
 from netwarp.report.experiment.bench import Bench, Plan
 from netwarp.report.experiment.build import build
@@ -30,6 +29,7 @@ from netwarp.report.experiment.runner import run_units
 from netwarp.report.experiment.summary import summarise
 from netwarp.report.experiment.table import experiment_table
 from netwarp.report.experiment.units import Figures, Store, Unit, units_of
+from netwarp.report.experiment.written import write_text
 
 __all__ = ["Experiment", "Result", "run_experiment"]
 
@@ -131,8 +131,8 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
     settings = {"jobs": jobs, "depths": list(asked.depths), "train_from": asked.train_from, "seeds": asked.seeds}
     settings["base_training"] = None if asked.base_training is None else asdict(asked.base_training)
     values = document(bench, settings, summaries, figures, clock.seconds)
-    _write(files[1], f"{table}\n\n{caption(bench, asked.seeds)}\n")
-    _write(files[0], json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    write_text(files[1], f"{table}\n\n{caption(bench, asked.seeds)}\n")
+    write_text(files[0], json.dumps(values, indent=1, ensure_ascii=False) + "\n")
     return Result(files, table, where_time_went(figures, clock.seconds))
 
 
@@ -169,11 +169,3 @@ def _draw_crops(rows: Sequence[Row], bench: Bench, store: Store, path: Path) -> 
     for fold in bench.folds:
         shown += shown_clips(fold.test, *(store.pictures(Unit(each, fold.number, 0)) for each in (base, row)))
     draw_crops(shown, bench.data.classes, row.name, path)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with written_whole(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({reason(error)}): choose another --out") from error
