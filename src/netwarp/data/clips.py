@@ -118,12 +118,15 @@ class ClipData:
         classes: Names and colours.
         clips: In order; their frames are in order too.
         left_out: Labelled frames that are in no clip, and why.
+        origin: All that pixels, labels and flow of a frame follow from besides its name, where that is known without
+            reading them; else None.
     """
 
     name: str
     classes: LabelSet
     clips: tuple[Clip, ...]
     left_out: tuple[LeftOut, ...] = field(default=())
+    origin: str | None = None
 
     def samples(self, length: int = 2) -> Samples:
         """Every labelled frame with the ``length − 1`` frames right before it.

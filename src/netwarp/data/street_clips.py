@@ -75,6 +75,7 @@ def street_clips(
             )
             for number, seed in enumerate(streets.seeds)
         ),
+        origin=f"streets {streets.origin}",
     )
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from netwarp import load_base
 from netwarp.data.datasets import open_data
 from netwarp.report.experiment import row_training
+from netwarp.report.experiment.alone import alone_in
 from netwarp.report.experiment.build import build
 from netwarp.report.experiment.folds import one_fold
 from netwarp.report.experiment.row_training import ends, leave, set_dropout, train_row
@@ -81,7 +82,7 @@ def test_a_training_whose_figures_are_not_kept_is_gone_on_with(fold, tmp_path: P
 def test_of_two_that_need_the_same_training_one_waits(fold, tmp_path: Path):
     folder, kept = tmp_path / "trained", replace(ROW, kept=True)
     with ThreadPoolExecutor(1) as pool:
-        with row_training._alone(folder):
+        with alone_in(folder):
             other = pool.submit(trained, fold, folder, kept)
             with pytest.raises(TimeoutError):
                 other.result(0.5)

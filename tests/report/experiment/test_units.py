@@ -71,14 +71,11 @@ def test_what_differs_only_in_testing_shares_its_training(tmp_path: Path):
     assert len({store.training(unit) for unit in (whole, *others)}) == 4
 
 
-def test_what_came_later_does_not_count_while_nobody_asks_for_it(tmp_path: Path):
-    """Else all that was measured before would be measured anew."""
+def test_what_is_kept_beside_figures_does_not_count():
     settings = ROW.settings()
-    assert not {"windows", "concatenated", "kept"} & set(settings)
-    assert not {"crop", "flip"} & set(settings["recipe"])
+    assert replace(ROW, kept=True, drawn=True).settings() == settings
     assert replace(ROW, concatenated=True).settings() != settings
-    old = {k: v for k, v in FIGURES.as_json().items() if not k.startswith("iiou")}
-    assert math.isnan(Figures.from_json(old).iiou)
+    assert replace(ROW, recipe=Recipe(flip=0.5)).settings() != settings
 
 
 def test_other_data_is_not_mistaken_for_it(tmp_path: Path):

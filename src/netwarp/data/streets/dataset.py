@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast, overload
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from netwarp.atomic import written_whole
-from netwarp.data.output_path import reason
 from netwarp.data.streets.clip import StreetFrame, check_settings, render_clip
 from netwarp.data.streets.effects import Effects
-from netwarp.errors import ConfigurationError, OutputError
+from netwarp.errors import ConfigurationError
 
 __all__ = ["StreetPair", "StreetPairs", "Streets"]
 
@@ -100,6 +100,11 @@ class Streets(Sequence[list[StreetFrame]]):
             )
         return list(self.clip(index))
 
+    @property
+    def origin(self) -> str:
+        """All that a clip's bytes follow from besides its seed, OpenCV's way of drawing and compressing included."""
+        return repr((RENDERING, cv2.__version__, self.frames, self.size, self.fps, self.effects, self.weather))
+
     def clip(self, index: int) -> Iterator[StreetFrame]:
         """The frames of one clip, each rendered when it is asked for."""
         return render_clip(
@@ -178,10 +183,8 @@ class StreetPairs(Sequence[StreetPair]):
         """Where a clip is kept; the name tells apart all settings that its bytes depend on."""
         if self.cache is None:
             return None
-        s = self.streets
-        settings = repr((RENDERING, s.frames, s.size, s.fps, s.effects, s.weather))
-        key = hashlib.sha256(settings.encode()).hexdigest()[:12]
-        return self.cache / f"street-{s.seeds[number]}-{key}.npz"
+        key = hashlib.sha256(self.streets.origin.encode()).hexdigest()[:12]
+        return self.cache / f"street-{self.streets.seeds[number]}-{key}.npz"
 
     @staticmethod
     def _stored(file: Path) -> dict[str, NDArray[np.generic]] | None:
@@ -195,10 +198,5 @@ class StreetPairs(Sequence[StreetPair]):
     @staticmethod
     def _store(file: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
         """A reader, or a second process that renders the same, never sees half a file."""
-        try:
-            with written_whole(file) as out:
-                np.savez(out, **cast(dict[str, Any], arrays))
-        except OSError as error:
-            raise OutputError(
-                f"cannot keep rendered clips in {file.parent} ({reason(error)}): free space or name another folder"
-            ) from error
+        with written_whole(file, "free space or name another folder for rendered clips") as out:
+            np.savez(out, **cast(dict[str, Any], arrays))

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from netwarp.atomic import written_whole
 from netwarp.bases import load_base
 from netwarp.bases.layout import lay_channels_last
+from netwarp.data.class_order import in_order_of
+from netwarp.data.clips import ClipData
 from netwarp.data.datasets import open_data
-from netwarp.data.output_path import reason
 from netwarp.data.random_views import Augmentation
 from netwarp.engine.training import TrainSettings, train
-from netwarp.errors import ConfigurationError, OutputError
+from netwarp.errors import ConfigurationError
 from netwarp.model import VideoModel
-from netwarp.report.experiment.row_training import leave, set_dropout
-from netwarp.report.experiment.units import FORMAT
+from netwarp.report.experiment.alone import alone_in
+from netwarp.report.experiment.identity import data_digest, key_of, surroundings
+from netwarp.report.experiment.row_training import set_dropout
+from netwarp.report.experiment.written import written
 
 __all__ = ["BaseTraining", "trained_base"]
 
@@ -37,7 +39,7 @@ class BaseTraining:
         rate: Highest learning rate.
         crop: (height, width) of the windows that are looked at, at most.
         dropout: Share that its dropout layers leave out; None leaves that to the network.
-        channels_last: Lay its weights out so, which rounds otherwise and saves networks like VGG a third of the time.
+        channels_last: Lay its weights out so, which rounds otherwise, and is faster for networks like VGG.
     """
 
     data: str
@@ -61,6 +63,8 @@ def trained_base(
 ) -> Path:
     """Train a network frame by frame, go on with that, or find that it was done before.
 
+    Of two processes that need the same network, one trains it and the other waits.
+
     Args:
         spec: As for :func:`netwarp.load_base`.
         classes: Likewise; None takes the names of the data's.
@@ -76,47 +80,62 @@ def trained_base(
     Raises:
         NetWarpError: It cannot be built, trained or kept.
     """
-    from safetensors.torch import save
-
     data = open_data(how.data, how.split, length=1, cache=cache)
-    samples = data.samples(1)
-    if not samples:
-        raise ConfigurationError(f"{data.name} has no labelled frames to train the network on")
     classes = data.classes.names if classes is None else classes
-    names = [sample.name for sample in samples]
-    told = {name: value for name, value in asdict(how).items() if value not in (None, False)}
-    settings = json.dumps([FORMAT, spec, classes, told, names])
-    path = folder / f"base-{hashlib.sha256(settings.encode()).hexdigest()[:12]}.safetensors"
-    if path.is_file():
-        return path
+    path = folder / f"base-{_key(spec, classes, how, data, device)}.safetensors"
+    with alone_in(path.with_suffix("")):
+        if not path.is_file():
+            network = _trained(spec, classes, how, data, path.with_suffix(""), device, progress)
+            with written(path) as file:
+                file.write(_as_bytes(network))
+            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+    return path
+
+
+def _key(spec: str, classes: int | Sequence[str], how: BaseTraining, data: ClipData, device: str) -> str:
+    """Of all that the weights follow from: for the data, what it holds and not where it lies."""
+    settings = {name: value for name, value in asdict(how).items() if name not in ("data", "split")}
+    network = {"base": spec, "classes": classes if isinstance(classes, int) else list(classes)}
+    return key_of({**surroundings(device), "data": data_digest(data), **network, "how": settings})
+
+
+def _trained(
+    spec: str,
+    classes: int | Sequence[str],
+    how: BaseTraining,
+    data: ClipData,
+    folder: Path,
+    device: str,
+    progress: bool,
+) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         base = load_base(spec, classes=classes).to(device)
+    names: Sequence[str] = base.classes  # type: ignore[assignment]
+    data = in_order_of(data, names)
+    samples = data.samples(1)
+    if not samples:
+        raise ConfigurationError(f"{data.name} has no labelled frames to train the network on")
     if how.channels_last:
         lay_channels_last(base)
     set_dropout(base, how.dropout)
     height, width = samples[0].frames[-1].image().shape[:2]
     model = VideoModel(base, layers=[], flow_cnn=None)
-    train(
-        model,
-        samples,
-        TrainSettings(
-            steps=how.steps,
-            batch_size=how.batch_size,
-            rate=how.rate,
-            class_weights="inverse_log",
-            augment=Augmentation(flip=0.5, crop=(min(how.crop[0], height), min(how.crop[1], width))),
-            accelerator="gpu" if device.startswith("cuda") else "cpu",
-        ),
-        classes=len(data.classes),
-        folder=path.with_suffix(""),
-        progress=progress,
+    settings = TrainSettings(
+        steps=how.steps,
+        batch_size=how.batch_size,
+        rate=how.rate,
+        class_weights="inverse_log",
+        augment=Augmentation(flip=0.5, crop=(min(how.crop[0], height), min(how.crop[1], width))),
+        accelerator="gpu" if device.startswith("cuda") else "cpu",
     )
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.remove().state_dict().items()}
-    try:
-        with written_whole(path) as file:
-            file.write(save(state))
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({reason(error)}): free space or choose another --out") from error
-    leave(path.with_suffix(""), kept=False)
-    return path
+    train(model, samples, settings, classes=len(data.classes), folder=folder, progress=progress)
+    return model.remove()
+
+
+def _as_bytes(network: nn.Module) -> bytes:
+    from safetensors.torch import save
+
+    tensors = network.state_dict().items()
+    content: bytes = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors})
+    return content

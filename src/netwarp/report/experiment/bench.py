@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -16,26 +15,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from netwarp import __version__
-from netwarp.atomic import written_whole
 from netwarp.bases import load_base
 from netwarp.data.cityscapes_ids import average_instance_sizes
 from netwarp.data.class_order import doubts_about, in_order_of
 from netwarp.data.clips import ClipData, ClipFrame
 from netwarp.data.datasets import open_data
-from netwarp.data.output_path import reason
 from netwarp.engine.evaluate import Scores, evaluate
-from netwarp.errors import OutputError
 from netwarp.model import VideoModel
 from netwarp.model.placement import OUTPUTS
 from netwarp.model.replay import Replay
 from netwarp.report.experiment.build import build, shown_as, trained_parameters
 from netwarp.report.experiment.clock import Clock
 from netwarp.report.experiment.folds import Fold, one_fold, two_folds
+from netwarp.report.experiment.identity import data_digest, surroundings, weights_digest
 from netwarp.report.experiment.left_out import LeftOut
 from netwarp.report.experiment.row_training import ends, leave, set_dropout, train_row
 from netwarp.report.experiment.rows import Row
 from netwarp.report.experiment.units import Figures, Store, Unit
+from netwarp.report.experiment.written import written
 
 __all__ = ["Bench", "Plan", "pictured"]
 
@@ -44,9 +41,6 @@ WIDTHS = tuple(range(1, 21))
 
 LENGTH_OF_VIDEOS = 10
 """Frames up to each label that are taken out of a video, where clips are videos with few labels."""
-
-READ = 100
-"""Clips whose pictures tell data sets apart; those of thousands of clips would take minutes to read."""
 
 PICTURED = 100
 """Most frames of a fold of which label maps are kept, to choose crops from."""
@@ -124,7 +118,7 @@ class Bench(AbstractContextManager["Bench"]):
             self.folds = (one_fold(self.data, opened(plan.test, plan.test_split)),)
         set_dropout(base, plan.dropout)
         self.base = base.to(plan.device).requires_grad_(False)
-        # A fifth less time for ESPNet's convolutions on a CPU, and half for the warp. Others' networks may mind.
+        # Convolutions and the warp are faster so on a CPU. Others' networks may mind.
         if plan.base.startswith("netwarp:"):
             base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -136,28 +130,15 @@ class Bench(AbstractContextManager["Bench"]):
         self._stack.close()
 
     def identity(self) -> dict[str, Any]:
-        """What all figures depend on: frames' names, labels and each clip's first labelled picture, the network."""
-        digest = hashlib.sha256()
-        for data in [self.data] if self.plan.test is None else [self.folds[0].train, self.folds[0].test]:
-            for number, clip in enumerate(data.clips):
-                digest.update("\0".join(frame.name for frame in clip.frames).encode())
-                if number >= READ:
-                    continue
-                labelled = [frame for frame in clip.frames if frame.labels is not None]
-                for read in (*(f.image for f in labelled[:1]), *(f.labels for f in labelled if f.labels is not None)):
-                    digest.update(np.ascontiguousarray(read()).data)
-        weights = hashlib.sha256()
-        for name, tensor in self.base.state_dict().items():
-            weights.update(name.encode())
-            weights.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
+        """What all figures depend on besides a unit's settings: data, network, how both are used, versions."""
+        parts = [self.data] if self.plan.test is None else [self.folds[0].train, self.folds[0].test]
         return {
-            "netwarp": __version__,
-            "torch": torch.__version__,
-            "device": self.plan.device.partition(":")[0],
-            "data": digest.hexdigest(),
-            "classes": list(self.data.classes.names),
+            **surroundings(self.plan.device),
+            "data": data_digest(*parts),
             "base": self.plan.base,
-            "weights": weights.hexdigest(),
+            "weights": weights_digest(self.base),
+            "dropout": self.plan.dropout,
+            "history": self.plan.history,
         }
 
     def do(self, unit: Unit, store: Store) -> Figures:
@@ -254,8 +235,5 @@ def pictured(data: ClipData) -> list[ClipFrame]:
 
 
 def _keep_maps(path: Path, maps: dict[str, npt.NDArray[np.uint8]]) -> None:
-    try:
-        with written_whole(path) as file:
-            np.savez_compressed(file, **cast(dict[str, Any], maps))
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({reason(error)}): free space or choose another --out") from error
+    with written(path) as file:
+        np.savez_compressed(file, **cast(dict[str, Any], maps))

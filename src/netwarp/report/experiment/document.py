@@ -11,9 +11,10 @@ import torch
 
 from netwarp import __version__
 from netwarp.report.experiment.bench import Bench
+from netwarp.report.experiment.identity import FORMAT
 from netwarp.report.experiment.rows import BASE
 from netwarp.report.experiment.summary import Spread, Summary, relative_gain
-from netwarp.report.experiment.units import FORMAT, Figures
+from netwarp.report.experiment.units import Figures
 
 __all__ = ["caption", "document", "spread_over", "where_time_went"]
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import shutil
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from netwarp.data.output_path import prepare_folder
 from netwarp.data.random_views import Augmentation
 from netwarp.engine.training import Consistency, Rates, TrainSettings, train
 from netwarp.engine.training.checkpoint import restore
 from netwarp.engine.training.folder import RunFolder
 from netwarp.model import VideoModel
 from netwarp.model.saved import read
+from netwarp.report.experiment.alone import alone_in
 from netwarp.report.experiment.build import trained_parameters
 from netwarp.report.experiment.folds import Fold
 from netwarp.report.experiment.rows import Row
@@ -64,7 +63,7 @@ def train_row(
     if folder is None:
         return train(model, samples, settings, classes=classes, **options).losses
     place = RunFolder(folder)
-    with _alone(folder):
+    with alone_in(folder):
         if place.model.is_file() and not place.last.exists():
             restore(model, read(place.model).tensors)
             return []
@@ -72,21 +71,6 @@ def train_row(
         if row.kept:  # for others, who find the model
             place.last.unlink()
     return losses
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process trains in a folder."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    prepare_folder(folder.parent)
-    lock = folder.with_name(f".{folder.name}.lock")
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # it ends with the process, however that ends
-        yield
 
 
 def _settings(model: VideoModel, row: Row, seed: int, device: str, *, unlabelled: bool) -> TrainSettings:
@@ -124,8 +108,8 @@ def leave(folder: Path, *, kept: bool) -> None:
     """Tidy up when a row's figures are kept: of its training nothing is left, or the model alone."""
     if kept or not folder.is_dir():
         return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
+    with alone_in(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def ends(losses: Sequence[float]) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -32,10 +32,6 @@ TRUE_FLOW = "true"
 
 WHOLE = ""
 """In :attr:`Row.trained`, the whole network: training end to end, as the paper's."""
-
-_LATER = ("windows", "concatenated", "crop", "flip")
-"""What rows and recipes did not have at first. It does not count while nobody asks for it, so that what was measured
-before stays measured."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +125,7 @@ class Row:
     def training(self) -> dict[str, Any]:
         """Of its settings those that its training depends on, however it is tested."""
         values = {k: v for k, v in vars(self).items() if k not in ("name", "against", "drawn", "kept", "windows")}
-        return {**_asked(values), "recipe": _asked(vars(self.recipe))}
-
-
-def _asked(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value or name not in _LATER}
+        return {**values, "recipe": dict(vars(self.recipe))}
 
 
 def standard_rows(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -11,15 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netwarp.atomic import written_whole
-from netwarp.data.output_path import reason
-from netwarp.errors import OutputError
+from netwarp.report.experiment.identity import key_of
 from netwarp.report.experiment.rows import BASE, Row
+from netwarp.report.experiment.written import write_text
 
-__all__ = ["FORMAT", "Figures", "Store", "Unit", "units_of"]
-
-FORMAT = 1
-"""Raised whenever the same settings would give other figures: what was measured before is then measured anew."""
+__all__ = ["Figures", "Store", "Unit", "units_of"]
 
 LONGEST = 60
 """Letters of the layers' names in the name of a folder."""
@@ -135,8 +130,7 @@ class Store:
         return self.folder / f"trained-{self._name(places, unit, unit.row.training())}"
 
     def _name(self, what: str, unit: Unit, settings: Mapping[str, Any]) -> str:
-        described = {"format": FORMAT, "of": self.identity, "row": settings}
-        key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+        key = key_of({"of": self.identity, "row": settings})
         words = re.sub(r"[^a-z0-9]+", "-", what.lower()).strip("-")
         return f"{words}-fold{unit.fold}-seed{unit.seed}-{key}"
 
@@ -165,12 +159,7 @@ class Store:
         Raises:
             OutputError: The file cannot be written.
         """
-        path = self.path(unit)
-        try:
-            with written_whole(path) as file:
-                file.write(json.dumps(figures.as_json(), ensure_ascii=False).encode())
-        except OSError as error:
-            raise OutputError(f"cannot write {path} ({reason(error)}): free space or choose another --out") from error
+        write_text(self.path(unit), json.dumps(figures.as_json(), ensure_ascii=False))
 
 
 def _plain(value: Any, digits: int | None) -> Any:  # noqa: ANN401
