@@ -157,4 +157,4 @@ def _count(tally: Tally, labels: Tensor, seconds: float | None, shown: Shown, fl
     truth = shown.truth((labels.shape[1], labels.shape[2]), labels.device)
     tally.add(labels, truth, None if carried is None else carried[0])
     if seconds is not None:
-        tally.seconds.append(seconds)
+        tally.time(seconds)

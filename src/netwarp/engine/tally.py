@@ -28,7 +28,8 @@ class Scores:
         tiou: IoU within so many pixels of label changes, by width.
         tc: Temporal consistency along DIS-medium flow.
         frames: Number of labelled frames.
-        ms_per_frame: Median time of a step, flow included, in milliseconds.
+        ms_per_frame: Median time of a step, flow included, in milliseconds, of frames that follow another: a first one
+            has no past to bring along. Where there are only first ones, of those.
         iiou: Mean instance IoU over the classes that have objects.
         iiou_per_class: Instance IoU of each class.
         vc: Video consistency, by the number of frames in a window.
@@ -93,6 +94,8 @@ class Tally:
         self.videos = {length: VideoConsistency(length) for length in measures.windows}
         self.frames = 0
         self.seconds: list[float] = []
+        self.first_seconds: list[float] = []
+        self._follows = False
         self._before: Tensor | None = None
         self._videos: list[VideoConsistency] = []
 
@@ -116,6 +119,7 @@ class Tally:
         """
         if self._before is not None and self._before.shape != labels.shape:
             self._forget()
+        self._follows = self._before is not None
         if self._before is not None and flow is not None:
             self.consistency.update(self._before, labels, flow)
         self._before = labels
@@ -131,6 +135,10 @@ class Tally:
         if truth.instances is not None:
             self.instances.update(labels, target, truth.instances[None])
 
+    def time(self, seconds: float) -> None:
+        """Say how long the frame that was added last has taken."""
+        (self.seconds if self._follows else self.first_seconds).append(seconds)
+
     def _forget(self) -> None:
         self._before = None
         for video in self._videos:
@@ -142,6 +150,7 @@ class Tally:
             mine.merge(others)
         self.frames += other.frames
         self.seconds += other.seconds
+        self.first_seconds += other.first_seconds
 
     def reduce(self) -> Self:
         """The tally of all processes of ``torch.distributed`` together: a call of all of them; alone, a copy."""
@@ -149,20 +158,22 @@ class Tally:
         total.iou, total.trimaps, total.instances = self.iou.reduce(), self.trimaps.reduce(), self.instances.reduce()
         total.consistency = self.consistency.reduce()
         total.videos = {length: video.reduce() for length, video in self.videos.items()}
-        shares = all_processes((self.frames, self.seconds))
-        total.frames = sum(frames for frames, _ in shares)
-        total.seconds = [second for _, seconds in shares for second in seconds]
+        shares = all_processes((self.frames, self.seconds, self.first_seconds))
+        total.frames = sum(frames for frames, _, _ in shares)
+        total.seconds = [second for _, seconds, _ in shares for second in seconds]
+        total.first_seconds = [second for _, _, seconds in shares for second in seconds]
         return total
 
     def scores(self) -> Scores:
         """What follows from the counts."""
+        timed = self.seconds or self.first_seconds
         return Scores(
             miou=self.iou.compute(),
             per_class=tuple(self.iou.per_class().tolist()),
             tiou=self.trimaps.compute(),
             tc=self.consistency.compute(),
             frames=self.frames,
-            ms_per_frame=1000 * statistics.median(self.seconds) if self.seconds else math.nan,
+            ms_per_frame=1000 * statistics.median(timed) if timed else math.nan,
             iiou=self.instances.compute(),
             iiou_per_class=tuple(self.instances.per_class().tolist()),
             vc={length: video.compute() for length, video in self.videos.items()},

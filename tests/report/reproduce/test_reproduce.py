@@ -93,7 +93,7 @@ def test_others_take_what_is_there(table1: Outcome, folder: Path, monkeypatch: p
 def test_times_are_taken_once(table1: Outcome, folder: Path, monkeypatch: pytest.MonkeyPatch):
     first = reproduce("table2", QUICK, folder, rows=("+ NetWarp, DIS",), progress=False)
     assert "(1.000 ×)" in first.text
-    monkeypatch.setattr("netwarp.report.reproduce.reproduce.evaluate", lambda *_, **__: pytest.fail("taken again"))
+    monkeypatch.setattr("netwarp.report.reproduce.times.evaluate", lambda *_, **__: pytest.fail("taken again"))
     assert reproduce("table2", QUICK, folder, rows=("+ NetWarp, DIS",), progress=False).text == first.text
 
 

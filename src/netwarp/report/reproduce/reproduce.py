@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from netwarp.atomic import written_whole
 from netwarp.bases import load_base
-from netwarp.data.clips import Clip, ClipData
+from netwarp.data.clips import ClipData
 from netwarp.data.datasets import open_data
-from netwarp.data.output_path import prepare_folder, reason
-from netwarp.engine.evaluate import evaluate
-from netwarp.errors import ConfigurationError, OutputError, unknown_name
+from netwarp.data.output_path import prepare_folder
+from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow import make_flow
 from netwarp.report.experiment.base_training import trained_base
 from netwarp.report.experiment.bench import Bench, Plan
-from netwarp.report.experiment.build import build, shown_as
+from netwarp.report.experiment.build import build
 from netwarp.report.experiment.drawing import new_figure
 from netwarp.report.experiment.rows import Row
 from netwarp.report.experiment.runner import run_units
 from netwarp.report.experiment.units import Figures, Store, Unit, units_of
+from netwarp.report.experiment.written import write_text
 from netwarp.report.reproduce.lines import Line
 from netwarp.report.reproduce.setups import Asked, Setup, setup_for
 from netwarp.report.reproduce.targets import TARGETS, Target
+from netwarp.report.reproduce.times import times_of
 from netwarp.report.reproduce.work import Work
 
 __all__ = ["Outcome", "reproduce"]
@@ -103,13 +101,13 @@ def reproduce(
             build(row, bench.base).remove()
         store = Store(units_folder, bench.identity())
         figures = _run(units_of(measured, 1, setup.seeds), plan, store, jobs, progress, name)
-        times = _times(measured, bench, setup.timed_frames, store) if target.timed else {}
+        times = times_of(measured, bench, setup.timed_frames, store) if target.timed else {}
         title = f"{target.title} (quick run: the numbers mean nothing)" if asked.quick else target.title
         work = Work(title, setup, bench, store, lines, figures, times)
         made = target.make(work, out / f"{name}.png")
     text = _document(work, target, made.table, made.said)
-    _write(out / f"{name}.csv", made.csv)
-    _write(out / f"{name}.md", text)
+    write_text(out / f"{name}.csv", made.csv)
+    write_text(out / f"{name}.md", text)
     return Outcome(tuple(out / f"{name}.{ending}" for ending in ("md", "csv", "png")), text)
 
 
@@ -176,31 +174,6 @@ def _run(units: Sequence[Unit], plan: Plan, store: Store, jobs: int, progress: b
         return run_units(units, plan, store, jobs, note)
 
 
-def _times(rows: Sequence[Row], bench: Bench, frames: int, store: Store) -> dict[str, float]:
-    """Median milliseconds of a frame by row, of models that took turns; weights make no difference to it."""
-    asked = {row.name: row.settings() for row in rows if not row.control}
-    key = hashlib.sha256(json.dumps([store.identity, asked, frames], sort_keys=True).encode()).hexdigest()[:12]
-    path = store.folder / f"times-{key}.json"
-    if path.is_file():
-        kept: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-        return kept
-    models = {row.name: build(row, bench.base) for row in rows if not row.control}
-    try:
-        shown = {row.name: shown_as(row, models[row.name]) for row in rows if not row.control}
-        scores = evaluate(shown, _first_frames(bench.folds[0].test, frames), windows=())
-    finally:
-        for model in models.values():
-            model.remove()
-    times = {name: round(score.ms_per_frame, 3) for name, score in scores.items()}
-    _write(path, json.dumps(times))
-    return times
-
-
-def _first_frames(data: ClipData, frames: int) -> ClipData:
-    clip = data.clips[0]
-    return replace(data, clips=(Clip(clip.name, clip.frames[:frames]),))
-
-
 def _document(work: Work, target: Target, table: Sequence[str], said: Sequence[str]) -> str:
     notes = [line.note for line in work.lines if line.note]
     setup = work.setup
@@ -218,11 +191,3 @@ def _document(work: Work, target: Target, table: Sequence[str], said: Sequence[s
     ]
     parts = [f"# {work.title}", "\n".join(table), "\n".join(f"- {line}" for line in [*said, *notes]), *caption]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with written_whole(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({reason(error)}): choose another --out") from error
