@@ -91,6 +91,15 @@ def test_crops_show_gains_and_losses(drawn):
     assert (lost[0] == 255).all(2).sum() == 50
 
 
+def test_crops_have_the_title_that_they_are_given(drawn):
+    crops.draw_crops([clip()], CAMVID, "Ours", Path("unused.png"), title="Figure 6: a title")
+    crops.draw_crops([clip()], CAMVID, "Ours", Path("unused.png"))
+    titles = [figure.get_suptitle().split("\n") for figure in drawn]
+    assert titles[0][0] == "Figure 6: a title"
+    assert titles[0][1:] == titles[1]
+    assert titles[1][0].startswith("Windows of")
+
+
 def test_crops_are_a_picture_also_without_a_difference(tmp_path: Path):
     crops.draw_crops([clip()], CAMVID, "Ours", tmp_path / "some.png")
     _has_content(tmp_path / "some.png")

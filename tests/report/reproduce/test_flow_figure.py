@@ -15,6 +15,7 @@ from netwarp import FlowCNN, VideoModel, load_base
 from netwarp.data.clips import Clip, ClipData, ClipFrame
 from netwarp.model.label_set import CAMVID
 from netwarp.report.reproduce.flow_figure import (
+    FlowShown,
     csv_flows,
     draw_flows,
     flows_shown,
@@ -74,6 +75,19 @@ def test_numbers_and_words(model: VideoModel):
     row = next(csv.DictReader(io.StringIO(csv_flows(shown))))
     assert float(row["change_px"]) == pytest.approx(3.0, abs=1e-3)
     assert "away from the true flow: 4.12 pixels before, 7.07 after" in summary_of_flows(shown)[1]
+
+
+def test_what_is_the_same_in_print_is_not_called_nearer():
+    """A thousandth of a pixel is no way."""
+
+    def frame(after: float) -> FlowShown:
+        flow = np.zeros((2, 2, 2), np.float32)
+        return FlowShown("a", np.zeros((2, 2, 3), np.uint8), flow, flow + after, flow + 1)
+
+    distance = 2**0.5
+    assert f"leaves its distance from the true flow at {distance:.2f} pixels" in summary_of_flows([frame(0.001)])[1]
+    assert "nearer to the true flow: 1.41 pixels before, 1.40 after" in summary_of_flows([frame(0.01)])[1]
+    assert "away from" in summary_of_flows([frame(-0.01)])[1]
 
 
 def test_flow_that_nobody_knows_has_no_error(model: VideoModel):

@@ -51,6 +51,12 @@ def test_table_1_has_nine_places_with_and_without_flow_cnn_and_concatenation():
     assert concatenated.row.layers == ("fc6", "fc7")
 
 
+def test_table_1_says_that_one_control_serves_all_places():
+    controls = [line for line in ALL["table1"] if line.kind == "control"]
+    assert len(controls) == 1
+    assert "at fc6+fc7, stands for all places" in controls[0].note
+
+
 def test_table_2_says_what_takes_the_place_of_flow_fields():
     by_flow = {row.flow: name for name, row in rows(ALL["table2"]).items()}
     assert {"zero", "dis", TRUE_FLOW, "raft:w.pth"} <= set(by_flow)

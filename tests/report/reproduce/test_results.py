@@ -92,6 +92,17 @@ def test_what_is_worse_is_said():
     )
 
 
+def test_many_comparisons_are_said_to_be_many():
+    """Of eighteen lines without any gain one is beyond twice its standard error as a rule."""
+    many = [replace(LINES[2], name=f"good {i}") for i in range(18)]
+    said = verdicts(results_of([*LINES[:2], *many], FIGURES))
+    assert said[1].startswith("18 lines are compared at once")
+    assert "about 0.9 of them" in said[1]
+    assert len(verdicts(RESULTS)) == 3
+    one_seed = results_of([*LINES[:2], *many], [f for f in FIGURES if f.seed == 0])
+    assert len(verdicts(one_seed)) == 3  # nothing is called noise there
+
+
 def test_what_is_within_noise_is_not_worse():
     clips = [replace(f, left_out={"a": f.miou - (9 if f.row == "Bad" else 0), "b": f.miou}) for f in FIGURES]
     assert verdicts(results_of(LINES, clips))[1].startswith("No NetWarp is worse")

@@ -70,7 +70,9 @@ class Chosen:
     same: int
 
 
-def draw_crops(clips: Sequence[Shown], classes: LabelSet, name: str, path: Path, *, share: int = 3) -> Chosen:
+def draw_crops(
+    clips: Sequence[Shown], classes: LabelSet, name: str, path: Path, *, title: str = "", share: int = 3
+) -> Chosen:
     """Draw the windows in which a row gains most over the network frame by frame, and those in which it loses most.
 
     Args:
@@ -78,6 +80,7 @@ def draw_crops(clips: Sequence[Shown], classes: LabelSet, name: str, path: Path,
         classes: Names and colours.
         name: Of the row.
         path: PNG file.
+        title: What stands above; nothing by default.
         share: Of a frame's height and width, a window has this part.
 
     Returns:
@@ -100,11 +103,10 @@ def draw_crops(clips: Sequence[Shown], classes: LabelSet, name: str, path: Path,
     places = [*((place, place.gain) for place in gains.best), *((place, -place.gain) for place in losses.best)]
     places.sort(key=lambda each: -each[1])
     figure = new_figure(8, 1.4 + 1.95 * max(len(places), 1) * height / width)
-    figure.suptitle(
-        f"Windows of {window[1]}×{window[0]} with the largest gains and losses of correct pixels\n"
-        f"({name}: better in {gains.better} windows, worse in {gains.worse}, equal in {gains.same})",
-        fontsize=9,
-    )
+    heading = [title] if title else []
+    heading.append(f"Windows of {window[1]}×{window[0]} with the largest gains and losses of correct pixels")
+    heading.append(f"({name}: better in {gains.better} windows, worse in {gains.worse}, equal in {gains.same})")
+    figure.suptitle("\n".join(heading), fontsize=9)
     grid = figure.subplots(max(len(places), 1), 4, squeeze=False)
     for line, (place, gain) in zip(grid, places, strict=False):
         _draw_line(line, clips[place.clip], place, gain, window, classes)

@@ -134,13 +134,20 @@ def summary_of_flows(shown: Sequence[FlowShown]) -> list[str]:
     pairs = [(a, b) for a, b in errors if a is not None and b is not None]
     if pairs:
         before, after = (float(np.mean(values)) for values in zip(*pairs, strict=True))
-        way = "nearer to" if after < before else "away from"
-        said.append(f"That leads {way} the true flow: {before:.2f} pixels before, {after:.2f} after.")
+        said.append(_way(f"{before:.2f}", f"{after:.2f}"))
     said.append(
         "The paper's figure has no numbers: it reports that the scene's structure is much more pronounced in the "
         "transformed flow (section 4.2)."
     )
     return said
+
+
+def _way(before: str, after: str) -> str:
+    """What distances from the true flow come to, as far as the digits that are printed tell."""
+    if before == after:
+        return f"That leaves its distance from the true flow at {before} pixels."
+    way = "nearer to" if float(after) < float(before) else "away from"
+    return f"That leads {way} the true flow: {before} pixels before, {after} after."
 
 
 def _cells(frame: FlowShown) -> list[str | float | None]:

@@ -81,7 +81,13 @@ def _control(setup: Setup, layers: Sequence[str]) -> Line:
 
 def table1(setup: Setup) -> list[Line]:
     """By place, and with and without FlowCNN; and features concatenated."""
-    lines = [_base_line("PlayData-CNN", TABLE1[()][False]), _control(setup, setup.network.best)]
+    best = "+".join(setup.network.best)
+    note = (
+        f"One control, with its weights at {best}, stands for all places, and for concatenation: a difference to it at "
+        "another place may be the place's as well as the video's."
+    )
+    control = replace(_control(setup, setup.network.best), note=note)
+    lines = [_base_line("PlayData-CNN", TABLE1[()][False]), control]
     for place in PLACES:
         for transformed in (False, True):
             name = "+".join(place) + (", FlowCNN" if transformed else "")

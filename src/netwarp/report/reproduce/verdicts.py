@@ -9,6 +9,12 @@ from netwarp.report.reproduce.results import Result, seed_error
 
 __all__ = ["verdicts"]
 
+MANY = 4
+"""Lines from which on it is said that they are many."""
+
+BEYOND = 0.05
+"""Share of differences that chance alone puts beyond twice their standard error."""
+
 
 def verdicts(results: Sequence[Result]) -> list[str]:
     """Sentences on IoU: how large the noise is, then what is below the base, then what is below the control.
@@ -20,6 +26,11 @@ def verdicts(results: Sequence[Result]) -> list[str]:
     if not netwarps:
         return []
     said = [_noise(results, netwarps)]
+    if len(netwarps) >= MANY and any(math.isfinite(r.noise) for r in netwarps):
+        said.append(
+            f"{len(netwarps)} lines are compared at once: where none differed at all, chance alone would put about "
+            f"{BEYOND * len(netwarps):.1f} of them beyond their noise, so that one that is says little."
+        )
     gains = [(r.line.name, r.to_base["IoU"].mean, r.noise) for r in netwarps]
     said.append(_against(gains, "the network frame by frame"))
     controlled = [r for r in netwarps if r.to_control]
