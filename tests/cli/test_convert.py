@@ -81,7 +81,7 @@ def test_a_part_of_a_larger_network_is_a_warning(workplace: Path, capsys: pytest
         (("caffe", "--arch", ARCH, "m.caffemodel"), "OUT is missing"),
         (("caffe", "--arch", ARCH, "none.caffemodel", "w.safetensors"), "no caffemodel at none.caffemodel"),
         (("caffe", "--arch", ARCH, ".", "w.safetensors"), "is a folder"),
-        (("caffe", "--arch", ARCH, "m.caffemodel", "w.pth"), "name it w.pth.safetensors"),
+        (("caffe", "--arch", ARCH, "m.caffemodel", "w.pth"), "name it w.safetensors"),
         (("caffe", "--arch", ARCH, "m.caffemodel", "m.caffemodel"), "another ending"),
         (("caffe", "--arch", ARCH, "m.caffemodel", "m.caffemodel/w.safetensors"), "is a file, not a folder"),
         (("caffe", "--arch", ARCH, "m.caffemodel", "w.safetensors", "--classes", "3"), "11 outputs, --classes 3"),
@@ -103,12 +103,20 @@ def test_help_names_every_architecture():
     assert set(ARCHITECTURES) <= set(re.findall(r"[\w-]+", EXAMPLE))
 
 
-def test_a_mistake_in_the_architecture_needs_no_torch():
+def test_mistakes_need_no_torch(workplace: Path):
+    """Loading it takes seconds: an empty file is told at once."""
+    Path("empty.caffemodel").touch()
+    Path("whole.caffemodel").write_bytes(caffemodel(layers(playdata(0.001))))
     code = (
-        "import sys; from netwarp.cli import main; "
-        "status = main(['convert', 'caffe', '--arch', 'vgg', 'a', 'b']); "
-        "sys.exit(status if 'torch' not in sys.modules else 9)"
+        "import sys\nfrom netwarp.cli import main\n"
+        "for arch, source, target in (('vgg', 'a', 'b'), ('playdata', 'empty.caffemodel', 'o.safetensors'), "
+        "('playdata', 'whole.caffemodel', 'o.pth')):\n"
+        "    assert main(['convert', 'caffe', '--arch', arch, source, target]) == 2\n"
+        "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "no architecture named 'vgg'" in done.stderr
+    assert done.returncode == 0, done.stderr
+    first, second, third = done.stderr.splitlines()
+    assert "no architecture named 'vgg'" in first
+    assert "empty.caffemodel is empty (0 bytes)" in second
+    assert third.endswith("name it o.safetensors")

@@ -196,6 +196,37 @@ def test_a_classifier_of_no_form(refused):
     assert "has no weights of a classifier in layer fc8" in refused("playdata", blobs)
 
 
+@pytest.mark.parametrize(
+    "shape", [(10**9, 4, 1, 1), (11, 10**12, 1, 1), (2**62, 2**62, 1, 1), (-11, -4, 1, 1)], ids=str
+)
+def test_sizes_that_are_absurd(refused, shape):
+    """Nothing is made of the size that a file declares before its numbers bear it out."""
+    blobs = playdata(NARROW)
+    weight, bias = blobs["fc8"]
+    assert "fc8" in refused("playdata", changed(blobs, "fc8", blob(weight, shape=shape), bias))
+
+
+def test_more_classes_than_anybody_tells_apart(refused):
+    blobs = playdata(NARROW, classes=1001)
+    assert "its layer fc8 tells 1,001 classes apart" in refused("playdata", blobs)
+
+
+@pytest.mark.parametrize("where", ["read", "built", "taken", "torch"])
+def test_a_file_that_does_not_fit_into_memory(refused, monkeypatch, where):
+    def too_much(*_: object, **__: object) -> None:
+        if where == "torch":
+            torch.empty(2**50)
+        raise MemoryError
+
+    if where == "read":
+        monkeypatch.setattr(Path, "read_bytes", too_much)
+    elif where == "taken":
+        monkeypatch.setattr("netwarp.convert.caffemodel.Blob.numbers", too_much)
+    else:
+        monkeypatch.setattr("netwarp.convert.caffe.drafted", too_much)
+    assert "does not fit into memory: converting takes several times" in refused("playdata", playdata(NARROW))
+
+
 def test_another_width(refused):
     line = refused("dilation8", dilation8(2 * NARROW))
     assert "fc6 weight is [8, 1, 7, 7] there and [4, 1, 7, 7] here" in line
@@ -302,7 +333,7 @@ def test_architectures_that_there_are_not(source, tmp_path, arch, says):
     ("target", "says"),
     [
         ("m.caffemodel", "another ending"),
-        ("m.pth", "name it m.pth.safetensors"),
+        ("m.pth", "name it m.safetensors"),
         ("link.safetensors", "is the input itself"),
         ("folder.safetensors", "is a folder"),
         ("m.caffemodel/m.safetensors", "is a file, not a folder"),

@@ -8,6 +8,7 @@ from netwarp.cli.network import add_classes_argument
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import say, warn
 from netwarp.convert.architecture import architecture
+from netwarp.convert.files import checked_files
 
 SUMMARY = "turn a published Caffe model into a file that netwarp loads"
 
@@ -40,6 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Convert; see the module."""
+    checked_files(options.model, options.out)  # before torch is loaded
     from netwarp.convert.caffe import convert_caffe
 
     done = convert_caffe(options.arch, options.model, options.out, options.classes)

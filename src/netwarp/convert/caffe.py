@@ -18,11 +18,14 @@ from netwarp.convert.architecture import Architecture, architecture, likely_arch
 from netwarp.convert.caffe_layers import Parameter, Wanted, fitting, named, outputs_of, taken, wanted_by
 from netwarp.convert.caffemodel import Caffemodel, read_caffemodel
 from netwarp.convert.draft import drafted
-from netwarp.engine.places import check_places
-from netwarp.errors import OutputError, WeightsError
+from netwarp.convert.files import checked_files, memory_in_words
+from netwarp.errors import WeightsError
 from netwarp.model import FlowCNN, VideoModel
 
 __all__ = ["Converted", "convert_caffe"]
+
+MOST_CLASSES = 1000
+"""That a file can have; a network for what a damaged one says would not fit into memory."""
 
 # Where the authors' release has its NetWarp: after the batch norm, before the ReLU.
 _INSERTION = "conv5_4"
@@ -78,14 +81,14 @@ def convert_caffe(
         MissingExtraError: protobuf is not installed.
     """
     which = architecture(arch)
-    published = shipped_base(which.base)
     asked = ClassRequest.of(classes)
-    source, target = Path(source).expanduser(), Path(target).expanduser()
-    if target.suffix != ".safetensors":
-        raise OutputError(
-            f"{target} has another ending than that of what is written: name it {target.name}.safetensors"
-        )
-    check_places([source], file=target)
+    source, target = checked_files(source, target)
+    with memory_in_words(source):
+        return _converted(which, source, target, asked)
+
+
+def _converted(which: Architecture, source: Path, target: Path, asked: ClassRequest) -> Converted:
+    published = shipped_base(which.base)
     model = read_caffemodel(source)
     count = asked.agreed(_classes_in(model, published, which), None, f"netwarp:{which.base}")
     draft = drafted(lambda: published.build(count))
@@ -121,7 +124,11 @@ def _classes_in(model: Caffemodel, published: ShippedBase, which: Architecture) 
     """The number of classes that a file was trained for, by its classifier."""
     name = published.head[0].rpartition(".")[0]
     layer = named(model, name)
-    count = None if layer is None else outputs_of(layer)
+    count = None if layer is None else outputs_of(layer, model.path)
+    if count is not None and count > MOST_CLASSES:
+        raise WeightsError(
+            f"{model.path} is of another network, or damaged: its layer {name} tells {count:,} classes apart"
+        )
     if count is None:
         what = "has no layer" if layer is None else "has no weights of a classifier in layer"
         raise _with_a_hint(WeightsError(f"{model.path} {what} {name}, of which {which.name} is made"), model, which)
@@ -166,8 +173,5 @@ def _write_weights(state: Mapping[str, Tensor], network: nn.Module, target: Path
     # Batch norms count what they have seen in training. Caffe does not, and evaluation does not ask.
     counters = {key: torch.zeros((), dtype=torch.int64) for key in network.state_dict() if key not in state}
     data = to_bytes({**state, **counters}, {"format": "pt"})
-    try:
-        with written_whole(target) as file:
-            file.write(data)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    with written_whole(target) as file:
+        file.write(data)

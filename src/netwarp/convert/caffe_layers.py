@@ -84,10 +84,17 @@ def named(model: Caffemodel, wanted: str) -> CaffeLayer | None:
     return None
 
 
-def outputs_of(layer: CaffeLayer) -> int | None:
-    """The number of outputs of a convolution or a fully connected layer, or None if its weights have no such form."""
+def outputs_of(layer: CaffeLayer, path: Path) -> int | None:
+    """The number of outputs of a convolution or a fully connected layer, or None if its weights have no such form.
+
+    Raises:
+        WeightsError: There are more or fewer numbers than so many outputs have.
+    """
     shape = _weight_shape(layer)
-    return shape[0] if len(shape) in (2, 4) and shape[0] > 0 else None
+    if len(shape) not in (2, 4) or min(shape) < 1:
+        return None
+    _check_length(path, layer, layer.blobs[0], shape)
+    return shape[0]
 
 
 def fitting(model: Caffemodel, wanted: Wanted) -> dict[str, CaffeLayer]:
@@ -176,12 +183,16 @@ def _weight_shape(layer: CaffeLayer) -> tuple[int, ...]:
 
 def _check_whole(path: Path, layer: CaffeLayer, parameters: tuple[Parameter, ...]) -> None:
     for blob, parameter in zip(layer.blobs, parameters, strict=True):
-        needed = math.prod(parameter.shape)
-        if blob.size != needed:
-            raise WeightsError(
-                f"{path} is damaged: the blob of {parameter.shape} in layer {layer.name} needs {needed:,} numbers and "
-                f"has {blob.size:,}"
-            )
+        _check_length(path, layer, blob, parameter.shape)
+
+
+def _check_length(path: Path, layer: CaffeLayer, blob: Blob, shape: tuple[int, ...]) -> None:
+    needed = math.prod(shape)
+    if blob.size != needed:
+        raise WeightsError(
+            f"{path} is damaged: the blob of {shape} in layer {layer.name} needs {needed:,} numbers and "
+            f"has {blob.size:,}"
+        )
 
 
 def _tensor(blob: Blob, parameter: Parameter) -> Tensor:

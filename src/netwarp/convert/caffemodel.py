@@ -93,6 +93,8 @@ def read_caffemodel(path: str | Path) -> Caffemodel:
         message = schema.FromString(path.read_bytes())
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # protobuf's, and whatever else damaged bytes may raise
         raise damaged(path) from error
     layers = [
