@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from netwarp.model import VideoModel
+from netwarp.model.motion import motion_between
 from netwarp.model.probe import base_device
 from netwarp.ops import resize_flow
 
@@ -22,22 +23,27 @@ def before_and_after(model: VideoModel, current: Picture, previous: Picture) -> 
     """Flow before and after a model's FlowCNN.
 
     Args:
-        model: One with a FlowCNN of the paper's form.
+        model: One with a FlowCNN, which is shown what it is shown in the model: frames as they are, or as the network
+            sees them.
         current: Frame, RGB uint8 ``[H,W,3]``.
         previous: The one before it.
 
     Returns:
         Both ``[2,H,W]``, backward, in pixels of the frame.
     """
-    assert model.flow_cnn is not None
     device = base_device(model.base)
     present, past = (
         torch.from_numpy(frame).permute(2, 0, 1)[None].contiguous().to(device) for frame in (current, previous)
     )
     with torch.no_grad():
         before = model.estimate_flow(present, past)
-        after = model.flow_cnn(before, present / 255, past / 255)
-        after = resize_flow(after, (before.shape[-2], before.shape[-1]))
+        motion = motion_between(present, past, before, flow_cnn=model.flow_cnn, gate=None, preprocess=model.preprocess)
+        size = (before.shape[-2], before.shape[-1])
+        (height, width), padded = model.preprocess.grid(size)
+        after = motion.flow
+        if padded != (height, width):  # the padding is no part of the frame
+            after = resize_flow(after, padded)[..., :height, :width]
+        after = resize_flow(after, size)
     return before[0].cpu().numpy(), after[0].cpu().numpy()
 
 
