@@ -130,7 +130,7 @@ class FlowCNN(nn.Module):
 
     def _paper_strip(self, flow: Tensor, current: Tensor, previous: Tensor) -> Tensor:
         hidden = torch.cat((flow, current, previous, current - previous), dim=1)
-        # So few channels are side by side in half the time.
+        # So few channels convolve faster side by side.
         hidden = hidden.contiguous(memory_format=torch.channels_last)
         for convolution in (self.conv1, self.conv2, self.conv3):
             hidden = F.relu(_convolve(hidden, convolution.weight, convolution.bias), inplace=True)
