@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from netwarp.bases import load_base
     from netwarp.bases.saved import load
     from netwarp.engine.sliding import Sliding
+    from netwarp.engine.sliding_state import SlidingState
     from netwarp.engine.stream import segment
     from netwarp.errors import NetWarpError
     from netwarp.model import FlowCNN, LearnedGate, NetWarp, PhotometricGate, Preprocess, VideoModel, VideoState
@@ -31,6 +32,7 @@ _HOMES = {
     "PhotometricGate": "netwarp.model",
     "Preprocess": "netwarp.model",
     "Sliding": "netwarp.engine.sliding",
+    "SlidingState": "netwarp.engine.sliding_state",
     "VideoModel": "netwarp.model",
     "VideoState": "netwarp.model",
     "load": "netwarp.bases.saved",
@@ -57,6 +59,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "load",
     "segment",
     "Sliding",
+    "SlidingState",
 ]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from engine.by_loop import averaged, mirrored_flow, motion_at, picture_at, views
 from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
 from netwarp import VideoModel
-from netwarp.engine.sliding import Sliding
+from netwarp.engine.sliding import IN_A_PASS, Sliding, _views_in_a_pass
 from netwarp.errors import ConfigurationError
 from netwarp.model import FlowCNN, LearnedGate, PhotometricGate, Preprocess
 
@@ -177,7 +177,7 @@ def test_one_pass_per_view_and_frame(pictures):
 
 
 def test_how_many_views_go_in_a_pass(pictures, monkeypatch):
-    monkeypatch.setattr("netwarp.engine.sliding.PIXELS_IN_A_PASS", 3 * 16 * 24)
+    monkeypatch.setitem(IN_A_PASS, "cpu", (3 * 16 * 24, 4))
     net, shown = tiny(), []
     model = network(net, PLAIN, layers=[])
     net.register_forward_pre_hook(lambda module, entered: shown.append(entered[0].shape[0]))
@@ -193,6 +193,14 @@ def test_how_many_views_go_in_a_pass(pictures, monkeypatch):
         shown.clear()
         Sliding(model, **options).step(frame)
         assert shown == [2 * views for views in expected]  # two videos at a time
+
+
+@pytest.mark.parametrize(
+    ("window", "on_cpu", "on_gpu"), [((713, 713), 1, 8), ((89, 89), 4, 32), ((1024, 2048), 1, 2), ((4000, 4000), 1, 1)]
+)
+def test_a_gpu_sees_more_views_at_a_time(window, on_cpu, on_gpu):
+    assert _views_in_a_pass(window, torch.device("cpu")) == on_cpu
+    assert _views_in_a_pass(window, torch.device("cuda", 1)) == on_gpu
 
 
 def test_without_anything_asked_it_is_the_model(pictures):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
+import netwarp
 from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
 from netwarp import VideoModel
 from netwarp.engine.sliding import Sliding
+from netwarp.engine.sliding_state import SlidingState
 from netwarp.errors import InputError, NetWarpError
+from netwarp.report.experiment.concatenation import concatenate
 
 
 def sliding(layers=("mid",), window=20, flip=True, batch=2, **options):
@@ -62,6 +68,64 @@ def test_is_used_up_by_a_step(pictures):
         state.copy()
     again, _ = model.step(second, spare)
     assert torch.equal(again, expected)
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError, RuntimeError("out of memory")])
+def test_a_step_that_fails_midway_is_said_to_have_failed(pictures, failure):
+    model, (first, second) = sliding(), pictures(2)
+    _, state = model.step(first)
+    spare = state.copy()
+    passes = []
+
+    def fail(module, entered) -> None:
+        passes.append(1)
+        if len(passes) == 2:
+            raise failure
+
+    hook = model.base.register_forward_pre_hook(fail)
+    with pytest.raises(type(failure) if isinstance(failure, Exception) else failure):
+        model.step(second, state)
+    hook.remove()
+    with pytest.raises(InputError, match=r"step that this state was handed to failed midway.*start anew") as error:
+        model.step(second, state)
+    assert "\n" not in str(error.value)
+    assert state.nbytes == 0
+    model.step(second, spare)
+
+
+def test_of_many_threads_one_gets_the_memory(pictures):
+    _, state = sliding().step(pictures(1)[0])
+    for _ in range(200):
+        once, ready = state.copy(), threading.Barrier(4)
+
+        def take(state: SlidingState = once, ready: threading.Barrier = ready) -> bool:
+            ready.wait()
+            try:
+                return state.take() is not None
+            except InputError:
+                return False
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(each.result() for each in [pool.submit(take) for _ in range(4)]) == 1
+
+
+def test_goes_on_where_features_are_concatenated(pictures):
+    """The paper's baseline has modules of other weights in the place of NetWarps."""
+    model, (first, second) = sliding(["stem", "mid"]), pictures(2)
+    concatenate(model.model)
+    expected, _ = model.model.step(second, model.model.step(first)[1])
+    whole = Sliding(model.model)
+    found, _ = whole.step(second, whole.step(first)[1])
+    torch.testing.assert_close(found, expected.softmax(1))
+    _, state = model.step(first)
+    model.step(second, state)
+    with pytest.raises(InputError, match="other layers"):
+        sliding(["stem"]).step(second, model.step(first)[1])
+
+
+def test_it_is_a_public_name():
+    assert netwarp.SlidingState is SlidingState
+    assert "SlidingState" in netwarp.__all__
 
 
 def test_there_is_one_frames_memory_and_no_more(pictures):

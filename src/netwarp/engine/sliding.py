@@ -9,6 +9,7 @@ u changes sign.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -27,8 +28,10 @@ from netwarp.model.steps import advance, flows_between
 
 __all__ = ["Sliding"]
 
-PIXELS_IN_A_PASS, MOST_IN_A_PASS = 1 << 19, 4
-"""Views that a network on a CPU gains from seeing together: as many as have so many pixels, and no more than four."""
+IN_A_PASS: dict[str, tuple[int, int]] = {"cpu": (1 << 19, 4)}
+IN_A_PASS_ELSEWHERE = (1 << 22, 32)
+"""Views that a network sees together, by the kind of its device: as many as have so many pixels, and no more than so
+many. On a CPU larger passes are not faster, and take more memory; a GPU wants more to do at a time."""
 
 
 class Sliding:
@@ -46,8 +49,9 @@ class Sliding:
         scales: Sizes ``round(scale · side) + 1`` that a frame is resized to (:func:`.scaled_size`), also for scale 1;
             None for the frame as it is.
         flip: Whether every view is shown mirrored too.
-        batch: Views in one pass of the network; None for up to four where they are small, and one of 713×713. It makes
-            no difference to the result; a GPU may be faster with more.
+        batch: Views in one pass of the network. None takes up to four where they are small, and one of 713×713; on a
+            GPU up to 32, and eight of 713×713. It makes no difference to the result but for rounding; with fewer a pass
+            takes less memory.
 
     Attributes:
         model: The video model.
@@ -150,7 +154,8 @@ class Sliding:
             next step.
 
         Raises:
-            InputError: as :meth:`VideoModel.step`, or the state was used up before. Nothing was taken from it.
+            InputError: as :meth:`VideoModel.step`, or the state was used up before. Nothing was taken from it then;
+                where the step fails later (memory, Ctrl-C) the state is lost, and says so.
         """
         model = self.model
         if model.taps is None:
@@ -162,20 +167,12 @@ class Sliding:
             flows = flows_between(model, present, past.frame, flow, index=index)
         size = (present.shape[-2], present.shape[-1])
         tilings = self.views.tilings(size)
-        taken: Sequence[Memory] = () if past is None else past.take()
-        memories: list[Memory | None] = [None] * len(tilings) if flows is None else [*taken]
-        del taken  # those of another size: they must not lie beside the new ones
         whole = Pictures(present, None if past is None or flows is None else past.frame, flows)
-        result: Tensor | None = None
-        for number, tiling in enumerate(tilings):
-            seen = whole.at_scale(tiling, model.preprocess)
-            probabilities, memories[number] = self._at_scale(seen, tiling, memories[number])
-            if tiling.size != size:
-                probabilities = F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)
-            result = probabilities if result is None else result.add_(probabilities)
-        assert result is not None  # there is at least one scale
-        if len(tilings) > 1:
-            result.div_(len(tilings))
+        using: AbstractContextManager[Sequence[Memory]] = nullcontext(()) if past is None else past.used()
+        with using as taken:
+            memories: list[Memory | None] = [None] * len(tilings) if flows is None else [*taken]
+            del taken  # those of another size: they must not lie beside the new ones
+            result = self._over_scales(whole, tilings, memories)
         # A clone, since cameras and decoders fill one tensor again and again.
         kept = [memory for memory in memories if memory is not None]
         return result, SlidingState(present.clone() if present is frame else present, kept, self.shape)
@@ -195,13 +192,26 @@ class Sliding:
     @property
     def shape(self) -> tuple[object, ...]:
         """What a state must come from: the same views, and as many channels at each layer."""
-        return self.views, tuple(netwarp.w1.shape for netwarp in self.model.netwarps)
+        return self.views, tuple(netwarp.channels for netwarp in self.model.netwarps)
+
+    def _over_scales(self, whole: Pictures, tilings: Sequence[Tiling], memories: list[Memory | None]) -> Tensor:
+        """Probabilities of all scales, averaged; memories, of which there may be none yet, are replaced in place."""
+        size = (whole.present.shape[-2], whole.present.shape[-1])
+        result: Tensor | None = None
+        for number, tiling in enumerate(tilings):
+            seen = whole.at_scale(tiling, self.model.preprocess)
+            probabilities, memories[number] = self._at_scale(seen, tiling, memories[number])
+            if tiling.size != size:
+                probabilities = F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)
+            result = probabilities if result is None else result.add_(probabilities)
+        assert result is not None  # there is at least one scale
+        return result.div_(len(tilings)) if len(tilings) > 1 else result
 
     def _at_scale(self, seen: Pictures, tiling: Tiling, memory: Memory | None) -> tuple[Tensor, Memory]:
         """Probabilities of all views of a scale, averaged, and its memory: the same tensors, written over."""
         views = tiling.views(self.views.flip)
         videos = seen.present.shape[0]
-        batch = self.batch or max(1, min(MOST_IN_A_PASS, PIXELS_IN_A_PASS // (tiling.window[0] * tiling.window[1])))
+        batch = self.batch or _views_in_a_pass(tiling.window, seen.present.device)
         total: Tensor | None = None
         for first in range(0, len(views), batch):
             shown = views[first : first + batch]
@@ -228,6 +238,11 @@ class Sliding:
         assert memory is not None
         rows, columns = (total.new_tensor(counts) for counts in tiling.coverage())
         return total.div_(rows.unsqueeze(1) * columns * (2 if self.views.flip else 1)), memory
+
+
+def _views_in_a_pass(window: tuple[int, int], device: torch.device) -> int:
+    pixels, most = IN_A_PASS.get(device.type, IN_A_PASS_ELSEWHERE)
+    return max(1, min(most, pixels // (window[0] * window[1])))
 
 
 def _room(like: Tensor, batch: int) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
@@ -18,7 +19,8 @@ class SlidingState:
     """All that the next :meth:`Sliding.step` needs from the past.
 
     A step uses it up: it writes each memory of the new frame over the one that it has just used, so that there is never
-    more than one frame's (at the paper's six scales and two layers they are 7.5 GiB).
+    more than one frame's (at the paper's six scales and two layers they are 7.5 GiB). Of two threads that hand one
+    state to steps at the same time, one is refused.
 
     Attributes:
         frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was handed in.
@@ -28,7 +30,9 @@ class SlidingState:
     def __init__(self, frame: Tensor, memory: Sequence[Memory], shape: tuple[object, ...]) -> None:
         self.frame = frame
         self.shape = shape
-        self._memory: Sequence[Memory] | None = memory
+        self._failed = False
+        # Until it is used up. A list, from which no two threads can pop the same.
+        self._held: list[Sequence[Memory]] = [memory]
 
     def take(self) -> Sequence[Memory]:
         """The memories, scale by scale; the state is used up.
@@ -36,27 +40,50 @@ class SlidingState:
         Raises:
             InputError: it was before.
         """
-        taken = self.look()
-        self._memory = None
-        return taken
+        try:
+            return self._held.pop()
+        except IndexError:
+            raise self._used_up() from None
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[Sequence[Memory]]:
+        """The same for the step in the block: where that fails, whoever uses the state again is told so.
+
+        Raises:
+            InputError: it was used up before.
+        """
+        try:
+            yield self.take()
+        except BaseException:
+            self._failed = True
+            raise
 
     def look(self) -> Sequence[Memory]:
-        """The memories, scale by scale, which stay.
+        """The memories, scale by scale, without using the state up: tensors that its step will write over.
 
         Raises:
             InputError: the state was used up.
         """
-        if self._memory is None:
-            raise InputError(
-                "this state was used up by an earlier step: hand on the one that it returned "
-                "(state.copy() before that step makes one more)"
+        try:
+            return self._held[0]
+        except IndexError:
+            raise self._used_up() from None
+
+    def _used_up(self) -> InputError:
+        if self._failed:
+            return InputError(
+                "the step that this state was handed to failed midway, and left nothing of its memory: start anew with "
+                "state=None (state.copy() before a step makes one to go back to)"
             )
-        return self._memory
+        return InputError(
+            "this state was used up by an earlier step: hand on the one that it returned "
+            "(state.copy() before that step makes one more)"
+        )
 
     @property
     def nbytes(self) -> int:
         """Bytes of all memories together; 0 once they are used up."""
-        return sum(kept.nbytes for scale in self._memory or () for kept in scale)
+        return sum(kept.nbytes for memory in tuple(self._held) for scale in memory for kept in scale)
 
     def copy(self) -> SlidingState:
         """One more of the same with memories of its own, for another step.

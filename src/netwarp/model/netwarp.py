@@ -36,6 +36,11 @@ class NetWarp(nn.Module):
         self.w1 = nn.Parameter(torch.full((channels,), float(start[0])))
         self.w2 = nn.Parameter(torch.full((channels,), float(start[1])))
 
+    @property
+    def channels(self) -> int:
+        """Number of channels of the representation."""
+        return self.w1.numel()
+
     def forward(self, current: Tensor, previous: Tensor, flow: Tensor, gate: Tensor | None = None) -> Tensor:
         """Combine two frames' representations.
 
@@ -54,4 +59,4 @@ class NetWarp(nn.Module):
         return warp_combine(current, previous, resize_flow(flow, size), self.w1, self.w2, gate)
 
     def extra_repr(self) -> str:  # noqa: D102
-        return f"channels={self.w1.numel()}"
+        return f"channels={self.channels}"

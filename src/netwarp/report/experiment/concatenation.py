@@ -18,10 +18,14 @@ class Concatenation(nn.Module):
 
     Args:
         channels: Number of channels of the representation.
+
+    Attributes:
+        channels: The same.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.mix = nn.Conv2d(2 * channels, channels, 1, bias=False)
         with torch.no_grad():
             nn.init.zeros_(self.mix.weight)
