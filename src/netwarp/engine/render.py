@@ -12,6 +12,7 @@ from netwarp.data.frames import Frame, FrameSource, Image
 from netwarp.data.masks import MaskFolder, full_palette
 from netwarp.data.overlay import overlay, side_by_side
 from netwarp.data.video_writer import VideoWriter
+from netwarp.engine.ahead import Ahead
 from netwarp.engine.places import check_places
 from netwarp.engine.sliding import Sliding
 from netwarp.engine.stream import Segmented, segment
@@ -65,8 +66,10 @@ def render(
 ) -> Rendered:
     """Segment a video and write the result, frame by frame, in memory that does not grow with its length.
 
-    Where the input is damaged, what can be read is written and the files are finished; so they are when Ctrl-C ends
-    the work. Any other error leaves no video behind, and of the masks those that were whole.
+    Drawing and encoding happen here, while the network is at the next frame on another thread, and reading and flow
+    (:func:`.segment`) at the one after that. Where the input is damaged, what can be read is written and the files are
+    finished; so they are when Ctrl-C ends the work. Any other error leaves no video behind, and of the masks those that
+    were whole.
 
     Args:
         source: An open source; closed at the end.
@@ -119,7 +122,7 @@ def render(
             if video is not None:
                 writer = VideoWriter(video, fps=source.fps, quality=quality, inputs=source.paths)
                 stack.enter_context(writer)
-            for result in results:
+            for result in stack.enter_context(Ahead(results, name="netwarp-network")):
                 if folder is not None:
                     folder.write(result.labels, result.index, result.name)
                 if writer is not None:

@@ -24,7 +24,7 @@ from netwarp.flow import FlowEstimator
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.frames import as_frames
 from netwarp.model.probe import base_device
-from netwarp.model.steps import advance, flows_between
+from netwarp.model.steps import advance, flows_between, motion_along
 
 __all__ = ["Sliding"]
 
@@ -131,6 +131,18 @@ class Sliding:
         """The flow that :meth:`step` would use, between whole frames; see :meth:`VideoModel.estimate_flow`."""
         return self.model.estimate_flow(current, previous, index)
 
+    def estimate_motion(
+        self,
+        current: Tensor | np.ndarray,
+        previous: Tensor | np.ndarray,
+        flow: Tensor | None = None,
+        index: int | None = None,
+    ) -> Tensor | None:
+        """The flow that :meth:`step` would use, or None without layers; what follows from it differs by scale."""
+        if not self.layers:
+            return None
+        return self.estimate_flow(current, previous, index) if flow is None else flow
+
     @torch.no_grad()
     def step(
         self,
@@ -220,7 +232,10 @@ class Sliding:
             past = None
             if pictures.past is not None and memory is not None:
                 past = VideoState(pictures.past, tuple(kept[part] for kept in memory))
-            logits, left = advance(self.model, pictures.present, past, pictures.flows)
+            motion = None
+            if past is not None and pictures.flows is not None:
+                motion = motion_along(self.model, pictures.present, past.frame, pictures.flows)
+            logits, left = advance(self.model, pictures.present, past, motion)
             if memory is None:
                 # At once for all views: many large blocks between smaller ones would leave gaps in the heap.
                 memory = tuple(_room(kept, len(views) * videos) for kept in left.memory)

@@ -1,11 +1,13 @@
-"""A video through a video model: read a frame, segment it, hand it on."""
+"""A video through a video model: read a frame, look back to the one before it, segment it, hand it on."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.data.frames import Frame, FrameSource, open_frames
-from netwarp.engine.cuts import is_cut
+from netwarp.engine.ahead import Ahead
 from netwarp.engine.labels import labels_of
+from netwarp.engine.looking_back import Seen, look_back
 from netwarp.engine.sliding import Sliding
-from netwarp.engine.sliding_state import SlidingState
+from netwarp.engine.staging import Staging
 from netwarp.engine.stream_model import StreamModel
-from netwarp.model import VideoModel, VideoState
-from netwarp.model.frames import as_frames
+from netwarp.model import VideoModel
 from netwarp.model.probe import base_device
 
 __all__ = ["Segmented", "segment"]
 
 log = logging.getLogger("netwarp")
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +61,12 @@ def segment(
     *,
     detect_cuts: bool = True,
     compare: bool = False,
+    overlap: bool = True,
 ) -> Iterator[Segmented]:
     """Segment a video frame by frame, in memory that does not grow with its length.
+
+    Reading and flow have threads of their own, which are a frame or two ahead of the network. They begin with the first
+    result that is asked for and end with the last; whoever wants no more closes the iterator, or drops it.
 
     A scene cut and a change of size start anew, as a first frame does; the log (``logging.getLogger("netwarp")``) says
     so. The model is put into evaluation mode.
@@ -69,6 +77,7 @@ def segment(
         model: A video model, one in windows, or any network, which gets the mode that needs no training.
         detect_cuts: Look for scene cuts.
         compare: Also segment each frame on its own (in windows, if the model is), at the price of another pass.
+        overlap: Read and look back on other threads; else all is done here, and nothing is read before it is needed.
 
     Yields:
         A result for each frame, in order.
@@ -82,7 +91,7 @@ def segment(
     single = _frame_by_frame(video) if compare else None
     frames = source if isinstance(source, FrameSource) else open_frames(source)
     video.eval()
-    return _segment(frames, video, single, detect_cuts)
+    return _segment(frames, video, single, detect_cuts, overlap)
 
 
 def _frame_by_frame(video: VideoModel | Sliding) -> StreamModel:
@@ -96,43 +105,49 @@ def _without_memory(video: VideoModel) -> VideoModel:
 
 
 def _segment(
-    frames: FrameSource, video: StreamModel, single: StreamModel | None, detect_cuts: bool
+    frames: FrameSource, video: StreamModel, single: StreamModel | None, detect_cuts: bool, overlap: bool
 ) -> Iterator[Segmented]:
-    state: VideoState | SlidingState | None = None
-    with frames:
-        for frame in frames:
-            image = as_frames(frame.image, base_device(video.base))
-            fresh, flow = _look_back(frame, image, state, video, detect_cuts)
-            if fresh:
-                state = None  # at once: a state in windows is large
-            with torch.no_grad():
-                logits, state = video.step(image, state, flow)
-                labels = _labels(logits)
-                base_labels = None if single is None else _labels(single.step(image)[0])
-            yield Segmented(frame.index, frame.time, frame.name, frame.image, labels, fresh, base_labels)
+    staging = Staging(base_device(video.base))
+    with frames, ExitStack() as threads:
+
+        def on_a_thread(items: Iterator[Item], name: str) -> Iterator[Item]:
+            return threads.enter_context(Ahead(items, name=f"netwarp-{name}")) if overlap else items
+
+        read = on_a_thread(_owned(frames), "reading")
+        yield from _through_network(
+            on_a_thread(look_back(read, video, detect_cuts, staging), "flow"), video, single, staging
+        )
     if frames.loss:
         log.warning("%s", frames.loss)
 
 
-def _look_back(
-    frame: Frame, image: Tensor, state: VideoState | SlidingState | None, video: StreamModel, detect_cuts: bool
-) -> tuple[str | None, Tensor | None]:
-    """Why a frame has to start anew, or the flow to the frame before it."""
-    if state is None:
-        return "first frame", None
-    if state.frame.shape != image.shape:
-        height, width = image.shape[-2:]
-        log.info("frame %d: the size changes to %d×%d: a new state starts", frame.index, width, height)
-        return "change of size", None
-    if not video.layers:
-        return None, None
-    flow = video.estimate_flow(image, state.frame, frame.index)
-    if detect_cuts and is_cut(image, state.frame, flow):
-        log.info("frame %d: scene cut at %.2f s: a new state starts", frame.index, frame.time)
-        return "scene cut", None
-    return None, flow
+def _owned(frames: FrameSource) -> Iterator[Frame]:
+    """Frames that stay as they are, since a source may fill one array again and again."""
+    for frame in frames:
+        yield replace(frame, image=frame.image.copy())
 
 
-def _labels(logits: Tensor) -> npt.NDArray[np.integer]:
+def _through_network(
+    frames: Iterator[Seen], video: StreamModel, single: StreamModel | None, staging: Staging
+) -> Iterator[Segmented]:
+    state: Any = None
+    for seen in frames:
+        if seen.fresh:
+            state = None  # at once: a state in windows is large
+        with torch.no_grad():
+            staging.join(seen.mark)
+            logits, after = video.step(seen.image, state, seen.motion)
+            on_device = [_labels(logits)]
+            del logits
+            if single is not None:
+                on_device.append(_labels(single.step(seen.image)[0]))
+            labels = [each.numpy() for each in staging.download(*on_device)]
+        state = after  # not before: see Staging
+        frame, fresh = seen.frame, seen.fresh
+        del seen, after
+        yield Segmented(frame.index, frame.time, frame.name, frame.image, labels[0], fresh, *labels[1:])
+
+
+def _labels(logits: Tensor) -> Tensor:
     labels = labels_of(logits)[0]
-    return labels.to(torch.uint8 if logits.shape[1] <= 256 else torch.int32).cpu().numpy()
+    return labels.to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)

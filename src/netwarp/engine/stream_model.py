@@ -35,7 +35,7 @@ class StreamModel(Protocol):
         self,
         frame: Tensor,
         state: Any = None,  # noqa: ANN401 - each has a state of its own
-        flow: Tensor | None = None,
+        flow: Any = None,  # noqa: ANN401 - likewise
         *,
         index: int | None = None,
     ) -> tuple[Tensor, Any]:
@@ -45,7 +45,7 @@ class StreamModel(Protocol):
             frame: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1.
             state: What the step before returned, with the previous frame as ``.frame``; None starts anew. Good for
                 one step: who needs it twice has to know that his model allows it.
-            flow: ``[B,2,H,W]``, backward, pixels, if known.
+            flow: ``[B,2,H,W]``, backward, pixels, if known, or what :meth:`estimate_motion` made of it.
             index: Number of the frame in its video, for flow that is looked up.
 
         Returns:
@@ -54,6 +54,14 @@ class StreamModel(Protocol):
 
     def estimate_flow(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
         """The flow that :meth:`step` would use, ``[B,2,H,W]``, backward, pixels."""
+
+    def estimate_motion(
+        self, current: Tensor, previous: Tensor, flow: Tensor | None = None, index: int | None = None
+    ) -> Any:  # noqa: ANN401 - each makes another use of it
+        """As much of :meth:`step` as does not need the network, which takes it in place of flow.
+
+        A thread may do it for the next frame while another runs the network.
+        """
 
     def eval(self) -> Any:  # noqa: ANN401 - itself, as torch has it
         """Go to evaluation mode."""

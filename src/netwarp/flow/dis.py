@@ -44,6 +44,8 @@ class DISFlow:
         'dis:fast@0.5'
     """
 
+    on_cpu = True
+
     def __init__(self, preset: str = "medium", scale: float = 1.0) -> None:
         if preset not in PRESETS:
             raise unknown_name("DIS preset", preset, PRESETS)

@@ -17,7 +17,8 @@ class FlowEstimator(Protocol):
     """Anything that says where each pixel of the current frame was in the previous one.
 
     An estimator that can be named in text also has ``spec``, a string that
-    :func:`netwarp.flow.make_flow` turns into an equal estimator; a saved model keeps it.
+    :func:`netwarp.flow.make_flow` turns into an equal estimator; a saved model keeps it. One that works on the CPU
+    wherever the frames are may say so with ``on_cpu = True``: a stream then hands it frames that are there.
     """
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:

@@ -33,6 +33,8 @@ class PrecomputedFlow:
         ConfigurationError: ``first`` is negative, or ``step`` is below 1.
     """
 
+    on_cpu = True
+
     def __init__(self, folder: str | Path, first: int = 0, step: int = 1) -> None:
         if first < 0 or step < 1:
             raise ConfigurationError(f"first must be at least 0 and step at least 1, not {first} and {step}")

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -71,8 +72,7 @@ class Preprocess:
             frame = F.interpolate(frame, size=(h, w), mode="bilinear", align_corners=False, antialias=True)
         if self.order == "bgr":
             frame = frame.flip(1)
-        mean = frame.new_tensor(self.mean).view(1, 3, 1, 1)
-        std = frame.new_tensor(self.std).view(1, 3, 1, 1)
+        mean, std = _by_channel(self.mean, frame), _by_channel(self.std, frame)
         frame = (frame * self.scale - mean) / std
         if (padded_h, padded_w) != (h, w):
             frame = F.pad(frame, (0, padded_w - w, 0, padded_h - h), mode="replicate")
@@ -102,3 +102,10 @@ class Preprocess:
         """The inverse of :meth:`to_dict`, also after a trip through JSON."""
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**fields)
+
+
+def _by_channel(values: tuple[float, float, float], like: Tensor) -> Tensor:
+    """``[1,3,1,1]``, on a GPU without waiting for it."""
+    on_gpu = like.device.type == "cuda"
+    tensor = torch.tensor(values, dtype=like.dtype, pin_memory=on_gpu)
+    return tensor.to(like.device, non_blocking=on_gpu).view(1, 3, 1, 1)

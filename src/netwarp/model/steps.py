@@ -21,7 +21,7 @@ from netwarp.model.recompute import recomputed
 if TYPE_CHECKING:
     from netwarp.model.video import VideoModel
 
-__all__ = ["Flows", "VideoState", "advance", "flows_between", "unroll"]
+__all__ = ["Flows", "VideoState", "advance", "flows_between", "motion_along", "unroll"]
 
 Flows = tuple[Tensor, Tensor | None]
 """Backward flow between two frames, and the forward one where the gate looks at it; ``[B,2,H,W]`` each."""
@@ -84,8 +84,25 @@ def flows_between(
     return flow, model.estimate_flow(previous, current)
 
 
+def motion_along(model: VideoModel, current: Tensor, previous: Tensor, flows: Flows) -> Motion:
+    """What a model makes of the flows between two frames: all of a step that does not need the network.
+
+    Args:
+        model: The model.
+        current: ``[B,3,H,W]``.
+        previous: Likewise.
+        flows: :func:`flows_between` the two.
+
+    Returns:
+        The motion, for :func:`advance`.
+    """
+    return motion_between(
+        current, previous, *flows, flow_cnn=model.flow_cnn, gate=model.gate, preprocess=model.preprocess
+    )
+
+
 def advance(
-    model: VideoModel, frame: Tensor, state: VideoState | None, flows: Flows | None, *, whole: bool = True
+    model: VideoModel, frame: Tensor, state: VideoState | None, motion: Motion | None, *, whole: bool = True
 ) -> tuple[Tensor | None, VideoState]:
     """One pass over a frame, combined with the state if there is one.
 
@@ -93,17 +110,12 @@ def advance(
         model: The model.
         frame: ``[B,3,H,W]``, checked.
         state: What the frame before left, or None for a first frame.
-        flows: :func:`flows_between` the two.
+        motion: :func:`motion_along` the flows between the two; None without a state, or without layers.
         whole: Whether the logits are wanted; else the pass ends at the last NetWarp.
 
     Returns:
         Logits ``[B,classes,H,W]``, if wanted, and what this frame leaves, with gradients.
     """
-    motion: Motion | None = None
-    if state is not None and flows is not None:
-        motion = motion_between(
-            frame, state.frame, *flows, flow_cnn=model.flow_cnn, gate=model.gate, preprocess=model.preprocess
-        )
     kept: dict[str, Tensor] = {}
 
     def combine(name: str, current: Tensor) -> Tensor:
@@ -117,6 +129,13 @@ def advance(
     assert model.taps is not None  # else the frame would not have passed the check
     logits = run_pass(model.base, model.taps, model.layers, frame, model.preprocess, combine, whole=whole)
     return logits, VideoState(frame, tuple(kept[name] for name in model.layers))
+
+
+def _step(
+    model: VideoModel, frame: Tensor, state: VideoState | None, flows: Flows | None, whole: bool
+) -> tuple[Tensor | None, VideoState]:
+    motion = None if state is None or flows is None else motion_along(model, frame, state.frame, flows)
+    return advance(model, frame, state, motion, whole=whole)
 
 
 def _combine(model: VideoModel, name: str, current: Tensor, state: VideoState, motion: Motion) -> Tensor:
@@ -167,7 +186,7 @@ def unroll(
         between = None
         if state is not None:
             between = flows_between(model, frame, state.frame, flows[index - 1], forward_flows[index - 1])
-        step = partial(advance, model, state=state, flows=between, whole=wanted)
+        step = partial(_step, model, state=state, flows=between, whole=wanted)
         with torch.set_grad_enabled(torch.is_grad_enabled() and (wanted or not detach)):
             # The last frame is first in the backward pass: to compute it again there would save nothing.
             logits, state = recomputed(step, frame, model.base) if checkpoint and index < last else step(frame)

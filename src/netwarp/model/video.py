@@ -16,12 +16,13 @@ from netwarp.model.carried import label_set_of, margin_of, preprocess_of
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.frames import as_clip, as_flows, as_frames, check_flow
 from netwarp.model.freezing import rest_frozen
+from netwarp.model.motion import Motion
 from netwarp.model.netwarp import NetWarp
 from netwarp.model.options import Gate, Memory, Options
 from netwarp.model.placement import OUTPUTS, place
 from netwarp.model.preprocess import Preprocess
 from netwarp.model.probe import base_device
-from netwarp.model.steps import VideoState, advance, flows_between, unroll
+from netwarp.model.steps import VideoState, advance, flows_between, motion_along, unroll
 from netwarp.model.taps import Taps
 
 __all__ = ["VideoModel", "VideoState"]
@@ -192,7 +193,7 @@ class VideoModel(nn.Module):
         self,
         frame: Frame,
         state: VideoState | None = None,
-        flow: Tensor | None = None,
+        flow: Tensor | Motion | None = None,
         *,
         index: int | None = None,
     ) -> tuple[Tensor, VideoState]:
@@ -205,7 +206,8 @@ class VideoModel(nn.Module):
             frame: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1, or numpy ``[H,W,3]`` uint8.
             state: What the step before returned. Without one, or with one for another size, the frame is a first one
                 and gets the network's own output.
-            flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known; else it is estimated.
+            flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known, or what
+                :meth:`estimate_motion` made of it; else it is estimated.
             index: Number of the frame in its video, from 0, for flow that is looked up (``precomputed:``).
 
         Returns:
@@ -222,8 +224,8 @@ class VideoModel(nn.Module):
             state = None
         if state is not None and tuple(kept.shape[1] for kept in state.memory) != self._channels:
             raise InputError("the state comes from a model with other layers: start a stream with state=None")
-        flows = None if state is None else flows_between(self, present, state.frame, flow, index=index)
-        logits, after = advance(self, present, state, flows)
+        motion = None if state is None else self._motion(present, state.frame, flow, index)
+        logits, after = advance(self, present, state, motion)
         assert logits is not None
         # A clone, since cameras and decoders fill one tensor again and again.
         after = VideoState(present.clone() if present is frame else present, after.memory)
@@ -246,6 +248,34 @@ class VideoModel(nn.Module):
         """
         present, past = self._checked(current), self._checked(previous)
         return check_flow(self.flow(present, past, index), present)
+
+    @torch.no_grad()
+    def estimate_motion(
+        self, current: Frame, previous: Frame, flow: Tensor | None = None, index: int | None = None
+    ) -> Motion | None:
+        """All of :meth:`step` that does not need the network: flow, FlowCNN and gate, for a thread that works ahead.
+
+        Args:
+            current: As in :meth:`step`.
+            previous: The frame before it, of the same size.
+            flow: ``[B,2,H,W]``, backward, pixels, if known; else it is estimated.
+            index: Number of the current frame in its video, for estimators that look flow up.
+
+        Returns:
+            What :meth:`step` takes in place of flow; None where the model has no layers, and needs none.
+
+        Raises:
+            InputError: as :meth:`step`.
+        """
+        return self._motion(self._checked(current), self._checked(previous), flow, index)
+
+    def _motion(self, present: Tensor, past: Tensor, flow: Tensor | Motion | None, index: int | None) -> Motion | None:
+        if isinstance(flow, Motion):
+            if flow.size != self.preprocess.grid((present.shape[-2], present.shape[-1]))[1]:
+                raise InputError(f"the motion is that of another frame, of {flow.size[1]}×{flow.size[0]} pixels")
+            return flow
+        flows = flows_between(self, present, past, flow, index=index)
+        return None if flows is None else motion_along(self, present, past, flows)
 
     def train(self, mode: bool = True) -> Self:
         """Set training or evaluation mode, as ever, but leave what is frozen in evaluation mode.

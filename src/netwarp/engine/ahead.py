@@ -1,0 +1,130 @@
+"""Work ahead: what makes items runs on a thread of its own, a few items before they are asked for."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import weakref
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+__all__ = ["Ahead"]
+
+Item = TypeVar("Item")
+
+JOIN_SECONDS = 5.0
+"""How long the end of the program waits for a thread that is, say, waiting for a camera."""
+
+
+class Ahead(Generic[Item]):
+    """An iterator whose items are made by a thread of its own, in order. A context manager: leaving it ends the thread.
+
+    The thread starts with the first item that is asked for. An error of the items' maker comes out where the item that
+    it failed to make would have. Whoever stops before the last item closes, or the thread waits for him.
+
+    Args:
+        items: Makes the items; from then on only the thread touches it. A generator is closed by the thread too.
+        depth: How many finished items may wait. One more is in the making, so that no more than ``depth + 1`` are held.
+        name: Of the thread.
+    """
+
+    def __init__(self, items: Iterable[Item], depth: int = 1, name: str = "netwarp-ahead") -> None:
+        self._items = items
+        self._depth = depth
+        self._name = name
+        self._changed = threading.Condition()
+        self._ready: deque[Item] = deque()
+        self._error: BaseException | None = None
+        self._ended = self._stopped = False
+        self._thread: threading.Thread | None = None
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        with self._changed:
+            if self._thread is None and not self._stopped:
+                self._start()
+            self._changed.wait_for(lambda: self._ready or self._ended or self._stopped)
+            if self._ready:
+                item = self._ready.popleft()
+                self._changed.notify_all()
+                return item
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+        raise StopIteration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the thread, after the item that it is making, and wait for it; what is ready is dropped."""
+        self._stop()
+        if self._thread is None:
+            _close(self._items)
+        elif self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _start(self) -> None:
+        # A daemon, since at the end of the program others are waited for before anyone can tell them to stop.
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        _running.add(self)
+        self._thread.start()
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._ready.clear()
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                if not self._hand_over(item):
+                    break
+                del item  # it may be large, and the next one takes its time
+            _close(self._items)
+        except BaseException as error:  # whatever it is, it belongs to the one who asked for the item
+            self._error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _hand_over(self, item: Item) -> bool:
+        """Wait for room; whether there was any before it all was stopped."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._ready) < self._depth or self._stopped)
+            if not self._stopped:
+                self._ready.append(item)
+            self._changed.notify_all()
+            return not self._stopped
+
+
+def _close(items: object) -> None:
+    if isinstance(items, (Generator, Ahead)):
+        items.close()
+
+
+_running: weakref.WeakSet[Ahead[Any]] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Threads that nobody closed must not run while the interpreter is taken apart under them."""
+    left = list(_running)
+    for each in left:
+        each._stop()
+    for each in left:
+        if each._thread is not None:
+            with suppress(RuntimeError):
+                each._thread.join(JOIN_SECONDS)
