@@ -187,6 +187,81 @@ def test_many_views_are_worked_on_one_clip_at_a_time():
         assert workers("--scales", "9,10") == 1
 
 
+def test_batch_is_how_many_views_go_in_a_pass(clips: Path, monkeypatch: pytest.MonkeyPatch):
+    """It changes nothing but that."""
+    shown: list[int] = []
+    forward = nn.Conv2d.forward
+
+    def note(self: nn.Conv2d, image: Tensor) -> Tensor:
+        if image.shape[1] == 3:
+            shown.append(len(image))
+        return forward(self, image)
+
+    monkeypatch.setattr(nn.Conv2d, "forward", note)
+    results = []
+    for batch in (("--batch", "5"), ()):
+        shown.clear()
+        given = (*BASE, "--window", "24", "--flip", "--frame-by-frame", *batch)
+        assert run("segment", clips / "ok.mp4", f"m{len(batch)}", *given) == 0
+        results.append(masks(f"m{len(batch)}"))
+        assert max(shown) == (5 if batch else 4)
+    assert same(*results)
+    given = ("evaluate", "--data", SPEC, *ELEVEN, "--window", "24", "--flip", "--batch", "7", "--workers", "1")
+    assert run(*given) == 0
+    assert max(shown) == 7
+
+
+def test_the_least_scale_is_that_which_the_mistake_advises(clips: Path, fails: Fails):
+    assert "0.31 is the least for frames of 64×48" in fails(
+        "segment", clips / "ok.mp4", "m", *BASE, "--scales", "0.3", "--frame-by-frame"
+    )
+    assert run("segment", clips / "ok.mp4", "m", *BASE, "--scales", "0.31", "--frame-by-frame") == 0
+
+
+def test_small_videos_are_no_mistake():
+    from small_videos import encode
+
+    encode(Path("small.mp4"), [np.zeros((12, 48, 3), np.uint8)] * 2)
+    assert run("segment", "small.mp4", "m", *BASE, "--window", "24x12", "--scales", "1,2") == 0
+
+
+def test_a_network_that_needs_larger_pictures_says_its_own_least(clips: Path, monkeypatch, fails: Fails):
+    def build() -> nn.Module:
+        network = tinybase.build()
+        network.preprocess = Preprocess(divisor=32)
+        return network
+
+    monkeypatch.setattr(tinybase, "coarse", build, raising=False)
+    line = fails("segment", clips / "ok.mp4", "m", "--base", "tinybase:coarse", "--window", "24")
+    assert "give --window 32 or more" in line
+
+
+def test_many_views_are_said_once(clips: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):
+    def build(classes: int = 5) -> nn.Module:
+        network = tinybase.build(classes)
+        network.margins = {"none of its layers": 30}
+        return network
+
+    monkeypatch.setattr(tinybase, "wide", build, raising=False)
+    ok = clips / "ok.mp4"
+    assert run("segment", ok, "m", *BASE, "--window", "16", "--stride", "5", "--frame-by-frame") == 0
+    many = capsys.readouterr().err
+    assert len(many.splitlines()) == 1
+    # 11 columns and 8 rows of 16×16.
+    assert "a frame of 64×48 has 88 views, and the network works on 7.3 times the pixels of the whole frame" in many
+    given = ("--base", "tinybase:wide", "--window", "24", "--frame-by-frame")
+    assert run("segment", ok, "m", *given) == 0
+    narrow = capsys.readouterr().err
+    # 4 columns and 3 rows of 84×84, for 124×108.
+    assert "has 12 views, and the network works on 6.3 times the pixels of the whole frame, 30 pixels beyond" in narrow
+    assert narrow.endswith("each on every side included: larger windows are faster\n")
+    assert run("segment", ok, "m", *given[:2], "--window", "31", "--frame-by-frame") == 0
+    assert capsys.readouterr().err == ""
+    given = ("--base", "tinybase:wide", "--classes", "11", "--window", "24", "--compare")
+    assert run("evaluate", "--data", SPEC, *given) == 0
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 MISTAKES = [
     (("--window", "0"), "'0' is no size: write pixels, such as 713, or WIDTHxHEIGHT"),
     (("--window", "-5"), "is no size"),
@@ -203,6 +278,12 @@ MISTAKES = [
     (("--scales", "1e9"), "are no scales"),
     (("--scales", "half"), "are no scales"),
     (("--scales", "1,0.5,1.0"), "scales must differ"),
+    (("--window", "5"), "in windows of 5×5 a network sees nothing that it could tell apart: give --window 16 or more"),
+    (("--window", "32x15"), "in windows of 32×15"),
+    (("--scales", "1,0.3"), "is the least for frames of "),
+    (("--window", "24", "--batch", "0"), "'0' is not a whole number of views"),
+    (("--window", "24", "--batch", "many"), "is not a whole number of views"),
+    (("--batch", "2"), "--batch goes with --window, --scales or --flip"),
 ]
 
 
@@ -218,7 +299,7 @@ def test_what_does_not_go_together(clips: Path, fails: Fails):
     for option, value in (("--window", "32"), ("--scales", "0.5,1")):
         line = fails("segment", clips / "ok.mp4", "out.mp4", *BASE, option, value, "--size", "32x24")
         assert f"--size and {option} both say what size the network sees" in line
-    for given in (("--window", "8"), ("--stride", "8"), ("--scales", "1"), ("--flip",)):
+    for given in (("--window", "8"), ("--stride", "8"), ("--scales", "1"), ("--flip",), ("--batch", "3")):
         line = fails("evaluate", "--data", SPEC, "--predictions", "x", *given)
         assert f"{given[0]} goes with a network, and --predictions takes its place" in line
 

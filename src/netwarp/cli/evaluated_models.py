@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
-from netwarp.cli.network import base_of, device_named
+from netwarp.cli.network import OWN_SCHEMES, base_of, device_named, warn_of_random_weights
 from netwarp.cli.terminal import quiet_loading, warn
-from netwarp.cli.views import VIEWS, in_views, views_of, without_size
+from netwarp.cli.views import VIEWS, in_views, preprocess_for, say_how_many, views_of
 from netwarp.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ __all__ = ["ALONE", "FREE", "MODEL", "check_combinations", "evaluated_models", "
 
 ALONE, FREE, MODEL = "frame by frame", "training-free", "model"
 """The names of the table's rows."""
-
-_OWN_SCHEMES = ("netwarp", "smp", "torchvision")
-"""Of bases that are known: convolutional networks, built here with random weights where none are given."""
 
 
 def check_combinations(options: Namespace) -> None:
@@ -93,14 +90,14 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
     from netwarp.model.carried import preprocess_of
 
     height, width = next(frame for clip in data.clips for frame in clip.frames).image().shape[:2]
-    views = views_of(options)
-    example = views.first((height, width))
+    views, size = views_of(options), (height, width)
+    example = views.first(size)
     where = device_named(options.device)
     base = None if options.base is None else base_of(options).to(where)
     models = {}
     if options.model is not None:
         model = _saved(options, base, where)
-        model.preprocess = without_size(model.preprocess, views)
+        model.preprocess = preprocess_for(views, model.preprocess, size)
         models[MODEL] = model
         single = VideoModel(
             model.base,
@@ -113,7 +110,7 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
     else:
         assert base is not None  # the command has checked it
         _lay_out(base)
-        preprocess = without_size(preprocess_of(base), views)
+        preprocess = preprocess_for(views, preprocess_of(base), size)
         single = VideoModel(base, [], preprocess=preprocess, example_size=example)
         if not is_alone(options):
             layers = [name for text in options.layers or () for name in text.split(",") if name] or None
@@ -125,18 +122,15 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
                 preprocess=preprocess,
                 example_size=example,
             )
-        if options.weights is None and options.base.partition(":")[0] in _OWN_SCHEMES:
-            warn(
-                f"{options.base} has random weights: give --weights FILE, "
-                "or --weights default where its library has them"
-            )
+        warn_of_random_weights(options)
     if is_alone(options):
         models = {ALONE: single}
     elif options.compare:
         models = {ALONE: single, **models}
     if doubts := doubts_about(single.classes, in_order_of(data, single.classes)):
         warn(doubts)
-    return {name: in_views(model, views) for name, model in models.items()}
+    say_how_many(views, single.base, size)
+    return {name: in_views(model, views, options.batch) for name, model in models.items()}
 
 
 def _saved(options: Namespace, base: nn.Module | None, where: str) -> VideoModel:
@@ -159,5 +153,5 @@ def _lay_out(base: nn.Module) -> None:
     from netwarp.model.probe import base_device
 
     scheme = getattr(getattr(base, "source", None), "scheme", None)
-    if scheme in _OWN_SCHEMES and base_device(base).type == "cpu":
+    if scheme in OWN_SCHEMES and base_device(base).type == "cpu":
         lay_channels_last(base)

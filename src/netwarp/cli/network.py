@@ -10,13 +10,26 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from netwarp.cli.parser import from_text
-from netwarp.cli.terminal import quiet_loading
+from netwarp.cli.terminal import quiet_loading, warn
+from netwarp.convert.architecture import ARCHITECTURES
 from netwarp.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["add_base_arguments", "add_classes_argument", "add_device_argument", "base_of", "device_named", "size"]
+__all__ = [
+    "OWN_SCHEMES",
+    "add_base_arguments",
+    "add_classes_argument",
+    "add_device_argument",
+    "base_of",
+    "device_named",
+    "size",
+    "warn_of_random_weights",
+]
+
+OWN_SCHEMES = ("netwarp", "smp", "torchvision")
+"""Of bases that are known: convolutional networks, built here with random weights where none are given."""
 
 
 def add_base_arguments(parser: ArgumentParser, *, required: bool) -> None:
@@ -64,6 +77,22 @@ def base_of(options: Namespace) -> nn.Module:
         from netwarp.bases import load_base
 
         return load_base(options.base, options.weights, options.classes)
+
+
+def warn_of_random_weights(options: Namespace) -> None:
+    """Say of a network that nobody gave weights that its results mean nothing, and where to get some."""
+    scheme, _, name = options.base.partition(":")
+    if options.weights is not None or scheme not in OWN_SCHEMES:
+        return
+    if scheme != "netwarp":
+        where = "give --weights FILE, or --weights default where its library has them"
+    elif any(known.base == name for known in ARCHITECTURES.values()):
+        where = (
+            "give --weights FILE ('netwarp convert' makes one of published weights, 'netwarp train' of labelled clips)"
+        )
+    else:
+        where = "give --weights FILE ('netwarp train' makes one of labelled clips)"
+    warn(f"{options.base} has random weights: {where}")
 
 
 def device_named(name: str) -> str:

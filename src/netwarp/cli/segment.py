@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from netwarp.cli.network import add_base_arguments, add_device_argument, base_of, device_named, size
+from netwarp.cli.network import (
+    add_base_arguments,
+    add_device_argument,
+    base_of,
+    device_named,
+    size,
+    warn_of_random_weights,
+)
 from netwarp.cli.parser import from_text
-from netwarp.cli.terminal import progress_bar, quiet_loading, say, warn
-from netwarp.cli.views import add_view_arguments, in_views, views_of, without_size
+from netwarp.cli.terminal import progress_bar, quiet_loading, say
+from netwarp.cli.views import add_view_arguments, in_views, preprocess_for, say_how_many, views_of
 from netwarp.engine.places import VIDEO_ENDINGS, check_places
 from netwarp.errors import ConfigurationError, InputError, OutputError
 
@@ -93,7 +100,9 @@ def run(options: Namespace) -> None:
     with open_frames(options.input, image_fps=options.fps or 25.0) as source:
         _check_rate(options, source)
         check_places(source.paths, video=places.video, masks=places.masks)
-        model = in_views(_model(options, source, views), views)
+        model = in_views(_model(options, source, views), views, options.batch)
+        if source.size is not None:
+            say_how_many(views, model.base, source.size)
         rendered = _render(options, source, model, places)
     say(f"{_count(rendered)}: {places}")
     if rendered.damage:
@@ -181,7 +190,7 @@ def _model(options: Namespace, source: FrameSource, views: Views) -> VideoModel:
             model.flow = flow
         if options.size is not None:
             model.preprocess = replace(model.preprocess, size=options.size)
-        model.preprocess = without_size(model.preprocess, views)
+        model.preprocess = preprocess_for(views, model.preprocess, source.size)
         if views:
             model.example_size = example  # what else a network is tried on, for --side-by-side
         if not options.frame_by_frame:
@@ -199,7 +208,7 @@ def _model(options: Namespace, source: FrameSource, views: Views) -> VideoModel:
     preprocess = getattr(base, "preprocess", None) or Preprocess()
     if options.size is not None:
         preprocess = replace(preprocess, size=options.size)
-    preprocess = without_size(preprocess, views)
+    preprocess = preprocess_for(views, preprocess, source.size)
     layers = [name for text in options.layers for name in text.split(",") if name] if options.layers else None
     model = VideoModel(
         base,
@@ -209,8 +218,7 @@ def _model(options: Namespace, source: FrameSource, views: Views) -> VideoModel:
         preprocess=preprocess,
         example_size=example,
     )
-    if options.weights is None and options.base.partition(":")[0] in ("netwarp", "smp", "torchvision"):
-        warn(f"{options.base} has random weights: give --weights FILE, or --weights default where its library has them")
+    warn_of_random_weights(options)
     return model
 
 

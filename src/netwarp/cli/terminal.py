@@ -17,7 +17,7 @@ from types import FrameType
 
 from netwarp.errors import NetWarpError
 
-__all__ = ["Outcome", "one_line_errors", "progress_bar", "quiet_loading", "say", "warn"]
+__all__ = ["Outcome", "note", "one_line_errors", "progress_bar", "quiet_loading", "say", "warn"]
 
 _LOG = logging.getLogger("netwarp")
 
@@ -72,6 +72,11 @@ def one_line_errors(debug: bool) -> Iterator[Outcome]:
 def say(text: str) -> None:
     """Print a result."""
     print(text, flush=True)
+
+
+def note(text: str) -> None:
+    """Say what a user may want to know while the work goes on."""
+    _LOG.info("%s", text)
 
 
 def warn(text: str) -> None:

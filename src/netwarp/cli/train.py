@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from netwarp.cli.network import base_of
+from netwarp.cli.network import OWN_SCHEMES, base_of
 from netwarp.cli.sections import add_section, section_of
 from netwarp.cli.terminal import quiet_loading, say, warn
 from netwarp.engine.training.settings import TrainSettings
@@ -201,7 +201,7 @@ def _model(options: ModelOptions, clips: ClipData, settings: TrainSettings, debu
                 return load(options.file)
         assert options.base is not None
         scheme = options.base.partition(":")[0]
-        random = options.weights is None and scheme in ("netwarp", "smp", "torchvision")
+        random = options.weights is None and scheme in OWN_SCHEMES
         if random and settings.train_base is False:
             warn(f"{options.base} has random weights and is frozen: give --model.weights, or train the network too")
         classes = options.classes

@@ -11,21 +11,30 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from netwarp.cli.parser import from_text
-from netwarp.engine.views import LARGEST_SCALE, Views
+from netwarp.cli.terminal import note
+from netwarp.engine.views import LARGEST_SCALE, Size, Views, scaled_size
 from netwarp.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from netwarp.engine.sliding import Sliding
     from netwarp.model import Preprocess, VideoModel
 
-__all__ = ["VIEWS", "add_view_arguments", "in_views", "views_of", "without_size"]
+__all__ = ["VIEWS", "add_view_arguments", "in_views", "preprocess_for", "say_how_many", "views_of"]
 
-VIEWS = ("window", "stride", "scales", "flip")
+VIEWS = ("window", "stride", "scales", "flip", "batch")
 """The arguments, as options have them."""
+
+LEAST = 16
+"""Pixels of a side from which on a network has anything to tell apart: two places of a map at an eighth of the size."""
+
+MANY = 64
+"""Views of a frame from which on it is said how many they are."""
 
 
 def add_view_arguments(parser: ArgumentParser) -> None:
-    """Declare ``--window``, ``--stride``, ``--scales`` and ``--flip``."""
+    """Declare ``--window``, ``--stride``, ``--scales``, ``--flip`` and ``--batch``."""
     parser.add_argument(
         "--window",
         metavar="N|WxH",
@@ -42,6 +51,12 @@ def add_view_arguments(parser: ArgumentParser) -> None:
         help="show it frames of these scales, such as 0.5,1,1.5, and average (default: frames as they are)",
     )
     parser.add_argument("--flip", action="store_true", help="show it everything mirrored too, and average")
+    parser.add_argument(
+        "--batch",
+        metavar="N",
+        type=_count,
+        help="of these windows and mirrors, how many go through it together (default: what suits the device)",
+    )
 
 
 def views_of(options: Namespace) -> Views:
@@ -52,21 +67,83 @@ def views_of(options: Namespace) -> Views:
     """
     if options.stride is not None and options.window is None:
         raise ConfigurationError("--stride goes with --window: it leads from window to window")
-    return Views.of(options.window, options.stride, options.scales, options.flip)
+    views = Views.of(options.window, options.stride, options.scales, options.flip)
+    if options.batch is not None and not views:
+        raise ConfigurationError("--batch goes with --window, --scales or --flip, which make several views of a frame")
+    return views
 
 
-def without_size(preprocess: Preprocess, views: Views) -> Preprocess:
-    """A network's preprocessing without a size of its own, where windows and scales say what it sees."""
+def preprocess_for(views: Views, preprocess: Preprocess, frame: Size | None) -> Preprocess:
+    """A network's preprocessing, without a size of its own where windows and scales say what it sees.
+
+    Args:
+        views: What it is shown.
+        preprocess: Its own.
+        frame: (height, width) of the video, as far as it is known.
+
+    Raises:
+        ConfigurationError: Views are too small for it.
+    """
+    _check_size(views, max(LEAST, preprocess.divisor), frame)
     return preprocess if views.window is None and views.scales is None else replace(preprocess, size=None)
 
 
-def in_views(model: VideoModel, views: Views) -> VideoModel | Sliding:
+def _check_size(views: Views, least: int, frame: Size | None) -> None:
+    """See that views are not smaller than a network can make anything of, nor frames so to begin with."""
+    if views.window is not None:
+        needed = (least, least) if frame is None else (min(least, frame[0]), min(least, frame[1]))
+        if views.window[0] < needed[0] or views.window[1] < needed[1]:
+            raise ConfigurationError(
+                f"in windows of {_named(views.window)} a network sees nothing that it could tell apart: "
+                f"give --window {least} or more"
+            )
+    for scale in views.scales or ():
+        if frame is not None and scale < 1 and min(seen := scaled_size(frame, scale)) < least:
+            sensible = min(math.ceil(100 * (least - 1.5) / min(frame)) / 100, 1)
+            raise ConfigurationError(
+                f"at scale {scale:g} a network sees frames of {_named(seen)}, in which it can tell nothing apart: "
+                f"{sensible:g} is the least for frames of {_named(frame)}"
+            )
+
+
+def in_views(model: VideoModel, views: Views, batch: int | None = None) -> VideoModel | Sliding:
     """A model that is shown the views; the model itself where they are nothing but the frames."""
     if not views:
         return model
     from netwarp.engine.sliding import Sliding
 
-    return Sliding(model, views.window, views.stride, views.scales, views.flip)
+    return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=batch)
+
+
+def say_how_many(views: Views, network: nn.Module, frame: Size) -> None:
+    """Say what a frame costs, where it has many views, or the network looks further beyond each than it is large.
+
+    Args:
+        views: What the network is shown.
+        network: One of the paper's may have ``margins``, pixels that its layers see beyond a picture.
+        frame: (height, width) of the video.
+    """
+    tilings = views.tilings(frame)
+    count = sum(len(tiling.views(views.flip)) for tiling in tilings)
+    margins = getattr(network, "margins", None)
+    margin = max(margins.values(), default=0) if isinstance(margins, dict) else 0
+    narrow = views.window is not None and min(views.window) < margin
+    if count < MANY and not narrow:
+        return
+    pixels = sum(
+        len(tiling.views(views.flip)) * (tiling.window[0] + 2 * margin) * (tiling.window[1] + 2 * margin)
+        for tiling in tilings
+    )
+    whole = (frame[0] + 2 * margin) * (frame[1] + 2 * margin)
+    beyond = f", {margin} pixels beyond each on every side included" if margin else ""
+    note(
+        f"a frame of {_named(frame)} has {count} views, and the network works on {pixels / whole:.1f} times the pixels "
+        f"of the whole frame{beyond}" + (": larger windows are faster" if narrow else "")
+    )
+
+
+def _named(size: Size) -> str:
+    return f"{size[1]}×{size[0]}"
 
 
 @from_text
@@ -85,6 +162,18 @@ def _sides(text: str) -> tuple[int, int]:
             f"{text!r} is no size: write pixels, such as 713, or WIDTHxHEIGHT, such as 800x600"
         )
     return int(match[2] or match[1]), int(match[1])
+
+
+@from_text
+def _count(text: str) -> int:
+    """Read ``--batch``.
+
+    >>> _count("8")
+    8
+    """
+    if not text.strip().isdecimal() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of views from 1 to 10000")
+    return int(text)
 
 
 @from_text

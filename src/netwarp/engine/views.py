@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from netwarp.errors import ConfigurationError
 
-__all__ = ["Tiling", "View", "Views", "scaled_size", "starts"]
+__all__ = ["Size", "Tiling", "View", "Views", "scaled_size", "starts"]
 
 Size = tuple[int, int]
+"""(height, width)."""
 
 LARGEST_SCALE = 10.0
 
