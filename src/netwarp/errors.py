@@ -7,7 +7,10 @@ are caught with ``except netwarp.NetWarpError``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+LONGEST, FIRST = 600, 12
+"""Letters that a list of names may have, and how many names stand in place of a longer one."""
 
 __all__ = [
     "ConfigurationError",
@@ -70,6 +73,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigurationErr
     elif not names:
         hint = "there is none to choose from"
     else:
-        shown = ", ".join(names[:12])
-        hint = f"known: {shown}{', …' if len(names) > 12 else ''}"
+        hint = f"known: {_listed(names)}"
     return ConfigurationError(f"no {kind} named {name!r}: {hint}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names with commas between them, in quotes where one has a comma or blank itself; of very many the first."""
+    words = [repr(name) if set(name) & set(", ") else name for name in names]
+    if len(", ".join(words)) <= LONGEST:
+        return ", ".join(words)
+    return f"{', '.join(words[:FIRST])} and {len(words) - FIRST} more"

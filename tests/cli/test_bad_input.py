@@ -210,7 +210,8 @@ def test_model_files(clips: Path, workplace: Path, fails: Fails):
         ((*BASE, "--side"), "'--side-by-side'"),
         ((*BASE, "--masks"), "--masks: expected one argument"),
         ((*BASE, "--masks", "ok.txt"), "is a file, not a folder"),
-        ((*BASE, "third.mp4"), "put quotes round a glob"),
+        ((*BASE, "third.mp4"), "'netwarp segment' takes INPUT and OUTPUT"),
+        ((*BASE, "ok.txt"), "put quotes round a glob"),
     ],
 )
 def test_options_that_make_no_sense(clips: Path, workplace: Path, fails: Fails, arguments: tuple, message: str):
@@ -234,7 +235,10 @@ def test_commands_and_arguments_that_are_missing(clips: Path, fails: Fails):
     assert "INPUT and OUTPUT are missing: write them before the options" in fails(
         "segment", *BASE, "--layers", "0", clips / "ok.mp4", "out.mp4"
     )
-    assert "--base is missing" in fails("layers")
+    assert fails("layers") == "--base is missing: 'netwarp layers --help' shows what to give"
+    assert "one argument too many: 'b' ('netwarp segment' takes INPUT and OUTPUT)" in fails("segment", "a", "c", "b")
+    Path("b").touch()
+    assert "one argument too many: 'b' (put quotes round a glob" in fails("segment", "a", "c", "b")
     assert "did you mean '--base' or" in fails("layers", "--bsae", "x")
     assert "--masks" not in fails("layers", "--mask", "x"), "an option of another command"
 

@@ -215,7 +215,7 @@ def test_label_maps_that_are_missing(fails: Fails, workplace: Path):
         ((*STREETS, *BASE, "--predictions", "x"), "--base goes with a network, and --predictions takes its place"),
         ((*STREETS, "--predictions", "x", "--history", "0"), "--history goes with a network"),
         ((*STREETS, *BASE, "--prediction-ids", "classes"), "--prediction-ids goes with --predictions or --save-"),
-        ((*STREETS, *BASE, "--prediction-ids", "ids"), "no value of --prediction-ids named 'ids'"),
+        ((*STREETS, *BASE, "--prediction-ids", "ids"), "--prediction-ids must be classes or cityscapes, not 'ids'"),
         ((*STREETS, *BASE, "--frame-by-frame", "--compare"), "--compare makes no sense with --frame-by-frame"),
         ((*STREETS, *BASE, "--flow", "zero"), "--flow goes with a memory"),
         ((*STREETS, "--model", "m", "--training-free"), "--training-free goes with --base"),

@@ -61,7 +61,10 @@ def test_nothing_but_the_name_is_needed(calls: list):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["table6"], "table6"),
+        (["table6"], "no target named 'table6': did you mean 'table"),
+        (["x"], "no target named 'x': known: table1, table2, table3, table4, table5, fig4, fig5, fig6"),
+        ([], "TARGET is missing: give one of table1, table2, table3, table4, table5, fig4, fig5, fig6"),
+        (["table1", "table2"], "one argument too many: 'table2' ('netwarp reproduce' takes TARGET)"),
         (["table1", "--raft", "r.pth"], "--raft goes with table2"),
         (["table1", "--weights", "w", "--base-steps", "3"], "both given"),
         (["table1", "--width", "2"], "no fraction"),

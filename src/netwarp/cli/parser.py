@@ -7,6 +7,7 @@ import functools
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from jsonargparse import ArgumentParser, Namespace
@@ -58,9 +59,11 @@ class CommandParser(ArgumentParser):
 
     Attributes:
         given: The arguments that are to be parsed, for messages that fit the command.
+        command: Which command's arguments these are; "" for those of all.
     """
 
     given: Sequence[str] = ()
+    command: str = ""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Turn argparse's message into a line of ours."""
@@ -68,8 +71,7 @@ class CommandParser(ArgumentParser):
 
     def _explained(self, message: str) -> ConfigurationError:
         if match := re.match(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message):
-            kind = "command" if match[1] == "COMMAND" else f"value of {match[1]}"
-            return unknown_name(kind, match[2], re.findall(r"'([^']*)'", match[3]))
+            return self._no_choice(match[1], match[2], re.findall(r"[^\s',]+", match[3]))
         if match := re.match(r"the following arguments are required: (.*)", message):
             return self._missing([name.rpartition(".")[2] for name in match[1].split(", ")])
         if match := re.match(r"unrecognized arguments: (.*)", message):
@@ -91,34 +93,60 @@ class CommandParser(ArgumentParser):
             return ConfigurationError(f"{match[1]} must be {in_words(hints.get(match[1]))}, not {match[2]}")
         return None
 
+    def _no_choice(self, argument: str, value: str, known: list[str]) -> ConfigurationError:
+        if argument.startswith("-"):
+            return ConfigurationError(f"{argument.rpartition('/')[2]} must be {' or '.join(known)}, not {value!r}")
+        return unknown_name(argument.lower(), value, known)
+
     def _missing(self, names: list[str]) -> ConfigurationError:
-        options = {action.dest: action.option_strings for action in self._actions_in_question()}
-        if first := next((options[name][-1] for name in names if options.get(name)), None):
-            return ConfigurationError(f"{first} is missing: 'netwarp COMMAND --help' shows what to give")
-        verb = "are" if len(names) > 1 else "is"
-        where = "them" if len(names) > 1 else "it"
-        return ConfigurationError(
-            f"{' and '.join(name.upper() for name in names)} {verb} missing: write {where} before the options"
-        )
+        actions = {action.dest: action for action in self._actions_in_question()}
+        missing = [actions[name] for name in names if name in actions]
+        if option := next((action.option_strings[-1] for action in missing if action.option_strings), None):
+            return ConfigurationError(f"{option} is missing: {self._help_that_tells()} shows what to give")
+        if choices := next((list(action.choices) for action in missing if action.choices), None):
+            return ConfigurationError(f"{_name_of(missing[0])} is missing: give one of {', '.join(map(str, choices))}")
+        verb, where = ("are", "them") if len(missing) > 1 else ("is", "it")
+        said = " and ".join(map(_name_of, missing))
+        return ConfigurationError(f"{said} {verb} missing: write {where} before the options")
 
     def _unrecognized(self, arguments: list[str]) -> ConfigurationError:
         wrong = next((argument.partition("=")[0] for argument in arguments if argument.startswith("-")), None)
         if wrong is None:
-            return ConfigurationError(
-                f"one argument too many: {arguments[0]!r} (put quotes round a glob, so that the shell leaves it alone)"
-            )
+            return self._too_many(arguments[0])
         known = sorted({o for a in self._actions_in_question() for o in a.option_strings if o.startswith("--")})
         begun = [option for option in known if option.startswith(wrong)]
         return unknown_name("option", wrong, begun or known)
+
+    def _too_many(self, argument: str) -> ConfigurationError:
+        if Path(argument).exists():  # as those that a shell makes of a glob
+            hint = "put quotes round a glob, so that the shell leaves it alone"
+        else:
+            takes = [_name_of(a) for a in self._actions_in_question() if not a.option_strings and _name_of(a)]
+            hint = f"'netwarp {self._command()}' takes {' and '.join(takes) or 'options alone'}"
+        return ConfigurationError(f"one argument too many: {argument!r} ({hint})")
+
+    def _command(self) -> str:
+        """The command that was given; "" if none was."""
+        choices = next((a.choices or {} for a in self._actions if isinstance(a, argparse._SubParsersAction)), {})
+        return next((name for name in self.given if name in choices), self.command)
+
+    def _help_that_tells(self) -> str:
+        return f"'{' '.join(filter(None, ('netwarp', self._command(), '--help')))}'"
 
     def _actions_in_question(self) -> list[argparse.Action]:
         """The actions of this parser and of the command that was given."""
         actions = list(self._actions)
         for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                command = next((name for name in self.given if name in action.choices), None)
-                actions += action.choices[command]._actions if command is not None else []
+            if isinstance(action, argparse._SubParsersAction) and self._command() in action.choices:
+                actions += action.choices[self._command()]._actions
         return actions
+
+
+def _name_of(action: argparse.Action) -> str:
+    """What help and messages call an argument without dashes; "" for the command itself."""
+    if isinstance(action, argparse._SubParsersAction):
+        return ""
+    return action.metavar if isinstance(action.metavar, str) else action.dest.upper()
 
 
 def from_text(convert: Callable[[str], Value]) -> Callable[[str | Value], Value]:
@@ -154,6 +182,7 @@ def build_parser(commands: Mapping[str, Command], given: Sequence[str]) -> Comma
         subparser = CommandParser(
             description=command.SUMMARY, epilog=command.EXAMPLE, allow_abbrev=False, formatter_class=_Help
         )
+        subparser.given, subparser.command = given, name
         command.add_arguments(subparser)
         _add_debug(subparser)
         subcommands.add_subcommand(name, subparser, help=command.SUMMARY)

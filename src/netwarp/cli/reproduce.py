@@ -36,14 +36,16 @@ TARGETS = ("table1", "table2", "table3", "table4", "table5", "fig4", "fig5", "fi
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("target", metavar="NAME", choices=TARGETS, help=f"one of {', '.join(TARGETS)}")
+    parser.add_argument("target", metavar="TARGET", choices=TARGETS, help=f"one of {', '.join(TARGETS)}")
     parser.add_argument("--data", metavar="SPEC", help="camvid:DIR, cityscapes:DIR, folder:DIR or streets:…")
     parser.add_argument("--out", metavar="DIR", help="where everything goes (default: runs/reproduce)")
     parser.add_argument("--base", metavar="SPEC", help="another of the paper's networks, netwarp:NAME or NAME@FRACTION")
     parser.add_argument("--width", metavar="FRACTION", type=_width, help="of the network's channels, instead of --base")
     parser.add_argument("--weights", metavar="FILE", help="the network's weights (default: it is trained first)")
     parser.add_argument("--raft", metavar="FILE", help="table2: weights for RAFT as the accurate flow")
-    parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these lines, the base and the controls")
+    parser.add_argument(
+        "--rows", nargs="+", metavar="NAME", help="only these lines of the table, the base and the controls"
+    )
     parser.add_argument("--steps", metavar="N", type=count, help="steps that each row is trained for")
     parser.add_argument("--base-steps", metavar="N", type=count, help="steps that the network is trained for first")
     parser.add_argument("--seeds", metavar="N", type=count, help="how often each row is trained (default: 1)")
