@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from netwarp.cli import check_data, convert, demo, evaluate, experiment, layers, reproduce, segment, train
+from netwarp.cli import benchmark, check_data, convert, demo, evaluate, experiment, layers, reproduce, segment, train
 from netwarp.cli.parser import Command, build_parser
 from netwarp.cli.terminal import one_line_errors
 
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "experiment": experiment,
     "reproduce": reproduce,
+    "benchmark": benchmark,
     "convert": convert,
 }
 

@@ -1,0 +1,37 @@
+"""Generators for a process of its own to run, which imports them from here."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+
+import torch
+
+from netwarp.errors import ConfigurationError, NetWarpError
+
+
+def talks(count: int, tell: Callable[[str], None]) -> Iterator[tuple[int, int, int]]:
+    """Tells and warns before each value: its number, the process and its threads; then fails."""
+    for number in range(count):
+        tell(f"at {number}")
+        logging.getLogger("netwarp").info("an event")
+        logging.getLogger("netwarp").warning("mind %d", number)
+        yield number, os.getpid(), torch.get_num_threads()
+    raise ZeroDivisionError("by nothing")
+
+
+def dies(tell: Callable[[str], None]) -> Iterator[int]:
+    yield os.getpid()
+    os._exit(3)
+
+
+def refuses(tell: Callable[[str], None]) -> Iterator[int]:
+    yield 1
+    raise ConfigurationError("no such thing: take another")
+
+
+def counts(count: int, tell: Callable[[str], None]) -> Iterator[int]:
+    if count < 0:
+        raise NetWarpError("below 0")
+    yield from range(count)
