@@ -76,7 +76,7 @@ def test_the_release_equals_an_independent_evaluation_on_a_pair(tmp_path):
     assert (done.video, done.classes, done.layers, done.unused) == (True, 19, len(blobs), ())
     model = load(target)
     assert model.layers == ("conv5_4",)
-    assert (model.memory, model.flow.spec, model.flow_cnn.variant) == ("previous", "dis:medium", "release")
+    assert (model.memory, model.flow.spec, model.flow_cnn.variant) == ("previous", "dis:light", "release")
     current, previous = frames(2, 41, 57)
     # In both directions, not whole, and beyond the border.
     flow = 3 * torch.randn(1, 2, 41, 57)

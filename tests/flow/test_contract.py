@@ -54,6 +54,7 @@ def make_estimator(tmp_path, raft_file, monkeypatch):
         "zero": ZeroFlow,
         "dis:ultrafast": lambda: DISFlow("ultrafast"),
         "dis:fast": lambda: DISFlow("fast"),
+        "dis:light": lambda: DISFlow("light"),
         "dis:medium": lambda: DISFlow("medium"),
         "dis:medium@0.5": lambda: DISFlow("medium", scale=0.5),
         "dis:ultrafast@0.3": lambda: DISFlow("ultrafast", scale=0.3),

@@ -10,11 +10,11 @@ from netwarp.flow import FLOWS, DISFlow, PrecomputedFlow, RAFTFlow, ZeroFlow, ma
 @pytest.mark.parametrize(
     ("spec", "preset", "scale"),
     [
-        ("dis", "medium", 1.0),
+        ("dis", "light", 1.0),
         ("dis:ultrafast", "ultrafast", 1.0),
         ("dis:fast@0.5", "fast", 0.5),
-        ("dis@.25", "medium", 0.25),
-        ("dis:@1", "medium", 1.0),
+        ("dis@.25", "light", 0.25),
+        ("dis:@1", "light", 1.0),
     ],
 )
 def test_dis(spec, preset, scale):

@@ -33,7 +33,7 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
     The text is ``NAME[:WHAT][@FRACTION][,OPTION=NUMBER]…``:
 
     ======================================  ==============================================================
-    ``dis``, ``dis:medium``                 DIS, the default: preset ``ultrafast``, ``fast`` or ``medium``
+    ``dis``, ``dis:light``                  DIS, the default; or preset ``ultrafast``, ``fast``, ``medium``
     ``dis:fast@0.5``                        estimated at half the frame's width and height
     ``raft``, ``raft:large``, ``raft:small``  RAFT with torchvision's weights (downloaded once)
     ``raft:FILE``, ``raft:small,updates=20``  RAFT with weights from a file; with another number of updates
