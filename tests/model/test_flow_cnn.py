@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netwarp import VideoModel, load_base
 from netwarp.errors import ConfigurationError
 from netwarp.model import FlowCNN
 from netwarp.ops import resize_flow
@@ -107,6 +108,22 @@ def test_stride_gives_the_size_and_the_units_of_its_own_grid(stride, size):
     assert out.shape == (2, 2, *size)
     torch.testing.assert_close(out, resize_flow(flow, size) + EPSILON)
     torch.testing.assert_close(resize_flow(out, (13, 21)), flow, rtol=1e-5, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("layers", "stride"), [(["at_eighth"], 8), (["at_quarter", "at_eighth"], 4), (["at_eighth", "output"], 2)]
+)
+def test_by_its_name_it_works_on_the_grid_of_the_finest_layer(layers, stride):
+    base = load_base("netwarp:streetnet")
+    assert VideoModel(base, layers).flow_cnn.stride == stride
+    assert VideoModel(base, layers, flow_cnn="release").flow_cnn.stride == 8
+    assert VideoModel(base, layers, flow_cnn=FlowCNN(stride=None)).flow_cnn.stride == stride
+    assert VideoModel(base, layers, flow_cnn=FlowCNN()).flow_cnn.stride == 1
+
+
+def test_without_a_model_no_stride_is_the_papers():
+    cnn, (flow, current, previous) = FlowCNN(stride=None), inputs(h=12, w=20)
+    assert cnn(flow, current, previous).shape == flow.shape
 
 
 def test_stride_sees_frames_averaged_over_its_cells():

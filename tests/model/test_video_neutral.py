@@ -208,6 +208,20 @@ def test_training_free():
     assert chosen.netwarps[0].w2.unique().item() == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("memory", ["fused", "previous"])
+def test_training_free_has_the_probabilities_of_sums_of_log_probabilities(memory, pictures):
+    """Whether or not log-probabilities are made on the way."""
+    free, by_name = (VideoModel(tiny(), training_free=True, memory=memory, flow=Pan(), preprocess=PLAIN) for _ in "ab")
+    by_name.training_free = False
+    state = other = None
+    with torch.no_grad():
+        for frame in pictures(5):
+            logits, state = free.step(frame, state)
+            expected, other = by_name.step(frame, other)
+            torch.testing.assert_close(logits.softmax(1), expected.softmax(1))
+    assert not torch.allclose(state.memory[0], other.memory[0])  # else there were two of one kind
+
+
 def test_training_free_keeps_the_labels_of_a_still_video(pictures):
     model = VideoModel(tiny(), training_free=True, flow="zero", preprocess=PLAIN)
     frame, state = pictures(1)[0], None

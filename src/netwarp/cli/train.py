@@ -73,9 +73,10 @@ class ModelOptions:
         weights: Its weights: a file, or a name such as default; null for random ones.
         classes: Number of its outputs; null for the weights' own, or the data's where there are none.
         layers: Where it gets its NetWarps ('netwarp layers' lists them), output or log_probs; [] for frame by frame.
-        flow: dis[:ultrafast|fast|medium][@FRACTION], raft[:FILE], true (that of rendered clips) or zero.
+        flow: dis[:ultrafast|fast|light|medium][@FRACTION], raft[:FILE], true (that of rendered clips) or zero.
         flow_cnn: The correction of the flow, in the form of the paper or of its release; null for none.
-        flow_cnn_stride: Compute it at a fraction of the frame's size: 2 is half.
+        flow_cnn_stride: Compute it at a fraction of the frame's size: 1 is the paper's, 2 is half; null for the stride
+            of the finest of the layers.
         flow_cnn_start: identity lets the flow pass at first; gaussian is the paper's.
         memory: previous keeps the frame's own representation (the paper), fused the combined one.
         start: Initial w1 and w2.
@@ -89,7 +90,7 @@ class ModelOptions:
     layers: tuple[str, ...] | None = None
     flow: str = "dis"
     flow_cnn: Literal["paper", "release"] | None = "paper"
-    flow_cnn_stride: int = 1
+    flow_cnn_stride: int | None = None
     flow_cnn_start: Literal["identity", "gaussian"] = "identity"
     memory: Literal["previous", "fused"] = "previous"
     start: tuple[float, float] = (1.0, 0.0)

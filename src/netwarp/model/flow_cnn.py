@@ -42,27 +42,29 @@ class FlowCNN(nn.Module):
     Args:
         variant: ``"paper"`` or ``"release"``.
         stride: Compute at 1/stride of the frame's size: frames are averaged over cells, the flow is resized, and so is
-            the flow that comes out. 1 is the paper's; at the stride of the features it costs next to nothing. The
-            release's form is always at 8.
+            the flow that comes out. 1 is the paper's; at the stride of the features it costs next to nothing. None
+            takes that of the finest layer of the :class:`.VideoModel` that it is given to: no layer sees a finer flow.
+            The release's form is always at 8.
         start: ``"identity"`` starts at Λ(F) = F but for small Gaussian noise; ``"gaussian"`` is the paper's "randomly
             with Gaussian noise" (σ = 0.01) throughout, from which Λ first has to learn to let the flow pass.
 
     Attributes:
+        stride: As above; None until a model has it.
         sees_input: Whether it is shown frames as the network sees them, prepared and padded, instead of RGB in 0–1.
 
     Raises:
         ConfigurationError: ``variant`` or ``start`` is unknown, or ``stride`` is below 1 or not the release's.
     """
 
-    def __init__(self, variant: str = "paper", *, stride: int = 1, start: str = "identity") -> None:
+    def __init__(self, variant: str = "paper", *, stride: int | None = 1, start: str = "identity") -> None:
         super().__init__()
         if variant not in VARIANTS:
             raise unknown_name("FlowCNN variant", variant, VARIANTS)
         if start not in STARTS:
             raise unknown_name("FlowCNN start", start, STARTS)
-        if not isinstance(stride, int) or stride < 1:
+        if stride is not None and (not isinstance(stride, int) or stride < 1):
             raise ConfigurationError(f"a FlowCNN's stride must be a whole number, at least 1, not {stride!r}")
-        if variant == "release" and stride not in (1, RELEASE_STRIDE):
+        if variant == "release" and stride not in (None, 1, RELEASE_STRIDE):
             raise ConfigurationError(
                 f"the release's FlowCNN works at an eighth of the size: leave its stride out, instead of {stride}"
             )
@@ -108,8 +110,9 @@ class FlowCNN(nn.Module):
         with torch.autocast(flow.device.type, enabled=False):
             if self.variant == "release":
                 return self._release(*(_max_pool(picture) for picture in (flow, current, previous)))
-            if self.stride > 1:
-                size = (-(-flow.shape[-2] // self.stride), -(-flow.shape[-1] // self.stride))
+            stride = self.stride or 1
+            if stride > 1:
+                size = (-(-flow.shape[-2] // stride), -(-flow.shape[-1] // stride))
                 flow = resize_flow(flow, size)
                 current, previous = F.adaptive_avg_pool2d(current, size), F.adaptive_avg_pool2d(previous, size)
             return self._paper(flow, current, previous)

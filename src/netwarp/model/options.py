@@ -89,14 +89,9 @@ class Options:
             start = TRAINING_FREE_START if training_free else (1.0, 0.0)
         if not isinstance(start, (tuple, list)) or len(start) != 2 or not all(_is_weight(value) for value in start):
             raise ConfigurationError(f"start must be the initial (w1, w2), not {start!r}")
-        return cls(
-            layers,
-            make_flow(flow),
-            FlowCNN(flow_cnn) if isinstance(flow_cnn, str) else flow_cnn,
-            memory,
-            start,
-            gate,
-        )
+        if isinstance(flow_cnn, str):
+            flow_cnn = FlowCNN(flow_cnn, stride=None)
+        return cls(layers, make_flow(flow), flow_cnn, memory, start, gate)
 
 
 def _is_weight(value: object) -> bool:

@@ -28,6 +28,7 @@ def run_pass(
     combine: Callable[[str, Tensor], Tensor],
     *,
     whole: bool = True,
+    alike: bool = False,
 ) -> Tensor | None:
     """Run a network over a frame.
 
@@ -40,6 +41,9 @@ def run_pass(
         combine: Called with the name and the representation ``[B,C,h,w]`` of each layer; returns what the network
             goes on with.
         whole: Whether the logits are wanted; else the pass ends at the last of the layers.
+        alike: Whether the layers' weights are the same for all channels. Then a constant per pixel, by which
+            log-probabilities differ from logits, stays one through every combination and every warp, and "log_probs"
+            need not be made for the same labels and probabilities.
 
     Returns:
         Logits ``[B,classes,H,W]``; None where they are not wanted.
@@ -69,9 +73,13 @@ def run_pass(
     if "output" in layers:
         logits = combine("output", logits)
     elif "log_probs" in layers:
-        current = F.log_softmax(logits, dim=1, dtype=torch.promote_types(torch.float32, logits.dtype))
-        # Adding the change keeps the logits of a fresh model bitwise, where log-probabilities would round anew.
-        logits = logits + (combine("log_probs", current) - current).to(logits.dtype)
+        dtype = torch.promote_types(torch.float32, logits.dtype)
+        if alike:
+            logits = combine("log_probs", logits.to(dtype)).to(logits.dtype)
+        else:
+            current = F.log_softmax(logits, dim=1, dtype=dtype)
+            # Adding the change keeps the logits of a fresh model bitwise, where log-probabilities would round anew.
+            logits = logits + (combine("log_probs", current) - current).to(logits.dtype)
     if not whole:
         return None
     size = (frame.shape[-2], frame.shape[-1])

@@ -25,11 +25,13 @@ class Placement:
     Attributes:
         layers: Their names in the order in which they run.
         channels: Number of channels of each.
+        strides: Frame pixels per pixel of each, the smaller of down and across, rounded.
         classes: Number of classes of the network.
     """
 
     layers: tuple[str, ...]
     channels: tuple[int, ...]
+    strides: tuple[int, ...]
     classes: int
 
 
@@ -78,8 +80,13 @@ def place(
     return Placement(
         layers=(*(info.name for info in running), *outputs),
         channels=(*(info.channels for info in running), *(seen.classes for _ in outputs)),
+        strides=(*(_rounded(info.stride) for info in running), *(_rounded(seen.output_stride) for _ in outputs)),
         classes=seen.classes,
     )
+
+
+def _rounded(stride: tuple[float, float]) -> int:
+    return max(1, round(min(stride)))
 
 
 def _is_size(value: object) -> bool:

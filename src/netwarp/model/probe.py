@@ -58,6 +58,11 @@ class Probe:
     output: tuple[int, int]
     frame: tuple[int, int]
 
+    @property
+    def output_stride(self) -> tuple[float, float]:
+        """Frame pixels per pixel of the logits, vertically and horizontally; padding counts as frame."""
+        return self.frame[0] / self.output[0], self.frame[1] / self.output[1]
+
 
 def base_dtype(base: nn.Module) -> torch.dtype:
     """The floating-point dtype that a network computes in: its first parameter's, or float32 if it has none."""

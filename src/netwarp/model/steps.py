@@ -127,7 +127,16 @@ def advance(
         return combined
 
     assert model.taps is not None  # else the frame would not have passed the check
-    logits = run_pass(model.base, model.taps, model.layers, frame, model.preprocess, combine, whole=whole)
+    logits = run_pass(
+        model.base,
+        model.taps,
+        model.layers,
+        frame,
+        model.preprocess,
+        combine,
+        whole=whole,
+        alike=model.training_free,
+    )
     return logits, VideoState(frame, tuple(kept[name] for name in model.layers))
 
 

@@ -46,7 +46,8 @@ class VideoModel(nn.Module):
             the result are logits again, equal to the log-probabilities but for a constant per pixel). ``[]`` is the
             network frame by frame.
         flow: An estimator, or its name (:func:`netwarp.flow.make_flow`).
-        flow_cnn: ``"paper"``, ``"release"``, a :class:`FlowCNN`, or None to use the flow as it is.
+        flow_cnn: ``"paper"`` or ``"release"``, at the stride of the finest of the layers and at the release's, a
+            :class:`FlowCNN` such as ``FlowCNN()``, the paper's at full size, or None to use the flow as it is.
         memory: ``"previous"`` keeps the previous frame's own representation (the paper); ``"fused"`` keeps the combined
             one, so that the past reaches further than a frame.
         start: Initial w1 and w2 of every NetWarp.
@@ -108,6 +109,8 @@ class VideoModel(nn.Module):
         self.base = base
         self.netwarps = nn.ModuleList(NetWarp(c, asked.start) for c in placement.channels)
         self.flow_cnn = asked.flow_cnn if self.layers else None
+        if self.flow_cnn is not None and self.flow_cnn.stride is None:
+            self.flow_cnn.stride = min(placement.strides)
         # What has parameters needs a layer to work for.
         self.gate = asked.gate if self.layers or not isinstance(asked.gate, nn.Module) else None
         if training_free:
