@@ -10,6 +10,8 @@ step of each model on the same frame of a rendered street, in turn; the ratio is
 of a step are timed inside of those steps, FlowCNN with the preparation of what it is shown; but for the memory: what is
 kept of a frame is copied once more after its step. "By parts" is 1 + parts / frame by frame, which a busy machine
 disturbs less than the ratio of whole steps. All models share one network, with random weights.
+
+'netwarp benchmark stream' times whole streams, in which flow and reading overlap with the network.
 """
 
 import argparse
@@ -27,43 +29,31 @@ import cv2
 import torch
 from torch import Tensor
 
-import netwarp
-from netwarp import FlowCNN, VideoModel
-from netwarp.bases.shipped import shipped_base
+from netwarp import VideoModel
 from netwarp.data.streets import render_clip
 from netwarp.engine.sliding import Sliding
 from netwarp.model import steps
+from netwarp.report.benchmark.networks import FLOW_CNNS, FRAME_BY_FRAME, Around, load_network
+from netwarp.report.benchmark.networks import NETWORKS as STREAMED
+from netwarp.report.benchmark.timing import in_turn
+from netwarp.report.table import markdown_table
 
 WHOLE = (1024, 2048)
 FRAMES = 4
-CNNS: dict[str, Callable[[], FlowCNN]] = {
-    "at full size": FlowCNN,
-    "at stride 8": lambda: FlowCNN(stride=8),
-    "release": lambda: FlowCNN("release"),
-}
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the paper: (height, width), the paper's ratio, and (layers, FlowCNN) of what is measured on it."""
+    """A network of the paper: (height, width), the paper's ratio, and what is measured on it."""
 
     size: tuple[int, int]
     limit: float
-    models: tuple[tuple[tuple[str, ...], str], ...]
+    models: tuple[Around, ...]
 
 
-CONTEXT = shipped_base("dilation8").build(width=0.01).context
 NETWORKS = {
-    "pspnet101": Network(
-        (713, 713),
-        1.013,
-        (
-            (("conv4_23", "conv5_4"), "at full size"),
-            (("conv4_23", "conv5_4"), "at stride 8"),
-            (("conv5_4",), "release"),
-        ),
-    ),
-    "dilation8": Network((360, 480), 1.04, ((CONTEXT, "at full size"), (CONTEXT, "at stride 8"))),
+    "pspnet101": Network((713, 713), 1.013, (*STREAMED["pspnet101"].netwarps, Around(("conv5_4",), "release"))),
+    "dilation8": Network((360, 480), 1.04, STREAMED["dilation8"].netwarps),
 }
 
 
@@ -159,27 +149,22 @@ def measure(name: str, options: argparse.Namespace) -> list[Row]:
     network = NETWORKS[name]
     size = WHOLE if options.whole else options.size or network.size
     window = network.size[0] if options.whole else None
-    torch.manual_seed(0)
-    base = netwarp.load_base(f"netwarp:{name}")
+    base = load_network(STREAMED[name], None, "cpu")
     clock = time.process_time if options.cpu_time else time.perf_counter
 
-    def stream(layers: tuple[str, ...], cnn: FlowCNN | None) -> Stream:
-        model = VideoModel(base, layers, flow=options.flow, flow_cnn=cnn, start=(0.5, 0.5))
-        return Stream(model, window, clock)
-
-    models = [model for model in network.models if options.flow_cnn in (None, model[1])]
-    streams = [stream((), None), *(stream(layers, CNNS[cnn]()) for layers, cnn in models)]
+    models = [around for around in network.models if options.flow_cnn in (None, around.flow_cnn)]
+    streams = [Stream(around.build(base, options.flow), window, clock) for around in (FRAME_BY_FRAME, *models)]
     images = [torch.from_numpy(f.image).permute(2, 0, 1)[None] for f in render_clip(3, FRAMES, size)]
     there_and_back = images + images[-2:0:-1]
     # A first frame has no past, and the second is the first with one: neither is counted.
     for number in range(options.runs + 2):
-        first = number % len(streams)
-        for each in streams[first:] + streams[:first]:
+        for each in in_turn(streams, number):
             each.step(there_and_back[number % len(there_and_back)], counted=number > 1)
     single, *others = streams
     alone = 1000 * statistics.median(single.steps)
     rows = []
-    for (layers, cnn), each in zip(models, others, strict=True):
+    for around, each in zip(models, others, strict=True):
+        layers = around.layers or ()
         by_layer = {layer: each.part(layer) for layer in layers}
         extra = sum((*by_layer.values(), each.part("flow"), each.part("FlowCNN"), each.part("memory")))
         rows.append(
@@ -187,7 +172,7 @@ def measure(name: str, options: argparse.Namespace) -> list[Row]:
                 name,
                 f"{size[1]}×{size[0]}" + (f" in windows of {window}" if window else ""),
                 layers,
-                cnn,
+                around.flow_cnn or "none",
                 alone,
                 1000 * statistics.median(each.steps),
                 statistics.median(ours / base for ours, base in zip(each.steps, single.steps, strict=True)),
@@ -212,7 +197,7 @@ def main() -> None:
     parser.add_argument("--network", choices=NETWORKS, help="one of the two; default: both")
     parser.add_argument("--size", type=size_of, metavar="WxH", help="of frames, in place of the network's own")
     parser.add_argument("--whole", action="store_true", help="2048×1024 frames in PSPNet's windows")
-    parser.add_argument("--flow-cnn", choices=CNNS, help="only models with this FlowCNN")
+    parser.add_argument("--flow-cnn", choices=FLOW_CNNS, help="only models with this FlowCNN")
     parser.add_argument("--flow", default="dis")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--cpu-time", action="store_true", help="measure CPU time of all threads, not the wall's")
@@ -223,8 +208,7 @@ def main() -> None:
     cv2.setNumThreads(torch.get_num_threads())
     rows = [row for name in ([options.network] if options.network else NETWORKS) for row in measure(name, options)]
     print(f"{torch.get_num_threads()} threads, flow {options.flow}, {options.runs} rounds\n")
-    for cells in (HEADS, ["---"] * len(HEADS), *(row.cells for row in rows)):
-        print(f"| {' | '.join(cells)} |")
+    print("\n".join(markdown_table(HEADS, [row.cells for row in rows])))
     print("\nwarp + combine, ms by layer:")
     for row in rows:
         print(f"- {row.network}, FlowCNN {row.flow_cnn}: " + ", ".join(f"{k} {v:.1f}" for k, v in row.by_layer.items()))
