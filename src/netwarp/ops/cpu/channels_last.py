@@ -7,6 +7,8 @@ and gives the same result however they are divided: side by side comes out, bitw
 
 from __future__ import annotations
 
+import numpy as np
+
 from netwarp.ops.cpu.compiled import Array, compiled, compiled_sums
 
 __all__ = ["combine", "pull", "scatter"]
@@ -30,36 +32,48 @@ def combine(
     last: int,
 ) -> None:
     """Eq. 1–3, or Eq. 1–2 where there is no ``current``; units are rows, ``B·h``."""
-    channels = previous.shape[3]
     one, half = right.dtype.type(1), right.dtype.type(0.5)
+    channels = np.uint64(previous.shape[3])
+    # Unsigned, as for a signed index it is asked every time whether it counts from the end; and rows of arrays once for
+    # a row of pixels: with few channels such things are half of the time.
+    next_x, next_y, columns, rows = np.uint64(1), np.uint64(1), np.uint64(w), np.uint64(h)
     for unit in range(first, last):
         b, y = unit // h, unit % h
+        source, target = previous[b].reshape(-1), result[b].reshape(-1)
+        own = current[b].reshape(-1) if current.size else source
+        of_x1, of_y1, of_right, of_lower = x1[b], y1[b], right[b], lower[b]
+        of_gate = gate[b] if gate.size else of_right
         for x in range(w):
-            k = y * w + x
-            xl, yu = x1[b, k], y1[b, k]
-            xr, yl = min(xl + 1, w - 1), min(yu + 1, h - 1)
-            p, q, r, s = previous[b, yu, xl], previous[b, yu, xr], previous[b, yl, xl], previous[b, yl, xr]
-            left, upper = one - right[b, k], one - lower[b, k]
-            ul, ur, ll, lr = left * upper, right[b, k] * upper, left * lower[b, k], right[b, k] * lower[b, k]
-            out = result[b, y, x]
+            k = np.uint64(y * w + x)
+            xl, yu = np.uint64(of_x1[k]), np.uint64(of_y1[k])
+            xr, yl = min(xl + next_x, columns - next_x), min(yu + next_y, rows - next_y)
+            i, j = (yu * columns + xl) * channels, (yu * columns + xr) * channels
+            p, q = source[i : i + channels], source[j : j + channels]
+            i, j = (yl * columns + xl) * channels, (yl * columns + xr) * channels
+            r, s = source[i : i + channels], source[j : j + channels]
+            to_right, to_lower = of_right[k], of_lower[k]
+            left, upper = one - to_right, one - to_lower
+            ul, ur, ll, lr = left * upper, to_right * upper, left * to_lower, to_right * to_lower
+            i = k * channels
+            out = target[i : i + channels]
             if current.size == 0:
-                for c in range(channels):
+                for c in range(previous.shape[3]):
                     out[c] = ul * p[c] + ur * q[c] + ll * r[c] + lr * s[c]
                 continue
-            z = current[b, y, x]
+            z = own[i : i + channels]
             if gate.size == 0:
-                for c in range(channels):
+                for c in range(previous.shape[3]):
                     out[c] = w1[c] * z[c] + w2[c] * (ul * p[c] + ur * q[c] + ll * r[c] + lr * s[c])
                 continue
-            trust = gate[b, k]
+            trust = of_gate[k]
             doubt = one - trust
             # Two forms, so that it is exact at both ends; as torch.lerp.
             if trust < half:
-                for c in range(channels):
+                for c in range(previous.shape[3]):
                     warped = ul * p[c] + ur * q[c] + ll * r[c] + lr * s[c]
                     out[c] = w1[c] * z[c] + w2[c] * (z[c] + trust * (warped - z[c]))
             else:
-                for c in range(channels):
+                for c in range(previous.shape[3]):
                     warped = ul * p[c] + ur * q[c] + ll * r[c] + lr * s[c]
                     out[c] = w1[c] * z[c] + w2[c] * (warped - doubt * (warped - z[c]))
 
