@@ -18,6 +18,7 @@ from netwarp.data.frames import Frame, FrameSource, open_frames
 from netwarp.engine.ahead import Ahead
 from netwarp.engine.labels import labels_of
 from netwarp.engine.looking_back import Seen, look_back
+from netwarp.engine.opencv_threads import opencv_on_one_thread
 from netwarp.engine.sliding import Sliding
 from netwarp.engine.staging import Staging
 from netwarp.engine.stream_model import StreamModel
@@ -109,6 +110,8 @@ def _segment(
 ) -> Iterator[Segmented]:
     staging = Staging(base_device(video.base))
     with frames, ExitStack() as threads:
+        if overlap:
+            threads.enter_context(opencv_on_one_thread())
 
         def on_a_thread(items: Iterator[Item], name: str) -> Iterator[Item]:
             return threads.enter_context(Ahead(items, name=f"netwarp-{name}")) if overlap else items
