@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from netwarp.data.frames import Frame, FrameSource, open_frames
 from netwarp.engine.ahead import Ahead
+from netwarp.engine.cores import Cores
 from netwarp.engine.labels import labels_of
 from netwarp.engine.looking_back import Seen, look_back
 from netwarp.engine.opencv_threads import opencv_on_one_thread
@@ -30,6 +31,9 @@ __all__ = ["Segmented", "segment"]
 log = logging.getLogger("netwarp")
 
 Item = TypeVar("Item")
+
+CORES = Cores()
+"""Those of this process, for all its streams."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +71,8 @@ def segment(
     """Segment a video frame by frame, in memory that does not grow with its length.
 
     Reading and flow have threads of their own, which are a frame or two ahead of the network. They begin with the first
-    result that is asked for and end with the last; whoever wants no more closes the iterator, or drops it.
+    result that is asked for and end with the last; whoever wants no more closes the iterator, or drops it. Streams that
+    run in several threads of a process share one model, if it is one, and a CPU's cores (:class:`.Cores`).
 
     A scene cut and a change of size start anew, as a first frame does; the log (``logging.getLogger("netwarp")``) says
     so. The model is put into evaluation mode.
@@ -110,6 +115,10 @@ def _segment(
 ) -> Iterator[Segmented]:
     staging = Staging(base_device(video.base))
     with frames, ExitStack() as threads:
+        turn: Callable[[], AbstractContextManager[None]] = nullcontext
+        if staging.device.type == "cpu":
+            threads.enter_context(CORES.stream())
+            turn = CORES.turn
         if overlap:
             threads.enter_context(opencv_on_one_thread())
 
@@ -117,9 +126,8 @@ def _segment(
             return threads.enter_context(Ahead(items, name=f"netwarp-{name}")) if overlap else items
 
         read = on_a_thread(_owned(frames), "reading")
-        yield from _through_network(
-            on_a_thread(look_back(read, video, detect_cuts, staging), "flow"), video, single, staging
-        )
+        seen = on_a_thread(look_back(read, video, detect_cuts, staging), "flow")
+        yield from _through_network(seen, video, single, staging, turn)
     if frames.loss:
         log.warning("%s", frames.loss)
 
@@ -131,13 +139,17 @@ def _owned(frames: FrameSource) -> Iterator[Frame]:
 
 
 def _through_network(
-    frames: Iterator[Seen], video: StreamModel, single: StreamModel | None, staging: Staging
+    frames: Iterator[Seen],
+    video: StreamModel,
+    single: StreamModel | None,
+    staging: Staging,
+    turn: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[Segmented]:
     state: Any = None
     for seen in frames:
         if seen.fresh:
             state = None  # at once: a state in windows is large
-        with torch.no_grad():
+        with torch.no_grad(), turn():
             staging.join(seen.mark)
             logits, after = video.step(seen.image, state, seen.motion)
             on_device = [_labels(logits)]

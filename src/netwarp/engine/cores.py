@@ -1,0 +1,64 @@
+"""A CPU's cores, shared between the streams of a process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["Cores"]
+
+
+class Cores:
+    """Gives each stream's passes their part of torch's threads: all of them to one stream, to more the fewer.
+
+    A network gains little from its second thread and less from its eighth, but several networks side by side gain all
+    of it. So where streams run in threads of one process, no pass has more than its part, and no more passes run at a
+    time than there are threads; the others wait for their turn.
+
+    Attributes:
+        streams: How many are under way.
+        passes: How many run now.
+    """
+
+    def __init__(self) -> None:
+        self.streams = 0
+        self.passes = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """A stream, as long as it lasts."""
+        with self._changed:
+            self.streams += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.streams -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One pass of a stream, with this thread's number of torch's threads cut down to its part."""
+        whole = torch.get_num_threads()
+        with self._changed:
+            self._changed.wait_for(lambda: self.passes < self._at_once(whole))
+            self.passes += 1
+            part = max(1, whole // max(1, self.streams))
+        try:
+            if part < whole:
+                torch.set_num_threads(part)
+            yield
+        finally:
+            if part < whole:
+                torch.set_num_threads(whole)
+            with self._changed:
+                self.passes -= 1
+                self._changed.notify_all()
+
+    def _at_once(self, whole: int) -> int:
+        """One pass for each stream, as long as there are threads for them."""
+        return min(max(1, self.streams), whole)
