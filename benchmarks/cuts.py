@@ -19,6 +19,7 @@ from netwarp.engine.cuts import LEAST_ERROR, THRESHOLD, is_cut, unexplained
 from netwarp.flow import DISFlow
 
 CLIPS = 12
+SIZES = ((180, 320), (96, 160))
 Pairs = list[tuple[Tensor, Tensor]]
 
 
@@ -33,7 +34,7 @@ def report(name: str, pairs: Pairs, flow: DISFlow) -> None:
         shares.append(100 * unexplained(current, previous, field)[0])
         cuts += is_cut(current, previous, field)
     low, middle, high = np.percentile(shares, (0, 50, 100))
-    print(f"{name:44} {len(pairs):5} {low:8.1f} {middle:8.1f} {high:8.1f} {100 * cuts / len(pairs):9.1f} %")
+    print(f"{name:52} {len(pairs):5} {low:8.1f} {middle:8.1f} {high:8.1f} {100 * cuts / len(pairs):9.1f} %")
 
 
 def main() -> None:
@@ -42,12 +43,14 @@ def main() -> None:
     camvid = parser.parse_args().camvid
     flow = DISFlow()
     print(f"a cut: over {100 * THRESHOLD:.0f} % unexplained, and a residual over {LEAST_ERROR} of white")
-    print(f"{'unexplained variance in %':44} {'pairs':>5} {'least':>8} {'median':>8} {'most':>8} {'called cut':>11}")
-    clips = [[tensor(f.image) for f in render_clip(500 + seed, 16)] for seed in range(CLIPS)]
-    for step in (1, 2, 3, 5):
-        pairs = [pair for clip in clips for pair in zip(clip, clip[step:], strict=False)]
-        report(f"streets, within clips, {15 / step:g} frames a second", pairs, flow)
-    report("streets, across clips", [(a[0], b[-1]) for a, b in itertools.permutations(clips, 2)], flow)
+    print(f"{'unexplained variance in %':52} {'pairs':>5} {'least':>8} {'median':>8} {'most':>8} {'called cut':>11}")
+    for size in SIZES:
+        clips = [[tensor(f.image) for f in render_clip(500 + seed, 16, size)] for seed in range(CLIPS)]
+        name = f"streets, {size[1]}×{size[0]}"
+        for step in (1, 2, 3, 5):
+            pairs = [pair for clip in clips for pair in zip(clip, clip[step:], strict=False)]
+            report(f"{name}, within clips, {15 / step:g} frames a second", pairs, flow)
+        report(f"{name}, across clips", [(a[0], b[-1]) for a, b in itertools.permutations(clips, 2)], flow)
     if camvid is None:
         return
     val, test = ([tensor(f.image) for f in open_frames(camvid / split)] for split in ("val", "test"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from netwarp.data.streets import render_clip
-from netwarp.engine.cuts import THRESHOLD, is_cut, unexplained
+from netwarp.engine.cuts import THRESHOLD, Cuts, is_cut, unexplained
 from netwarp.flow import DISFlow
 
 H, W = 120, 160
@@ -124,6 +125,53 @@ def test_the_flow_explains():
 def test_any_size(size):
     frame = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8)
     assert not is_cut(frame, frame, torch.zeros(1, 2, *size))
+
+
+def test_a_shift_of_any_fraction_is_explained():
+    """What is compared is smaller than a frame, and a fraction of its pixels must not blur it."""
+    for shift in range(1, 8):
+        flow = torch.zeros(1, 2, H, W)
+        flow[:, 0] = -shift
+        share, _ = unexplained(view(scene(0), 20), view(scene(0), 20 + shift), flow)
+        assert share < 0.005, shift
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_small_fast_video_is_not_full_of_cuts(seed):
+    """160×96, 8 pixels a frame."""
+    picture = scene(seed, 96, 160 + 8 * 12)
+    frames = [picture[..., 8 * t : 8 * t + 160].contiguous() for t in range(12)]
+    assert not any(cut(after, before) for before, after in itertools.pairwise(frames))
+
+
+def look(cuts, pairs):
+    """Whether each pair is called a cut; true flow is zero."""
+    flow = torch.zeros(1, 2, H, W)
+    return [cuts.between(*pair, flow, index=i + 1, time=i / 10) for i, pair in enumerate(pairs)]
+
+
+def test_a_cut_is_said_with_what_to_do(caplog):
+    caplog.set_level("INFO", logger="netwarp")
+    same, other = view(scene(0)), view(scene(100))
+    assert look(Cuts(), [(same, same)] * 20 + [(other, same)]) == [False] * 20 + [True]
+    (record,) = caplog.records
+    assert record.getMessage().startswith("frame 21: scene cut at 2.00 s")
+    assert "--no-cuts" in record.getMessage()
+
+
+@pytest.mark.parametrize(("every", "doubted"), [(2, True), (3, True), (5, False), (20, False)])
+def test_too_many_cuts_are_doubted_once(caplog, every, doubted):
+    same, other = view(scene(0)), view(scene(100))
+    look(Cuts(), [(other, same) if i % every == 0 else (same, same) for i in range(40)])
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == doubted
+    assert all("transitions look like scene cuts" in text and "--no-cuts" in text for text in warnings)
+
+
+def test_a_video_that_begins_with_cuts_is_not_doubted(caplog):
+    same, other = view(scene(0)), view(scene(100))
+    look(Cuts(), [(other, same)] * 3 + [(same, same)] * 30)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 def test_rendered_streets_leave_room_on_both_sides():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from netwarp.data.frames import Frame
-from netwarp.engine.cuts import is_cut
+from netwarp.engine.cuts import Cuts
 from netwarp.engine.staging import Staging
 from netwarp.engine.stream_model import StreamModel
 from netwarp.model.frames import as_frames, check_flow
@@ -61,13 +61,14 @@ def look_back(frames: Iterable[Frame], video: StreamModel, detect_cuts: bool, st
     """
     # Flow that is computed on the CPU anyway needs no frames back from a GPU.
     on_host = getattr(video.flow, "on_cpu", False)
+    cuts = Cuts() if detect_cuts else None
     last: tuple[Tensor, Tensor] | None = None
     for frame in frames:
         with torch.no_grad(), staging.aside():
             host = as_frames(frame.image, CPU)
             image = staging.upload(host)
             looked_at = host if on_host else image
-            fresh, flow = _compare(frame, looked_at, None if last is None else last[0], video, detect_cuts)
+            fresh, flow = _compare(frame, looked_at, None if last is None else last[0], video, cuts)
             motion = None
             if flow is not None and last is not None:
                 motion = video.estimate_motion(image, last[1], staging.upload(flow), frame.index)
@@ -78,7 +79,7 @@ def look_back(frames: Iterable[Frame], video: StreamModel, detect_cuts: bool, st
 
 
 def _compare(
-    frame: Frame, image: Tensor, previous: Tensor | None, video: StreamModel, detect_cuts: bool
+    frame: Frame, image: Tensor, previous: Tensor | None, video: StreamModel, cuts: Cuts | None
 ) -> tuple[str | None, Tensor | None]:
     """Why a frame has to start anew, or the flow to the frame before it."""
     if previous is None:
@@ -90,7 +91,6 @@ def _compare(
     if not video.layers:
         return None, None
     flow = check_flow(video.flow(image, previous, frame.index), image)
-    if detect_cuts and is_cut(image, previous, flow):
-        log.info("frame %d: scene cut at %.2f s: a new state starts", frame.index, frame.time)
+    if cuts is not None and cuts.between(image, previous, flow, index=frame.index, time=frame.time):
         return "scene cut", None
     return None, flow
