@@ -31,13 +31,16 @@ def margin_of(base: nn.Module, layer: str) -> int:
     without padding, as Yu and Koltun's. The network has it, or a module of it that the layer is in. Other layers' maps
     cover the input and nothing else.
     """
-    for path, module in base.named_modules():
-        within = f"{path}." if path else ""
+    module: nn.Module | None = base
+    inside = layer
+    # Down to the layer, and not through all modules: whoever asks may ask for each of them.
+    while module is not None and inside:
         carried = getattr(module, "margins", None)
-        if layer.startswith(within) and isinstance(carried, dict):
-            margin = carried.get(layer.removeprefix(within), 0)
-            if isinstance(margin, int) and margin > 0:
-                return margin
+        margin = carried.get(inside, 0) if isinstance(carried, dict) else 0
+        if isinstance(margin, int) and margin > 0:
+            return margin
+        part, _, inside = inside.partition(".")
+        module = dict(module.named_children()).get(part)
     return 0
 
 
