@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -117,3 +118,53 @@ def test_when_no_more_threads_are_started_the_caller_does_it_all():
     ended = subprocess.run([sys.executable, "-c", AT_THE_END], capture_output=True, text=True, check=True)
     done = eval(ended.stdout)
     assert sorted(unit for first, last in done for unit in range(first, last)) == list(range(6))
+
+
+def test_a_thread_that_the_system_refuses_does_no_work_twice(split, monkeypatch):
+    """The pool queues work before it starts a thread for it: others of its threads find that later."""
+    split(4)
+
+    class Pool(ThreadPoolExecutor):
+        def _adjust_thread_count(self):
+            if self._threads:
+                raise RuntimeError("can't start new thread")
+            super()._adjust_thread_count()
+
+    done, hold = np.zeros(8, int), threading.Event()
+    with Pool(8) as pool:
+        monkeypatch.setattr(threads, "_pool", lambda: pool)
+        pool.submit(hold.wait, 60)
+
+        def loop(first, last):
+            done[first:last] += 1
+
+        threads.in_parts(loop, (), 8, 1000)
+        assert (done == 1).all()
+        assert pool._work_queue.qsize() == 1  # refused, and yet to be found
+        hold.set()
+    assert (done == 1).all()
+
+
+def test_a_part_that_another_thread_took_is_waited_for(split, monkeypatch):
+    """Also by a caller who was told that there is no thread."""
+    split(2)
+    began, end = threading.Event(), threading.Event()
+
+    class Refuses:
+        def submit(self, work, *arguments):
+            threading.Thread(target=work, args=arguments, daemon=True).start()
+            assert began.wait(60)
+            threading.Timer(0.05, end.set).start()
+            raise RuntimeError("can't start new thread")
+
+    done = np.zeros(2, int)
+
+    def loop(first, last):
+        if first == 0:
+            began.set()
+            assert end.wait(60)
+        done[first:last] += 1
+
+    monkeypatch.setattr(threads, "_pool", Refuses)
+    threads.in_parts(loop, (), 2, 1000)
+    assert (done == 1).all()

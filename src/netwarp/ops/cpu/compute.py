@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from netwarp.ops.cpu.arrays import Arrays
 from netwarp.ops.cpu.threads import in_parts
 
 __all__ = ["combine", "gradients"]
+
+_compiled: set[tuple[Callable[..., None], np.dtype[Any]]] = set()
+"""Loops and the dtype of their arrays, which is what they are compiled for."""
 
 
 def combine(
@@ -109,9 +113,23 @@ def _cells(arrays: Arrays, flow: Tensor) -> tuple[Any, ...]:
 
 
 def _run(loop: Callable[..., None], arguments: tuple[Any, ...], units: int, work: int) -> None:
+    _compile(loop, arguments)
+    in_parts(loop, arguments, units, work)
+
+
+def _compile(loop: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Compile a loop, or fetch it from disk, ahead of its first call: what fails here is numba, and not the loop.
+
+    numba's own errors would not do to tell: LLVM raises RuntimeError, a folder that is full or closed OSError.
+    """
+    compile_for = getattr(loop, "compile", None)  # not with NUMBA_DISABLE_JIT
+    kind = (loop, arguments[0].dtype)
+    if compile_for is None or kind in _compiled:
+        return
     try:
-        in_parts(loop, arguments, units, work)
+        compile_for((*(numba.typeof(argument) for argument in arguments), numba.int64, numba.int64))
     except MemoryError:
         raise
-    except Exception as error:  # whatever compiling may end in: numba's errors, LLVM's, a full disk
+    except Exception as error:
         raise LoopsError from error
+    _compiled.add(kind)
