@@ -30,11 +30,8 @@ def combine(
     dtype = compute_dtype(previous, flow)
     batch, channels, h, w = previous.shape
     cells = _locate(flow.to(dtype))
-    rows = _rows(previous.to(dtype)).contiguous()
-    warped = F.embedding_bag(
-        torch.stack(cells.corners, -1), rows, per_sample_weights=torch.stack(cells.shares, -1), mode="sum"
-    )
-    warped = warped.view(batch, h, w, channels).permute(0, 3, 1, 2)
+    rows = _rows(previous.to(dtype))
+    warped = _gather(rows, cells).view(batch, h, w, channels).permute(0, 3, 1, 2)
     if current is None or w1 is None or w2 is None:
         return warped.to(previous.dtype).contiguous(memory_format=memory_format(previous))
     present = current.to(dtype)
@@ -59,60 +56,61 @@ def gradients(
     dtype = compute_dtype(previous, flow)
     batch, channels, h, w = previous.shape
     cells = _locate(flow.to(dtype))
-    pulled = _rows(grad.to(dtype))
-    rows = _rows(previous.to(dtype))
-    present = None if current is None else _rows(current.to(dtype))
+    pulled, rows = _rows(grad.to(dtype)), _rows(previous.to(dtype))
     trust = None if gate is None else gate.to(dtype).reshape(-1, 1)
-    weighted = pulled if w2 is None else pulled * w2.to(dtype)
-    brought = weighted if trust is None else weighted * trust
-    # Four copies of the representation: only where they are looked at.
-    _, _, of_its_flow, _, of_its_weight, of_its_gate = needed
-    seen = [rows[corner] for corner in cells.corners] if of_its_flow or of_its_weight or of_its_gate else []
     # The gradient has the format of the result, whatever the previous representation's own.
     form = memory_format(previous if current is None else current)
 
     def map_of(rows: Tensor, dtype: torch.dtype) -> Tensor:
         return rows.view(batch, h, w, channels).permute(0, 3, 1, 2).to(dtype).contiguous(memory_format=form)
 
-    def warped() -> Tensor:
-        return torch.stack([share.unsqueeze(1) * value for share, value in zip(cells.shares, seen, strict=True)]).sum(0)
+    # Copies of a representation are large: each is made where it is looked at, and let go after.
+    def present() -> Tensor:
+        assert current is not None
+        return _rows(current.to(dtype))
+
+    def weighted() -> Tensor:
+        return pulled if w2 is None else pulled * w2.to(dtype)
+
+    def brought() -> Tensor:
+        return weighted() if trust is None else weighted() * trust
+
+    def slope(ahead: Tensor, behind: Tensor) -> Tensor:
+        return rows[ahead].sub_(rows[behind]).mul_(brought()).sum(1)
 
     def of_current() -> Tensor:
         assert current is not None
         assert w1 is not None
         own = pulled * w1.to(dtype)
-        return map_of(own if trust is None else own + weighted * (1 - trust), current.dtype)
+        return map_of(own if trust is None else own.addcmul_(weighted(), 1 - trust), current.dtype)
 
     def of_previous() -> Tensor:
-        scattered = torch.zeros_like(rows)
+        scattered, given = torch.zeros_like(rows), brought()
         for corner, share in zip(cells.corners, cells.shares, strict=True):
-            scattered.index_add_(0, corner, share.unsqueeze(1) * brought)
+            scattered.index_add_(0, corner, share.unsqueeze(1) * given)
         return map_of(scattered, previous.dtype)
 
     def of_flow() -> Tensor:
-        upper_left, upper_right, lower_left, lower_right = seen
-        left, right, upper, lower = (
-            share.unsqueeze(1) for share in (cells.left, cells.right, cells.upper, cells.lower)
-        )
-        u = (brought * (upper * (upper_right - upper_left) + lower * (lower_right - lower_left))).sum(1)
-        v = (brought * (left * (lower_left - upper_left) + right * (lower_right - upper_right))).sum(1)
+        upper_left, upper_right, lower_left, lower_right = cells.corners
+        u = cells.upper * slope(upper_right, upper_left) + cells.lower * slope(lower_right, lower_left)
+        v = cells.left * slope(lower_left, upper_left) + cells.right * slope(lower_right, upper_right)
         moved = torch.stack((u.masked_fill(~cells.inside_x, 0), v.masked_fill(~cells.inside_y, 0)), 1)
         return moved.view(batch, h, w, 2).permute(0, 3, 1, 2).to(flow.dtype).contiguous()
 
     def of_w1() -> Tensor:
-        assert present is not None
         assert w1 is not None
-        return (pulled * present).sum(0).to(w1.dtype)
+        return (pulled * present()).sum(0).to(w1.dtype)
 
     def of_w2() -> Tensor:
-        assert present is not None
         assert w2 is not None
-        return (pulled * (warped() if trust is None else torch.lerp(present, warped(), trust))).sum(0).to(w2.dtype)
+        warped = _gather(rows, cells)
+        if trust is not None:
+            warped = torch.lerp(present(), warped, trust)
+        return warped.mul_(pulled).sum(0).to(w2.dtype)
 
     def of_gate() -> Tensor:
-        assert present is not None
         assert gate is not None
-        return (weighted * (warped() - present)).sum(1).view(batch, 1, h, w).to(gate.dtype)
+        return _gather(rows, cells).sub_(present()).mul_(weighted()).sum(1).view(batch, 1, h, w).to(gate.dtype)
 
     every = (of_current, of_previous, of_flow, of_w1, of_w2, of_gate)
     return [gradient() for gradient, wanted in zip(every, needed, strict=True) if wanted]
@@ -162,6 +160,12 @@ def _locate(flow: Tensor) -> _Cells:
         ((x >= 0) & (x <= w - 1)).flatten(),
         ((y >= 0) & (y <= h - 1)).flatten(),
     )
+
+
+def _gather(rows: Tensor, cells: _Cells) -> Tensor:
+    """Rows ``[B·h·w,C]`` as the cells bring them."""
+    corners, shares = torch.stack(cells.corners, -1), torch.stack(cells.shares, -1)
+    return F.embedding_bag(corners, rows.contiguous(), per_sample_weights=shares, mode="sum")
 
 
 def _rows(features: Tensor) -> Tensor:
