@@ -46,6 +46,33 @@ def test_arguments_reach_the_experiment(calls: list, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == "| the table |\n\nall of it here\na, b\n"
 
 
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("", "interrupted: the same command goes on where it was"),
+        (
+            "interrupted before the first step",
+            "interrupted before the first step: the same command goes on where it was",
+        ),
+        (
+            "interrupted after step 3 of 9: the same command goes on from step 3",
+            "interrupted after step 3 of 9: the same command goes on from step 3",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["experiment", "reproduce"])
+def test_whoever_interrupts_it_is_told_that_it_goes_on(calls, monkeypatch, fails, command: str, said: str, line: str):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt(*([said] if said else []))
+
+    sys.modules["netwarp.report.experiment.experiment"].run_experiment = interrupted
+    module = ModuleType("netwarp.report.reproduce.reproduce")
+    module.reproduce = interrupted
+    monkeypatch.setitem(sys.modules, "netwarp.report.reproduce.reproduce", module)
+    given = ["--quick"] if command == "experiment" else ["table1", "--quick"]
+    assert fails(command, *given, "--device", "cpu") == line
+
+
 def test_quick_needs_no_more(calls: list):
     assert main(["experiment", "--quick", "--jobs", "1", "--out", "here"]) == 0
     ((asked, out, _),) = calls

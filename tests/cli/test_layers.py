@@ -67,6 +67,13 @@ def test_layers_in_a_row_are_each_a_place_and_dropout_is_none(capsys: pytest.Cap
     assert [rows[name]["stride"] for name in ("conv1_1", "conv3_3", "conv5_3", "fc7")] == [[s, s] for s in (1, 4, 8, 8)]
 
 
+def test_strides_of_maps_whose_places_lie_in_the_corners(capsys: pytest.CaptureFixture[str]):
+    """A frame of 8k+1 pixels has k+1 places 8 pixels apart, and not of 7.9 pixels each."""
+    assert main(["layers", "--base", "netwarp:pspnet101@0.01", "--all", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["layers"]}
+    assert [rows[name]["stride"] for name in ("conv1_1_3x3_s2", "conv4_23", "conv5_4")] == [[s, s] for s in (2, 8, 8)]
+
+
 def test_table(capsys: pytest.CaptureFixture[str]):
     assert main(["layers", "--base", "netwarp:espnet", "--size", "320x256"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from netwarp.cli.network import add_base_arguments, add_device_argument, device_named
 from netwarp.cli.parser import from_text
-from netwarp.cli.terminal import quiet_loading, say
+from netwarp.cli.terminal import going_on_later, quiet_loading, say
 from netwarp.errors import ConfigurationError
 
 SUMMARY = "train and test NetWarp at several depths on both halves of labelled video, against controls"
@@ -117,7 +117,8 @@ def _run(options: argparse.Namespace) -> None:
         else BaseTraining(options.train_base, steps=options.base_steps),
     )
     jobs = options.jobs or (2 if on.startswith("cuda") else cores())
-    result = run_experiment(asked, out, jobs=jobs, progress=sys.stderr.isatty())
+    with going_on_later():
+        result = run_experiment(asked, out, jobs=jobs, progress=sys.stderr.isatty())
     say(result.table)
     say(f"\n{result.where_time_went}\n{', '.join(str(path) for path in result.files)}")
 

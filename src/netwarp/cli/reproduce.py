@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from netwarp.cli.experiment import cores, count
 from netwarp.cli.network import add_device_argument, device_named
 from netwarp.cli.parser import from_text
-from netwarp.cli.terminal import quiet_loading, say
+from netwarp.cli.terminal import going_on_later, quiet_loading, say
 from netwarp.errors import ConfigurationError
 
 SUMMARY = "make the paper's tables and figures anew, its numbers beside them"
@@ -68,25 +68,26 @@ def run(options: Namespace) -> None:
 
     on = device_named(options.device)
     out = Path(options.out or ("runs/reproduce-quick" if options.quick else "runs/reproduce"))
-    outcome = reproduce(
-        options.target,
-        Asked(
-            data=options.data,
-            base=options.base,
-            width=options.width,
-            weights=options.weights,
-            steps=options.steps,
-            base_steps=options.base_steps,
-            seeds=options.seeds,
-            quick=options.quick,
-        ),
-        out,
-        rows=tuple(options.rows or ()),
-        raft=None if options.raft is None else Path(options.raft),
-        device=on,
-        jobs=options.jobs or (1 if on.startswith("cuda") else cores()),
-        progress=sys.stderr.isatty(),
-    )
+    with going_on_later():
+        outcome = reproduce(
+            options.target,
+            Asked(
+                data=options.data,
+                base=options.base,
+                width=options.width,
+                weights=options.weights,
+                steps=options.steps,
+                base_steps=options.base_steps,
+                seeds=options.seeds,
+                quick=options.quick,
+            ),
+            out,
+            rows=tuple(options.rows or ()),
+            raft=None if options.raft is None else Path(options.raft),
+            device=on,
+            jobs=options.jobs or (1 if on.startswith("cuda") else cores()),
+            progress=sys.stderr.isatty(),
+        )
     say(outcome.text)
     say(", ".join(str(path) for path in outcome.files))
 

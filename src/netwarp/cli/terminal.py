@@ -17,7 +17,7 @@ from types import FrameType
 
 from netwarp.errors import NetWarpError
 
-__all__ = ["Outcome", "note", "one_line_errors", "progress_bar", "quiet_loading", "say", "warn"]
+__all__ = ["Outcome", "going_on_later", "note", "one_line_errors", "progress_bar", "quiet_loading", "say", "warn"]
 
 _LOG = logging.getLogger("netwarp")
 
@@ -95,6 +95,18 @@ def progress_bar(total: int | None) -> Iterator[Callable[[], None]]:
             bar.update()
 
         yield advance
+
+
+@contextlib.contextmanager
+def going_on_later() -> Iterator[None]:
+    """Say of work that is interrupted in the block that the same command goes on with it."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        said = str(interrupt) or "interrupted"
+        if "goes on" not in said:
+            said += ": the same command goes on where it was"
+        raise KeyboardInterrupt(said) from interrupt
 
 
 @contextlib.contextmanager

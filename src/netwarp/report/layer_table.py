@@ -79,7 +79,7 @@ def layer_records(layers: Sequence[LayerInfo], seen: Probe) -> list[dict[str, ob
             "name": info.name,
             "kind": info.kind,
             "shape": [info.channels, *info.size],
-            "stride": [round(s, 4) for s in info.stride],
+            "stride": [_apart(stride, places) for stride, places in zip(info.stride, info.size, strict=True)],
             "runs": info.calls,
             "usable": info.calls == 1,
         }
@@ -87,10 +87,28 @@ def layer_records(layers: Sequence[LayerInfo], seen: Probe) -> list[dict[str, ob
     ]
     (h, w), (height, width) = seen.output, seen.frame
     for name, kind in zip(OUTPUTS, ("logits", "log-probabilities"), strict=True):
-        stride = [round(height / h, 4), round(width / w, 4)]
+        stride = [_apart(height / h, h), _apart(width / w, w)]
         shape = [seen.classes, h, w]
         records.append({"name": name, "kind": kind, "shape": shape, "stride": stride, "runs": 1, "usable": True})
     return records
+
+
+def _apart(stride: float, places: int) -> float:
+    """How far apart the places of a map are, along one side, in pixels of the frame.
+
+    Args:
+        stride: Of the frame, pixels for each place.
+        places: Along this side.
+
+    >>> _apart(8.0, 32), round(713 / 90, 4), _apart(713 / 90, 90)
+    (8.0, 7.9222, 8.0)
+    """
+    if places > 1 and not math.isclose(stride, round(stride)):
+        # The first and the last lie in the frame's corners where it has 8k+1 pixels for k+1 places.
+        corners = (stride * places - 1) / (places - 1)
+        if math.isclose(corners, round(corners)):
+            return float(round(corners))
+    return round(stride, 4)
 
 
 def add_alignment(
