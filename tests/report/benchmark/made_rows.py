@@ -82,14 +82,14 @@ def together() -> list[Row]:
         TogetherRow(
             "ESPNet", (360, 480), model, count, 3, 13.0 + count / 10 - lost, 1 + count / 100, 700 + 40.0 * count
         )
-        for model, lost in (("NetWarp at encoder.b3, FlowCNN at stride 8", 0), ("training-free", 1))
+        for model, lost in (("NetWarp at encoder.b3, FlowCNN at layer stride", 0), ("training-free", 1))
         for count in (1, 2, 4, 8)
     ]
 
 
 def memory() -> list[Row]:
     rows: list[Row] = []
-    for model, more in (("NetWarp at at_eighth, FlowCNN at stride 8", 20.0), ("training-free", 0.0)):
+    for model, more in (("NetWarp at at_eighth, FlowCNN at layer stride", 20.0), ("training-free", 0.0)):
         rows += [LengthRow("StreetNet", (180, 240), model, n, 600 + more) for n in (50, 200, 1000)]
         rows += [BesideRow("StreetNet", (180, 240), model, n, 600 + more + 12 * n) for n in (1, 2, 4, 8)]
         rows.append(SlopeRow("StreetNet", model, 0.04, 12.0))

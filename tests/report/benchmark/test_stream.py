@@ -51,13 +51,13 @@ def test_a_stream_is_left_at_its_last_result_that_counts():
 
 
 def test_ratios_are_taken_within_a_turn():
-    netwarp = Around(("a",), "at stride 8")
+    netwarp = Around(("a",), "at layer stride")
     network = Network("netwarp:x", "X", (netwarp,))
     streamed = {FRAME_BY_FRAME: [0.1, 0.2, 0.1], netwarp: [0.11, 0.24, 0.13]}
     rendered = {FRAME_BY_FRAME: [0.2, 0.2, 0.2], netwarp: [0.2, 0.3, 0.4]}
     single, ours = stream_rows(network, StreamAmount((4, 6), 1, 2, 3, 0.0), "dis:fast", streamed, rendered)
     assert (single.model, single.flow, single.ratio, single.ms) == ("frame by frame", None, 1.0, 100.0)
-    assert (ours.model, ours.flow) == ("NetWarp at a, FlowCNN at stride 8", "dis:fast")
+    assert (ours.model, ours.flow) == ("NetWarp at a, FlowCNN at layer stride", "dis:fast")
     assert ours.ms == pytest.approx(130)
     assert ours.ratio == pytest.approx(1.2)  # of 1.1, 1.2 and 1.3
     assert ours.rendered_ms == pytest.approx(300)
@@ -79,7 +79,7 @@ def test_a_small_stream_from_file_to_labels(monkeypatch: pytest.MonkeyPatch):
     rows = list(measure_stream(Asked(amounts=amounts), told.append, here))
     assert [row.model for row in rows] == [
         "frame by frame",
-        "NetWarp at at_eighth, FlowCNN at stride 8",
+        "NetWarp at at_eighth, FlowCNN at layer stride",
         "training-free",
     ]
     assert {row.size for row in rows} == {(33, 47)}

@@ -73,7 +73,7 @@ def test_only_what_was_written_has_a_column():
 
 def test_memory_has_a_line_for_each_model():
     (table,) = cells(part_text("memory", ROWS["memory"]()))
-    assert [line[0] for line in table[1:]] == ["NetWarp at at_eighth, FlowCNN at stride 8", "training-free"]
+    assert [line[0] for line in table[1:]] == ["NetWarp at at_eighth, FlowCNN at layer stride", "training-free"]
     assert column(table, "after 200 frames") == ["620.0", "600.0"]
     assert column(table, "8 streams") == ["716.0", "696.0"]
     assert column(table, "for one more") == ["+12.0", "+12.0"]

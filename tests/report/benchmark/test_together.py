@@ -78,7 +78,7 @@ def test_here_and_there_it_is_the_same(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(together, "LEAST", 2)
     rows = list(measure_together(Asked(amounts=amounts), lambda _: None, here))
     assert [(row.model, row.streams) for row in rows] == [
-        ("NetWarp at at_eighth, FlowCNN at stride 8", 1), ("NetWarp at at_eighth, FlowCNN at stride 8", 2),
+        ("NetWarp at at_eighth, FlowCNN at layer stride", 1), ("NetWarp at at_eighth, FlowCNN at layer stride", 2),
         ("training-free", 1), ("training-free", 2),
     ]  # fmt: skip
     assert rows[0].ratio == 1

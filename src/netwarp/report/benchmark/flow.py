@@ -16,6 +16,7 @@ from netwarp.data.datasets import open_data
 from netwarp.data.streets import render_clip
 from netwarp.engine.evaluate import Scores, evaluate, frames_to_run
 from netwarp.flow import FlowEstimator, make_flow
+from netwarp.flow.dis import PRESETS
 from netwarp.model import VideoModel
 from netwarp.report.benchmark.asked import Asked
 from netwarp.report.benchmark.own_process import Apart, Tell
@@ -24,7 +25,8 @@ from netwarp.report.benchmark.timing import Clock, Rounds, alternating, clock_fo
 
 __all__ = ["DIS", "REFERENCE", "flow_quality", "flow_times", "measure_flow", "quality_rows"]
 
-DIS = tuple(f"dis:{preset}{scale}" for preset in ("medium", "fast", "ultrafast") for scale in ("", "@0.5"))
+DIS = tuple(f"dis:{preset}{scale}" for preset in reversed(PRESETS) for scale in ("", "@0.5"))
+"""The most exact first."""
 
 REFERENCE = "dis:medium"
 
