@@ -83,8 +83,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--flow",
         metavar="SPEC",
-        help="dis[:ultrafast|fast|medium][@FRACTION], raft[:FILE], precomputed:FOLDER with a sub-folder for each clip, "
-        "true (that of rendered clips) or zero (default: dis, or the model's)",
+        help="dis[:ultrafast|fast|light|medium][@FRACTION], raft[:FILE], precomputed:FOLDER with a sub-folder for each "
+        "clip, true (that of rendered clips) or zero (default: dis, or the model's)",
     )
     parser.add_argument("--frame-by-frame", action="store_true", help="the network of a --model without its memory")
     parser.add_argument(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
-from netwarp.cli.network import OWN_SCHEMES, base_of, device_named, warn_of_random_weights
+from netwarp.cli.network import base_of, device_named, warn_of_random_weights
 from netwarp.cli.terminal import quiet_loading, warn
 from netwarp.cli.views import VIEWS, in_views, preprocess_for, say_how_many, views_of
 from netwarp.errors import ConfigurationError
@@ -85,6 +85,7 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
         WeightsError: Weights cannot be used.
         InputError: The first frame, or precomputed flow, cannot be read.
     """
+    from netwarp.bases.layout import lay_out
     from netwarp.data.class_order import doubts_about, in_order_of
     from netwarp.model import VideoModel
     from netwarp.model.carried import preprocess_of
@@ -109,7 +110,7 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
         )
     else:
         assert base is not None  # the command has checked it
-        _lay_out(base)
+        lay_out(base)
         preprocess = preprocess_for(views, preprocess_of(base), size)
         single = VideoModel(base, [], preprocess=preprocess, example_size=example)
         if not is_alone(options):
@@ -134,6 +135,7 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
 
 
 def _saved(options: Namespace, base: nn.Module | None, where: str) -> VideoModel:
+    from netwarp.bases.layout import lay_out
     from netwarp.flow import make_flow
 
     flow = None if options.flow is None else make_flow(options.flow)
@@ -143,15 +145,5 @@ def _saved(options: Namespace, base: nn.Module | None, where: str) -> VideoModel
         model = load(options.model, base).to(where)
     if flow is not None:
         model.flow = flow
-    _lay_out(model.base)
+    lay_out(model.base)
     return model
-
-
-def _lay_out(base: nn.Module) -> None:
-    """Make a network on the CPU faster, if it is one that is known not to mind."""
-    from netwarp.bases.layout import lay_channels_last
-    from netwarp.model.probe import base_device
-
-    scheme = getattr(getattr(base, "source", None), "scheme", None)
-    if scheme in OWN_SCHEMES and base_device(base).type == "cpu":
-        lay_channels_last(base)

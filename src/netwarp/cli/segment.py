@@ -64,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--flow",
         metavar="SPEC",
-        help="dis[:ultrafast|fast|medium][@FRACTION], raft[:FILE], precomputed:FOLDER or zero (default: dis)",
+        help="dis[:ultrafast|fast|light|medium][@FRACTION], raft[:FILE], precomputed:FOLDER or zero (default: dis)",
     )
     parser.add_argument("--masks", metavar="DIR", help="write label maps too, into this folder")
     parser.add_argument(
@@ -95,12 +95,17 @@ def run(options: Namespace) -> None:
     _check_combinations(options)
     views = views_of(options)
     places = _places(options)
+    from netwarp.bases.layout import lay_out
+    from netwarp.cli.memory import keep_freed_memory
     from netwarp.data.frames import open_frames
 
+    keep_freed_memory()
     with open_frames(options.input, image_fps=options.fps or 25.0) as source:
         _check_rate(options, source)
         check_places(source.paths, video=places.video, masks=places.masks)
-        model = in_views(_model(options, source, views), views, options.batch)
+        video = _model(options, source, views)
+        lay_out(video.base)
+        model = in_views(video, views, options.batch)
         if source.size is not None:
             say_how_many(views, model.base, source.size)
         rendered = _render(options, source, model, places)

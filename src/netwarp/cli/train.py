@@ -129,11 +129,13 @@ def run(options: Namespace) -> None:
     if settings.validate_every is not None and data.validation is None:
         raise ConfigurationError("training.validate_every needs data.validation, the part to validate on")
 
+    from netwarp.cli.memory import keep_freed_memory
     from netwarp.data.class_order import in_order_of
     from netwarp.engine.training import train
     from netwarp.engine.training.folder import RunFolder
     from netwarp.engine.training.peers import is_first_process
 
+    keep_freed_memory()
     RunFolder(Path(options.out)).check()
     clips, validation = _data(data)
     model = _model(wanted, clips, settings, options.debug)
