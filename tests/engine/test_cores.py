@@ -35,7 +35,7 @@ def test_a_pass_has_its_part(streams, part):
 
 
 def test_no_more_passes_at_a_time_than_threads():
-    cores, most, lock = Cores(), [], threading.Lock()
+    cores, most, lock = Cores(4), [], threading.Lock()
     together = threading.Barrier(4)  # passes only when four are inside at once
 
     def stream():
@@ -58,6 +58,22 @@ def test_no_more_passes_at_a_time_than_threads():
     assert len(most) == 64
     assert max(most) == 4
     assert (cores.streams, cores.passes) == (0, 0)
+
+
+def test_threads_that_were_cut_down_before_do_not_make_streams_wait_for_each_other():
+    cores, together = Cores(4), threading.Barrier(4)
+
+    def stream():
+        torch.set_num_threads(1)
+        with cores.stream(), cores.turn():
+            together.wait(10)
+
+    threads = [threading.Thread(target=stream) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not together.broken
 
 
 def test_an_error_gives_the_threads_back():

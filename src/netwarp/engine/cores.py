@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +17,18 @@ class Cores:
 
     A network gains little from its second thread and less from its eighth, but several networks side by side gain all
     of it. So where streams run in threads of one process, no pass has more than its part, and no more passes run at a
-    time than there are threads; the others wait for their turn.
+    time than there are cores for; the others wait for their turn.
+
+    Args:
+        count: Number of cores; those of the process by default.
 
     Attributes:
         streams: How many are under way.
         passes: How many run now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, count: int | None = None) -> None:
+        self._count = _of_process() if count is None else count
         self.streams = 0
         self.passes = 0
         self._changed = threading.Condition()
@@ -47,7 +52,7 @@ class Cores:
         with self._changed:
             self._changed.wait_for(lambda: self.passes < self._at_once(whole))
             self.passes += 1
-            part = max(1, whole // max(1, self.streams))
+            part = self._part(whole)
         try:
             if part < whole:
                 torch.set_num_threads(part)
@@ -59,6 +64,13 @@ class Cores:
                 self.passes -= 1
                 self._changed.notify_all()
 
+    def _part(self, whole: int) -> int:
+        return max(1, whole // max(1, self.streams))
+
     def _at_once(self, whole: int) -> int:
-        """One pass for each stream, as long as there are threads for them."""
-        return min(max(1, self.streams), whole)
+        # Whoever cut his threads' number of threads down himself may have fewer than there are cores.
+        return max(self._count, whole) // self._part(whole)
+
+
+def _of_process() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

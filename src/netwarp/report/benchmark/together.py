@@ -181,7 +181,6 @@ class _Stage:
 
 def _stream(model: VideoModel, video: Path, crowd: Crowd, stamps: list[float], stage: _Stage) -> None:
     try:
-        torch.set_num_threads(max(1, torch.get_num_threads() // crowd.streams))
         results = segment(open_street(video, crowd.size), model)
         with closing(results):  # type: ignore[type-var]
             for _ in range(DROPPED):
