@@ -11,8 +11,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from netwarp.engine.stream import segment
 from netwarp.model import VideoModel
 from netwarp.report.benchmark.asked import Asked
