@@ -61,9 +61,9 @@ def reported(base: nn.Module) -> dict[str, VideoModel]:
         "warped, 0.5, previous frame only": fused(base, 0.5, memory="previous"),
         "warped, 0.5, fused memory": fused(base, 0.5),
         "training-free: 0.8, fused, gate": VideoModel(base, training_free=True),
+        "  the same, flow dis:medium": VideoModel(base, training_free=True, flow="dis:medium"),
         "  the same, flow dis:fast": VideoModel(base, training_free=True, flow="dis:fast"),
         "  the same, flow dis:ultrafast": VideoModel(base, training_free=True, flow="dis:ultrafast"),
-        "  the same, flow dis:medium@0.5": VideoModel(base, training_free=True, flow="dis:medium@0.5"),
     }
 
 

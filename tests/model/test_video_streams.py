@@ -12,6 +12,7 @@ import torch
 from model.by_hand import ByHand
 from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
 from netwarp import VideoModel
+from netwarp.errors import InputError
 from netwarp.model import FlowCNN, PhotometricGate, VideoState
 
 
@@ -330,3 +331,30 @@ def test_a_state_made_by_hand_is_taken(pictures):
     _, state = model.step(frames[0])
     again = VideoState(frames[0], state.memory)
     assert torch.equal(model.step(frames[1], again)[0], model.step(frames[1], state)[0])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"flow_cnn": None, "gate": PhotometricGate()}, {"flow_cnn": "release"}], ids=str
+)
+def test_motion_that_was_estimated_before_takes_the_place_of_flow(options, pictures):
+    model, (first, second) = video(["stem", "output"], **options), pictures(2)
+    with torch.no_grad():
+        _, state = model.step(first)
+        expected, _ = model.step(second, state)
+        motion = model.estimate_motion(second, first)
+        assert not motion.flow.requires_grad
+        found, _ = model.step(second, state, motion)
+        assert torch.equal(found, expected)
+        flow = rough_flow(1, 32, 48)
+        expected, _ = model.step(second, state, flow)
+        found, _ = model.step(second, state, model.estimate_motion(second, first, flow))
+        assert torch.equal(found, expected)
+
+
+def test_motion_of_another_size_is_refused_and_none_is_needed_without_layers(pictures):
+    model = video(["mid"])
+    large, small = pictures(2, 64, 96), pictures(2)
+    _, state = model.step(small[0])
+    with pytest.raises(InputError, match="another frame, of 96×64"):
+        model.step(small[1], state, model.estimate_motion(*large))
+    assert VideoModel(tiny(), [], preprocess=PLAIN).estimate_motion(*small) is None
