@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from netwarp.bases import load_base
+from netwarp.bases.layout import lay_out
 from netwarp.model import FlowCNN, VideoModel
 
 __all__ = [
@@ -133,6 +134,8 @@ SMALL = Network("netwarp:streetnet", "StreetNet", (Around(("at_eighth",), "at la
 
 
 def load_network(network: Network, weights: str | None, device: str) -> nn.Module:
-    """The network on its device, ready to run; without weights with random ones, always the same."""
+    """The network on its device, laid out as by ``netwarp segment``; without weights with random ones, always the same."""
     torch.manual_seed(0)
-    return load_base(network.spec, weights).to(device).eval()
+    base = load_base(network.spec, weights).to(device).eval()
+    lay_out(base)
+    return base
