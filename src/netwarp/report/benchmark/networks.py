@@ -134,7 +134,7 @@ SMALL = Network("netwarp:streetnet", "StreetNet", (Around(("at_eighth",), "at la
 
 
 def load_network(network: Network, weights: str | None, device: str) -> nn.Module:
-    """The network on its device, laid out as by ``netwarp segment``; without weights with random ones, always the same."""
+    """The network on its device, laid out as ``netwarp segment`` does; without weights with random ones, the same."""
     torch.manual_seed(0)
     base = load_base(network.spec, weights).to(device).eval()
     lay_out(base)
