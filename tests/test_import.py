@@ -19,6 +19,7 @@ HEAVY = (
     "matplotlib",
     "jinja2",
     "numba",
+    "triton",
 )
 LIGHT_USES = "import netwarp; [getattr(netwarp, name) for name in netwarp.__all__]"
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from netwarp.ops import cpu, reference
+from netwarp.ops import cpu, cuda, reference
 
 __all__ = ["WARP_COMBINE", "Kernel", "kernel_for"]
 
@@ -67,8 +67,8 @@ class Kernel(Protocol):
         """
 
 
-WARP_COMBINE: dict[str, Kernel] = {"cpu": cpu}
-"""Kernels by ``torch.device.type``, e.g. ``"cpu"`` or ``"cuda"``."""
+WARP_COMBINE: dict[str, Kernel] = {"cpu": cpu, "cuda": cuda}
+"""Kernels by ``torch.device.type``; AMD's GPUs are ``"cuda"`` too."""
 
 
 def kernel_for(tensor: Tensor) -> Kernel:

@@ -1,0 +1,182 @@
+"""Tensors in, kernels over them, tensors out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netwarp.ops.cuda import backward, blocks, forward, gather, links
+from netwarp.ops.cuda.launch import launch
+from netwarp.ops.cuda.maps import Maps
+
+__all__ = ["combine", "gradients"]
+
+PIXELS_AT_A_TIME = 256
+
+
+def combine(
+    current: Tensor | None, previous: Tensor, flow: Tensor, w1: Tensor | None, w2: Tensor | None, gate: Tensor | None
+) -> Tensor:
+    """See :meth:`netwarp.ops.kernels.Kernel.combine`.
+
+    Raises:
+        KernelsError: A kernel cannot be compiled.
+    """
+    maps = Maps(previous if current is None else current, previous, flow)
+    result = maps.new_map(previous.dtype)
+    how = blocks.for_forward(maps.shape, result.dtype, maps.channels_last)
+    sources = (maps.map(current), maps.map(previous), maps.flow, maps.flat(w1), maps.flat(w2), maps.flat(gate))
+    launch(
+        forward.combine,
+        maps.programs(how, maps.tiles(how)),
+        how.warps,
+        *sources,
+        result,
+        *maps.sizes(how),
+        **maps.constants(how),
+    )
+    return result
+
+
+def gradients(
+    grad: Tensor,
+    current: Tensor | None,
+    previous: Tensor,
+    flow: Tensor,
+    w1: Tensor | None,
+    w2: Tensor | None,
+    gate: Tensor | None,
+    needed: Sequence[bool],
+) -> list[Tensor]:
+    """See :meth:`netwarp.ops.kernels.Kernel.gradients`.
+
+    The previous representation's has no order of its sum, hence no fixed rounding, unless PyTorch is told to be
+    deterministic (``torch.use_deterministic_algorithms``); the others always come out the same, bitwise.
+
+    Raises:
+        KernelsError: A kernel cannot be compiled.
+    """
+    maps = Maps(previous if current is None else current, previous, flow)
+    pulled, w2, gate = maps.map(grad), maps.flat(w2), maps.flat(gate)
+    assert pulled is not None
+    in_order = torch.are_deterministic_algorithms_enabled()
+    gathers = needed[1] and (in_order or _gathers(previous.dtype))
+    asked = [wanted and not (gathers and place == 1) for place, wanted in enumerate(needed)]
+    found: list[Tensor | None] = [None] * len(needed)
+    if any(asked):
+        found = _pull(maps, pulled, current, previous, w1, w2, gate, asked)
+    if gathers:
+        found[1] = _gather(maps, pulled, w2, gate, previous.dtype, in_order)
+    sources = zip(found, (current, previous, flow, w1, w2, gate), strict=True)
+    return [tensor.to(source.dtype) for tensor, source in sources if tensor is not None and source is not None]
+
+
+def _gathers(dtype: torch.dtype) -> bool:
+    """Whether the previous representation's gradient is gathered where its order does not matter, or scattered.
+
+    Scattering adds to a map in the dtype that is computed in. Half precision needs another one for that, which is
+    zeroed, added to, read and rounded: nine maps' worth of memory traffic (benchmarks/NOTES.md) in place of two.
+    """
+    return dtype.itemsize < 4
+
+
+def _pull(
+    maps: Maps,
+    pulled: Tensor,
+    current: Tensor | None,
+    previous: Tensor,
+    w1: Tensor | None,
+    w2: Tensor | None,
+    gate: Tensor | None,
+    asked: Sequence[bool],
+) -> list[Tensor | None]:
+    how = blocks.for_backward(maps.shape, pulled.dtype, maps.channels_last)
+    blocks_of_channels = how.blocks(maps.channels)
+    tiles = maps.tiles(how)
+    each = how.tiles_each(maps.channels, tiles)
+    runs = -(-tiles // each)
+
+    def new(*shape: int) -> Tensor:
+        return torch.empty(shape, dtype=maps.dtype, device=pulled.device)
+
+    size = (maps.batch, maps.height, maps.width)
+    batch, h, w = size
+    wants_current, wants_previous, wants_flow, wants_w1, wants_w2, wants_gate = asked
+    of_current = maps.new_map(pulled.dtype) if wants_current else None
+    of_previous = maps.zero_map(maps.dtype) if wants_previous else None
+    of_flow = new(blocks_of_channels, batch, 2, h, w) if wants_flow else None
+    of_w1 = new(runs, maps.channels) if wants_w1 else None
+    of_w2 = new(runs, maps.channels) if wants_w2 else None
+    of_gate = new(blocks_of_channels, batch, 1, h, w) if wants_gate else None
+    reads_current = wants_w1 or wants_gate or (wants_w2 and gate is not None)
+    reads_previous = wants_flow or wants_w2 or wants_gate
+    launch(
+        backward.pull,
+        maps.programs(how, runs),
+        how.warps,
+        pulled,
+        maps.map(current) if reads_current else None,
+        maps.map(previous) if reads_previous else None,
+        maps.flow,
+        maps.flat(w1),
+        w2,
+        gate,
+        of_current,
+        of_previous,
+        of_flow,
+        of_w1,
+        of_w2,
+        of_gate,
+        *maps.sizes(how),
+        each,
+        **maps.constants(how),
+    )
+    return [of_current, of_previous, _total(of_flow), _total(of_w1), _total(of_w2), _total(of_gate)]
+
+
+def _total(shares: Tensor | None) -> Tensor | None:
+    """The sum along the first dimension; that of all tiles is long, hence in float64."""
+    if shares is None:
+        return None
+    return shares[0] if len(shares) == 1 else shares.sum(0, dtype=torch.float64)
+
+
+def _gather(
+    maps: Maps, pulled: Tensor, w2: Tensor | None, gate: Tensor | None, dtype: torch.dtype, in_order: bool
+) -> Tensor:
+    count = maps.batch * maps.height * maps.width
+    index = torch.int32 if count < 2**31 else torch.int64
+    heads = torch.full((count,), -1, dtype=index, device=pulled.device)
+    nexts = torch.empty_like(heads)
+    sizes = maps.cell_sizes(PIXELS_AT_A_TIME)
+    programs = maps.batch * sizes[-1]
+    how: dict[str, Any] = {"real": maps.dtype, "size": PIXELS_AT_A_TIME}
+    if in_order:
+        cells = torch.empty_like(heads)
+        launch(links.number_cells, programs, 4, maps.flow, cells, *sizes, **how)
+        # Stable: pixels of a cell keep their own order. Nothing here waits for the GPU.
+        cells, order = torch.sort(cells, stable=True)
+        whole = -(-count // PIXELS_AT_A_TIME)
+        launch(links.link_in_order, whole, 4, cells, order, heads, nexts, count, size=PIXELS_AT_A_TIME)
+    else:
+        launch(links.link_as_they_come, programs, 4, maps.flow, heads, nexts, *sizes, **how)
+    result = maps.new_map(dtype)
+    division = blocks.for_forward(maps.shape, dtype, maps.channels_last)
+    launch(
+        gather.gather,
+        maps.programs(division, maps.tiles(division)),
+        division.warps,
+        pulled,
+        maps.flow,
+        w2,
+        gate,
+        heads,
+        nexts,
+        result,
+        *maps.sizes(division),
+        **maps.constants(division),
+    )
+    return result
