@@ -13,6 +13,7 @@ import pytest
 
 from netwarp.cli import benchmark as command
 from netwarp.cli import main
+from netwarp.cli.memory import keep_freed_memory
 from netwarp.report.benchmark import asked as amounts
 from netwarp.report.benchmark import benchmark as work
 from netwarp.report.benchmark import flow, together
@@ -45,7 +46,7 @@ def test_the_command_knows_all_parts_and_networks():
 def test_all_of_it_unless_told_otherwise(calls: list, capsys: pytest.CaptureFixture[str]):
     assert main(["benchmark", "--device", "cpu"]) == 0
     ((asked, places),) = calls
-    assert asked == amounts.Asked()
+    assert asked == amounts.Asked(prepare=keep_freed_memory)
     assert places == {"json_file": None, "plot": None}
     assert capsys.readouterr().out == "# The tables\n"
 
@@ -83,6 +84,7 @@ def test_arguments_reach_the_work(calls: list):
         base="netwarp:espnet",
         base_weights="./base=1.pth",
         raft="r.pth",
+        prepare=keep_freed_memory,
     )
 
 
@@ -132,6 +134,8 @@ def test_a_whole_run_that_is_tiny(workplace: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(work, "in_own_process", here)
     monkeypatch.setitem(NETWORKS, "espnet", replace(SMALL, rendered=True))
     monkeypatch.setattr(together, "LEAST", 1)
+    # In this process it would outlast the test.
+    monkeypatch.setattr(command, "keep_freed_memory", amounts.no_preparation)
     monkeypatch.setattr(flow, "UPDATES", 1)
     arguments = ["--quick", "--no-compile", "--device", "cpu", "--json", "speed.json", "--plot", "speed.png"]
     data = ["--data", "streets:clips=1,frames=2,size=32x24", "--base", "netwarp:streetnet"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from netwarp.cli.experiment import count
+from netwarp.cli.memory import keep_freed_memory
 from netwarp.cli.network import add_device_argument, device_named
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import quiet_loading, say
@@ -116,6 +117,7 @@ def run(options: Namespace) -> None:
         base=options.base,
         base_weights=base_weights,
         raft=options.raft,
+        prepare=keep_freed_memory,
     )
     with _status_line() as (tell, print_above):
         benchmark(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import torch
@@ -21,8 +22,9 @@ def talks(count: int, tell: Callable[[str], None]) -> Iterator[tuple[int, int, i
     raise ZeroDivisionError("by nothing")
 
 
-def dies(tell: Callable[[str], None]) -> Iterator[int]:
-    yield os.getpid()
+def dies(tell: Callable[[str], None]) -> Iterator[tuple[int, bool]]:
+    """Its number, and whether Ctrl-C is kept from it; then dies."""
+    yield os.getpid(), signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     os._exit(3)
 
 

@@ -35,7 +35,9 @@ def test_values_come_one_at_a_time_with_what_is_said_meanwhile(caplog: pytest.Lo
 
 def test_a_process_that_dies_is_an_error_and_one_that_is_dropped_ends():
     values = in_own_process(lambda _: None, None, dies)
-    process = next(values)
+    process, kept_from_ctrl_c = next(values)
+    assert kept_from_ctrl_c
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())  # here it comes
     with pytest.raises(NetWarpError, match="died"):
         next(values)
     assert not multiprocessing.active_children()

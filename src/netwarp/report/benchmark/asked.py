@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["FULL", "QUICK", "Amounts", "Asked", "Shape", "StreamAmount"]
@@ -113,6 +113,10 @@ QUICK = Amounts(
 """To see that all of it runs: sizes and numbers of runs are too small for the figures to mean anything."""
 
 
+def no_preparation() -> None:
+    """Streams run as in any program that imports this library."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is to be measured; the defaults are the command's.
@@ -137,6 +141,7 @@ class Asked:
         base: Spec of the network for it.
         base_weights: Its weights.
         raft: Weights for RAFT, ``"large"`` or a file; None takes random ones, which are as fast.
+        prepare: Called first in each process that streams: what the command does to its own before it segments.
     """
 
     parts: tuple[str, ...] = ("warp", "stream", "streams", "memory", "flow")
@@ -158,6 +163,7 @@ class Asked:
     base: str | None = None
     base_weights: str | None = None
     raft: str | None = None
+    prepare: Callable[[], None] = no_preparation
 
     @property
     def streamed(self) -> tuple[str, ...]:

@@ -64,6 +64,8 @@ class Compiled:
 def _compile(warp: Warp) -> Warp:
     # Anew for every shape: after some recompilations of one function it would silently run the eager one.
     torch.compiler.reset()
+    # One function has nothing to compile side by side, and the processes for that take seconds to come and to go.
+    torch._inductor.config.compile_threads = 1
     return torch.compile(warp, fullgraph=True, dynamic=False)
 
 

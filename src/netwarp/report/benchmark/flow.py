@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from netwarp.bases import load_base
+from netwarp.bases.layout import lay_out
 from netwarp.data.class_order import in_order_of
 from netwarp.data.datasets import open_data
 from netwarp.data.streets import render_clip
@@ -90,8 +91,10 @@ def flow_quality(asked: Asked, tell: Tell) -> Iterator[FlowQualityRow]:
     """What labels each gives; see :func:`measure_flow`."""
     assert asked.data is not None
     assert asked.base is not None  # checked before
+    asked.prepare()
     tell(f"{asked.data}: labelling")
     base = load_base(asked.base, asked.base_weights).to(asked.device)
+    lay_out(base)
     specs = [*([] if asked.raft is None else [f"raft:{asked.raft},updates={UPDATES}"]), *DIS]
     models = {"": VideoModel(base, []), **{spec: VideoModel(base, training_free=True, flow=spec) for spec in specs}}
     data = in_order_of(open_data(asked.data, asked.split), models[""].classes)

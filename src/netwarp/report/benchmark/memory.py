@@ -38,7 +38,9 @@ def measure_memory(asked: Asked, tell: Tell, apart: Apart) -> Iterator[LengthRow
             for streams in amounts.together:
                 tell(f"{around.name}: {streams} streams")
                 frames = max(1, amounts.lengths[0] // 2)
-                crowd = Crowd(SMALL, around, None, asked.flow, asked.device, size, streams, frames)
+                crowd = Crowd(
+                    SMALL, around, None, asked.flow, asked.device, size, streams, frames, prepare=asked.prepare
+                )
                 for found in apart(tell, asked.threads, run_crowd, crowd, Path(folder)):
                     beside.append(BesideRow(SMALL.title, size, around.name, streams, found.resident_mib))
                     yield beside[-1]
@@ -59,6 +61,7 @@ def memory_along(around: Around, asked: Asked, folder: Path, tell: Tell) -> Iter
         folder: For the video.
         tell: Told how far it is.
     """
+    asked.prepare()
     size, lengths = asked.amounts.small_size, asked.amounts.lengths
     video = write_street(folder, size, max(lengths))
     model = around.build(load_network(SMALL, None, asked.device), asked.flow)

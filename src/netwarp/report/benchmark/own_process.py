@@ -55,7 +55,8 @@ def in_own_process(
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, threads, function, arguments), daemon=True)
-    process.start()
+    with _interrupts_held():
+        process.start()
     theirs.close()
     busy = True
     try:
@@ -75,6 +76,19 @@ def in_own_process(
         process.join(GRACE)
         process.kill()
         process.join()
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C comes after the block; who is started in it gets none, also before it can say that it wants none."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def here(tell: Tell, threads: int | None, function: Callable[..., Iterator[Any]], *arguments: object) -> Iterator[Any]:

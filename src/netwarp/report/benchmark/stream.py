@@ -50,6 +50,7 @@ def streams_of(name: str, asked: Asked, folder: Path, tell: Tell) -> Iterator[St
         folder: For videos.
         tell: Told what is being done.
     """
+    asked.prepare()
     network, amount = NETWORKS[name], asked.amounts.streams.get(name, DEFAULT)
     tell(f"{network.title}: loading")
     video = write_street(folder, amount.size, amount.dropped + amount.frames + AHEAD)

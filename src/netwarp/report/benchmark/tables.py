@@ -155,8 +155,8 @@ def _streams(rows: Sequence[Row]) -> list[str]:
     ]  # fmt: skip
     return [
         _table(head, cells),
-        "Threads of one process with one model, each with a video of its own and its part of torch's threads; the "
-        "process's memory, libraries and network included.",
+        "Threads of one process with one model, each with a video of its own; the process's "
+        "memory, libraries and network included.",
     ]
 
 

@@ -6,14 +6,14 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from netwarp.engine.stream import segment
 from netwarp.model import VideoModel
-from netwarp.report.benchmark.asked import Asked
+from netwarp.report.benchmark.asked import Asked, no_preparation
 from netwarp.report.benchmark.networks import NETWORKS, TRAINING_FREE, Around, Network, load_network
 from netwarp.report.benchmark.own_process import Apart, Tell
 from netwarp.report.benchmark.resident import resident_mib
@@ -44,6 +44,7 @@ class Crowd:
         streams: How many.
         frames: Results of each that count.
         runs: How often.
+        prepare: Called first.
     """
 
     network: Network
@@ -55,6 +56,7 @@ class Crowd:
     streams: int
     frames: int
     runs: int = 1
+    prepare: Callable[[], None] = no_preparation
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def measure_together(asked: Asked, tell: Tell, apart: Apart) -> Iterator[Togethe
                         streams,
                         max(LEAST, amounts.together_frames // streams),
                         runs,
+                        asked.prepare,
                     )
                     process = apart(tell, asked.threads, run_crowd, crowd, Path(folder))
                     crowds[streams] = processes.enter_context(closing(process))  # type: ignore[type-var]
@@ -123,9 +126,6 @@ def _rows(
 def run_crowd(crowd: Crowd, folder: Path, tell: Tell) -> Iterator[Together]:
     """Run streams in this process.
 
-    Each thread gets its part of torch's threads, as in evaluation: several for each of several streams would mostly
-    wait for each other.
-
     Args:
         crowd: What runs.
         folder: For the video.
@@ -134,6 +134,7 @@ def run_crowd(crowd: Crowd, folder: Path, tell: Tell) -> Iterator[Together]:
     Yields:
         What came of each run.
     """
+    crowd.prepare()
     video = write_street(folder, crowd.size, DROPPED + crowd.frames + AHEAD)
     base = load_network(crowd.network, crowd.weights, crowd.device)
     model = crowd.around.build(base, crowd.flow)
