@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -115,6 +116,52 @@ def test_closing_before_the_first_item_closes_the_items():
     next(inner)
     Ahead(inner).close()
     assert closed
+
+
+def test_stages_that_were_stopped_wait_for_nobody():
+    """Closing the second alone would wait for an item that the first never makes."""
+    asked, never = threading.Event(), threading.Event()
+
+    def items():
+        yield 1
+        asked.set()
+        never.wait(10)
+        yield 2
+
+    first = Ahead(items(), name="stuck")
+    second = Ahead((item for item in first), name="behind it")
+    assert next(second) == 1
+    assert asked.wait(10)
+    first.stop(), second.stop()
+    second.close()
+    assert not never.is_set()
+    never.set()
+    first.close()
+
+
+def test_an_error_holds_nothing_once_it_was_handled():
+    class Large:
+        pass
+
+    large = Large()
+    held = weakref.ref(large)
+
+    def items():
+        mine = large  # noqa: F841 - as a frame's tensors are when their maker fails
+        yield 1
+        raise OSError("no")
+
+    gc.disable()
+    try:
+        with Ahead(items()) as ahead:
+            next(ahead)
+            with pytest.raises(OSError, match="no"):
+                next(ahead)
+        del ahead, items
+        large = None
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_one_after_another():

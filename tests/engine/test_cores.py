@@ -76,6 +76,35 @@ def test_threads_that_were_cut_down_before_do_not_make_streams_wait_for_each_oth
     assert not together.broken
 
 
+def test_new_threads_have_all_of_them_after_streams_that_overlapped():
+    """Each thread is new, and finds the process's number as another stream has just set it."""
+    cores, inside, leave, seen = Cores(4), threading.Barrier(3), threading.Event(), []
+
+    def stream():
+        with cores.stream():
+            with cores.turn():
+                inside.wait(10)
+            leave.wait(10)
+            with cores.turn():
+                pass
+
+    threads = [threading.Thread(target=stream) for _ in range(2)]
+    with cores.stream():
+        for thread in threads:
+            thread.start()
+        with cores.turn():
+            inside.wait(10)
+        leave.set()
+        for thread in threads:
+            thread.join(10)
+    after = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    after.start()
+    after.join()
+    assert seen == [4]
+    with cores.stream(), cores.turn():
+        assert torch.get_num_threads() == 4
+
+
 def test_an_error_gives_the_threads_back():
     cores = Cores()
     with pytest.raises(OSError, match="no"), cores.stream(), cores.stream(), cores.turn():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 import weakref
 from collections import deque
@@ -54,9 +55,12 @@ class Ahead(Generic[Item]):
                 self._changed.notify_all()
                 return item
             error, self._error = self._error, None
-        if error is not None:
+        if error is None:
+            raise StopIteration
+        try:
             raise error
-        raise StopIteration
+        finally:
+            del error  # else it would hold itself, by its traceback, and all that its maker was at
 
     def __enter__(self) -> Self:
         return self
@@ -68,19 +72,25 @@ class Ahead(Generic[Item]):
 
     def close(self) -> None:
         """End the thread, after the item that it is making, and wait for it; what is ready is dropped."""
-        self._stop()
+        self.stop()
         if self._thread is None:
             _close(self._items)
         elif self._thread is not threading.current_thread():
-            self._thread.join()
+            # At the end of the program a thread may never come to its end.
+            self._thread.join(JOIN_SECONDS if sys.is_finalizing() else None)
 
     def _start(self) -> None:
         # A daemon, since at the end of the program others are waited for before anyone can tell them to stop.
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         _running.add(self)
-        self._thread.start()
+        thread.start()
+        self._thread = thread
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Tell the thread to end, and whoever waits for an item that there is none; waits for nobody.
+
+        Where several are in a row, all are stopped before one is closed: it might wait for an item of another.
+        """
         with self._changed:
             self._stopped = True
             self._ready.clear()
@@ -123,7 +133,7 @@ def _stop_all() -> None:
     """Threads that nobody closed must not run while the interpreter is taken apart under them."""
     left = list(_running)
     for each in left:
-        each._stop()
+        each.stop()
     for each in left:
         if each._thread is not None:
             with suppress(RuntimeError):

@@ -29,6 +29,7 @@ class Cores:
 
     def __init__(self, count: int | None = None) -> None:
         self._count = _of_process() if count is None else count
+        self._whole = 1
         self.streams = 0
         self.passes = 0
         self._changed = threading.Condition()
@@ -37,6 +38,9 @@ class Cores:
     def stream(self) -> Iterator[None]:
         """A stream, as long as it lasts."""
         with self._changed:
+            if self.streams == 0:
+                # A thread that is new later begins with what another has been cut down to just then.
+                self._whole = torch.get_num_threads()
             self.streams += 1
         try:
             yield
@@ -48,28 +52,29 @@ class Cores:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """One pass of a stream, with this thread's number of torch's threads cut down to its part."""
-        whole = torch.get_num_threads()
-        with self._changed:
-            self._changed.wait_for(lambda: self.passes < self._at_once(whole))
-            self.passes += 1
-            part = self._part(whole)
+        mine, part, counted = torch.get_num_threads(), 0, False
         try:
-            if part < whole:
+            with self._changed:
+                self._changed.wait_for(lambda: self.passes < self._at_once())
+                self.passes, counted = self.passes + 1, True
+                part = self._part()
+            if part != mine:
                 torch.set_num_threads(part)
             yield
         finally:
-            if part < whole:
-                torch.set_num_threads(whole)
-            with self._changed:
-                self.passes -= 1
-                self._changed.notify_all()
+            if counted:
+                with self._changed:
+                    self.passes -= 1
+                    self._changed.notify_all()
+            if torch.get_num_threads() != self._whole:
+                torch.set_num_threads(self._whole)
 
-    def _part(self, whole: int) -> int:
-        return max(1, whole // max(1, self.streams))
+    def _part(self) -> int:
+        return max(1, self._whole // max(1, self.streams))
 
-    def _at_once(self, whole: int) -> int:
+    def _at_once(self) -> int:
         # Whoever cut his threads' number of threads down himself may have fewer than there are cores.
-        return max(self._count, whole) // self._part(whole)
+        return max(self._count, self._whole) // self._part()
 
 
 def _of_process() -> int:

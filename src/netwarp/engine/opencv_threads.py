@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 __all__ = ["opencv_on_one_thread"]
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # garbage collection may end one block inside of another
 _users = 0
 _before = 0
 

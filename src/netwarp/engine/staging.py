@@ -26,7 +26,11 @@ class Staging:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._on_gpu = device.type == "cuda"
-        self._side: Any = torch.cuda.Stream(device) if self._on_gpu else None  # type: ignore[no-untyped-call]
+        self._side: Any = None
+        if self._on_gpu:
+            self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            # What weights are still being made of must be done before flow is corrected with them.
+            self._side.wait_stream(torch.cuda.current_stream(device))
 
     def aside(self) -> AbstractContextManager[Any]:
         """While it lasts, this thread's work is queued beside the network's."""
@@ -49,7 +53,9 @@ class Staging:
 
     def download(self, *tensors: Tensor) -> list[Tensor]:
         """Tensors on the host: the one time that a frame is waited for."""
-        copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
+        copies = [tensor.to("cpu", non_blocking=self._on_gpu) for tensor in tensors]
         if self._on_gpu:
             torch.cuda.current_stream(self.device).synchronize()
+            # Out of pinned memory, which a caller who keeps results would fill.
+            copies = [copy.clone() for copy in copies]
         return copies

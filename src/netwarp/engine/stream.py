@@ -123,10 +123,16 @@ def _segment(
             threads.enter_context(opencv_on_one_thread())
 
         def on_a_thread(items: Iterator[Item], name: str) -> Iterator[Item]:
-            return threads.enter_context(Ahead(items, name=f"netwarp-{name}")) if overlap else items
+            if not overlap:
+                return items
+            ahead = threads.enter_context(Ahead(items, name=f"netwarp-{name}"))
+            stages.append(ahead)
+            return ahead
 
+        stages: list[Ahead[Any]] = []
         read = on_a_thread(_owned(frames), "reading")
         seen = on_a_thread(look_back(read, video, detect_cuts, staging), "flow")
+        threads.callback(lambda: [stage.stop() for stage in stages])  # all, before any of them is waited for
         yield from _through_network(seen, video, single, staging, turn)
     if frames.loss:
         log.warning("%s", frames.loss)

@@ -43,7 +43,7 @@ class FlowCNN(nn.Module):
         variant: ``"paper"`` or ``"release"``.
         stride: Compute at 1/stride of the frame's size: frames are averaged over cells, the flow is resized, and so is
             the flow that comes out. 1 is the paper's; at the stride of the features it costs next to nothing. None
-            takes that of the finest layer of the :class:`.VideoModel` that it is given to: no layer sees a finer flow.
+            takes that of the finest layer of the first :class:`.VideoModel` it is given to: none sees a finer flow.
             The release's form is always at 8.
         start: ``"identity"`` starts at Λ(F) = F but for small Gaussian noise; ``"gaussian"`` is the paper's "randomly
             with Gaussian noise" (σ = 0.01) throughout, from which Λ first has to learn to let the flow pass.

@@ -135,7 +135,7 @@ def advance(
         model.preprocess,
         combine,
         whole=whole,
-        alike=model.training_free,
+        alike=model.training_free and not any(weights.requires_grad for weights in model.netwarps.parameters()),
     )
     return logits, VideoState(frame, tuple(kept[name] for name in model.layers))
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -55,7 +56,8 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     if (h, w) == (height, width):
         return flow
     resized = F.interpolate(flow, size=(h, w), mode="bilinear", align_corners=False)
-    return resized * flow.new_tensor((w / width, h / height)).view(1, 2, 1, 1)
+    # By numbers, since a tensor of them would have to be sent to a GPU, which its host would wait for.
+    return torch.stack((resized[:, 0] * (w / width), resized[:, 1] * (h / height)), 1)
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:
