@@ -132,7 +132,8 @@ def _segment(
         stages: list[Ahead[Any]] = []
         read = on_a_thread(_owned(frames), "reading")
         seen = on_a_thread(look_back(read, video, detect_cuts, staging), "flow")
-        threads.callback(lambda: [stage.stop() for stage in stages])  # all, before any of them is waited for
+        for stage in stages:
+            threads.callback(stage.stop)  # all, before any of them is waited for
         yield from _through_network(seen, video, single, staging, turn)
     if frames.loss:
         log.warning("%s", frames.loss)
