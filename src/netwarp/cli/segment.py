@@ -95,7 +95,6 @@ def run(options: Namespace) -> None:
     _check_combinations(options)
     views = views_of(options)
     places = _places(options)
-    from netwarp.bases.layout import lay_out
     from netwarp.cli.memory import keep_freed_memory
     from netwarp.data.frames import open_frames
 
@@ -104,7 +103,7 @@ def run(options: Namespace) -> None:
         _check_rate(options, source)
         check_places(source.paths, video=places.video, masks=places.masks)
         video = _model(options, source, views)
-        lay_out(video.base)
+        _lay_out(video)
         model = in_views(video, views, options.batch)
         if source.size is not None:
             say_how_many(views, model.base, source.size)
@@ -225,6 +224,12 @@ def _model(options: Namespace, source: FrameSource, views: Views) -> VideoModel:
     )
     warn_of_random_weights(options)
     return model
+
+
+def _lay_out(model: VideoModel) -> None:
+    from netwarp.bases.layout import lay_out  # not before the input is known to exist: it needs torch
+
+    lay_out(model.base)
 
 
 def _render(options: Namespace, source: FrameSource, model: VideoModel | Sliding, places: _Places) -> Rendered:
