@@ -81,7 +81,8 @@ class _Maps:
         batch, channels, h, w = shape
 
         def new() -> Tensor:
-            return torch.randn(shape).to(device, DTYPES[dtype]).contiguous(memory_format=FORMATS[layout])
+            values = torch.randn(shape, device=device).to(DTYPES[dtype])
+            return values.contiguous(memory_format=FORMATS[layout])
 
         flow = _motion(kind, batch, h, w).to(device)
         w1, w2 = torch.randn(2, channels).to(device, DTYPES[dtype])
