@@ -157,7 +157,7 @@ def test_warps_alone(kernel, device, layout):
     compare(kernel.gradients(grad, *alone, needed), reference.gradients(grad, *alone, needed), torch.float32)
 
 
-@pytest.mark.parametrize(("layout", "dtype"), zip(FORMATS, (torch.float32, torch.bfloat16), strict=True))
+@pytest.mark.parametrize(("layout", "dtype"), [*zip(FORMATS, (torch.float32, torch.bfloat16), strict=True)])
 @pytest.mark.usefixtures("deterministic")
 def test_in_a_fixed_order_gradients_are_the_same_bitwise(kernel, device, layout, dtype):
     """Many pixels give to few: the flow leaves the map."""
