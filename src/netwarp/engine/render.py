@@ -68,7 +68,8 @@ def render(
 
     Drawing and encoding happen here, while the network is at the next frame on another thread, and reading and flow
     (:func:`.segment`) at the one after that. Where the input is damaged, what can be read is written and the files are
-    finished; so they are when Ctrl-C ends the work. Any other error leaves no video behind, and of the masks those that
+    finished; so they are when Ctrl-C ends the work, after the frame that is under way. The network's thread knows nothing
+    of the caller's ``torch.autocast`` and other modes of a thread. Any other error leaves no video behind, and of the masks those that
     were whole.
 
     Args:
