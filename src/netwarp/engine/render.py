@@ -68,9 +68,9 @@ def render(
 
     Drawing and encoding happen here, while the network is at the next frame on another thread, and reading and flow
     (:func:`.segment`) at the one after that. Where the input is damaged, what can be read is written and the files are
-    finished; so they are when Ctrl-C ends the work, after the frame that is under way. The network's thread knows nothing
-    of the caller's ``torch.autocast`` and other modes of a thread. Any other error leaves no video behind, and of the masks those that
-    were whole.
+    finished; so they are when Ctrl-C ends the work, after the frame that is under way. Any other error leaves no video
+    behind, and of the masks those that were whole. The network's thread knows nothing of the caller's modes, such as
+    ``torch.autocast``.
 
     Args:
         source: An open source; closed at the end.
