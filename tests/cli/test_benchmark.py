@@ -185,6 +185,23 @@ def test_ctrl_c_is_one_line_that_says_where_things_are(
     assert json.loads(Path("speed.json").read_text())["parts"]["flow"]["seconds"] is None
 
 
+def test_a_terminal_shows_what_is_being_done(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with command._status_line() as (tell, print_above):
+        tell("warp: 1×11×60×45")
+        print_above("| a table |")
+    printed = capsys.readouterr()
+    assert printed.out == "| a table |\n"
+    assert "warp: 1×11×60×45 (00:00)" in printed.err
+
+
+def test_elsewhere_there_are_only_results(capsys: pytest.CaptureFixture[str]):
+    with command._status_line() as (tell, print_above):
+        tell("warp: 1×11×60×45")
+        print_above("| a table |")
+    assert capsys.readouterr() == ("| a table |\n", "")
+
+
 def test_a_full_run_is_announced(calls: list):
     assert main(["benchmark", "memory", "--device", "cpu"]) == 0
     assert calls[0][0].amounts is FULL
