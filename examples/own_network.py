@@ -38,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "street.mp4"
         with VideoWriter(video, fps=15) as writer:
-            for frame in render_clip(seed=1, frames=10):
+            for frame in render_clip(seed=1, frames=10, size=(90, 160)):
                 writer.write(frame.image, frame.time)
 
         # Without training: one line, and a loop over results.
@@ -51,7 +51,7 @@ def main() -> None:
         model = netwarp.VideoModel(network, ["encoder.5"], preprocess=preprocess, classes=CLASSES)
         optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
         model.train()
-        for pair in Streets(seeds=range(2), frames=4).pairs():
+        for pair in Streets(seeds=range(2), frames=4, size=(90, 160)).pairs():
             previous, current = (torch.from_numpy(p).permute(2, 0, 1)[None] for p in (pair.previous, pair.current))
             labels = torch.from_numpy(pair.labels).long()[None]
             loss = F.cross_entropy(model(current, previous), labels)

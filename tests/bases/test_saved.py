@@ -340,7 +340,7 @@ ENTRIES = [
     "layers", "flow", "flow_cnn", "memory", "gate", "training_free", "preprocess", "classes", "palette", "example_size",
     "base", "format",
 ]  # fmt: skip
-function_scoped = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+function_scoped = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @function_scoped

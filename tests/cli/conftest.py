@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from small_videos import encode, picture
 
 from netwarp.cli import main
+from netwarp.data.streets import render_clip
+from netwarp.data.streets.clip import StreetFrame
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +21,19 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     monkeypatch.delenv("NETWARP_DEBUG", raising=False)
     return tmp_path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _rendered_once() -> Iterator[None]:
+    """Commands on rendered streets all want the same few clips, which are the same whenever they are rendered."""
+
+    @functools.cache
+    def rendered(*settings: object, **more: object) -> list[StreetFrame]:
+        return list(render_clip(*settings, **more))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("netwarp.data.streets.dataset.render_clip", lambda *a, **k: iter(rendered(*a, **k)))
+        yield
 
 
 @pytest.fixture(scope="session")

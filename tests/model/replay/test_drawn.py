@@ -38,7 +38,7 @@ def build(program):
     return network
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(programs)
 def test_the_same_bits(program):
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -24,6 +26,12 @@ NAMES = (
 PLACES = [(name, layer) for name in NAMES for layer in (*NETWORKS[name].layers, "log_probs")]
 
 
+@cache
+def network_of(name):
+    """Built once: that nothing of a model or a replay stays in it is part of what is tested."""
+    return build(name)
+
+
 def gradients(model, current, previous, flow):
     model.zero_grad()
     torch.manual_seed(0)  # of dropout
@@ -34,7 +42,7 @@ def gradients(model, current, previous, flow):
 
 @pytest.mark.parametrize(("name", "layer"), PLACES, ids=[f"{n} at {p}" for n, p in PLACES])
 def test_replayed_or_not(name, layer):
-    network = build(name).requires_grad_(False)
+    network = network_of(name).requires_grad_(False)
     h, w = NETWORKS[name].size
     clip = torch.rand(3, 2, 3, h, w, generator=torch.Generator().manual_seed(0))
     flow = rough_flow(2, h, w)
