@@ -45,7 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     parser.add_argument("--plot", metavar="FILE.png", help="draw them too")
     parser.add_argument(
-        "--runs", metavar="N", type=count, help="of everything that is timed (default: by part, 3 to 9)"
+        "--runs", metavar="N", type=count, help="of everything that is timed (default: by part, 3 to 7)"
     )
     parser.add_argument(
         "--threads", metavar="N", type=count, help="that torch and OpenCV use on the CPU (default: one for each core)"
