@@ -258,7 +258,7 @@ VIEWS = {
 @cache
 def real_sample() -> LoadedSample:
     frames = [torch.from_numpy(read_image(path).transpose(2, 0, 1).copy()) for path in sorted(VAL.glob("*.jpg"))[60:62]]
-    return LoadedSample("real", torch.stack(frames), None, DISFlow()(frames[1][None], frames[0][None]))
+    return LoadedSample("real", torch.stack(frames), None, DISFlow("medium")(frames[1][None], frames[0][None]))
 
 
 @pytest.mark.skipif(not VAL.is_dir(), reason="the real data does not lie beside the checkout")
@@ -268,7 +268,7 @@ def test_transformed_flow_is_what_would_be_estimated_anew(kind):
     augmentation, tolerance = VIEWS[kind]
     sample = real_sample()
     got = augmentation.draw(np.random.default_rng(2), (360, 480)).apply(sample)
-    anew = DISFlow()(got.frames[1:], got.frames[:1])
+    anew = DISFlow("medium")(got.frames[1:], got.frames[:1])
     assert (got.flows - anew).norm(dim=1).median() <= tolerance
     assert anew.norm(dim=1).median() > 4 * tolerance  # there is something to be wrong about
 
