@@ -12,7 +12,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from netwarp.ops import cpu, cuda, reference
+from netwarp.ops import reference
+from netwarp.ops.fallback import CompiledKernel
 
 __all__ = ["WARP_COMBINE", "Kernel", "kernel_for"]
 
@@ -67,7 +68,19 @@ class Kernel(Protocol):
         """
 
 
-WARP_COMBINE: dict[str, Kernel] = {"cpu": cpu, "cuda": cuda}
+WARP_COMBINE: dict[str, Kernel] = {
+    "cpu": CompiledKernel(
+        "netwarp.ops.cpu.compute",
+        "numba",
+        "'pip install -U numba' may help, or NUMBA_CACHE_DIR, a folder that can be written",
+    ),
+    "cuda": CompiledKernel(
+        "netwarp.ops.cuda.compute",
+        "Triton",
+        "it comes with PyTorch on Linux, and needs a C compiler (gcc, or CC) and a folder that can be written "
+        "(TRITON_CACHE_DIR)",
+    ),
+}
 """Kernels by ``torch.device.type``; AMD's GPUs are ``"cuda"`` too."""
 
 

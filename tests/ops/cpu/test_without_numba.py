@@ -11,8 +11,9 @@ import pytest
 import torch
 from numba.core.errors import NumbaError
 
-from netwarp.ops import cpu, reference, warp, warp_combine
+from netwarp.ops import reference, warp, warp_combine
 from netwarp.ops.cpu import compiled, compute
+from netwarp.ops.kernels import WARP_COMBINE
 from ops.test_warp_combine import FORMATS, arguments
 
 WITHOUT = """
@@ -57,7 +58,7 @@ class Fails:
 
 
 def without_compiler(monkeypatch, error):
-    monkeypatch.setattr(cpu, "_usable", True)
+    monkeypatch.setattr(WARP_COMBINE["cpu"], "usable", True)
     monkeypatch.setattr(compute, "_compiled", set())
     monkeypatch.setattr(compute.cells, "locate", Fails(error))
 
@@ -89,7 +90,7 @@ def test_want_of_memory_is_not_taken_for_want_of_a_compiler(monkeypatch):
     without_compiler(monkeypatch, MemoryError())
     with pytest.raises(MemoryError):
         warp_combine(*arguments())
-    assert cpu._usable
+    assert WARP_COMBINE["cpu"].usable
 
 
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError, OSError, IndexError])
@@ -97,11 +98,11 @@ def test_a_mistake_in_a_loop_is_not_taken_for_want_of_a_compiler(monkeypatch, er
     def fails(*_):
         raise error("a mistake")
 
-    monkeypatch.setattr(cpu, "_usable", True)
+    monkeypatch.setattr(WARP_COMBINE["cpu"], "usable", True)
     monkeypatch.setattr(compute, "in_parts", fails)
     with pytest.raises(error, match="a mistake"):
         warp_combine(*arguments())
-    assert cpu._usable
+    assert WARP_COMBINE["cpu"].usable
 
 
 def test_a_loop_is_compiled_for_the_arrays_that_it_gets(monkeypatch):

@@ -12,7 +12,7 @@ import torch
 from triton.compiler.errors import CompilationError
 from triton.runtime.errors import InterpreterError, OutOfResources, PTXASError
 
-from netwarp.ops import cuda, reference, warp_combine
+from netwarp.ops import reference, warp_combine
 from netwarp.ops.cuda import compute
 from netwarp.ops.cuda import launch as launching
 from netwarp.ops.kernels import WARP_COMBINE
@@ -40,6 +40,9 @@ OTHERS = (
 )
 
 
+KERNEL = WARP_COMBINE["cuda"]
+
+
 class Kernel:
     arg_names = ()
 
@@ -58,8 +61,8 @@ def fails(monkeypatch):
         for module, name in ((compute.forward, "combine"), (compute.backward, "pull")):
             monkeypatch.setattr(module, name, Kernel(error))
 
-    monkeypatch.setattr(cuda, "_usable", True)
-    monkeypatch.setitem(WARP_COMBINE, "cpu", cuda)
+    monkeypatch.setattr(KERNEL, "usable", True)
+    monkeypatch.setitem(WARP_COMBINE, "cpu", KERNEL)
     return with_error
 
 
@@ -81,7 +84,7 @@ def test_every_other_error_is_seen(fails, caplog, error):
     fails(error)
     with pytest.raises(type(error)):
         warp_combine(*arguments())
-    assert cuda._usable
+    assert KERNEL.usable
     assert not caplog.records
 
 
@@ -89,12 +92,12 @@ def test_gradients_too(fails, caplog):
     fails(PTXASError("no"))
     args = arguments()
     grad, needed = torch.randn_like(args[0]), [True] * 6
-    found = cuda.gradients(grad, *args, needed)
+    found = KERNEL.gradients(grad, *args, needed)
     for one, other in zip(found, reference.gradients(grad, *args, needed), strict=True):
         assert torch.equal(one, other)
     assert len(caplog.records) == 1
     fails(ValueError("a mistake"))
-    assert torch.equal(cuda.gradients(grad, *args, needed)[0], found[0])  # not tried again
+    assert torch.equal(KERNEL.gradients(grad, *args, needed)[0], found[0])  # not tried again
 
 
 WITHOUT = """
@@ -102,11 +105,12 @@ import sys
 sys.modules["triton"] = None  # what an import of it meets where it is not installed
 import logging, torch
 logging.basicConfig(format="%(message)s")
-from netwarp.ops import cuda, reference
+from netwarp.ops import reference
+from netwarp.ops.kernels import WARP_COMBINE
 args = [*torch.randn(2, 1, 3, 4, 5), torch.randn(1, 2, 4, 5), *torch.randn(2, 3), None]
 for _ in range(2):
-    assert torch.equal(cuda.combine(*args), reference.combine(*args))
-    assert len(cuda.gradients(args[0], *args, [True] * 5 + [False])) == 5
+    assert torch.equal(WARP_COMBINE["cuda"].combine(*args), reference.combine(*args))
+    assert len(WARP_COMBINE["cuda"].gradients(args[0], *args, [True] * 5 + [False])) == 5
 """
 
 

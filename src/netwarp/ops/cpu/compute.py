@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netwarp.ops.cpu import LoopsError, cells, channels_last, planes
+from netwarp.ops.cpu import cells, channels_last, planes
 from netwarp.ops.cpu.arrays import Arrays
 from netwarp.ops.cpu.threads import in_parts
+from netwarp.ops.fallback import NotCompiledError
 
 __all__ = ["combine", "gradients"]
 
@@ -26,7 +27,7 @@ def combine(
     """See :meth:`netwarp.ops.kernels.Kernel.combine`.
 
     Raises:
-        LoopsError: A loop cannot be compiled.
+        NotCompiledError: A loop cannot be compiled.
     """
     arrays = Arrays(previous if current is None else current, previous, flow)
     result = arrays.new_map()
@@ -64,7 +65,7 @@ def gradients(
     """See :meth:`netwarp.ops.kernels.Kernel.gradients`.
 
     Raises:
-        LoopsError: A loop cannot be compiled.
+        NotCompiledError: A loop cannot be compiled.
     """
     arrays = Arrays(previous if current is None else current, previous, flow)
     loops: Any = channels_last if arrays.channels_last else planes
@@ -131,5 +132,5 @@ def _compile(loop: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     except MemoryError:
         raise
     except Exception as error:
-        raise LoopsError from error
+        raise NotCompiledError from error
     _compiled.add(kind)

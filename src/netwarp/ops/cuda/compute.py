@@ -23,7 +23,7 @@ def combine(
     """See :meth:`netwarp.ops.kernels.Kernel.combine`.
 
     Raises:
-        KernelsError: A kernel cannot be compiled.
+        NotCompiledError: A kernel cannot be compiled.
     """
     maps = Maps(previous if current is None else current, previous, flow)
     result = maps.new_map(previous.dtype)
@@ -57,7 +57,7 @@ def gradients(
     deterministic (``torch.use_deterministic_algorithms``); the others always come out the same, bitwise.
 
     Raises:
-        KernelsError: A kernel cannot be compiled.
+        NotCompiledError: A kernel cannot be compiled.
     """
     maps = Maps(previous if current is None else current, previous, flow)
     pulled, w2, gate = maps.map(grad), maps.flat(w2), maps.flat(gate)

@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from netwarp.ops.cuda import KernelsError
+from netwarp.ops.fallback import NotCompiledError
 
 __all__ = ["launch"]
 
@@ -33,7 +33,7 @@ def launch(kernel: Any, programs: int, warps: int, *arguments: Tensor | int | No
         constants: What is compiled in, by name; dtypes of PyTorch become Triton's.
 
     Raises:
-        KernelsError: It cannot be compiled here.
+        NotCompiledError: It cannot be compiled here.
     """
     device = next(argument.device for argument in arguments if isinstance(argument, Tensor))
     constants = {name: REAL[value] if isinstance(value, torch.dtype) else value for name, value in constants.items()}
@@ -43,7 +43,7 @@ def launch(kernel: Any, programs: int, warps: int, *arguments: Tensor | int | No
             kernel[(programs,)](*arguments, num_warps=warps, **constants)
     except Exception as error:
         if wants_compiler(error):
-            raise KernelsError from error
+            raise NotCompiledError from error
         raise
 
 

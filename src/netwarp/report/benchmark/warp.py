@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from netwarp.ops import warp_combine
-from netwarp.ops.cpu import LoopsError
+from netwarp.ops.fallback import NotCompiledError
 from netwarp.report.benchmark.asked import Asked, Shape
 from netwarp.report.benchmark.eager_warp import Compiled, eager
 from netwarp.report.benchmark.own_process import Apart, Tell
@@ -194,7 +194,7 @@ def _into_kept(maps: _Maps) -> Callable[[Tensor], None] | None:
 
         arrays = Arrays(maps.current, maps.previous, maps.flow)
         compute.combine_into(torch.empty_like(maps.current), arrays, *maps.inputs, None)
-    except (ImportError, LoopsError):
+    except (ImportError, NotCompiledError):
         return None
     return lambda kept: compute.combine_into(kept, arrays, *maps.inputs, None)
 
