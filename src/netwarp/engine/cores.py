@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["Cores"]
+__all__ = ["Cores", "cores_of_process"]
 
 
 class Cores:
@@ -28,7 +28,7 @@ class Cores:
     """
 
     def __init__(self, count: int | None = None) -> None:
-        self._count = _of_process() if count is None else count
+        self._count = cores_of_process() if count is None else count
         self._whole = 1
         self.streams = 0
         self.passes = 0
@@ -77,5 +77,6 @@ class Cores:
         return max(self._count, self._whole) // self._part()
 
 
-def _of_process() -> int:
+def cores_of_process() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -92,7 +92,7 @@ def as_flows(flows: Tensor | None, clip: Sequence[Tensor]) -> tuple[Tensor | Non
 def to_unit_range(frame: Tensor) -> Tensor:
     """A frame as float32 in 0–1 (float64 if it was)."""
     if frame.dtype == torch.uint8:
-        return frame.float() / 255
+        return frame.float().div_(255)  # in place: new memory costs more than the division
     return frame.to(torch.promote_types(torch.float32, frame.dtype))
 
 

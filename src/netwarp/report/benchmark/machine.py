@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 
 from netwarp import __version__
+from netwarp.engine.cores import cores_of_process
 
 __all__ = ["Machine", "machine", "machine_line"]
 
@@ -30,7 +30,7 @@ def machine(device: str, threads: int | None = None) -> Machine:
     on_gpu = torch.device(device).type == "cuda"
     return {
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores_of_process(),
         "threads": threads or torch.get_num_threads(),
         "device": device,
         "gpu": torch.cuda.get_device_name(device) if on_gpu else None,
