@@ -2,7 +2,7 @@
 
     python benchmarks/alignment.py --base netwarp:espnet --weights espnet.pth --video DATA/camvid/val
 
-All distances are in standard deviations of the current representation (netwarp.engine.alignment).
+All distances are in standard deviations of the current representation (netwarp.evaluation.layer_alignment).
 
 1. The layers: distance to the previous representation, as it is and warped ('netwarp layers --video' prints it too).
 2. Exact shifts: the same picture moved by k whole pixels, and its representation warped by exactly k. What is left is
@@ -22,11 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import netwarp
-from netwarp.data.frames import open_frames
-from netwarp.engine.alignment import IMAGE, Distance, measure_alignment, neighbours, representations
+from netwarp.evaluation.layer_alignment import IMAGE, Distance, measure_alignment, neighbours, representations
 from netwarp.flow import make_flow
-from netwarp.model.frames import to_unit_range
+from netwarp.model.inputs import to_unit_range
 from netwarp.ops import resize_flow, warp
+from netwarp.video.open import open_frames
 
 LAYERS = ("encoder.level1", "encoder.b1", "encoder.b2", "encoder.b3", "level3_C", "up_l3", "up_l2", "conv", "output")
 SHIFTS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)

@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/cuts.py [--camvid ../shared/data/camvid]
 
-Prints the share of unexplained variance (netwarp.engine.cuts) on rendered streets and, where given, on CamVid.
+Prints the share of unexplained variance (netwarp.inference.scene_cuts) on rendered streets and, where given, on CamVid.
 """
 
 import argparse
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netwarp.data.frames import open_frames
-from netwarp.data.streets import render_clip
-from netwarp.engine.cuts import LEAST_ERROR, THRESHOLD, is_cut, unexplained
 from netwarp.flow import DISFlow
+from netwarp.inference.scene_cuts import LEAST_ERROR, THRESHOLD, is_cut, unexplained
+from netwarp.streets import render_clip
+from netwarp.video.open import open_frames
 
 CLIPS = 12
 SIZES = ((180, 320), (96, 160))

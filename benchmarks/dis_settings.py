@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from netwarp import PhotometricGate, warp
-from netwarp.data.streets import CLASSES, render_clip
-from netwarp.data.streets.clip import StreetFrame
+from netwarp.streets import CLASSES, render_clip
+from netwarp.streets.clip import StreetFrame
 
 SIZE = (360, 480)
 Estimate = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -4,7 +4,7 @@
 
 Weights are random: time does not depend on them. A network that reads its memory in the usual order, and so cannot work
 channels-last, is told as such. 'netwarp segment' and 'netwarp evaluate' lay out by this table
-(:func:`netwarp.bases.layout.lay_out`).
+(:func:`netwarp.bases.memory_format.lay_out`).
 """
 
 import argparse
@@ -15,8 +15,8 @@ import time
 import torch
 
 import netwarp
-from netwarp.bases.layout import lay_channels_last
-from netwarp.model.adapter import logits_of
+from netwarp.bases.memory_format import lay_channels_last
+from netwarp.model.outputs import logits_of
 
 NETWORKS = (
     "netwarp:espnet", "netwarp:streetnet", "netwarp:playdata@0.25", "netwarp:dilation8@0.25", "netwarp:pspnet101@0.25",

@@ -30,13 +30,13 @@ import torch
 from torch import Tensor
 
 from netwarp import VideoModel
-from netwarp.data.streets import render_clip
-from netwarp.engine.sliding import Sliding
-from netwarp.model import steps
-from netwarp.report.benchmark.networks import FLOW_CNNS, FRAME_BY_FRAME, Around, load_network
-from netwarp.report.benchmark.networks import NETWORKS as STREAMED
-from netwarp.report.benchmark.timing import in_turn
-from netwarp.report.table import markdown_table
+from netwarp.inference.sliding import Sliding
+from netwarp.lab.benchmark.harness import in_turn
+from netwarp.lab.benchmark.networks import FLOW_CNNS, FRAME_BY_FRAME, Around, load_network
+from netwarp.lab.benchmark.networks import NETWORKS as STREAMED
+from netwarp.lab.demo.summary import markdown_table
+from netwarp.model import unrolled as steps
+from netwarp.streets import render_clip
 
 WHOLE = (1024, 2048)
 FRAMES = 4

@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp import VideoModel, load_base
-from netwarp.cli.memory import keep_freed_memory
-from netwarp.engine.sliding import Sliding
-from netwarp.engine.sliding_state import SlidingState
+from netwarp.cli.terminal import keep_freed_memory
+from netwarp.inference.sliding import Sliding, SlidingState
 from netwarp.model import Preprocess
 
 SCALES = (1.75, 1.5, 1.25, 1.0, 0.75, 0.5)  # the largest first, so that the peak shows early

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 
 import netwarp
-from netwarp.data.frames import open_frames
 from netwarp.model.replay import Replay
+from netwarp.video.open import open_frames
 
 RUNS = 9
 FRAMES = 4

@@ -17,14 +17,14 @@ import torch.nn.functional as F
 
 import netwarp
 from netwarp import FlowCNN, PhotometricGate, VideoModel, warp
-from netwarp.bases.layout import lay_channels_last
-from netwarp.cli.memory import keep_freed_memory
-from netwarp.data.streets import render_clip
-from netwarp.engine.cuts import is_cut
-from netwarp.engine.labels import labels_of
+from netwarp.bases.memory_format import lay_channels_last
+from netwarp.cli.terminal import keep_freed_memory
 from netwarp.flow import make_flow
-from netwarp.model.frames import as_frames, to_unit_range
+from netwarp.inference.scene_cuts import is_cut
+from netwarp.model.inputs import as_frames, to_unit_range
+from netwarp.model.outputs import labels_of
 from netwarp.ops import warp_combine
+from netwarp.streets import render_clip
 
 SIZE = (360, 480)
 FLOWS = ("dis:light", "dis:ultrafast", "dis:fast", "dis:medium", "dis:medium@0.5")

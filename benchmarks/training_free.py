@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 import netwarp
 from netwarp import PhotometricGate, VideoModel
-from netwarp.data.datasets import open_data
-from netwarp.data.random_views import Augmentation
-from netwarp.data.rendered import rendered_data
-from netwarp.data.streets import CLASSES, Streets
-from netwarp.engine.evaluate import Scores, evaluate
-from netwarp.engine.training import TrainSettings, train
+from netwarp.datasets.augment_settings import Augmentation
+from netwarp.datasets.registry import open_data
+from netwarp.evaluation.evaluate import Scores, evaluate
 from netwarp.flow import DISFlow
-from netwarp.model.label_set import CAMVID
+from netwarp.label_sets import CAMVID
+from netwarp.streets import CLASSES, Streets
+from netwarp.streets.labelled_clips import rendered_data
+from netwarp.training import TrainSettings, train
 
 TRAIN_SEEDS, CHOICE_SEEDS = range(20_000, 20_032), range(25_000, 25_008)
 

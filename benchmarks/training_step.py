@@ -17,7 +17,7 @@ import torch
 
 import netwarp
 from netwarp import FlowCNN, VideoModel
-from netwarp.engine.training.losses import segmentation_sum
+from netwarp.training.losses import segmentation_sum
 
 SIZE = (360, 480)
 CLASSES = 12

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import netwarp
-from netwarp.data.streets import render_clip
+from netwarp.streets import render_clip
 
 
 class GlobalShift:

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import netwarp
-from netwarp.data.streets import CLASSES, Streets, render_clip
-from netwarp.data.video_writer import VideoWriter
+from netwarp.streets import CLASSES, Streets, render_clip
+from netwarp.video.writer import VideoWriter
 
 
 class MyNetwork(nn.Module):

@@ -9,8 +9,8 @@ import pytest
 
 import netwarp
 from netwarp.cli import main
-from netwarp.data.datasets import open_data
-from netwarp.engine.evaluate import evaluate
+from netwarp.datasets.registry import open_data
+from netwarp.evaluation.evaluate import evaluate
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

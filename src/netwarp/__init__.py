@@ -12,17 +12,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from netwarp._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from netwarp.bases import load_base
-    from netwarp.bases.saved import load
-    from netwarp.engine.sliding import Sliding
-    from netwarp.engine.sliding_state import SlidingState
-    from netwarp.engine.stream import segment
+    from netwarp.bases.load_model import load
     from netwarp.errors import NetWarpError
+    from netwarp.inference.sliding import Sliding, SlidingState
+    from netwarp.inference.stream import segment
     from netwarp.model import FlowCNN, LearnedGate, NetWarp, PhotometricGate, Preprocess, VideoModel, VideoState
     from netwarp.ops import resize_flow, warp, warp_combine
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "FlowCNN": "netwarp.model",
@@ -31,14 +30,14 @@ _HOMES = {
     "NetWarpError": "netwarp.errors",
     "PhotometricGate": "netwarp.model",
     "Preprocess": "netwarp.model",
-    "Sliding": "netwarp.engine.sliding",
-    "SlidingState": "netwarp.engine.sliding_state",
+    "Sliding": "netwarp.inference.sliding",
+    "SlidingState": "netwarp.inference.sliding",
     "VideoModel": "netwarp.model",
     "VideoState": "netwarp.model",
-    "load": "netwarp.bases.saved",
+    "load": "netwarp.bases.load_model",
     "load_base": "netwarp.bases",
     "resize_flow": "netwarp.ops",
-    "segment": "netwarp.engine.stream",
+    "segment": "netwarp.inference.stream",
     "warp": "netwarp.ops",
     "warp_combine": "netwarp.ops",
 }

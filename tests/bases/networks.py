@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from netwarp.bases import BaseSource, load_base, rebuild_base
-from netwarp.model.label_set import label_set
+from netwarp.label_sets import label_set
 from netwarp.model.preprocess import Preprocess
 
 CLASSES = 5

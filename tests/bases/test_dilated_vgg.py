@@ -13,7 +13,7 @@ from torch import nn
 from netwarp.bases import load_base
 from netwarp.bases.dilated_vgg import ConvReLU, Dilation, PlayData
 from netwarp.errors import ConfigurationError, NetWarpError
-from netwarp.model.label_set import CAMVID
+from netwarp.label_sets import CAMVID
 
 # Side, inputs, outputs of every convolution of VGG-16's front-end, by hand.
 VGG = [

@@ -9,7 +9,7 @@ from networks import CLASSES, DPT, SEGFORMER, UPERNET
 
 from netwarp.bases import BASES, load_base
 from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError
-from netwarp.model.label_set import CAMVID, CITYSCAPES, VOC
+from netwarp.label_sets import CAMVID, CITYSCAPES, VOC
 from netwarp.model.preprocess import Preprocess
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from networks import NETWORKS, THIRD_PARTY, build
 
-from netwarp.model.adapter import logits_of
-from netwarp.model.probe import probe
+from netwarp.model.layers import probe
+from netwarp.model.outputs import logits_of
 
 
 def test_twelve_networks_of_other_libraries():

@@ -13,7 +13,7 @@ from torch import nn
 from netwarp.bases import load_base
 from netwarp.bases.pspnet import Bottleneck, PSPNet
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.model.label_set import CITYSCAPES
+from netwarp.label_sets import CITYSCAPES
 
 SHALLOW = (1, 1, 1, 1)
 

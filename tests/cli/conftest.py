@@ -10,8 +10,8 @@ import pytest
 from small_videos import encode, picture
 
 from netwarp.cli import main
-from netwarp.data.streets import render_clip
-from netwarp.data.streets.clip import StreetFrame
+from netwarp.streets import render_clip
+from netwarp.streets.clip import StreetFrame
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def _rendered_once() -> Iterator[None]:
         return list(render_clip(*settings, **more))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("netwarp.data.streets.dataset.render_clip", lambda *a, **k: iter(rendered(*a, **k)))
+        patch.setattr("netwarp.streets.dataset.render_clip", lambda *a, **k: iter(rendered(*a, **k)))
         yield
 
 

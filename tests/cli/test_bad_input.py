@@ -251,7 +251,7 @@ def test_full_disk(clips: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch, m
     if masks:
         monkeypatch.setattr("PIL.Image.Image.save", full)
     else:
-        monkeypatch.setattr("netwarp.data.video_writer.av.open", full)
+        monkeypatch.setattr("netwarp.video.writer.av.open", full)
     output = "new/masks" if masks else "new/out.mp4"
     assert "No space left on device" in fails("segment", clips / "ok.mp4", output, *BASE)
 
@@ -260,7 +260,7 @@ def test_an_error_that_nobody_thought_of(clips: Path, fails: Fails, monkeypatch:
     def bug(*args: object, **options: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr("netwarp.engine.render.overlay", bug)
+    monkeypatch.setattr("netwarp.inference.render.overlay", bug)
     line = fails("segment", clips / "ok.mp4", "new/out.mp4", *BASE)
     assert line == "unexpected ZeroDivisionError: division by zero (--debug shows where)"
 

@@ -15,10 +15,10 @@ from PIL import Image
 
 from netwarp import VideoModel, load_base
 from netwarp.cli import main
-from netwarp.data.cityscapes_ids import to_ids
-from netwarp.data.datasets import open_data
-from netwarp.engine.evaluate import evaluate
-from netwarp.model.label_set import CITYSCAPES
+from netwarp.datasets.cityscapes_ids import to_ids
+from netwarp.datasets.registry import open_data
+from netwarp.evaluation.evaluate import evaluate
+from netwarp.label_sets import CITYSCAPES
 
 SPEC = "streets:clips=2,frames=3,size=48x40"
 STREETS = ("--data", SPEC)
@@ -259,7 +259,7 @@ def test_other_classes_are_warned_of(capsys: pytest.CaptureFixture[str], cache: 
 
 
 def test_memory_keeps_what_was_freed_only_where_that_can_be_said(monkeypatch: pytest.MonkeyPatch):
-    from netwarp.cli import memory
+    from netwarp.cli import terminal as memory
 
     calls = []
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: calls.append(name) or object())

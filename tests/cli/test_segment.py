@@ -13,11 +13,11 @@ from small_videos import decode, encode, picture
 
 from netwarp import VideoModel, load_base
 from netwarp.cli import main
-from netwarp.cli.network import warn_of_random_weights
-from netwarp.data.frames import open_frames
-from netwarp.data.masks import read_mask
-from netwarp.engine.stream import segment
-from netwarp.model.label_set import CAMVID
+from netwarp.cli.models import warn_of_random_weights
+from netwarp.inference.stream import segment
+from netwarp.label_sets import CAMVID
+from netwarp.video.label_maps import read_mask
+from netwarp.video.open import open_frames
 
 BASE = ("--base", "tinybase:build")
 CAMVID_DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -216,7 +216,7 @@ def test_an_existing_result_is_replaced_only_by_a_whole_one(clips: Path, monkeyp
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr("netwarp.engine.render.overlay", bug)
+        patch.setattr("netwarp.inference.render.overlay", bug)
         assert run("segment", clips / "ok.mp4", "out.mp4", *BASE) == 2
     assert Path("out.mp4").read_bytes() == b"the old one"
     assert run("segment", clips / "ok.mp4", "out.mp4", *BASE) == 0

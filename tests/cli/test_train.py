@@ -17,13 +17,13 @@ import torch
 import yaml
 
 import netwarp
-from engine.training.processes import outcome, started
 from netwarp.cli import main
-from netwarp.cli.sections import section_of
+from netwarp.cli.parser import section_of
 from netwarp.cli.train import DataOptions, ModelOptions
-from netwarp.engine.training import TrainSettings
-from netwarp.engine.training.order import clip_at
 from netwarp.errors import ConfigurationError
+from netwarp.training import TrainSettings
+from netwarp.training.batches import clip_at
+from training.processes import outcome, started
 
 SMALL = {
     "out": "run",

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from safetensors.torch import save_file
 
 from convert.wire import Layer, blob, caffemodel, delimited, layer, number, numbers
-from netwarp.convert import caffe_schema
+from netwarp.convert import caffemodel as caffe_schema
 from netwarp.convert.caffemodel import Blob, read_caffemodel
 from netwarp.errors import MissingExtraError, WeightsError
 

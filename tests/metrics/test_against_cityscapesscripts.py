@@ -10,10 +10,10 @@ import pytest
 from cityscapes_tree import made_scene, write_image, write_truth
 from PIL import Image
 
-from netwarp.data.cityscapes import cityscapes
-from netwarp.data.cityscapes_ids import AVERAGE_INSTANCE_SIZES, to_ids, to_train_ids
+from netwarp.datasets.cityscapes import cityscapes
+from netwarp.datasets.cityscapes_ids import AVERAGE_INSTANCE_SIZES, to_ids, to_train_ids
+from netwarp.label_sets import CITYSCAPES
 from netwarp.metrics import InstanceIoU, IoU
-from netwarp.model.label_set import CITYSCAPES
 
 script = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from netwarp.errors import InputError
-from netwarp.model.frames import as_frames, check_flow, to_unit_range
+from netwarp.model.inputs import as_frames, check_flow, to_unit_range
 
 CPU = torch.device("cpu")
 

@@ -14,9 +14,8 @@ from netwarp import LearnedGate, VideoModel, load
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import write_flo
 from netwarp.model import PhotometricGate, Preprocess
-from netwarp.model.gate import relative_error, resize_trust
-from netwarp.model.learned_gate import TERMS, feature_error, forward_backward_error, make_gate
-from netwarp.model.saved import read
+from netwarp.model.gates import TERMS, feature_error, forward_backward_error, make_gate, relative_error, resize_trust
+from netwarp.model.model_file import read
 from netwarp.ops import warp
 
 PLACES = [["stem"], ["mid"], ["output"], ["log_probs"], ["stem", "mid", "log_probs"]]

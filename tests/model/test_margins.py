@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from model.tiny import PLAIN, Pan, set_weights
-from netwarp.engine.alignment import measure_alignment
+from netwarp.evaluation.layer_alignment import measure_alignment
 from netwarp.model import FlowCNN, PhotometricGate, Preprocess, VideoModel
-from netwarp.model.carried import margin_of
-from netwarp.model.probe import probe
+from netwarp.model.base_metadata import margin_of
+from netwarp.model.layers import probe
 from netwarp.ops import reflect, reflect_flow, resize_flow, warp
 
 MARGIN = 16

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bases.networks import NETWORKS, THIRD_PARTY, build
 from model.tiny import Pan, frozen_copy, hooks_on, same_state, set_weights
 from netwarp import VideoModel
-from netwarp.model.adapter import logits_of, to_frame_size
+from netwarp.model.outputs import logits_of, to_frame_size
 
 PLACES = [(name, layer) for name, network in NETWORKS.items() for layer in (*network.layers, "output")]
 every_place = pytest.mark.parametrize(("name", "layer"), PLACES, ids=[f"{n} at {p}" for n, p in PLACES])

@@ -2,6 +2,6 @@
 
 from netwarp.bases.registry import SCHEMES, Scheme, load_base, rebuild_base
 from netwarp.bases.shipped import BASES, ShippedBase
-from netwarp.bases.source import BaseSource
+from netwarp.bases.spec import BaseSource
 
 __all__ = ["BASES", "SCHEMES", "BaseSource", "Scheme", "ShippedBase", "load_base", "rebuild_base"]

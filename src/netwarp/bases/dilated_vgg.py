@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from netwarp.bases.width import channels_at
+from netwarp.bases.spec import channels_at
 from netwarp.errors import ConfigurationError
-from netwarp.model.label_set import CAMVID, LabelSet
+from netwarp.label_sets import CAMVID, LabelSet
 from netwarp.model.preprocess import Preprocess
 from netwarp.ops.reflect import reflect
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError
-from netwarp.model.label_set import CAMVID, LabelSet
+from netwarp.label_sets import CAMVID, LabelSet
 from netwarp.model.preprocess import Preprocess
 
 __all__ = ["ESPNET_CAMVID", "ESPNET_PREPROCESS", "ESPModule", "ESPNet", "StridedESPModule"]

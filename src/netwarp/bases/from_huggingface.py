@@ -11,12 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from netwarp.bases.checkpoint import check_finite, no_named_weights, read_weights, unwrapped, weights_file
-from netwarp.bases.class_request import ClassRequest
-from netwarp.bases.reason import reason_of
-from netwarp.bases.source import BaseSource, carry
+from netwarp.bases.spec import BaseSource, ClassRequest, carry, reason_of
+from netwarp.bases.weights import check_finite, no_named_weights, read_weights, unwrapped, weights_file
 from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError
-from netwarp.model.label_set import LabelSet, label_set
+from netwarp.label_sets import LabelSet, label_set
 from netwarp.model.preprocess import Preprocess
 
 __all__ = ["load_huggingface", "rebuild_huggingface"]

@@ -13,14 +13,12 @@ from typing import Any
 
 from torch import nn
 
-from netwarp.bases.checkpoint import check_finite, load_weights, no_named_weights, read_weights, weights_file
-from netwarp.bases.class_request import ClassRequest
-from netwarp.bases.reason import reason_of
-from netwarp.bases.source import BaseSource, carry
+from netwarp.bases.spec import BaseSource, ClassRequest, carry, reason_of
+from netwarp.bases.weights import check_finite, load_weights, no_named_weights, read_weights, weights_file
 from netwarp.errors import ConfigurationError, NetWarpError, unknown_name
-from netwarp.model.label_set import LabelSet
+from netwarp.label_sets import LabelSet
+from netwarp.model.layers import probe
 from netwarp.model.preprocess import Preprocess
-from netwarp.model.probe import probe
 
 __all__ = ["load_import", "module_exists", "rebuild_import"]
 

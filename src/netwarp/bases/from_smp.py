@@ -8,11 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from netwarp.bases.checkpoint import load_weights, outputs_in, read_weights, weights_file
-from netwarp.bases.class_request import ClassRequest
-from netwarp.bases.names import spelled
-from netwarp.bases.reason import reason_of
-from netwarp.bases.source import BaseSource, carry
+from netwarp.bases.spec import BaseSource, ClassRequest, carry, reason_of, spelled
+from netwarp.bases.weights import load_weights, outputs_in, read_weights, weights_file
 from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, unknown_name
 from netwarp.model.preprocess import Preprocess
 

@@ -8,13 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from netwarp.bases.checkpoint import load_weights, outputs_in, read_weights, weights_file
-from netwarp.bases.class_request import ClassRequest
-from netwarp.bases.names import spelled
-from netwarp.bases.reason import reason_of
-from netwarp.bases.source import BaseSource, carry
+from netwarp.bases.spec import BaseSource, ClassRequest, carry, reason_of, spelled
+from netwarp.bases.weights import load_weights, outputs_in, read_weights, weights_file
 from netwarp.errors import WeightsError, unknown_name
-from netwarp.model.label_set import VOC
+from netwarp.label_sets import VOC
 from netwarp.model.preprocess import Preprocess
 
 __all__ = ["load_torchvision", "rebuild_torchvision"]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from netwarp.bases.width import channels_at
+from netwarp.bases.spec import channels_at
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.model.preprocess import Preprocess
 

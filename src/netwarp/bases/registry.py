@@ -16,7 +16,7 @@ from netwarp.bases.from_import import load_import, module_exists, rebuild_import
 from netwarp.bases.from_smp import load_smp, rebuild_smp
 from netwarp.bases.from_torchvision import load_torchvision, rebuild_torchvision
 from netwarp.bases.shipped import BASES, load_shipped, rebuild_shipped
-from netwarp.bases.source import BaseSource, carry
+from netwarp.bases.spec import BaseSource, carry
 from netwarp.errors import ConfigurationError, unknown_name
 
 __all__ = ["SCHEMES", "Scheme", "load_base", "rebuild_base"]

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from torch import nn
 
-from netwarp.bases.checkpoint import load_weights, no_named_weights, outputs_in, read_weights, weights_file
-from netwarp.bases.class_request import ClassRequest
 from netwarp.bases.dilated_vgg import (
     DILATION_CAMVID,
     VGG_CAMVID_PREPROCESS,
@@ -20,11 +18,11 @@ from netwarp.bases.dilated_vgg import (
 )
 from netwarp.bases.espnet import ESPNET_CAMVID, ESPNET_PREPROCESS, ESPNet
 from netwarp.bases.pspnet import PSPNET_PREPROCESS, PSPNet
-from netwarp.bases.source import BaseSource, carry
+from netwarp.bases.spec import BaseSource, ClassRequest, carry, width_of
 from netwarp.bases.streetnet import STREETNET_PREPROCESS, StreetNet
-from netwarp.bases.width import width_of
+from netwarp.bases.weights import load_weights, no_named_weights, outputs_in, read_weights, weights_file
 from netwarp.errors import ConfigurationError, unknown_name
-from netwarp.model.label_set import CAMVID, CITYSCAPES, LabelSet
+from netwarp.label_sets import CAMVID, CITYSCAPES, LabelSet
 from netwarp.model.preprocess import Preprocess
 
 __all__ = ["BASES", "ShippedBase", "load_shipped", "rebuild_shipped", "shipped_base"]

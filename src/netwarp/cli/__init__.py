@@ -9,25 +9,26 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from netwarp.cli import benchmark, check_data, convert, demo, evaluate, experiment, layers, reproduce, segment, train
-from netwarp.cli.parser import Command, build_parser
+from netwarp.cli.parser import build_parser
 from netwarp.cli.terminal import one_line_errors
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: dict[str, Command] = {
-    "demo": demo,
-    "segment": segment,
-    "layers": layers,
-    "check-data": check_data,
-    "train": train,
-    "evaluate": evaluate,
-    "experiment": experiment,
-    "reproduce": reproduce,
-    "benchmark": benchmark,
-    "convert": convert,
+COMMANDS: dict[str, str] = {
+    "demo": "netwarp.lab.demo.command",
+    "segment": "netwarp.cli.segment",
+    "layers": "netwarp.cli.layers",
+    "check-data": "netwarp.cli.check_data",
+    "train": "netwarp.cli.train",
+    "evaluate": "netwarp.cli.evaluate",
+    "experiment": "netwarp.lab.study.command",
+    "reproduce": "netwarp.lab.paper.command",
+    "benchmark": "netwarp.lab.benchmark.command",
+    "convert": "netwarp.cli.convert",
 }
+"""Name of a command → the module that declares and runs it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,11 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("NETWARP_DEBUG", "0") not in ("", "0")
     with one_line_errors(debug) as outcome:
-        parser = build_parser(COMMANDS, arguments)
+        commands = {name: import_module(module) for name, module in COMMANDS.items()}
+        parser = build_parser(commands, arguments)
         options = parser.parse_args(arguments)
         if options.subcommand is None:
             parser.print_help()
         else:
             options[options.subcommand].debug = debug
-            COMMANDS[options.subcommand].run(options[options.subcommand])
+            commands[options.subcommand].run(options[options.subcommand])
     return outcome.status

@@ -42,8 +42,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Check; see the module."""
-    from netwarp.data.check import check_data
-    from netwarp.data.datasets import open_data, splits_of
+    from netwarp.datasets.check import check_data
+    from netwarp.datasets.registry import open_data, splits_of
 
     if options.all and options.split is not None:
         raise ConfigurationError("--all checks every split: leave out --split, or --all")

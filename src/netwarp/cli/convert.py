@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from netwarp.cli.network import add_classes_argument
+from netwarp.cli.models import add_classes_argument
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import say, warn
 from netwarp.convert.architecture import architecture

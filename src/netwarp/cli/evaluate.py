@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from netwarp.cli.evaluated_models import check_combinations, evaluated_models, is_alone
-from netwarp.cli.network import add_base_arguments, add_device_argument
+from netwarp.cli.models import add_base_arguments, add_device_argument, check_combinations, evaluated_models, is_alone
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import progress_bar, say, warn
-from netwarp.cli.views import add_view_arguments, views_of
+from netwarp.cli.view_options import add_view_arguments, views_of
 from netwarp.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from netwarp.data.clips import ClipData, ClipFrame
-    from netwarp.engine.measure import OnLabels
-    from netwarp.engine.stream_model import StreamModel
-    from netwarp.engine.tally import Scores
-    from netwarp.model.label_set import LabelSet
+    from netwarp.datasets.clips import ClipData, ClipFrame
+    from netwarp.evaluation.clip_runner import OnLabels
+    from netwarp.evaluation.scores import Scores
+    from netwarp.inference.stream_model import StreamModel
+    from netwarp.label_sets import LabelSet
 
 SUMMARY = "measure a network, a video model, or label maps against labelled clips"
 
@@ -119,9 +118,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Evaluate; see the module."""
     check_combinations(options)
-    from netwarp.cli.memory import keep_freed_memory
-    from netwarp.data.class_order import in_order_of
-    from netwarp.data.datasets import open_data
+    from netwarp.cli.terminal import keep_freed_memory
+    from netwarp.datasets.class_order import in_order_of
+    from netwarp.datasets.registry import open_data
 
     keep_freed_memory()
     history = 0 if options.history is None and is_alone(options) else options.history
@@ -149,7 +148,7 @@ class _Measured:
 
 def _check_places(options: Namespace) -> None:
     """See that results can be written, before hours of work."""
-    from netwarp.data.output_path import prepare_file
+    from netwarp.output_files import prepare_file
 
     if options.save_predictions is not None:
         folder, data = Path(options.save_predictions), Path(options.data.partition(":")[2]).expanduser()
@@ -160,8 +159,8 @@ def _check_places(options: Namespace) -> None:
 
 
 def _score_predictions(options: Namespace, data: ClipData) -> _Measured:
-    from netwarp.data.predictions import Predictions
-    from netwarp.engine.evaluate_predictions import evaluate_predictions
+    from netwarp.datasets.predictions import Predictions
+    from netwarp.evaluation.evaluate import evaluate_predictions
 
     predictions = Predictions(options.predictions, data, ids=options.prediction_ids == "cityscapes")
     _check_places(options)
@@ -177,7 +176,7 @@ def _score_predictions(options: Namespace, data: ClipData) -> _Measured:
 def _score_models(
     options: Namespace, models: Mapping[str, Any], data: ClipData, history: int | None, on_labels: OnLabels | None
 ) -> _Measured:
-    from netwarp.engine.evaluate import evaluate, frames_to_run
+    from netwarp.evaluation.evaluate import evaluate, frames_to_run
 
     _check_places(options)
     frames = frames_to_run(data, history)
@@ -201,7 +200,7 @@ def _saver(options: Namespace, classes: LabelSet, outputs: LabelSet, of_row: str
         return None
     import numpy as np
 
-    from netwarp.data.predictions import PredictionWriter
+    from netwarp.datasets.predictions import PredictionWriter
 
     writer = PredictionWriter(options.save_predictions, classes, ids=options.prediction_ids == "cityscapes")
     numbers = np.array([classes.names.index(name) for name in outputs.names])
@@ -216,14 +215,14 @@ def _saver(options: Namespace, classes: LabelSet, outputs: LabelSet, of_row: str
 
 
 def _measures(data: ClipData, options: Namespace) -> dict[str, Any]:
-    from netwarp.data.cityscapes_ids import average_instance_sizes
+    from netwarp.datasets.cityscapes_ids import average_instance_sizes
 
     return {"widths": options.widths, "average_sizes": average_instance_sizes(data.classes.names)}
 
 
 def _workers(options: Namespace, models: Mapping[str, StreamModel], data: ClipData) -> int:
     """As many clips at a time as is faster and needs no great memory; one where times are to be compared."""
-    from netwarp.model.probe import base_device
+    from netwarp.model.layers import base_device
 
     first = next(frame for clip in data.clips for frame in clip.frames)
     height, width = first.image().shape[:2]
@@ -239,7 +238,7 @@ def _threads() -> int:
 
 
 def _tell(options: Namespace, data: ClipData, measured: _Measured) -> None:
-    from netwarp.report.score_table import class_table, score_record, score_table
+    from netwarp.cli.tables import class_table, score_record, score_table
 
     name, scores = list(measured.rows.items())[-1]
     say(score_table(measured.rows))
@@ -263,7 +262,7 @@ def _tell(options: Namespace, data: ClipData, measured: _Measured) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from netwarp.atomic import written_whole
+    from netwarp.output_files import written_whole
 
     with written_whole(path) as file:
         file.write(text.encode())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from netwarp.cli.network import add_base_arguments, base_of, size
+from netwarp.cli.models import add_base_arguments, base_of, size
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError
@@ -18,10 +18,10 @@ from netwarp.errors import ConfigurationError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from netwarp.data.frames import FrameSource
-    from netwarp.engine.alignment import Alignment
+    from netwarp.evaluation.layer_alignment import Alignment
     from netwarp.model import Preprocess
-    from netwarp.model.probe import Probe
+    from netwarp.model.layers import Probe
+    from netwarp.video.source import FrameSource
 
 SUMMARY = "list the layers of a network where a NetWarp can go"
 
@@ -65,9 +65,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """List the layers; see the module."""
-    from netwarp.data.frames import open_frames
+    from netwarp.cli.tables import add_alignment, layer_records, layer_table, worth_showing
     from netwarp.model import Preprocess
-    from netwarp.report.layer_table import add_alignment, layer_records, layer_table, worth_showing
+    from netwarp.video.open import open_frames
 
     if options.video is not None and options.size is not None:
         raise ConfigurationError("--size has no use with --video, whose own size is taken: leave one of them out")
@@ -95,7 +95,7 @@ def run(options: Namespace) -> None:
 
 
 def _seen(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None) -> Probe:
-    from netwarp.model.probe import probe
+    from netwarp.model.layers import probe
 
     try:
         return probe(base, preprocess, size or _TYPICAL)
@@ -108,7 +108,7 @@ def _seen(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None)
 def _measured(
     base: nn.Module, records: Sequence[dict[str, object]], source: FrameSource, pairs: int
 ) -> tuple[list[Alignment], int]:
-    from netwarp.engine.alignment import measure_alignment, neighbours
+    from netwarp.evaluation.layer_alignment import measure_alignment, neighbours
 
     names = [str(record["name"]) for record in records if record["usable"]]
     with progress_bar(pairs) as advance:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from netwarp.cli.network import (
+from netwarp.cli.models import (
     add_base_arguments,
     add_device_argument,
     base_of,
@@ -21,16 +21,16 @@ from netwarp.cli.network import (
 )
 from netwarp.cli.parser import from_text
 from netwarp.cli.terminal import progress_bar, quiet_loading, say
-from netwarp.cli.views import add_view_arguments, in_views, preprocess_for, say_how_many, views_of
-from netwarp.engine.places import VIDEO_ENDINGS, check_places
+from netwarp.cli.view_options import add_view_arguments, in_views, preprocess_for, say_how_many, views_of
 from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.output_files import VIDEO_ENDINGS, check_places
 
 if TYPE_CHECKING:
-    from netwarp.data.frames import FrameSource
-    from netwarp.engine.render import Rendered
-    from netwarp.engine.sliding import Sliding
-    from netwarp.engine.views import Views
+    from netwarp.inference.render import Rendered
+    from netwarp.inference.sliding import Sliding
+    from netwarp.inference.views import Views
     from netwarp.model import VideoModel
+    from netwarp.video.source import FrameSource
 
 SUMMARY = "segment a video: any network for single images, as an online video network"
 
@@ -95,8 +95,8 @@ def run(options: Namespace) -> None:
     _check_combinations(options)
     views = views_of(options)
     places = _places(options)
-    from netwarp.cli.memory import keep_freed_memory
-    from netwarp.data.frames import open_frames
+    from netwarp.cli.terminal import keep_freed_memory
+    from netwarp.video.open import open_frames
 
     keep_freed_memory()
     with open_frames(options.input, image_fps=options.fps or 25.0) as source:
@@ -169,7 +169,7 @@ def _check_combinations(options: Namespace) -> None:
 
 
 def _check_rate(options: Namespace, source: FrameSource) -> None:
-    from netwarp.data.image_files import ImageFiles
+    from netwarp.video.images import ImageFiles
 
     if options.fps is not None and not isinstance(source, ImageFiles):
         raise ConfigurationError(f"--fps is for images: {source.description} has times of its own")
@@ -179,7 +179,7 @@ def _model(options: Namespace, source: FrameSource, views: Views) -> VideoModel:
     """The video model that the options describe, tried on a frame (or view of one) of the source's size."""
     from netwarp.flow import make_flow
     from netwarp.model import Preprocess, VideoModel
-    from netwarp.model.probe import probe
+    from netwarp.model.layers import probe
 
     where = device_named(options.device)
     example = views.first(source.size) if source.size is not None else views.window
@@ -187,7 +187,7 @@ def _model(options: Namespace, source: FrameSource, views: Views) -> VideoModel:
     base = None if options.base is None else base_of(options).to(where)
     if options.model is not None:
         with quiet_loading(options.debug):
-            from netwarp.bases.saved import load
+            from netwarp.bases.load_model import load
 
             model = load(options.model, base).to(where)
         if options.flow is not None:
@@ -227,13 +227,13 @@ def _model(options: Namespace, source: FrameSource, views: Views) -> VideoModel:
 
 
 def _lay_out(model: VideoModel) -> None:
-    from netwarp.bases.layout import lay_out  # not before the input is known to exist: it needs torch
+    from netwarp.bases.memory_format import lay_out  # not before the input is known to exist: it needs torch
 
     lay_out(model.base)
 
 
 def _render(options: Namespace, source: FrameSource, model: VideoModel | Sliding, places: _Places) -> Rendered:
-    from netwarp.engine.render import Interrupted, render
+    from netwarp.inference.render import Interrupted, render
 
     with progress_bar(source.length) as advance:
         try:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from netwarp.cli.network import OWN_SCHEMES, base_of
-from netwarp.cli.sections import add_section, section_of
+from netwarp.cli.models import OWN_SCHEMES, base_of
+from netwarp.cli.parser import add_section, section_of
 from netwarp.cli.terminal import quiet_loading, say, warn
-from netwarp.engine.training.settings import TrainSettings
 from netwarp.errors import ConfigurationError, NetWarpError
+from netwarp.training.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from netwarp.data.clips import ClipData, Samples
-    from netwarp.engine.training import TrainResult
+    from netwarp.datasets.clips import ClipData, Samples
     from netwarp.model import VideoModel
+    from netwarp.training import TrainResult
 
 SUMMARY = "train a video model, or a network frame by frame, on labelled clips"
 
@@ -129,11 +129,11 @@ def run(options: Namespace) -> None:
     if settings.validate_every is not None and data.validation is None:
         raise ConfigurationError("training.validate_every needs data.validation, the part to validate on")
 
-    from netwarp.cli.memory import keep_freed_memory
-    from netwarp.data.class_order import in_order_of
-    from netwarp.engine.training import train
-    from netwarp.engine.training.folder import RunFolder
-    from netwarp.engine.training.peers import is_first_process
+    from netwarp.cli.terminal import keep_freed_memory
+    from netwarp.datasets.class_order import in_order_of
+    from netwarp.distributed import is_first_process
+    from netwarp.training import train
+    from netwarp.training.checkpoint import RunFolder
 
     keep_freed_memory()
     RunFolder(Path(options.out)).check()
@@ -169,7 +169,7 @@ def run(options: Namespace) -> None:
 
 def _data(options: DataOptions) -> tuple[ClipData, ClipData | None]:
     """What is trained on, which has clips with labels, and what is validated on."""
-    from netwarp.data.datasets import open_data
+    from netwarp.datasets.registry import open_data
 
     assert options.spec is not None
     clips, validation = (
@@ -198,7 +198,7 @@ def _model(options: ModelOptions, clips: ClipData, settings: TrainSettings, debu
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)
         if options.file is not None:
-            from netwarp.bases.saved import load
+            from netwarp.bases.load_model import load
 
             with quiet_loading(debug):
                 return load(options.file)

@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from netwarp.atomic import written_whole
 from netwarp.bases import load_base
-from netwarp.bases.checkpoint import load_weights
-from netwarp.bases.class_request import ClassRequest
 from netwarp.bases.shipped import ShippedBase, shipped_base
+from netwarp.bases.spec import ClassRequest
+from netwarp.bases.weights import load_weights
 from netwarp.convert.architecture import Architecture, architecture, likely_architecture
 from netwarp.convert.caffe_layers import Parameter, Wanted, fitting, named, outputs_of, taken, wanted_by
 from netwarp.convert.caffemodel import Caffemodel, read_caffemodel
-from netwarp.convert.draft import drafted
 from netwarp.convert.files import checked_files, memory_in_words
 from netwarp.errors import WeightsError
 from netwarp.model import FlowCNN, VideoModel
+from netwarp.output_files import written_whole
 
-__all__ = ["Converted", "convert_caffe"]
+__all__ = ["Converted", "convert_caffe", "drafted"]
+
+_DRAWS = {"normal_", "uniform_", "kaiming_uniform_"}
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves what would be filled with random numbers as it was allocated."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in _DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def drafted(build: Callable[[], nn.Module]) -> nn.Module:
+    """Build a network that is not to be run.
+
+    A VGG takes a few milliseconds so, and next to no memory: pages that nobody writes to are never taken. The meta
+    device would do too, but the first normal distribution on it imports torch's compiler, for five seconds.
+
+    Args:
+        build: Makes the network.
+
+    Returns:
+        It, with any values in its weights.
+    """
+    with _Undrawn():
+        return build()
+
 
 MOST_CLASSES = 1000
 """That a file can have; a network for what a damaged one says would not fit into memory."""

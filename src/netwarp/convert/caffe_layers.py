@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from netwarp.bases.checkpoint import check_finite
+from netwarp.bases.weights import check_finite
 from netwarp.convert.caffemodel import Blob, CaffeLayer, Caffemodel
 from netwarp.errors import WeightsError
 

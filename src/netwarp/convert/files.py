@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netwarp.convert.foreign import check_is_caffemodel
-from netwarp.engine.places import check_places
 from netwarp.errors import OutputError, WeightsError
+from netwarp.output_files import check_places
 
 __all__ = ["checked_files", "memory_in_words"]
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netwarp.atomic import written_whole
 from netwarp.errors import InputError
+from netwarp.output_files import written_whole
 
 __all__ = ["read_flo", "write_flo"]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow.dis import DISFlow
 from netwarp.flow.estimator import FlowEstimator
+from netwarp.flow.ground_truth import TrueFlow
 from netwarp.flow.precomputed import PrecomputedFlow
 from netwarp.flow.raft import RAFTFlow
-from netwarp.flow.true import TrueFlow
 from netwarp.flow.zero import ZeroFlow
 
 __all__ = ["FLOWS", "make_flow"]

@@ -112,7 +112,7 @@ class InstanceIoU(Metric):
     Args:
         classes: Number of classes, 1 to 255.
         average_sizes: As for :func:`iiou_per_class`: Cityscapes' are
-            :data:`netwarp.data.cityscapes_ids.AVERAGE_INSTANCE_SIZES`; None takes the average over the data set itself.
+            :data:`.AVERAGE_INSTANCE_SIZES`; None takes the average over the data set itself.
 
     Attributes:
         classes: Number of classes.

@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netwarp.errors import InputError
+from netwarp.label_sets import IGNORE
 
 __all__ = ["IGNORE", "Labels", "as_labels"]
 
 Labels: TypeAlias = Tensor | NDArray[np.integer]
 """Integer ``[H,W]`` or ``[B,H,W]``, as a tensor on any device or a numpy array."""
-
-IGNORE = 255
-"""The label of pixels that are not to be counted."""
 
 
 def as_labels(labels: Labels, name: str) -> Tensor:

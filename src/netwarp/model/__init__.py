@@ -1,10 +1,9 @@
 """The video model: FlowCNN, NetWarp, and what puts them into a network."""
 
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.gate import PhotometricGate
-from netwarp.model.learned_gate import LearnedGate
+from netwarp.model.gates import LearnedGate, PhotometricGate
 from netwarp.model.netwarp import NetWarp
 from netwarp.model.preprocess import Preprocess
-from netwarp.model.video import VideoModel, VideoState
+from netwarp.model.video_model import VideoModel, VideoState
 
 __all__ = ["FlowCNN", "LearnedGate", "NetWarp", "PhotometricGate", "Preprocess", "VideoModel", "VideoState"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError
-from netwarp.model.gate import resize_trust
+from netwarp.model.gates import resize_trust
 from netwarp.ops import resize_flow, warp_combine
 
 __all__ = ["NetWarp"]

@@ -13,8 +13,7 @@ from torch import Tensor
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.gate import PhotometricGate, Trust
-from netwarp.model.learned_gate import LearnedGate, make_gate
+from netwarp.model.gates import LearnedGate, PhotometricGate, Trust, make_gate
 
 __all__ = ["TRAINING_FREE_GATE", "TRAINING_FREE_START", "Gate", "Memory", "Options"]
 

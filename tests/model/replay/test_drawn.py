@@ -6,8 +6,8 @@ import torch
 from hypothesis import assume, given, settings
 
 from model.replay.drawn import Drawn, programs
-from netwarp.model.freezing import rest_frozen
 from netwarp.model.replay import Replay
+from netwarp.model.video_model import rest_frozen
 
 FRAMES = torch.rand(2, 1, 3, 5, 6, generator=torch.Generator().manual_seed(0))
 seen = {"replayed": 0, "drawn": 0}

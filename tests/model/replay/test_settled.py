@@ -8,8 +8,8 @@ from torch import nn
 
 from bases.networks import build
 from model.tiny import tiny
+from netwarp.model.hooks import Taps
 from netwarp.model.replay.settled import Settled, Watch, condition_of, is_opaque
-from netwarp.model.taps import Taps
 
 
 def replayable(network):

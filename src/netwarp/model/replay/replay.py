@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError
-from netwarp.model.adapter import logits_of
+from netwarp.model.outputs import logits_of
 from netwarp.model.replay.questions import Questions
 from netwarp.model.replay.recording import Diverged, Player, Recorder, Recording, Run, Unfit
 from netwarp.model.replay.settled import Settled, Watch, condition_of, digest, is_opaque

@@ -1,0 +1,102 @@
+"""Saved models back from their files, base and all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from netwarp.bases.registry import rebuild_base
+from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
+from netwarp.model import FlowCNN, LearnedGate, PhotometricGate, Preprocess, VideoModel
+from netwarp.model.model_file import read
+
+__all__ = ["load"]
+
+
+def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
+    """Load a model that :meth:`netwarp.VideoModel.save` wrote. Runs no code out of the file.
+
+    Args:
+        path: The file.
+        base: The network, where the file does not say how to build it (a module of your own) or was saved without its
+            weights. If the file holds the network's weights, they replace those of ``base``, in its own precision.
+
+    Returns:
+        The model, in evaluation mode; a network that was built from the file is in the precision it was saved in.
+
+    Raises:
+        InputError: there is no such file.
+        WeightsError: the file is damaged, is no netwarp model, or does not fit ``base``.
+        ConfigurationError: ``base`` is needed and was not given.
+    """
+    if not isinstance(path, (str, Path)):
+        raise ConfigurationError(f"a saved model is named by its path, not by {path!r}")
+    saved = read(path)
+    holds_base = any(name.startswith("base.") for name in saved.tensors)
+    source = saved.config.get("base")
+    rebuilt = base is None
+    if base is None:
+        if source is None:
+            raise ConfigurationError(f"{path} does not say how to build its network: give it as base=…")
+        if not holds_base:
+            spec = source.get("spec") if isinstance(source, dict) else source
+            raise ConfigurationError(f"{path} was saved without the weights of {spec}: give base=…")
+        base = rebuild_base(source)
+    training = base.training
+    try:
+        model = _build(saved.config, base)
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise WeightsError(f"the configuration in {path} is damaged ({reason})") from error
+    expected = {k: v for k, v in model.state_dict().items() if holds_base or not k.startswith("base.")}
+    try:
+        _check_fit(path, expected, saved.tensors)
+    except NetWarpError:
+        model.remove()
+        raise
+    first = next((f"base.{name}" for name, _ in base.named_parameters()), None)
+    if rebuilt and first is not None:
+        base.to(saved.tensors[first].dtype)
+    model.load_state_dict(saved.tensors, strict=holds_base)
+    if training:
+        base.eval()
+    return model.eval()
+
+
+def _build(config: dict[str, Any], base: nn.Module) -> VideoModel:
+    flow_cnn, example_size = config["flow_cnn"], config["example_size"]
+    return VideoModel(
+        base,
+        config["layers"],
+        config["flow"],
+        None if flow_cnn is None else FlowCNN(**flow_cnn),
+        memory=config["memory"],
+        gate=_gate(config["gate"]),
+        training_free=config["training_free"],
+        preprocess=Preprocess.from_dict(config["preprocess"]),
+        classes=config["classes"],
+        palette=config["palette"],
+        example_size=None if example_size is None else tuple(example_size),
+    )
+
+
+def _gate(values: dict[str, Any] | None) -> PhotometricGate | LearnedGate | None:
+    if values is None:
+        return None
+    return LearnedGate.from_dict(values["learned"]) if "learned" in values else PhotometricGate(**values)
+
+
+def _check_fit(path: str | Path, expected: dict[str, Any], found: dict[str, Any]) -> None:
+    missing = sorted(expected.keys() - found.keys())
+    foreign = sorted(found.keys() - expected.keys())
+    other = sorted(k for k in expected.keys() & found.keys() if expected[k].shape != found[k].shape)
+    for problem, names in (
+        ("lacks", missing),
+        ("has, as the model does not,", foreign),
+        ("has another shape of", other),
+    ):
+        if names:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            raise WeightsError(f"{path} does not fit its network: it {problem} {shown}")

@@ -1,0 +1,236 @@
+"""Where a base came from: all that is needed to build it again without its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import nn
+
+from netwarp.errors import ConfigurationError, WeightsError, unknown_name
+from netwarp.label_sets import LabelSet, label_set
+from netwarp.model.preprocess import Preprocess
+
+__all__ = ["BaseSource", "ClassRequest", "carry", "channels_at", "reason_of", "spelled", "width_of"]
+
+
+def channels_at(width: float, channels: int) -> int:
+    """How many channels a layer has in a network of reduced width.
+
+    Args:
+        width: Fraction of the channels, above 0 and at most 1.
+        channels: Their number at full width.
+
+    Returns:
+        The nearest whole number, at least 1.
+
+    Raises:
+        ConfigurationError: A width outside (0, 1].
+
+    >>> channels_at(0.125, 64), channels_at(0.001, 64)
+    (8, 1)
+    """
+    if not 0 < width <= 1:
+        raise ConfigurationError(f"a width is a fraction of the channels, above 0 and at most 1, not {width}")
+    return max(1, round(width * channels))
+
+
+def width_of(text: str) -> float:
+    """The fraction that a text names.
+
+    Raises:
+        ConfigurationError: It is no number, or outside (0, 1].
+
+    >>> width_of("0.125")
+    0.125
+    """
+    try:
+        width = float(text)
+    except ValueError:
+        width = 0.0
+    if not 0 < width <= 1:
+        raise ConfigurationError(
+            f"a width is a fraction of the channels, above 0 and at most 1, as in @0.125; not {text!r}"
+        )
+    return width
+
+
+@dataclass(frozen=True)
+class ClassRequest:
+    """What was passed as ``classes=``: a number, names, or neither.
+
+    Attributes:
+        count: Number of classes, or None if any will do.
+        names: Their names, or None if not said.
+    """
+
+    count: int | None = None
+    names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, classes: int | Sequence[str] | None) -> ClassRequest:
+        """Read a user's ``classes=``.
+
+        Raises:
+            ConfigurationError: neither a positive number nor names.
+
+        >>> ClassRequest.of(["road", "sky"]).count
+        2
+        """
+        if classes is None:
+            return cls()
+        if isinstance(classes, int) and not isinstance(classes, bool):
+            if classes < 1:
+                raise ConfigurationError(f"classes must be at least 1, not {classes}")
+            return cls(classes)
+        if isinstance(classes, Sequence) and not isinstance(classes, (str, bytes)):
+            names = tuple(classes)
+            if names and all(isinstance(name, str) and name for name in names):
+                return cls(len(names), names)
+        raise ConfigurationError(f"classes must be a number or a list of names, not {classes!r}")
+
+    def agreed(self, held: int | None, default: int | None, spec: str) -> int:
+        """The number of outputs to build.
+
+        Args:
+            held: What the weights have; None without weights, or where they do not tell.
+            default: What the network has if nobody says otherwise; None if it has no number of its own.
+            spec: The network, for the message.
+
+        Raises:
+            WeightsError: The weights have another number than was asked for.
+            ConfigurationError: Nobody says a number.
+        """
+        if held is not None:
+            if self.count not in (None, held):
+                raise WeightsError(f"the weights have {held} outputs, classes={self.count} were asked for")
+            return held
+        count = self.count or default
+        if count is None:
+            raise ConfigurationError(f"{spec} has no number of classes of its own: say classes=…")
+        return count
+
+    def labels(self, count: int, known: LabelSet | None = None) -> LabelSet:
+        """Names and colours for ``count`` outputs: those asked for, else ``known`` if as many, else numbers.
+
+        Raises:
+            ConfigurationError: Names were asked for, but not ``count`` of them.
+        """
+        if self.names is None and known is not None and len(known) == count:
+            return known
+        return label_set(count, self.names)
+
+
+def reason_of(error: BaseException) -> str:
+    r"""The first line of an exception's message, or its class where it says nothing.
+
+    >>> reason_of(ValueError("no such thing\nlong explanation"))
+    'no such thing'
+    >>> reason_of(KeyError())
+    'KeyError'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def spelled(kind: str, name: str, known: Iterable[str]) -> str:
+    """A name as its library spells it.
+
+    Args:
+        kind: What it names, for the message.
+        name: As the user wrote it.
+        known: As the library spells them.
+
+    Raises:
+        ConfigurationError: No such name, or several that differ in case alone; the closest are named.
+
+    >>> spelled("smp architecture", "unet", ["Unet", "FPN"])
+    'Unet'
+    """
+    names = list(known)
+    if name in names:
+        return name
+    alike = [candidate for candidate in names if candidate.casefold() == name.casefold()]
+    if len(alike) == 1:
+        return alike[0]
+    raise unknown_name(kind, name, names)
+
+
+@dataclass(frozen=True)
+class BaseSource:
+    """A network's architecture and what belongs to it, as plain values: it goes through JSON and back.
+
+    Attributes:
+        spec: How :func:`netwarp.bases.load_base` names the network, e.g. ``"smp:Unet/resnet18"``.
+        classes: Name of each output.
+        palette: RGB colour (0–255) of each output.
+        preprocess: What the network wants done to a frame.
+        options: What else the scheme needs to build it, JSON-able (Hugging Face: the configuration).
+    """
+
+    spec: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    preprocess: Preprocess
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def scheme(self) -> str:
+        """The part of the spec before the first colon."""
+        return self.spec.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        """The part of the spec after the first colon."""
+        return self.spec.partition(":")[2]
+
+    @property
+    def labels(self) -> LabelSet:
+        """Names and colours together."""
+        return LabelSet(self.classes, self.palette)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, for a saved model."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BaseSource:
+        """The inverse of :meth:`to_dict`, also after a trip through JSON.
+
+        Raises:
+            ConfigurationError: the values describe no base.
+        """
+        try:
+            source = cls(
+                spec=values["spec"],
+                classes=tuple(values["classes"]),
+                palette=tuple((int(r), int(g), int(b)) for r, g, b in values["palette"]),
+                preprocess=Preprocess.from_dict(values["preprocess"]),
+                options=dict(values.get("options", {})),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigurationError(f"this describes no base network ({type(error).__name__}: {error})") from error
+        if not isinstance(source.spec, str) or not all(isinstance(name, str) for name in source.classes):
+            raise ConfigurationError("this describes no base network: its spec and class names must be text")
+        if not source.classes or len(source.classes) != len(source.palette):
+            raise ConfigurationError(
+                f"this describes no base network: {len(source.classes)} classes, {len(source.palette)} colours"
+            )
+        return source
+
+
+def carry(network: nn.Module, source: BaseSource) -> nn.Module:
+    """Hang ``.preprocess``, ``.classes``, ``.palette`` and ``.source`` on a network, and set it to eval mode.
+
+    Plain attributes: ``state_dict()`` and ``named_modules()`` stay as they were.
+    """
+    carried = {
+        "preprocess": source.preprocess,
+        "classes": source.classes,
+        "palette": source.palette,
+        "source": source,
+    }
+    for name, value in carried.items():
+        setattr(network, name, value)
+    return network.eval()

@@ -1,0 +1,259 @@
+"""Scores for a terminal and as JSON: whatever was measured, and no column for what was not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from netwarp.evaluation.layer_alignment import IMAGE, Alignment
+from netwarp.evaluation.scores import Scores
+from netwarp.model.layers import OUTPUTS, LayerInfo, Probe
+
+__all__ = [
+    "LIMIT",
+    "add_alignment",
+    "class_table",
+    "layer_records",
+    "layer_table",
+    "score_record",
+    "score_table",
+    "worth_showing",
+]
+
+LIMIT = 40
+"""Most inner layers in the short list."""
+
+
+def worth_showing(base: nn.Module, seen: Probe, limit: int = LIMIT) -> tuple[LayerInfo, ...]:
+    """The layers that differ enough for a user to choose among.
+
+    Those that run once a frame; of a convolution and the norm and activation that follow it the last; of a block and
+    the part that its output comes from, the block; no dropout, which hands on what it gets; and no deeper into the
+    network than ``limit`` layers reach.
+
+    Args:
+        base: The network.
+        seen: What it did with a frame.
+        limit: Most layers to return, unless there are more on its outermost level.
+
+    Returns:
+        Layers in the order in which they run.
+    """
+    modules = dict(base.named_modules())
+    once = [
+        info
+        for info in seen.layers
+        if info.calls == 1 and not isinstance(modules[info.name], nn.modules.dropout._DropoutNd)
+    ]
+    leaves = {name: module for name, module in modules.items() if not any(True for _ in module.children())}
+    shown = [info for info, after in zip(once, [*once[1:], None], strict=True) if not _goes_on(info, after, leaves)]
+    depths = sorted({_depth(info) for info in shown})
+    for depth in reversed(depths[1:]):
+        if len(shown) <= limit:
+            break
+        shown = [info for info in shown if _depth(info) < depth]
+    return tuple(shown)
+
+
+def _goes_on(info: LayerInfo, after: LayerInfo | None, leaves: Mapping[str, nn.Module]) -> bool:
+    """Whether the layer that runs next says the same place better."""
+    if after is None or (info.channels, info.size) != (after.channels, after.size):
+        return False
+    parent = info.name.rpartition(".")[0]
+    if after.name == parent:
+        return True
+    another = isinstance(leaves.get(after.name), nn.modules.conv._ConvNd)
+    return info.name in leaves and after.name.rpartition(".")[0] == parent and not another
+
+
+def _depth(info: LayerInfo) -> int:
+    return info.name.count(".")
+
+
+def layer_records(layers: Sequence[LayerInfo], seen: Probe) -> list[dict[str, object]]:
+    """Layers, and the two names for the network's result, as plain values.
+
+    Args:
+        layers: Those to list.
+        seen: What the network did with a frame.
+
+    Returns:
+        Of each its name, kind, ``[C, h, w]``, stride (frame pixels per pixel, vertically and horizontally), how often
+        it runs a frame, and whether it can hold a NetWarp.
+    """
+    records: list[dict[str, object]] = [
+        {
+            "name": info.name,
+            "kind": info.kind,
+            "shape": [info.channels, *info.size],
+            "stride": [_apart(stride, places) for stride, places in zip(info.stride, info.size, strict=True)],
+            "runs": info.calls,
+            "usable": info.calls == 1,
+        }
+        for info in layers
+    ]
+    (h, w), (height, width) = seen.output, seen.frame
+    for name, kind in zip(OUTPUTS, ("logits", "log-probabilities"), strict=True):
+        stride = [_apart(height / h, h), _apart(width / w, w)]
+        shape = [seen.classes, h, w]
+        records.append({"name": name, "kind": kind, "shape": shape, "stride": stride, "runs": 1, "usable": True})
+    return records
+
+
+def _apart(stride: float, places: int) -> float:
+    """How far apart the places of a map are, along one side, in pixels of the frame.
+
+    Args:
+        stride: Of the frame, pixels for each place.
+        places: Along this side.
+
+    >>> _apart(8.0, 32), round(713 / 90, 4), _apart(713 / 90, 90)
+    (8.0, 7.9222, 8.0)
+    """
+    if places > 1 and not math.isclose(stride, round(stride)):
+        # The first and the last lie in the frame's corners where it has 8k+1 pixels for k+1 places.
+        corners = (stride * places - 1) / (places - 1)
+        if math.isclose(corners, round(corners)):
+            return float(round(corners))
+    return round(stride, 4)
+
+
+def add_alignment(
+    records: Sequence[dict[str, object]], found: Sequence[Alignment], frame: tuple[int, int]
+) -> list[dict[str, object]]:
+    """Records with what was measured on a video, and one for the picture itself before them.
+
+    Args:
+        records: Of :func:`layer_records`.
+        found: What was measured, the picture's among it; layers without it get None.
+        frame: (height, width) of the video.
+
+    Returns:
+        Records with ``unwarped`` and ``warped``: distances in deviations (:mod:`.layer_alignment`), or None
+        where there is none or the representation is the same everywhere.
+    """
+    by_name = {each.name: each for each in found}
+    picture = {"name": IMAGE, "kind": "frame", "shape": [3, *frame], "stride": [1.0, 1.0], "runs": 0, "usable": False}
+    joined = []
+    for record in (picture, *records):
+        each = by_name.get(str(record["name"]))
+        values = (None, None) if each is None or math.isnan(each.warped) else (each.unwarped, each.warped)
+        joined.append({**record, "unwarped": values[0], "warped": values[1]})
+    return joined
+
+
+def layer_table(records: Sequence[dict[str, object]]) -> str:
+    """Records of :func:`layer_records`, perhaps with :func:`add_alignment`, as lines of text."""
+    measures = [name for name in ("unwarped", "warped") if any(name in record for record in records)]
+    rows = [("layer", "kind", "C×h×w", "stride", "once a frame", *measures)]
+    for record in records:
+        rows.append(
+            (
+                str(record["name"]),
+                str(record["kind"]),
+                "×".join(str(n) for n in _numbers(record["shape"])),
+                _stride(_numbers(record["stride"])),
+                _once(record),
+                *(_distance(record[name]) for name in measures),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _once(record: dict[str, object]) -> str:
+    if record["usable"]:
+        return "yes"
+    return f"no, {record['runs']} times" if record["runs"] else "–"
+
+
+def _distance(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else "–"
+
+
+def _numbers(value: object) -> Sequence[float]:
+    assert isinstance(value, Sequence)
+    return value
+
+
+def _stride(stride: Sequence[float]) -> str:
+    vertical, horizontal = (f"{s:.3g}" for s in stride)
+    return vertical if vertical == horizontal else f"{vertical}×{horizontal}"
+
+
+def score_table(rows: Mapping[str, Scores]) -> str:
+    """A line for each row, a column for each measure that applies to one of them.
+
+    Args:
+        rows: Scores by name, at least one.
+    """
+    columns = [("IoU", [scores.miou for scores in rows.values()], 2)]
+    first = next(iter(rows.values()))
+    columns += [(f"tIoU {w} px", [scores.tiou[w] for scores in rows.values()], 2) for w in first.tiou]
+    columns.append(("iIoU", [scores.iiou for scores in rows.values()], 2))
+    columns.append(("consistency", [scores.tc for scores in rows.values()], 2))
+    columns += [(f"VC{length}", [scores.vc[length] for scores in rows.values()], 2) for length in first.vc]
+    columns.append(("ms a frame", [scores.ms_per_frame for scores in rows.values()], 1))
+    shown = [columns[0], *(column for column in columns[1:] if any(map(math.isfinite, column[1])))]
+    lines = [["", *(head for head, _, _ in shown)]]
+    lines += [[name, *(_number(values[i], digits) for _, values, digits in shown)] for i, name in enumerate(rows)]
+    return _aligned(lines)
+
+
+def class_table(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
+    """A line for each class, with its IoU in each row, and its instance IoU where objects are known.
+
+    Args:
+        rows: Scores by name, at least one.
+        classes: Names of the classes.
+    """
+    objects = any(math.isfinite(scores.iiou) for scores in rows.values())
+    columns = [(f"IoU, {name}" if len(rows) > 1 else "IoU", scores.per_class) for name, scores in rows.items()]
+    if objects:
+        columns += [
+            (f"iIoU, {name}" if len(rows) > 1 else "iIoU", scores.iiou_per_class or (math.nan,) * len(classes))
+            for name, scores in rows.items()
+        ]
+    lines = [["class", *(head for head, _ in columns)]]
+    lines += [[name, *(_number(values[i], 2) for _, values in columns)] for i, name in enumerate(classes)]
+    return _aligned(lines)
+
+
+def score_record(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores as plain values, in percent, rounded to what can be told apart; None where a measure does not apply.
+
+    Args:
+        scores: The scores.
+        classes: Names of the classes.
+    """
+    return {
+        "miou": _rounded(scores.miou),
+        "per_class": dict(zip(classes, map(_rounded, scores.per_class), strict=True)),
+        "tiou": {str(width): _rounded(value) for width, value in scores.tiou.items()},
+        "iiou": _rounded(scores.iiou),
+        "iiou_per_class": dict(zip(classes, map(_rounded, scores.iiou_per_class), strict=False)),
+        "tc": _rounded(scores.tc),
+        "vc": {str(length): _rounded(value) for length, value in scores.vc.items()},
+        "frames": scores.frames,
+        "ms_per_frame": _rounded(scores.ms_per_frame),
+    }
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    texts = [
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    ]
+    return "\n".join([texts[0], "─" * len(texts[0]), *texts[1:]])
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None

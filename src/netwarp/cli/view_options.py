@@ -1,0 +1,194 @@
+"""The arguments that show a network windows, scales and mirrors of a frame."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser, Namespace
+
+from netwarp.cli.parser import from_text
+from netwarp.cli.terminal import note
+from netwarp.errors import ConfigurationError
+from netwarp.inference.views import LARGEST_SCALE, Size, Views, scaled_size
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from netwarp.inference.sliding import Sliding
+    from netwarp.model import Preprocess, VideoModel
+
+__all__ = ["VIEWS", "add_view_arguments", "in_views", "preprocess_for", "say_how_many", "views_of"]
+
+VIEWS = ("window", "stride", "scales", "flip", "batch")
+"""The arguments, as options have them."""
+
+LEAST = 16
+"""Pixels of a side from which on a network has anything to tell apart: two places of a map at an eighth of the size."""
+
+MANY = 64
+"""Views of a frame from which on it is said how many they are."""
+
+
+def add_view_arguments(parser: ArgumentParser) -> None:
+    """Declare ``--window``, ``--stride``, ``--scales``, ``--flip`` and ``--batch``."""
+    parser.add_argument(
+        "--window",
+        metavar="N|WxH",
+        type=_sides,
+        help="show the network windows of this size; where they overlap, probabilities are averaged",
+    )
+    parser.add_argument(
+        "--stride", metavar="N|WxH", type=_sides, help="from window to window (default: two thirds of the window)"
+    )
+    parser.add_argument(
+        "--scales",
+        metavar="S,…",
+        type=_scales,
+        help="show it frames of these scales, such as 0.5,1,1.5, and average (default: frames as they are)",
+    )
+    parser.add_argument("--flip", action="store_true", help="show it everything mirrored too, and average")
+    parser.add_argument(
+        "--batch",
+        metavar="N",
+        type=_count,
+        help="of these windows and mirrors, how many go through it together (default: what suits the device)",
+    )
+
+
+def views_of(options: Namespace) -> Views:
+    """The views that the arguments ask for.
+
+    Raises:
+        ConfigurationError: They do not go together.
+    """
+    if options.stride is not None and options.window is None:
+        raise ConfigurationError("--stride goes with --window: it leads from window to window")
+    views = Views.of(options.window, options.stride, options.scales, options.flip)
+    if options.batch is not None and not views:
+        raise ConfigurationError("--batch goes with --window, --scales or --flip, which make several views of a frame")
+    return views
+
+
+def preprocess_for(views: Views, preprocess: Preprocess, frame: Size | None) -> Preprocess:
+    """A network's preprocessing, without a size of its own where windows and scales say what it sees.
+
+    Args:
+        views: What it is shown.
+        preprocess: Its own.
+        frame: (height, width) of the video, as far as it is known.
+
+    Raises:
+        ConfigurationError: Views are too small for it.
+    """
+    _check_size(views, max(LEAST, preprocess.divisor), frame)
+    return preprocess if views.window is None and views.scales is None else replace(preprocess, size=None)
+
+
+def _check_size(views: Views, least: int, frame: Size | None) -> None:
+    """See that views are not smaller than a network can make anything of, nor frames so to begin with."""
+    if views.window is not None:
+        needed = (least, least) if frame is None else (min(least, frame[0]), min(least, frame[1]))
+        if views.window[0] < needed[0] or views.window[1] < needed[1]:
+            raise ConfigurationError(
+                f"in windows of {_named(views.window)} a network sees nothing that it could tell apart: "
+                f"give --window {least} or more"
+            )
+    for scale in views.scales or ():
+        if frame is not None and scale < 1 and min(seen := scaled_size(frame, scale)) < least:
+            sensible = min(math.ceil(100 * (least - 1.5) / min(frame)) / 100, 1)
+            raise ConfigurationError(
+                f"at scale {scale:g} a network sees frames of {_named(seen)}, in which it can tell nothing apart: "
+                f"{sensible:g} is the least for frames of {_named(frame)}"
+            )
+
+
+def in_views(model: VideoModel, views: Views, batch: int | None = None) -> VideoModel | Sliding:
+    """A model that is shown the views; the model itself where they are nothing but the frames."""
+    if not views:
+        return model
+    from netwarp.inference.sliding import Sliding
+
+    return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=batch)
+
+
+def say_how_many(views: Views, network: nn.Module, frame: Size) -> None:
+    """Say what a frame costs, where it has many views, or the network looks further beyond each than it is large.
+
+    Args:
+        views: What the network is shown.
+        network: One of the paper's may have ``margins``, pixels that its layers see beyond a picture.
+        frame: (height, width) of the video.
+    """
+    tilings = views.tilings(frame)
+    count = sum(len(tiling.views(views.flip)) for tiling in tilings)
+    margins = getattr(network, "margins", None)
+    margin = max(margins.values(), default=0) if isinstance(margins, dict) else 0
+    narrow = views.window is not None and min(views.window) < margin
+    if count < MANY and not narrow:
+        return
+    pixels = sum(
+        len(tiling.views(views.flip)) * (tiling.window[0] + 2 * margin) * (tiling.window[1] + 2 * margin)
+        for tiling in tilings
+    )
+    whole = (frame[0] + 2 * margin) * (frame[1] + 2 * margin)
+    beyond = f", {margin} pixels beyond each on every side included" if margin else ""
+    note(
+        f"a frame of {_named(frame)} has {count} views, and the network works on {pixels / whole:.1f} times the pixels "
+        f"of the whole frame{beyond}" + (": larger windows are faster" if narrow else "")
+    )
+
+
+def _named(size: Size) -> str:
+    return f"{size[1]}×{size[0]}"
+
+
+@from_text
+def _sides(text: str) -> tuple[int, int]:
+    """Read a size, width first as everybody writes it, or one side of a square.
+
+    Returns:
+        (height, width).
+
+    >>> _sides("713"), _sides("800x600")
+    ((713, 713), (600, 800))
+    """
+    match = re.fullmatch(r"([1-9]\d{0,4})(?:[xX×*]([1-9]\d{0,4}))?", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size: write pixels, such as 713, or WIDTHxHEIGHT, such as 800x600"
+        )
+    return int(match[2] or match[1]), int(match[1])
+
+
+@from_text
+def _count(text: str) -> int:
+    """Read ``--batch``.
+
+    >>> _count("8")
+    8
+    """
+    if not text.strip().isdecimal() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of views from 1 to 10000")
+    return int(text)
+
+
+@from_text
+def _scales(text: str) -> tuple[float, ...]:
+    """Read ``--scales``.
+
+    >>> _scales("0.5, 1")
+    (0.5, 1.0)
+    """
+    try:
+        scales = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        scales = (math.nan,)
+    if not all(0 < scale <= LARGEST_SCALE for scale in scales):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} are no scales: write numbers above 0 and up to {LARGEST_SCALE:g}, such as 0.5,1,1.5"
+        )
+    return scales

@@ -1,0 +1,137 @@
+"""What is slow to make, kept: the latest in memory, all of it on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netwarp.errors import ConfigurationError
+from netwarp.output_files import written_whole
+
+__all__ = ["DiskCache", "RecentTensors", "compact_flow", "flow_key"]
+
+Array = NDArray[Any]
+
+FLOW_FORMAT = 1
+"""Raised whenever the same frames and settings would be kept as other bytes: flows in folders are then made anew."""
+
+
+class RecentTensors:
+    """Tensors in memory, the latest used, up to a number of bytes.
+
+    A pickle of it is empty: what a worker process reads is its own.
+
+    Args:
+        budget: Bytes; 0 keeps nothing.
+
+    Raises:
+        ConfigurationError: ``budget`` is negative.
+    """
+
+    def __init__(self, budget: int) -> None:
+        if budget < 0:
+            raise ConfigurationError(f"memory for frames must be 0 bytes or more, not {budget}")
+        self.budget = budget
+        self.held = 0
+        self._tensors: OrderedDict[Hashable, Tensor] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """The tensor of a key, made if it is not held. Whoever changes it changes what is held."""
+        if key in self._tensors:
+            self._tensors.move_to_end(key)
+            return self._tensors[key]
+        tensor = make()
+        if tensor.nbytes <= self.budget:
+            self._tensors[key] = tensor
+            self.held += tensor.nbytes
+        while self.held > self.budget:
+            self.held -= self._tensors.popitem(last=False)[1].nbytes
+        return tensor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"budget": self.budget, "held": 0, "_tensors": OrderedDict()}
+
+
+class DiskCache:
+    """Arrays in a folder, one ``.npz`` a key. Several processes may use one folder at once.
+
+    Args:
+        folder: Is made when the first array is kept.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def get(self, key: str, make: Callable[[], Array]) -> Array:
+        """The array of a key, made and kept if there is none or a damaged one.
+
+        Args:
+            key: Stands for all that the array depends on; the file's name.
+            make: Makes the array.
+
+        Returns:
+            The array.
+
+        Raises:
+            OutputError: It cannot be kept.
+        """
+        # Two characters of the key are a folder: some file systems are slow with a hundred thousand files in one.
+        path = self.folder / key[:2] / f"{key}.npz"
+        found = _stored(path)
+        if found is not None:
+            return found
+        array = make()
+        with written_whole(path, "free space or name another folder for flow") as file:
+            np.savez(file, array=array)
+        return array
+
+
+def _stored(path: Path) -> Array | None:
+    """What a file holds; None where there is none or a damaged one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # Read to its end, as only there the checksum is compared; np.load would stop where a damaged header says.
+            content = archive.read("array.npy")
+        array: Array = np.load(io.BytesIO(content))
+    except Exception:  # damage makes zipfile and numpy raise many types (RuntimeError: "encrypted", …)
+        return None
+    return array
+
+
+def flow_key(current: Tensor, previous: Tensor, settings: str) -> str:
+    """A name for the flow between two frames: their content and how it is estimated.
+
+    Args:
+        current: ``[3,H,W]`` uint8, on the CPU.
+        previous: ``[3,H,W]`` uint8, on the CPU.
+        settings: Text that names the estimator and all its settings.
+
+    Returns:
+        Hexadecimal digits.
+    """
+    shapes = tuple(current.shape), tuple(previous.shape)
+    digest = hashlib.sha256(repr((FLOW_FORMAT, settings, shapes)).encode())
+    for frame in (current, previous):
+        digest.update(frame.contiguous().numpy().data)
+    return digest.hexdigest()[:40]
+
+
+def compact_flow(flow: Tensor) -> Tensor:
+    """A flow in half the bytes where that moves no pixel by more than 1/64: float16 below 64 pixels, else float32.
+
+    Args:
+        flow: float32, pixels.
+
+    Returns:
+        The same in float16, or the flow itself.
+    """
+    return flow.half() if bool(flow.abs().max() < 64) else flow

@@ -1,0 +1,165 @@
+"""Is a data set whole? Reads all of it, stops at the first fault, and says what there is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
+from netwarp.errors import InputError
+from netwarp.label_sets import IGNORE, LabelSet
+
+__all__ = ["DataSummary", "check_data"]
+
+
+@dataclass
+class DataSummary:
+    """What a data set holds.
+
+    Attributes:
+        name: Its name.
+        classes: Its classes.
+        length: Frames in a sample.
+        clips: Number of clips.
+        frames: Number of frames.
+        labelled: Number of frames with labels.
+        samples: Number of samples.
+        left_out: Labelled frames that no sample is made of.
+        sizes: (width, height) → number of frames.
+        pixels: Number of labelled pixels, class by class; the last number is that of ignored ones.
+    """
+
+    name: str
+    classes: LabelSet
+    length: int
+    clips: int
+    samples: int
+    left_out: tuple[LeftOut, ...]
+    frames: int = 0
+    labelled: int = 0
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    pixels: list[int] = field(default_factory=list)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Percentage of each class among the pixels that count; nan where none counts."""
+        counted = sum(self.pixels[:-1])
+        return {
+            name: 100 * count / counted if counted else float("nan")
+            for name, count in zip(self.classes.names, self.pixels[:-1], strict=True)
+        }
+
+    @property
+    def reasons(self) -> dict[str, list[str]]:
+        """Why frames were left out → their names, the most frequent reason first."""
+        found: dict[str, list[str]] = {}
+        for frame in self.left_out:
+            found.setdefault(frame.reason, []).append(frame.name)
+        return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+    def text(self) -> str:
+        """The summary in a few lines."""
+        sizes = ", ".join(f"{w}×{h}" + (f" ({n})" if len(self.sizes) > 1 else "") for (w, h), n in self.sizes.items())
+        lines = [
+            self.name,
+            f"  clips      {self.clips}",
+            f"  frames     {self.frames}, {sizes}",
+            f"  labelled   {self.labelled}",
+            f"  samples    {self.samples} of {_frames(self.length)}",
+            f"  left out   {len(self.left_out)}",
+        ]
+        lines += [f"             {len(names)}: {why} ({_some(names)})" for why, names in self.reasons.items()]
+        shares = sorted(self.shares.items(), key=lambda item: -item[1])
+        lines.append("  classes    " + ", ".join(f"{name} {share:.2f} %" for name, share in shares))
+        lines.append(f"  ignored    {100 * self.pixels[-1] / max(1, sum(self.pixels)):.2f} % of the labelled pixels")
+        return "\n".join(lines)
+
+
+def check_data(data: ClipData, length: int = 2, advance: Callable[[], None] | None = None) -> DataSummary:
+    """Read every frame, label and flow of a data set.
+
+    Args:
+        data: What to check.
+        length: Frames in a sample.
+        advance: Is called after each frame.
+
+    Returns:
+        What there is. Labelled frames that lack frames before them are no fault; they are in its ``left_out``.
+
+    Raises:
+        InputError: The first fault: a file that cannot be read, labels that are no classes, sizes that differ within
+            a clip or between a frame and its labels, a name that occurs twice.
+        ConfigurationError: ``length`` is below 1.
+    """
+    samples = data.samples(length)
+    summary = DataSummary(data.name, data.classes, length, len(data.clips), len(samples), samples.left_out)
+    pixels = np.zeros(256, np.int64)
+    names: set[str] = set()
+    for clip in data.clips:
+        size: tuple[int, int] | None = None
+        for frame in clip.frames:
+            if frame.name in names:
+                raise InputError(f"{data.name} has two frames called {frame.name}: rename one")
+            names.add(frame.name)
+            size = _checked_size(clip, frame, size)
+            summary.frames += 1
+            summary.sizes[size[::-1]] += 1
+            if frame.labels is not None:
+                summary.labelled += 1
+                pixels += _checked_labels(frame, size, len(data.classes))
+            _check_rest(frame, size)
+            if advance is not None:
+                advance()
+    summary.pixels = [*pixels[: len(data.classes)].tolist(), int(pixels[IGNORE])]
+    return summary
+
+
+def _checked_size(clip: Clip, frame: ClipFrame, size: tuple[int, int] | None) -> tuple[int, int]:
+    image = frame.image()
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise InputError(f"frame {frame.name} is {image.dtype} {list(image.shape)}, not RGB uint8 [H,W,3]")
+    own = (image.shape[0], image.shape[1])
+    if size is not None and own != size:
+        raise InputError(f"frame {frame.name} is {_size(own)}, the one before it {_size(size)}: "
+                         f"all frames of clip {clip.name} must have one size")  # fmt: skip
+    return own
+
+
+def _checked_labels(frame: ClipFrame, size: tuple[int, int], classes: int) -> np.ndarray:
+    assert frame.labels is not None
+    labels = frame.labels()
+    if labels.shape != size:
+        raise InputError(f"the labels of frame {frame.name} are {_size(labels.shape)}, the frame is {_size(size)}: "
+                         "label every pixel of the frame itself")  # fmt: skip
+    counts = np.bincount(labels.ravel(), minlength=256)
+    if counts[classes:IGNORE].any():
+        value = classes + int(counts[classes:IGNORE].argmax())
+        raise InputError(f"the labels of frame {frame.name} hold {value} in {counts[value]} pixels: classes are 0 to "
+                         f"{classes - 1}, and {IGNORE} ignores")  # fmt: skip
+    return counts
+
+
+def _check_rest(frame: ClipFrame, size: tuple[int, int]) -> None:
+    if frame.instances is not None and (shape := frame.instances().shape) != size:
+        raise InputError(f"the instances of frame {frame.name} are {_size(shape)}, the frame is {_size(size)}")
+    if frame.flow is not None:
+        flow = frame.flow()
+        if flow.shape != (2, *size):
+            raise InputError(f"the flow of frame {frame.name} is {list(flow.shape)}, not [2,{size[0]},{size[1]}]")
+        if not np.isfinite(flow).all():
+            raise InputError(f"the flow of frame {frame.name} holds values that are not finite")
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}×{shape[0]}" if len(shape) == 2 else str(list(shape))
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -1,0 +1,154 @@
+"""Cityscapes (Cordts et al., 2016): clips of 30 frames of which the 20th has labels, as its archives unpack."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from netwarp.datasets.cityscapes_ids import to_train_ids
+from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
+from netwarp.datasets.frame_numbers import runs
+from netwarp.errors import InputError, unknown_name
+from netwarp.label_sets import CITYSCAPES, LabelMap
+from netwarp.video.images import read_image
+from netwarp.video.label_maps import read_mask
+
+__all__ = ["cityscapes"]
+
+_VIDEO, _STILLS, _TRUTH = "leftImg8bit_sequence", "leftImg8bit", "gtFine"
+_IMAGE, _LABELS, _INSTANCES = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
+
+_OBJECT = 1000
+"""An object's number in ``instanceIds`` is this times its id, plus a count; a smaller number is an id itself."""
+
+_Key = tuple[str, int, int]
+"""City, number of the sequence, number of the frame."""
+
+
+def cityscapes(root: Path, split: str) -> ClipData:
+    """Open Cityscapes.
+
+    Frames are ``leftImg8bit_sequence/SPLIT/CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png``; one that is not there is looked
+    for in ``leftImg8bit``, which holds the labelled ones, each of them then a clip of its own if that is all there is.
+    Labels are ``gtFine/SPLIT/CITY/…_gtFine_labelIds.png``, and its objects ``…_gtFine_instanceIds.png``: a crowd that
+    nobody took apart is none. A clip ends where a frame number is missing.
+
+    Labels are train ids (:mod:`.cityscapes_ids`). Those of ``test`` are not public: all is ignored there.
+
+    Args:
+        root: The folder that holds these three, or the first or the second not.
+        split: ``"train"``, ``"val"`` or ``"test"``: a folder in them.
+
+    Returns:
+        The data set. Labels without an image are left out and counted.
+
+    Raises:
+        InputError: The layout is another one.
+        ConfigurationError: There is no such split.
+    """
+    _check_layout(root, split)
+    images = _files(root / _STILLS / split, _IMAGE) | _files(root / _VIDEO / split, _IMAGE)
+    labels = _files(root / _TRUTH / split, _LABELS)
+    if not images:
+        raise InputError(f"{root} holds no frames of {split}: expected CITY/CITY_SEQUENCE_FRAME{_IMAGE}")
+    if not labels:
+        raise InputError(f"{root / _TRUTH / split} holds no labels: expected CITY/CITY_SEQUENCE_FRAME{_LABELS}")
+    instances = _files(root / _TRUTH / split, _INSTANCES)
+    sequences: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for city, sequence, number in images:
+        sequences[city, sequence].append(number)
+    clips = []
+    for (city, sequence), numbers in sorted(sequences.items()):
+        for run in runs(numbers):
+            keys = [(city, sequence, number) for number in run]
+            frames = tuple(_frame(images[key], labels.get(key), instances.get(key)) for key in keys)
+            clips.append(Clip(frames[0].name, frames))
+    missing = sorted(key for key in labels if key not in images)
+    left_out = (LeftOut(_name(labels[key], _LABELS), "it has labels but no image") for key in missing)
+    return ClipData(f"cityscapes {split}", CITYSCAPES, tuple(clips), tuple(left_out))
+
+
+def _check_layout(root: Path, split: str) -> None:
+    """See that the folders are there which a split is in."""
+    expected = f"expected {_VIDEO}/ or {_STILLS}/, and {_TRUTH}/, as Cityscapes' archives unpack"
+    sources = [root / name for name in (_VIDEO, _STILLS) if (root / name).is_dir()]
+    if not sources:
+        inside = any(part in (_VIDEO, _STILLS, _TRUTH) for part in root.parts)
+        hint = "; give the folder that these are in" if inside else ""
+        raise InputError(f"{root} {'holds no Cityscapes' if root.is_dir() else 'is no folder'}: {expected}{hint}")
+    splits = sorted({entry.name for source in sources for entry in source.iterdir() if entry.is_dir()})
+    if split not in splits:
+        raise unknown_name(f"split of Cityscapes in {root}", split, splits)
+    if not (root / _TRUTH / split).is_dir():
+        raise InputError(f"{root} has no labels of {split}, in {_TRUTH}/{split}/: {expected}")
+
+
+def _files(folder: Path, ending: str) -> dict[_Key, Path]:
+    """The files of all cities, by what their names say; none where the folder is missing."""
+    found: dict[_Key, Path] = {}
+    for path in sorted(folder.glob(f"*/*{ending}")):
+        if path.name.startswith(".") or path.parent.name.startswith("."):
+            continue
+        parts = re.fullmatch(r"(.+)_([0-9]+)_([0-9]+)", _name(path, ending))
+        if parts is None:
+            raise InputError(f"{path} is not named CITY_SEQUENCE_FRAME{ending}, with numbers: rename or remove it")
+        key = (parts[1], int(parts[2]), int(parts[3]))
+        if key in found:
+            raise InputError(f"{path} and {found[key]} are the same frame: remove one of them")
+        found[key] = path
+    return found
+
+
+def _name(path: Path, ending: str) -> str:
+    return path.name.removesuffix(ending)
+
+
+def _frame(image: Path, labels: Path | None, instances: Path | None) -> ClipFrame:
+    return ClipFrame(
+        _name(image, _IMAGE),
+        partial(read_image, image),
+        labels=None if labels is None else partial(_read_labels, labels, image),
+        instances=None if labels is None or instances is None else partial(_read_instances, instances, image),
+    )
+
+
+def _read_labels(path: Path, image: Path) -> LabelMap:
+    labels = to_train_ids(read_mask(path), str(path))
+    _check_size(path, labels.shape, image)
+    return labels
+
+
+def _read_instances(path: Path, image: Path) -> NDArray[np.int32]:
+    """Which object each pixel is of; 0 for crowds and classes without objects, whose pixels have an id alone."""
+    try:
+        with PIL.Image.open(path) as picture:
+            if picture.mode not in {"I", "I;16", "L"}:
+                raise InputError(f"{path} holds colours ({picture.mode}), not instances: give Cityscapes' own file")
+            numbers = np.array(picture).astype(np.int32)
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many types on damaged files
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} cannot be read as instances ({why}): replace it") from error
+    _check_size(path, numbers.shape, image)
+    to_train_ids(np.where(numbers < _OBJECT, numbers, numbers // _OBJECT), str(path))
+    return np.where(numbers < _OBJECT, 0, numbers).astype(np.int32)
+
+
+def _check_size(path: Path, shape: tuple[int, ...], image: Path) -> None:
+    """See that labels are as large as their image, of which only the head is read."""
+    try:
+        with PIL.Image.open(image) as picture:
+            width, height = picture.size
+    except Exception:  # what is wrong with the image, reading it will say
+        return
+    if shape != (height, width):
+        raise InputError(
+            f"{path} is {shape[1]}×{shape[0]} pixels, but {image} is {width}×{height}: replace one of them"
+        )

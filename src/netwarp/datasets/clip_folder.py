@@ -1,0 +1,236 @@
+"""Any folder of clips with labels on some of their frames. ``docs/data.md`` describes its layout."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
+from netwarp.datasets.frame_numbers import FrameNumber, frame_number, runs
+from netwarp.datasets.video_frames import VideoFrames, is_video
+from netwarp.errors import ConfigurationError, InputError, unknown_name
+from netwarp.label_sets import IGNORE, LabelMap, LabelSet, label_set
+from netwarp.video.images import images_in, is_image, natural_key, read_image
+from netwarp.video.label_maps import read_classes
+
+__all__ = ["clip_folder", "read_class_names", "splits_in"]
+
+_CLASSES = "classes.txt"
+_STEP = "step.txt"
+_FRAMES = "frames"
+_LABELS = "labels"
+
+
+def clip_folder(root: Path, split: str, *, length: int = 2, cache: Path | None = None) -> ClipData:
+    """Open a folder of clips.
+
+    ``classes.txt`` has a line for each class: its name, and three numbers for its colour or none. A clip is a folder
+    of images, ``SPLIT/frames/CLIP/``, or a video, ``SPLIT/frames/CLIP.mp4``. A frame's labels are
+    ``SPLIT/labels/CLIP/NAME.png``: indexed or gray, its values classes or 255; ``NAME`` is the image's name, or the
+    frame's index in the video, from 0. A frame without such a file has no labels.
+
+    Images follow each other where the last numbers in their names differ by 1, or at most by the number in
+    ``step.txt``, if there is one, and nothing else in the names differs; elsewhere a new clip begins. Names without a
+    number follow each other in natural order.
+
+    Of a video, the frames that have labels and the ``length − 1`` before each are taken out, once, and kept.
+
+    Args:
+        root: The folder.
+        split: A folder in it.
+        length: How many frames samples will have, at least 1.
+        cache: Folder for frames of videos; by default :func:`~netwarp.datasets.video_frames.default_cache`.
+
+    Returns:
+        The data set. Labels whose frame does not exist are left out and counted.
+
+    Raises:
+        InputError: The layout is another one, or a video cannot be read.
+        ConfigurationError: There is no such split; ``length`` is below 1.
+        OutputError: Frames of videos cannot be kept.
+    """
+    if length < 1:
+        raise ConfigurationError(f"length must be at least 1, not {length}")
+    splits = splits_in(root)
+    if split not in splits:
+        raise unknown_name(f"split in {root}", split, splits)
+    classes = read_class_names(root / _CLASSES)
+    step = _step(root / _STEP)
+    labels = _labels(root / split / _LABELS)
+    clips: list[Clip] = []
+    left_out: list[LeftOut] = []
+    for name, source in _sources(root / split / _FRAMES).items():
+        its_labels = labels.pop(name, {})
+        if source.is_dir():
+            found, missing = _of_images(name, source, its_labels, len(classes), step)
+        else:
+            found, missing = _of_video(name, source, its_labels, len(classes), length, cache)
+        clips += found
+        left_out += missing
+    for name, files in labels.items():
+        left_out += [LeftOut(f"{name}/{stem}", f"there is no clip {name} in {_FRAMES}/") for stem in files]
+    return ClipData(f"{root.name} {split}", classes, tuple(clips), tuple(left_out))
+
+
+def splits_in(root: Path) -> tuple[str, ...]:
+    """The splits of a folder: the folders in it that hold ``frames/``.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root} is no folder: give one that holds {_CLASSES} and SPLIT/{_FRAMES}/CLIP/ for each clip")
+    splits = tuple(sorted(entry.name for entry in root.iterdir() if (entry / _FRAMES).is_dir()))
+    if not splits:
+        raise InputError(f"{root} holds no clips: expected {_CLASSES}, SPLIT/{_FRAMES}/CLIP/ and SPLIT/{_LABELS}/CLIP/")
+    return splits
+
+
+def read_class_names(path: Path) -> LabelSet:
+    """Read ``classes.txt``: a class a line, its name and then its colour or none; ``#`` begins a comment.
+
+    Raises:
+        InputError: It cannot be read, is empty, names a class twice, or a colour is none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing: write the name of each class into it, a line each") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', None) or 'it is not UTF-8'})") from error
+    names: list[str] = []
+    colours: list[tuple[int, int, int] | None] = []
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        numbers = [int(word) for word in words[1:][-3:] if word.isascii() and word.isdecimal()]
+        coloured = len(numbers) == 3
+        if coloured and max(numbers) > 255:
+            raise InputError(f"{path}, line {number}: a colour is three numbers of 0 to 255, not {numbers}")
+        names.append(" ".join(words[:-3] if coloured else words))
+        colours.append((numbers[0], numbers[1], numbers[2]) if coloured else None)
+        if names[-1] in names[:-1]:
+            raise InputError(f"{path}, line {number}: there is a class {names[-1]!r} already")
+    if not 1 <= len(names) <= IGNORE:
+        raise InputError(f"{path} names {len(names)} classes: 1 to {IGNORE} can be told apart")
+    usual = label_set(len(names), tuple(names))
+    palette = (own or colour for own, colour in zip(colours, usual.palette, strict=True))
+    return LabelSet(usual.names, tuple(palette))
+
+
+def _step(path: Path) -> int:
+    """How far numbers of frames that follow each other may lie apart."""
+    if not path.exists():
+        return 1
+    try:
+        step = int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        step = 0
+    if step < 1:
+        raise InputError(f"{path} must hold one whole number from 1: how far numbers of neighbours lie apart")
+    return step
+
+
+def _labels(folder: Path) -> dict[str, dict[str, Path]]:
+    """Clip → name of a frame → its labels."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is missing: labels belong into {folder}/CLIP/NAME.png")
+    clips = sorted((entry for entry in folder.iterdir() if entry.is_dir()), key=natural_key)
+    return {
+        clip.name: {path.stem: path for path in sorted(clip.glob("*.png"), key=natural_key) if path.name[0] != "."}
+        for clip in clips
+    }
+
+
+def _sources(folder: Path) -> dict[str, Path]:
+    """Clip → its folder or video."""
+    found: dict[str, Path] = {}
+    for entry in sorted(folder.iterdir(), key=natural_key):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_file() and is_image(entry):
+            raise InputError(f"{entry} is in no clip: images belong into {folder}/CLIP/")
+        if not entry.is_dir() and not is_video(entry):
+            continue
+        name = entry.name if entry.is_dir() else entry.stem
+        if name in found:
+            raise InputError(f"{found[name]} and {entry} are both called {name}: rename one, and its labels' folder")
+        found[name] = entry
+    if not found:
+        raise InputError(f"{folder} holds no clips: put folders of images or videos into it")
+    return found
+
+
+def _of_images(
+    clip: str, folder: Path, labels: dict[str, Path], classes: int, step: int
+) -> tuple[list[Clip], list[LeftOut]]:
+    images: dict[str, Path] = {}
+    for path in images_in(folder):
+        if path.stem in images:
+            raise InputError(f"{path} and {images[path.stem].name} are both frame {path.stem}: remove one of them")
+        images[path.stem] = path
+    frames = {
+        stem: ClipFrame(f"{clip}/{stem}", partial(read_image, path), _labeller(labels.get(stem), classes))
+        for stem, path in images.items()
+    }
+    clips = [_clip([frames[stem] for stem in run]) for run in _unbroken(list(images), step)]
+    strays = [stem for stem in labels if stem not in images]
+    return clips, [LeftOut(f"{clip}/{stem}", f"there is no frame of its name in {folder}") for stem in strays]
+
+
+def _of_video(
+    clip: str, video: Path, labels: dict[str, Path], classes: int, length: int, cache: Path | None
+) -> tuple[list[Clip], list[LeftOut]]:
+    numbered: dict[int, Path] = {}
+    for path in labels.values():
+        index = _index(path)
+        if index in numbered:
+            raise InputError(f"{path} and {numbered[index].name} both label frame {index}: remove one of them")
+        numbered[index] = path
+    wanted = {n for index in numbered for n in range(max(0, index - length + 1), index + 1)}
+    kept = VideoFrames(video, cache)
+    kept.take(wanted)
+    frames = {
+        n: ClipFrame(f"{clip}/{n:06d}", kept.reader(n), _labeller(numbered.get(n), classes))
+        for n in wanted
+        if kept.has(n)
+    }
+    strays = [path.stem for index, path in numbered.items() if index not in frames]
+    return (
+        [_clip([frames[n] for n in run]) for run in runs(frames)],
+        [LeftOut(f"{clip}/{stem}", f"{video.name} has no frame of its number") for stem in strays],
+    )
+
+
+def _labeller(path: Path | None, classes: int) -> Callable[[], LabelMap] | None:
+    return None if path is None else partial(read_classes, path, classes)
+
+
+def _clip(frames: list[ClipFrame]) -> Clip:
+    return Clip(frames[0].name, tuple(frames))
+
+
+def _index(label: Path) -> int:
+    if not (label.stem.isascii() and label.stem.isdecimal()):
+        raise InputError(f"{label} belongs to a video: name it by its frame's index from 0, such as 000123.png")
+    return int(label.stem)
+
+
+def _unbroken(stems: Sequence[str], step: int) -> list[list[str]]:
+    """Names in order, cut where a frame is missing between two."""
+    found = [[stems[0]]]
+    for one, other in itertools.pairwise(stems):
+        if _follows(frame_number(one), frame_number(other), step):
+            found[-1].append(other)
+        else:
+            found.append([other])
+    return found
+
+
+def _follows(one: FrameNumber | None, other: FrameNumber | None, step: int) -> bool:
+    if one is None or other is None:
+        return one is other
+    return (one.before, one.after) == (other.before, other.after) and 1 <= other.number - one.number <= step

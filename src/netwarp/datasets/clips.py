@@ -1,0 +1,174 @@
+"""Clips with labels on some of their frames: what every data set is, for training and for measuring alike.
+
+A data set is a :class:`ClipData`: clips in order, frames in order, nothing read before it is asked for. A new one is a
+function that builds such clips, and a line in :data:`netwarp.datasets.registry.DATASETS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netwarp.errors import ConfigurationError
+from netwarp.label_sets import LabelMap, LabelSet
+
+__all__ = ["Clip", "ClipData", "ClipFrame", "LeftOut", "Sample", "Samples"]
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ClipFrame:
+    """A frame of a clip; pixels are read anew at every call (``netwarp.datasets.cache`` keeps them).
+
+    Attributes:
+        name: What it is called, unique in its data set.
+        image: Reads the frame, RGB uint8 ``[H,W,3]``. Raises InputError.
+        labels: Reads its labels, uint8 ``[H,W]``: classes, 255 = ignore. None where nobody labelled it. Raises
+            InputError, also for values that are no class.
+        instances: Reads which object a pixel belongs to, int32 ``[H,W]``: 0 = none, other numbers tell objects of one
+            class apart. None where that is not known.
+        flow: Reads the true backward flow to the frame before, float32 ``[2,H,W]``, pixels. None where it is not known.
+    """
+
+    name: str
+    image: Callable[[], Image]
+    labels: Callable[[], LabelMap] | None = None
+    instances: Callable[[], NDArray[np.int32]] | None = None
+    flow: Callable[[], NDArray[np.float32]] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Frames that follow each other without a gap.
+
+    Attributes:
+        name: What it is called, unique in its data set.
+        frames: In order.
+    """
+
+    name: str
+    frames: Sequence[ClipFrame]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A labelled frame that cannot be used.
+
+    Attributes:
+        name: Of the frame.
+        reason: Why not, in a few words.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A frame and those right before it.
+
+    Attributes:
+        frames: In order; of :meth:`ClipData.samples` the last one has labels.
+    """
+
+    frames: tuple[ClipFrame, ...]
+
+    @property
+    def name(self) -> str:
+        """The last frame's."""
+        return self.frames[-1].name
+
+
+@dataclass(frozen=True, eq=False)
+class Samples(Sequence[Sample]):
+    """All samples of a data set.
+
+    Attributes:
+        found: The samples.
+        left_out: Labelled frames without enough frames before them: never silently made of one frame twice.
+    """
+
+    found: tuple[Sample, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Samples: ...
+    def __getitem__(self, index: int | slice) -> Sample | Samples:
+        """One sample, or those of a slice, which keep knowing what was left out."""
+        return self.found[index] if isinstance(index, int) else Samples(self.found[index], self.left_out)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipData:
+    """A data set, or one split of it.
+
+    Attributes:
+        name: What it is called, e.g. ``"camvid val"``.
+        classes: Names and colours.
+        clips: In order; their frames are in order too.
+        left_out: Labelled frames that are in no clip, and why.
+        origin: All that pixels, labels and flow of a frame follow from besides its name, where that is known without
+            reading them; else None.
+    """
+
+    name: str
+    classes: LabelSet
+    clips: tuple[Clip, ...]
+    left_out: tuple[LeftOut, ...] = field(default=())
+    origin: str | None = None
+
+    def samples(self, length: int = 2) -> Samples:
+        """Every labelled frame with the ``length − 1`` frames right before it.
+
+        Args:
+            length: Frames in a sample, at least 1; 2 are the paper's pairs.
+
+        Returns:
+            The samples in order, and the labelled frames that have too few frames before them.
+
+        Raises:
+            ConfigurationError: ``length`` is below 1.
+        """
+        if length < 1:
+            raise ConfigurationError(f"a sample needs at least 1 frame, not {length}")
+        found: list[Sample] = []
+        missing: list[LeftOut] = list(self.left_out)
+        for clip in self.clips:
+            for position, frame in enumerate(clip.frames):
+                if frame.labels is None:
+                    continue
+                if position + 1 < length:
+                    missing.append(LeftOut(frame.name, f"{position} of {length - 1} frames before it exist"))
+                else:
+                    found.append(Sample(tuple(clip.frames[position + 1 - length : position + 1])))
+        return Samples(tuple(found), tuple(missing))
+
+    def windows(self, length: int = 2) -> tuple[Sample, ...]:
+        """Every run of ``length`` frames that follow each other, labelled or not: for what needs no labels.
+
+        Args:
+            length: At least 1.
+
+        Returns:
+            In order; none of clips that are shorter.
+
+        Raises:
+            ConfigurationError: ``length`` is below 1.
+        """
+        if length < 1:
+            raise ConfigurationError(f"a window needs at least 1 frame, not {length}")
+        return tuple(
+            Sample(tuple(clip.frames[first : first + length]))
+            for clip in self.clips
+            for first in range(len(clip.frames) + 1 - length)
+        )

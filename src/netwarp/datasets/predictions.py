@@ -1,0 +1,202 @@
+"""Label maps made elsewhere, and ours for elsewhere: a folder with a PNG a frame.
+
+A frame's file is ``NAME.png``, where NAME is what the data set calls the frame; a name with a ``/`` in it is that of a
+sub-folder, too. When files are read, ``NAME_….png`` is taken as well, and they may lie in further sub-folders: so
+Cityscapes' ``CITY_SEQUENCE_FRAME*.png`` are found as its server and its scripts find them.
+
+Values are classes, and 255, or the number of classes, where a pixel is given none; or, if that is said, Cityscapes'
+ids.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netwarp.datasets.cityscapes_ids import IDS, to_ids, to_train_ids
+from netwarp.datasets.clips import ClipData
+from netwarp.errors import ConfigurationError, InputError
+from netwarp.label_sets import CITYSCAPES, IGNORE, Colour, LabelSet
+from netwarp.output_files import prepare_folder
+from netwarp.video.label_maps import read_mask, write_mask
+
+__all__ = ["PredictionWriter", "Predictions"]
+
+
+class Predictions:
+    """Reads a folder of label maps.
+
+    What is wrong with single files is noted, and :meth:`check` says it when all are read. May be used by several
+    threads.
+
+    Args:
+        folder: The folder.
+        data: What was labelled. Every frame that has labels there needs a file; others may have one.
+        ids: The values are Cityscapes' ids, not classes.
+
+    Attributes:
+        folder: The folder.
+        files: The frames' files, by the frames' names.
+
+    Raises:
+        InputError: The folder is none, files are missing (the first is named, and all are counted), or two files are
+            one frame's.
+        ConfigurationError: ``ids`` for data with other classes than Cityscapes'.
+    """
+
+    def __init__(self, folder: str | Path, data: ClipData, ids: bool = False) -> None:
+        _check_ids(ids, data.classes)
+        self.folder = Path(folder)
+        self.ids = ids
+        self._classes = len(data.classes)
+        frames = [frame for clip in data.clips for frame in clip.frames]
+        self._order = {frame.name: place for place, frame in enumerate(frames)}
+        self.files = _match(self.folder, list(self._order))
+        labelled = [frame.name for frame in frames if frame.labels is not None]
+        missing = [name for name in labelled if name not in self.files]
+        if missing:
+            raise InputError(
+                f"{self.folder} lacks label maps for {len(missing)} of the {len(labelled)} labelled frames of "
+                f"{data.name}; the first is {missing[0]}: expected {missing[0]}.png"
+            )
+        self._faults: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def read(self, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read a frame's label map.
+
+        Args:
+            name: The frame's.
+            size: (height, width) that it must have.
+
+        Returns:
+            uint8 ``[H,W]``: classes, or their number where a pixel is given none. Only that where the file is faulty.
+        """
+        try:
+            return self._read(self.files[name], size)
+        except InputError as error:
+            with self._lock:
+                self._faults[name] = str(error)
+            return np.full(size, self._classes, np.uint8)
+
+    def check(self) -> None:
+        """See that all that was read is good.
+
+        Raises:
+            InputError: It is not: the first fault, in the frames' order, and the number of faulty files.
+        """
+        if self._faults:
+            first = min(self._faults, key=self._order.__getitem__)
+            count = len(self._faults)
+            more = f" (and {count - 1} more of {len(self.files)} files cannot be used)" if count > 1 else ""
+            raise InputError(f"{self._faults[first]}{more}")
+
+    def _read(self, path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+        values = read_mask(path)
+        if values.shape != size:
+            raise InputError(
+                f"{path} is {values.shape[1]}×{values.shape[0]}, but its frame is {size[1]}×{size[0]}: "
+                "label maps must have the frame's size"
+            )
+        if self.ids:
+            values = to_train_ids(values, str(path))
+        labels = np.where(values == IGNORE, np.uint8(self._classes), values)
+        wrong = labels[labels > self._classes]
+        if wrong.size:
+            hint = "; say ids=True if these are Cityscapes' ids" if self._classes == len(IDS) else ""
+            raise InputError(
+                f"{path} holds {wrong[0]} in {wrong.size} of its pixels: classes are 0 to {self._classes - 1}, "
+                f"and {self._classes} or {IGNORE} none{hint}"
+            )
+        return labels
+
+
+class PredictionWriter:
+    """Writes label maps as :class:`Predictions` reads them; files of the same names are replaced.
+
+    Args:
+        folder: Is made where it does not exist.
+        classes: Names and colours.
+        ids: Write Cityscapes' ids, as its server takes them.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+        ConfigurationError: ``ids`` for other classes than Cityscapes'.
+    """
+
+    def __init__(self, folder: str | Path, classes: LabelSet, ids: bool = False) -> None:
+        _check_ids(ids, classes)
+        self.folder = Path(folder)
+        self.ids = ids
+        self._classes = len(classes)
+        self._palette = _id_palette() if ids else list(classes.palette)
+        prepare_folder(self.folder)
+
+    def write(self, name: str, labels: NDArray[np.integer]) -> Path:
+        """Write a frame's label map.
+
+        Args:
+            name: The frame's.
+            labels: ``[H,W]``; what is no class becomes 255, or id 0, unlabeled.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        path = self.folder / f"{name}.png"
+        values = np.where((labels < 0) | (labels >= self._classes), IGNORE, labels).astype(np.uint8)
+        write_mask(path, to_ids(values) if self.ids else values, self._palette)
+        return path
+
+
+def _check_ids(ids: bool, classes: LabelSet) -> None:
+    if ids and classes.names != CITYSCAPES.names:
+        raise ConfigurationError("Cityscapes' ids are for data with its 19 classes: leave them to that")
+
+
+def _id_palette() -> list[Colour]:
+    palette: list[Colour] = [(0, 0, 0)] * (max(IDS) + 1)
+    for number, colour in zip(IDS, CITYSCAPES.palette, strict=True):
+        palette[number] = colour
+    return palette
+
+
+def _match(folder: Path, names: list[str]) -> dict[str, Path]:
+    """The frames' files: those that bear their names, else those whose names begin with theirs and ``_``."""
+    if not folder.is_dir():
+        raise InputError(f"there is no folder of label maps at {folder}")
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() == ".png" and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    exact: dict[str, list[Path]] = defaultdict(list)
+    begun: dict[str, list[Path]] = defaultdict(list)
+    depths = {name.count("/") for name in names}
+    wanted = set(names)
+    for path in paths:
+        parts = PurePosixPath(path.relative_to(folder).with_suffix("").as_posix()).parts
+        for tail in ("/".join(parts[-depth - 1 :]) for depth in depths if depth < len(parts)):
+            exact[tail].append(path)
+            if tail in wanted:
+                continue
+            for end in (place for place, letter in enumerate(tail) if letter == "_"):
+                begun[tail[:end]].append(path)
+    found: dict[str, Path] = {}
+    for name in names:
+        candidates = exact.get(name) or begun.get(name) or []
+        if len(candidates) > 1:
+            candidates = [path for path in candidates if path == folder / f"{name}.png"] or candidates
+        if len(candidates) > 1:
+            raise InputError(
+                f"{candidates[0]} and {candidates[1]} are both label maps of frame {name}: keep one of them"
+            )
+        if candidates:
+            found[name] = candidates[0]
+    return found

@@ -1,0 +1,155 @@
+"""Data sets by name: ``camvid:DIR``, ``cityscapes:DIR``, ``streets:KEY=VALUE,…``, ``folder:DIR``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from netwarp.datasets.clips import ClipData
+from netwarp.errors import ConfigurationError, unknown_name
+
+__all__ = ["DATASETS", "DataSet", "open_data", "splits_of"]
+
+DEFAULT_SPLIT = "val"
+
+
+class DataSet(NamedTuple):
+    """A kind of data.
+
+    Attributes:
+        open: Takes what stands behind the name, the split, how many frames samples will have, and the folder for what
+            is slow to make or None.
+        splits: Their names; where there are none, they are the folders in the data's.
+        doc: One line.
+    """
+
+    open: Callable[[str, str, int, Path | None], ClipData]
+    splits: tuple[str, ...]
+    doc: str
+
+
+def _camvid(text: str, split: str, length: int, cache: Path | None) -> ClipData:
+    from netwarp.datasets.camvid import camvid
+
+    return camvid(_folder("camvid", text), split, length=length, cache=cache)
+
+
+def _cityscapes(text: str, split: str, length: int, cache: Path | None) -> ClipData:
+    from netwarp.datasets.cityscapes import cityscapes
+
+    return cityscapes(_folder("cityscapes", text), split)
+
+
+def _streets(text: str, split: str, length: int, cache: Path | None) -> ClipData:
+    # By its name: the renderer stands above the data sets, and knows what a clip is.
+    clips: ClipData = import_module("netwarp.streets.labelled_clips").street_clips(
+        split, **_street_settings(text), cache=cache
+    )
+    return clips
+
+
+def _clip_folder(text: str, split: str, length: int, cache: Path | None) -> ClipData:
+    from netwarp.datasets.clip_folder import clip_folder
+
+    return clip_folder(_folder("folder", text), split, length=length, cache=cache)
+
+
+DATASETS: dict[str, DataSet] = {
+    "camvid": DataSet(_camvid, ("train", "val", "test"), "camvid:DIR, 11 classes or the original release"),
+    "cityscapes": DataSet(_cityscapes, ("train", "val", "test"), "cityscapes:DIR, with leftImg8bit_sequence"),
+    "streets": DataSet(
+        _streets,
+        ("train", "val", "test"),
+        "streets[:clips=8,frames=20,size=320x180,seed=0,every=1], rendered, with true flow",
+    ),
+    "folder": DataSet(_clip_folder, (), "folder:DIR, any clips with labels on some frames; see docs/data.md"),
+}
+"""Name in a specification → what opens it."""
+
+
+def open_data(spec: str, split: str | None = None, *, length: int = 2, cache: Path | str | None = None) -> ClipData:
+    """Open a data set, or one split of it; nothing is read yet but names, and frames that a video must give.
+
+    Args:
+        spec: A name of :data:`DATASETS`, a colon and what it wants: a folder, or settings.
+        split: By default ``"val"``, or the only one that there is.
+        length: How many frames samples will have. Of data that lies in videos (CamVid's original release, videos in
+            ``folder:``) frames before a label are taken out accordingly; other data does not depend on it.
+        cache: Folder for what is slow to make: frames of videos (by default in the user's cache folder) and rendered
+            clips (by default in memory).
+
+    Returns:
+        The data.
+
+    Raises:
+        ConfigurationError: There is no such data set, split, or setting.
+        InputError: The folder does not hold what it should.
+
+    Example:
+        >>> len(open_data("streets:clips=3,frames=4,size=64x48").samples())
+        9
+    """
+    name, text = _parts(spec)
+    known = splits_of(spec)
+    if split is None:
+        if DEFAULT_SPLIT not in known and len(known) > 1:
+            raise ConfigurationError(f"{spec} has the splits {', '.join(known)}: say which")
+        split = DEFAULT_SPLIT if DEFAULT_SPLIT in known else known[0]
+    if split not in known:
+        raise unknown_name(f"split of {name}", split, known)
+    if length < 1:
+        raise ConfigurationError(f"a sample needs at least 1 frame, not {length}")
+    return DATASETS[name].open(text, split, length, None if cache is None else Path(cache).expanduser())
+
+
+def splits_of(spec: str) -> tuple[str, ...]:
+    """The splits of a data set.
+
+    Raises:
+        ConfigurationError: There is no such data set.
+        InputError: Its splits are folders, and there is none.
+    """
+    name, text = _parts(spec)
+    if DATASETS[name].splits:
+        return DATASETS[name].splits
+    from netwarp.datasets.clip_folder import splits_in
+
+    return splits_in(_folder(name, text))
+
+
+def _parts(spec: str) -> tuple[str, str]:
+    name, _, text = spec.partition(":")
+    if name in DATASETS:
+        return name, text
+    if spec and Path(spec).expanduser().is_dir():
+        raise ConfigurationError(f"{spec} is a folder: say what lies in it, such as camvid:{spec} or folder:{spec}")
+    raise unknown_name("data set", name, DATASETS)
+
+
+def _folder(name: str, text: str) -> Path:
+    if not text:
+        raise ConfigurationError(f"{name} lies in a folder: write {name}:DIR")
+    return Path(text).expanduser()
+
+
+def _street_settings(text: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        key, _, value = (word.strip() for word in part.partition("="))
+        if key in settings:
+            raise ConfigurationError(f"streets: {key} is given twice")
+        if key == "size":
+            match = re.fullmatch(r"([0-9]{1,4})[xX×]([0-9]{1,4})", value)
+            if match is None:
+                raise ConfigurationError(f"streets: size={value} is none: write WIDTHxHEIGHT, such as size=320x180")
+            settings[key] = (int(match[2]), int(match[1]))
+        elif key in ("clips", "frames", "seed", "every"):
+            if not re.fullmatch(r"[0-9]{1,9}", value):
+                raise ConfigurationError(f"streets: {key}={value} is no whole number of 0 or more")
+            settings[key] = int(value)
+        else:
+            raise unknown_name("setting of streets", key, ("clips", "frames", "size", "seed", "every"))
+    return settings

@@ -1,0 +1,174 @@
+"""Frames of a video by their number, taken out once and kept as PNG."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL.Image
+
+from netwarp.errors import InputError
+from netwarp.output_files import written_whole
+from netwarp.video.file import VideoFile
+from netwarp.video.images import read_image
+from netwarp.video.source import Image
+
+__all__ = ["VideoFrames", "default_cache", "is_video"]
+
+_LOG = logging.getLogger(__name__)
+
+_SUFFIXES = frozenset(
+    {".mxf", ".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m2ts", ".mts", ".ts", ".wmv", ".dv"}
+)
+
+_FORMAT = 1
+"""Raised whenever the same video would give other pixels: frames in folders are then taken anew."""
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file's name is that of a video."""
+    return path.suffix.lower() in _SUFFIXES
+
+
+def default_cache() -> Path:
+    """Where frames are kept if nobody says where: ``$XDG_CACHE_HOME/netwarp`` or ``~/.cache/netwarp``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netwarp"
+
+
+class VideoFrames:
+    """Frames of a video by their index from 0, which a seek in the file does not find surely.
+
+    So it is decoded from its start, once, up to the last frame that is wanted, and what is wanted is kept as PNG. A
+    damaged video ends at the damage: behind it nobody knows a frame's index.
+
+    Args:
+        video: The file.
+        cache: Folder for frames, of all videos; by default :func:`default_cache`.
+        size: (height, width) that frames are brought to; by default their own.
+        matrix: As for :func:`~netwarp.video.decoding.upright_rgb`.
+
+    Attributes:
+        notes: What is known about the video, kept with its frames by :meth:`keep_notes`.
+
+    Raises:
+        InputError: The file does not exist.
+    """
+
+    def __init__(
+        self,
+        video: Path,
+        cache: Path | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        matrix: str | None = None,
+    ) -> None:
+        self.video, self.size, self.matrix = video, size, matrix
+        try:
+            status = video.stat()
+        except OSError as error:
+            raise InputError(f"{video} cannot be read: {error.strerror or error}") from error
+        key = repr((_FORMAT, video.name, status.st_size, status.st_mtime_ns, size))
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+        self.folder = (cache or default_cache()) / f"{video.stem}-{digest}"
+        self.notes: dict[str, Any] = self._kept_notes()
+
+    def scan(self, until: int) -> Iterator[tuple[int, Image]]:
+        """Decode from the start.
+
+        Args:
+            until: Index of the last frame to decode.
+
+        Yields:
+            Indices and frames, RGB uint8 ``[H,W,3]``.
+
+        Raises:
+            InputError: The file holds no frame that can be read.
+        """
+        with VideoFile(self.video, after_damage="stop", matrix=self.matrix) as source:
+            index = -1
+            for index, frame in enumerate(source):
+                if index > until:
+                    return
+                yield index, self._scaled(frame.image)
+            self.notes["length"] = index + 1
+            if source.loss is not None:
+                _LOG.warning("%s; frames behind the damage are left out", source.loss)
+
+    def take(self, wanted: Collection[int], look: Callable[[int, Image], None] | None = None, until: int = -1) -> None:
+        """Keep frames, as far as the video has them.
+
+        Args:
+            wanted: Their indices. Nothing is decoded for those that are kept already.
+            look: Is called with every frame that is decoded.
+            until: Decode at least as far as this index.
+
+        Raises:
+            InputError: The video cannot be read.
+            OutputError: Frames cannot be kept.
+        """
+        missing = {index for index in wanted if index >= 0 and not self.path(index).exists()}
+        missing = {index for index in missing if index < self.notes.get("length", index + 1)}
+        last = max(until, *missing) if missing else until
+        if last < 0:
+            return
+        if missing:
+            _LOG.info("taking %d frames out of %s, once; they are kept in %s", len(missing), self.video, self.folder)
+        for index, image in self.scan(last):
+            if look is not None:
+                look(index, image)
+            if index in missing:
+                self._write(self.path(index), _as_png(image))
+        if "length" in self.notes:
+            self.keep_notes()
+
+    def has(self, index: int) -> bool:
+        """Whether a frame is kept."""
+        return index >= 0 and self.path(index).exists()
+
+    def reader(self, index: int) -> Callable[[], Image]:
+        """What reads a frame that is kept."""
+        return partial(read_image, self.path(index))
+
+    def path(self, index: int) -> Path:
+        """Where a frame is kept."""
+        return self.folder / (f"{index:06d}.png" if self.matrix is None else f"{index:06d}-{self.matrix}.png")
+
+    def keep_notes(self) -> None:
+        """Write :attr:`notes` beside the frames.
+
+        Raises:
+            OutputError: They cannot be written.
+        """
+        self._write(self.folder / "notes.json", json.dumps(self.notes, indent=1).encode())
+
+    def _kept_notes(self) -> dict[str, Any]:
+        try:
+            notes = json.loads((self.folder / "notes.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return notes if isinstance(notes, dict) else {}
+
+    def _write(self, path: Path, content: bytes) -> None:
+        with written_whole(path, f"free space or name another cache folder for the frames of {self.video}") as file:
+            file.write(content)
+
+    def _scaled(self, image: Image) -> Image:
+        if self.size is None or image.shape[:2] == self.size:
+            return image
+        scaled = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA)
+        return np.asarray(scaled, np.uint8)
+
+
+def _as_png(image: Image) -> bytes:
+    content = io.BytesIO()
+    PIL.Image.fromarray(image).save(content, "PNG", compress_level=1)
+    return content.getvalue()

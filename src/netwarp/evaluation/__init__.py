@@ -1,0 +1,1 @@
+"""Score models and predictions on clips with labels."""

@@ -1,0 +1,159 @@
+"""Clips through whatever labels them, and the labels into tallies: on several threads, in several processes."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from netwarp.datasets.clips import Clip, ClipData, ClipFrame
+from netwarp.distributed import fail_together, part_of
+from netwarp.errors import ConfigurationError, NetWarpError
+from netwarp.evaluation.clip_reader import CPU, ClipFlow, Shown, show
+from netwarp.evaluation.scores import Measures, Scores, Tally
+from netwarp.flow import FlowEstimator
+
+__all__ = ["OnLabels", "Row", "Work", "measure"]
+
+
+class Row(Protocol):
+    """What labels the frames of a clip, and becomes a row of the table."""
+
+    def start(self) -> None:
+        """Forget the past: the next frame does not follow the last one."""
+
+    def label(self, shown: Shown) -> tuple[Tensor, float | None]:
+        """Label the next frame.
+
+        Returns:
+            Integer ``[1,H,W]``, and the seconds that it took, or None where that means nothing.
+        """
+
+
+OnLabels = Callable[[str, ClipFrame, Tensor], None]
+"""Called with a row's name, a frame and its labels ``[1,H,W]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is to be measured.
+
+    Attributes:
+        data: The clips.
+        runs: Says which stretches of a clip are shown.
+        rows: Makes the rows by name, anew for each clip.
+        measures: What is counted.
+        consistency_flow: What labels are carried along for temporal consistency.
+        on_frame: Called after each frame, whatever the number of rows.
+        on_labels: Called with each frame's labels.
+    """
+
+    data: ClipData
+    runs: Callable[[Clip], list[range]]
+    rows: Callable[[], Mapping[str, Row]]
+    measures: Measures
+    consistency_flow: FlowEstimator
+    on_frame: Callable[[], None] | None = None
+    on_labels: OnLabels | None = None
+
+
+def measure(work: Work, workers: int = 1) -> dict[str, Scores]:
+    """Label clips and score the labels.
+
+    Where ``torch.distributed`` runs, each process takes its part of the clips, and all return the scores of all clips:
+    a call of all processes, which fails in all of them where it fails in one.
+
+    Args:
+        work: What is to be measured.
+        workers: Clips that are worked on at the same time, each by a thread with its part of torch's threads.
+
+    Returns:
+        Scores by the rows' names.
+
+    Raises:
+        ConfigurationError: There is no frame, or ``workers`` is below 1.
+        InputError: A frame, its labels or its flow cannot be used.
+    """
+    if workers < 1:
+        raise ConfigurationError(f"at least 1 clip must be worked on at a time, not {workers}")
+    if not any(clip.frames for clip in work.data.clips):
+        raise ConfigurationError(f"{work.data.name} has no frames: there is nothing to evaluate")
+    tallies = {name: Tally(work.measures) for name in work.rows()}
+    failure: NetWarpError | None = None
+    try:
+        for part in _parts(work, workers):
+            for name, tally in part.items():
+                tallies[name].merge(tally)
+    except NetWarpError as error:
+        failure = error
+    fail_together(failure)
+    return {name: tally.reduce().scores() for name, tally in tallies.items()}
+
+
+def _parts(work: Work, workers: int) -> Iterator[dict[str, Tally]]:
+    """What each thread has counted."""
+    clips = deque(part_of(work.data.clips))
+    workers = min(workers, len(clips))
+    stop = threading.Event()
+    if workers <= 1:
+        yield _take_clips(work, clips, stop)
+        return
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=lambda: torch.set_num_threads(max(1, threads // workers))) as pool:
+            try:
+                for job in as_completed([pool.submit(_take_clips, work, clips, stop) for _ in range(workers)]):
+                    yield job.result()
+            finally:
+                stop.set()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _take_clips(work: Work, clips: deque[Clip], stop: threading.Event) -> dict[str, Tally]:
+    """Measure clips until there are no more."""
+    tallies = {name: Tally(work.measures) for name in work.rows()}
+    with torch.no_grad():
+        while clips and not stop.is_set():
+            try:
+                clip = clips.popleft()
+            except IndexError:  # another thread was faster
+                break
+            _measure_clip(work, clip, tallies, stop)
+    return tallies
+
+
+def _measure_clip(work: Work, clip: Clip, tallies: Mapping[str, Tally], stop: threading.Event) -> None:
+    rows = work.rows()
+    flows = ClipFlow(clip, alone=len(work.data.clips) == 1)
+    names = list(rows)
+    for run in work.runs(clip):
+        for name in names:
+            rows[name].start()
+            tallies[name].start(len(run))
+        for shown in show(clip, run, flows):
+            if stop.is_set():
+                return
+            # In turn, so that none always comes right after the reading.
+            first = shown.position % len(names)
+            for name in names[first:] + names[:first]:
+                labels, seconds = rows[name].label(shown)
+                _count(tallies[name], labels, seconds, shown, work.consistency_flow)
+                if work.on_labels is not None:
+                    work.on_labels(name, shown.frame, labels)
+            if work.on_frame is not None:
+                work.on_frame()
+
+
+def _count(tally: Tally, labels: Tensor, seconds: float | None, shown: Shown, flow: FlowEstimator) -> None:
+    carried = shown.flow(flow, CPU)
+    truth = shown.truth((labels.shape[1], labels.shape[2]), labels.device)
+    tally.add(labels, truth, None if carried is None else carried[0])
+    if seconds is not None:
+        tally.time(seconds)

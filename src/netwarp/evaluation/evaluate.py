@@ -1,0 +1,207 @@
+"""Video models against labels: several at once, frame by frame in turn, so that their times can be compared."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netwarp.datasets.clips import Clip, ClipData
+from netwarp.datasets.predictions import Predictions
+from netwarp.distributed import fail_together
+from netwarp.errors import ConfigurationError, InputError
+from netwarp.evaluation.clip_reader import CPU, Shown, runs_of, wait_for
+from netwarp.evaluation.clip_runner import OnLabels, Row, Work, measure
+from netwarp.evaluation.scores import Measures, Scores
+from netwarp.flow import FlowEstimator, make_flow
+from netwarp.inference.stream_model import StreamModel
+from netwarp.model.layers import base_device
+from netwarp.model.outputs import labels_of
+
+__all__ = ["Scores", "evaluate", "evaluate_predictions", "frames_to_run"]
+
+CONSISTENCY_FLOW = "dis:medium"
+
+
+def evaluate(
+    models: Mapping[str, StreamModel],
+    data: ClipData,
+    *,
+    widths: tuple[int, ...] = (2,),
+    windows: tuple[int, ...] = (8, 16),
+    average_sizes: Mapping[int, float] | None = None,
+    history: int | None = None,
+    consistency_flow: str | FlowEstimator = CONSISTENCY_FLOW,
+    workers: int = 1,
+    on_frame: Callable[[], None] | None = None,
+    on_labels: OnLabels | None = None,
+) -> dict[str, Scores]:
+    """Run models over clips and score them.
+
+    Every clip starts with no state. A model may have more outputs than there are classes; a pixel that gets such a
+    label is wrong. A model's time is that of its own step and of its flow, which is estimated once for all models that
+    want the same; reading and measuring are not in it. Where ``torch.distributed`` runs, each process takes its part of
+    the clips, and all return the scores of all: a call of all processes.
+
+    Args:
+        models: By name; video models, or ones in windows. Put into evaluation mode. One whose flow is ``"true"`` gets
+            the clips' own; one with precomputed flow that of the clip's sub-folder
+            (:meth:`netwarp.flow.PrecomputedFlow.in_clip`).
+        data: Clips with labels on some of their frames, or on none.
+        widths: Of the bands around label changes, in pixels.
+        windows: Frames that video consistency looks at together.
+        average_sizes: Pixels of an average object by class, for iIoU; None takes the data's own.
+        history: How many frames before each labelled frame are run; what no labelled frame needs is not even read.
+            Where labels are closer together than that, a run just goes on. None runs whole clips.
+        consistency_flow: What labels are carried along for temporal consistency.
+        workers: Clips that are worked on at the same time. On the CPU each gets its part of torch's threads: scores do
+            not depend on it (but where torch rounds otherwise with fewer threads), times do. On a GPU steps take turns,
+            and are timed alone.
+        on_frame: Called after each frame that was run, whatever the number of models; with workers, by their threads.
+        on_labels: Called with each frame's labels; with workers, by their threads.
+
+    Returns:
+        Scores by the models' names.
+
+    Raises:
+        ConfigurationError: There is no model or no frame, or a number is out of range.
+        InputError: A frame, its labels or its flow cannot be used.
+    """
+    if not models:
+        raise ConfigurationError("nothing to evaluate: give at least one model")
+    if history is not None and history < 0:
+        raise ConfigurationError(f"history must be 0 or more frames before a labelled one, not {history}")
+    on_cpu = all(base_device(model.base).type == "cpu" for model in models.values())
+    turn: AbstractContextManager[object] = nullcontext() if on_cpu else threading.Lock()
+    for model in models.values():
+        model.eval()
+    work = Work(
+        data,
+        lambda clip: runs_of(clip, history),
+        lambda: {name: _ModelRow(model, turn) for name, model in models.items()},
+        Measures(len(data.classes), widths, windows, average_sizes),
+        make_flow(consistency_flow),
+        on_frame,
+        on_labels,
+    )
+    return measure(work, workers)
+
+
+def frames_to_run(data: ClipData, history: int | None) -> int:
+    """How many frames :func:`evaluate` runs."""
+    return sum(len(run) for clip in data.clips for run in runs_of(clip, history))
+
+
+class _ModelRow(Row):
+    """A model on its way through a clip.
+
+    Args:
+        model: The model.
+        turn: Held during its step.
+    """
+
+    def __init__(self, model: StreamModel, turn: AbstractContextManager[object]) -> None:
+        self._model = model
+        self._turn = turn
+        self._device = base_device(model.base)
+        self._state: object = None
+
+    def start(self) -> None:
+        self._state = None
+
+    def label(self, shown: Shown) -> tuple[Tensor, float]:
+        image = shown.image(self._device)
+        found = shown.flow(self._model.flow, self._device) if self._model.layers else None
+        flow, seconds = found or (None, 0.0)
+        with self._turn:
+            wait_for(self._device)
+            began = time.perf_counter()
+            logits, self._state = self._model.step(image, self._state, flow)
+            labels = labels_of(logits)
+            wait_for(self._device)
+            return labels, seconds + time.perf_counter() - began
+
+
+_ROW = "predictions"
+
+
+def evaluate_predictions(
+    predictions: Predictions,
+    data: ClipData,
+    *,
+    widths: tuple[int, ...] = (2,),
+    windows: tuple[int, ...] = (8, 16),
+    average_sizes: Mapping[int, float] | None = None,
+    consistency_flow: str | FlowEstimator = CONSISTENCY_FLOW,
+    workers: int = 1,
+    on_frame: Callable[[], None] | None = None,
+) -> Scores:
+    """Score label maps. Frames follow each other where all between them have one.
+
+    Args:
+        predictions: The label maps.
+        data: What they are of.
+        widths: As for :func:`netwarp.evaluation.evaluate.evaluate`, as is the rest.
+        windows: See there.
+        average_sizes: See there.
+        consistency_flow: See there.
+        workers: See there.
+        on_frame: See there.
+
+    Returns:
+        Scores, without a time.
+
+    Raises:
+        ConfigurationError: There is no frame, or a number is out of range.
+        InputError: Label maps cannot be used (the first is named, all are counted), or a frame or its labels cannot.
+    """
+
+    def runs(clip: Clip) -> list[range]:
+        return _runs([position for position, frame in enumerate(clip.frames) if frame.name in predictions.files])
+
+    work = Work(
+        data,
+        runs,
+        lambda: {_ROW: _PredictedRow(predictions)},
+        Measures(len(data.classes), widths, windows, average_sizes),
+        make_flow(consistency_flow),
+        on_frame,
+    )
+    scores = measure(work, workers)[_ROW]
+    failure: InputError | None = None
+    try:
+        predictions.check()
+    except InputError as error:
+        failure = error
+    fail_together(failure)
+    return scores
+
+
+def _runs(positions: list[int]) -> list[range]:
+    runs: list[range] = []
+    for position in positions:
+        first = runs.pop().start if runs and runs[-1].stop == position else position
+        runs.append(range(first, position + 1))
+    return runs
+
+
+class _PredictedRow(Row):
+    def __init__(self, predictions: Predictions) -> None:
+        self._predictions = predictions
+
+    def start(self) -> None:
+        pass
+
+    def label(self, shown: Shown) -> tuple[Tensor, None]:
+        # What is labelled is compared with labels: the frame itself, much larger a file, need not be read.
+        if shown.labels is not None:
+            height, width = shown.labels.shape
+        else:
+            height, width = shown.image(CPU).shape[2:]
+        labels = self._predictions.read(shown.frame.name, (height, width))
+        return torch.from_numpy(labels.astype(np.int64))[None], None

@@ -1,0 +1,192 @@
+"""How well a network's representations follow the flow: where a NetWarp is worth a try, without labels.
+
+How to read the two numbers of a layer. *Unwarped* is how far the current representation lies from the previous one,
+*warped* how far from the previous one brought along the flow; 0 is the same, 1 as far apart as the representation's own
+deviation, √2 as far as two that have nothing to do with each other. A place is good where warped is small **and** much
+smaller than unwarped: what is added there is the same thing seen a second time. Where warped is hardly the smaller, the
+flow does not move the representation as it moves the picture; where both are small, little changes from frame to frame,
+and there is little that a second look can add. The picture itself is the first row: it shows how much moves in the
+video, and what the flow cannot explain of it. docs/layers.md has an example, and what the numbers do not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from netwarp.errors import InputError
+from netwarp.flow import FlowEstimator, make_flow
+from netwarp.inference.scene_cuts import is_cut
+from netwarp.model.base_metadata import margin_of, preprocess_of
+from netwarp.model.hooks import Taps
+from netwarp.model.inputs import as_frames, check_flow, to_unit_range
+from netwarp.model.layers import OUTPUTS, base_device, evaluating
+from netwarp.model.preprocess import Preprocess
+from netwarp.model.unrolled import motion_between, run_pass
+from netwarp.ops import resize_flow, warp
+from netwarp.video.source import FrameSource
+
+__all__ = ["IMAGE", "Alignment", "Distance", "measure_alignment", "neighbours", "representations"]
+
+IMAGE = "image"
+"""Name of the row of the picture itself."""
+
+FURTHEST = 30
+"""Most frames from one pair to the next: a long video is not read to its end for a few pairs."""
+
+
+class Distance:
+    """Root mean square distance of representations, relative to their own deviation: summed up, then divided.
+
+    Each channel's deviation is that over the map of one frame; channels weigh by their variance.
+    """
+
+    def __init__(self) -> None:
+        self._apart = 0.0
+        self._variance = 0.0
+
+    def add(self, current: Tensor, other: Tensor) -> None:
+        """Count one more pair.
+
+        Args:
+            current: ``[B,C,h,w]``; its deviation counts.
+            other: ``[B,C,h,w]``.
+        """
+        current, other = current.double(), other.double()
+        self._apart += float((current - other).square().mean((2, 3)).sum())
+        self._variance += float(current.var((2, 3), correction=0).sum())
+
+    def value(self) -> float:
+        """The distance: 0 for the same; nan where the representations are the same everywhere."""
+        return float((self._apart / self._variance) ** 0.5) if self._variance > 0 else float("nan")
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How far a layer's representation lies from the previous frame's, in deviations of its own.
+
+    Attributes:
+        name: The layer, or :data:`IMAGE`.
+        unwarped: From the previous one as it is.
+        warped: From the previous one brought along the flow.
+    """
+
+    name: str
+    unwarped: float
+    warped: float
+
+
+@contextmanager
+def representations(
+    base: nn.Module, layers: Sequence[str], preprocess: Preprocess | None = None
+) -> Iterator[Callable[[Tensor], dict[str, Tensor]]]:
+    """Look at the layers of a network, which is left as it was.
+
+    Args:
+        base: The network; in evaluation mode meanwhile.
+        layers: Names of layers that run once a frame; ``"output"`` and ``"log_probs"`` may be among them.
+        preprocess: What the network wants done to a frame; by default its own.
+
+    Yields:
+        A function from a frame ``[B,3,H,W]`` to its representations ``[B,C,h,w]`` by their names.
+
+    Raises:
+        ConfigurationError: a layer is unknown or named twice.
+    """
+    inner = [name for name in layers if name not in OUTPUTS]
+    prepared = preprocess_of(base) if preprocess is None else preprocess
+    taps = Taps(base, inner)
+
+    def look(frame: Tensor) -> dict[str, Tensor]:
+        seen: dict[str, Tensor] = {}
+
+        def keep(name: str, representation: Tensor) -> Tensor:
+            seen[name] = representation.clone()  # a network may go on to change it in place
+            return representation
+
+        run_pass(base, taps, [*inner, "output"], frame, prepared, keep, whole=False)
+        seen["log_probs"] = F.log_softmax(seen["output"].float(), dim=1)
+        return {name: seen[name] for name in layers}
+
+    try:
+        with evaluating(base), torch.no_grad():
+            yield look
+    finally:
+        taps.remove()
+
+
+def neighbours(source: FrameSource, pairs: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pairs of neighbouring frames of one size, spread over a video as far as its length is known.
+
+    Args:
+        source: An open source; closed at the end.
+        pairs: Most pairs.
+
+    Yields:
+        The current and the previous frame, ``[1,3,H,W]`` uint8 each.
+    """
+    apart = max(1, min(FURTHEST, ((source.length or 0) - 1) // pairs))
+    found = 0
+    previous: Tensor | None = None
+    with source:
+        for number, frame in enumerate(source):
+            image = as_frames(frame.image, torch.device("cpu"))
+            if previous is not None and previous.shape == image.shape and number % apart == 1 % apart:
+                yield image, previous
+                found += 1
+                if found == pairs:
+                    return
+            previous = image
+
+
+def measure_alignment(
+    base: nn.Module,
+    layers: Sequence[str],
+    pairs: Iterable[tuple[Tensor, Tensor]],
+    flow: str | FlowEstimator = "dis",
+    preprocess: Preprocess | None = None,
+) -> tuple[list[Alignment], int]:
+    """Measure how far representations lie from the previous frame's, unwarped and warped; see the module's head.
+
+    Args:
+        base: The network.
+        layers: Names of layers that run once a frame; ``"output"`` and ``"log_probs"`` may be among them.
+        pairs: Current and previous frames, ``[1,3,H,W]``, RGB. Those across a scene cut are left out.
+        flow: An estimator, or its name.
+        preprocess: What the network wants done to a frame; by default its own.
+
+    Returns:
+        The picture's row, those of the layers in their order, and the number of pairs that were measured.
+
+    Raises:
+        InputError: there is no pair.
+        ConfigurationError: a layer is unknown.
+    """
+    estimate, device = make_flow(flow), base_device(base)
+    prepared = preprocess_of(base) if preprocess is None else preprocess
+    distances = {name: (Distance(), Distance()) for name in (IMAGE, *layers)}
+    measured = 0
+    with representations(base, layers, prepared) as look:
+        for pair in pairs:
+            current, previous = (frame.to(device) for frame in pair)
+            field = check_flow(estimate(current, previous), current)
+            if is_cut(current, previous, field):
+                continue
+            measured += 1
+            motion = motion_between(current, previous, field, flow_cnn=None, gate=None, preprocess=prepared)
+            present = {IMAGE: to_unit_range(current), **look(current)}
+            past = {IMAGE: to_unit_range(previous), **look(previous)}
+            for name, (unwarped, warped) in distances.items():
+                size = (present[name].shape[-2], present[name].shape[-1])
+                seen = field if name == IMAGE else motion.beyond(margin_of(base, name)).flow
+                along = resize_flow(seen, size)
+                unwarped.add(present[name], past[name])
+                warped.add(present[name], warp(past[name], along))
+    if not measured:
+        raise InputError("no two neighbouring frames of one scene: give a video of two frames or more")
+    return [Alignment(name, a.value(), b.value()) for name, (a, b) in distances.items()], measured

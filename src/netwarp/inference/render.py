@@ -1,0 +1,184 @@
+"""A segmented video on disk: overlay video, label maps, or both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from netwarp.errors import ConfigurationError, InputError
+from netwarp.inference.prefetch import Ahead
+from netwarp.inference.sliding import Sliding
+from netwarp.inference.stream import Segmented, segment
+from netwarp.model import VideoModel
+from netwarp.output_files import check_places
+from netwarp.video.label_maps import MaskFolder, full_palette
+from netwarp.video.overlay import overlay, side_by_side
+from netwarp.video.source import Frame, FrameSource, Image
+from netwarp.video.writer import VideoWriter
+
+__all__ = ["CAPTIONS", "Interrupted", "Rendered", "render"]
+
+CAPTIONS = ("frame by frame", "video network")
+"""What the halves of a side-by-side video are called."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What was written.
+
+    Attributes:
+        frames: Number of frames.
+        seconds: Time that it took, from reading the first frame to finishing the files.
+        damage: One line on why the input ended too early, or what is missing from it; None if it was whole.
+    """
+
+    frames: int
+    seconds: float
+    damage: str | None
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while rendering; what was written until then is finished and in place.
+
+    Attributes:
+        frames: Number of frames that were written; with none there is no video.
+    """
+
+    def __init__(self, frames: int) -> None:
+        super().__init__(f"interrupted after frame {frames}" if frames else "interrupted before the first frame")
+        self.frames = frames
+
+
+def render(
+    source: FrameSource,
+    model: VideoModel | Sliding,
+    *,
+    video: Path | None = None,
+    masks: Path | None = None,
+    compare: bool = False,
+    alpha: float = 0.5,
+    quality: int = 18,
+    detect_cuts: bool = True,
+    on_frame: Callable[[Segmented], None] | None = None,
+) -> Rendered:
+    """Segment a video and write the result, frame by frame, in memory that does not grow with its length.
+
+    Drawing and encoding happen here, while the network is at the next frame on another thread, and reading and flow
+    (:func:`.segment`) at the one after that. Where the input is damaged, what can be read is written and the files are
+    finished; so they are when Ctrl-C ends the work, after the frame that is under way. Any other error leaves no video
+    behind, and of the masks those that were whole. The network's thread knows nothing of the caller's modes, such as
+    ``torch.autocast``.
+
+    Args:
+        source: An open source; closed at the end.
+        model: The video model, or one in windows.
+        video: Where the overlay goes, at the source's rate and time stamps; its name ends as
+            :data:`netwarp.output_files.VIDEO_ENDINGS` say. An existing file is replaced at the end.
+        masks: Folder for label maps: indexed PNG of each frame's own size, named as the image or by the frame's index.
+        compare: Show the network frame by frame on the left and the video model on the right.
+        alpha: Opacity of the classes' colours, 0–1.
+        quality: Constant rate factor of the video, 0 (lossless) to 51 (worst).
+        detect_cuts: Look for scene cuts, which start anew.
+        on_frame: Called after each frame that was written.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ConfigurationError: There is nothing to write, or options are out of their range.
+        OutputError: A place cannot be written.
+        InputError: No frame can be read, or the flow is not finite.
+        Interrupted: Ctrl-C (a ``KeyboardInterrupt``).
+    """
+    if video is None and masks is None:
+        raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")
+    if not 0 <= alpha <= 1:
+        raise ConfigurationError(f"alpha must be from 0 to 1, not {alpha}")
+    if len(model.palette) > 256:
+        raise ConfigurationError(
+            f"a network of {len(model.palette)} classes does not fit label maps, which hold 256: "
+            "use netwarp.segment from Python"
+        )
+    full_palette(model.palette)
+    check_places(source.paths, video=video, masks=masks)
+
+    def picture(result: Segmented) -> Image:
+        drawn = overlay(result.frame, result.labels, model.palette, alpha=alpha)
+        if result.base_labels is None:
+            return drawn
+        single = overlay(result.frame, result.base_labels, model.palette, alpha=alpha)
+        return side_by_side(single, drawn, CAPTIONS)
+
+    reading = _UntilDamage(source)
+    # Before anything is made on disk: it may refuse the model.
+    results = segment(reading, model, detect_cuts=detect_cuts, compare=compare)
+    began, frames, writer = time.perf_counter(), 0, None
+    try:
+        with _no_empty_folders([place for place in (video and video.parent, masks) if place]), ExitStack() as stack:
+            stack.enter_context(source)
+            folder = None if masks is None else MaskFolder(masks, model.palette, inputs=source.paths)
+            if video is not None:
+                writer = VideoWriter(video, fps=source.fps, quality=quality, inputs=source.paths)
+                stack.enter_context(writer)
+            for result in stack.enter_context(Ahead(results, name="netwarp-network")):
+                if folder is not None:
+                    folder.write(result.labels, result.index, result.name)
+                if writer is not None:
+                    writer.write(picture(result), result.time)
+                frames += 1
+                if on_frame is not None:
+                    on_frame(result)
+    except KeyboardInterrupt as interrupt:
+        # The writer's own count: it holds Ctrl-C back until a frame is whole.
+        raise Interrupted(frames if writer is None else writer.frames) from interrupt
+    return Rendered(frames, time.perf_counter() - began, reading.damage)
+
+
+class _UntilDamage(FrameSource):
+    """A source as far as it can be read: what is wrong behind its first frame ends it, and is kept for later.
+
+    Attributes:
+        damage: After iterating, one line on what was lost; None if nothing was.
+    """
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+        self.damage: str | None = None
+        self.description, self.paths = source.description, source.paths
+        self.fps, self.length, self.size = source.fps, source.length, source.size
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames, count = iter(self._source), 0
+        while True:
+            try:
+                frame = next(frames, None)
+            except InputError as error:
+                if not count:
+                    raise
+                of = "" if self.length is None else f" of {self.length}"
+                self.damage = f"{error}; reading ended after frame {count}{of}"
+                return
+            if frame is None:
+                self.damage = self._source.loss
+                return
+            count += 1
+            yield frame
+
+    def close(self) -> None:
+        self._source.close()
+
+
+@contextmanager
+def _no_empty_folders(folders: Iterable[Path]) -> Iterator[None]:
+    """Where the block fails, take away folders that it made and left empty."""
+    made = [place for folder in folders for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        yield
+    except BaseException:
+        for place in sorted(made, key=lambda p: len(p.parts), reverse=True):
+            with suppress(OSError):
+                place.rmdir()
+        raise

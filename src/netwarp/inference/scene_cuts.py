@@ -1,0 +1,124 @@
+"""Scene cuts, seen in what the flow cannot explain."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from netwarp.model.inputs import to_unit_range
+from netwarp.ops import resize_flow, warp
+
+__all__ = ["Cuts", "is_cut", "unexplained"]
+
+log = logging.getLogger("netwarp")
+
+# Between what 'python benchmarks/cuts.py' prints of clips and of cuts. At 5 frames a second and below, as with motion
+# too fast or too fine for it, flow itself begins to fail, and a new start is right: what is warped along such a flow is
+# as wrong as another scene.
+THRESHOLD = 0.12
+# Where the picture is nearly flat (fog, a wall, black), noise is all its variance: below this error it is no cut.
+LEAST_ERROR = 0.02
+# From so many transitions on, and such a share of them, it is likely that the flow fails and that these are no cuts.
+TRANSITIONS, SHARE = 10, 0.3
+# A flow that leaves the frame nearly everywhere leaves too little to judge by: then the border counts as well.
+LEAST_SEEN = 0.25
+
+
+def unexplained(current: Tensor, previous: Tensor, flow: Tensor) -> tuple[float, float]:
+    """How badly the previous frame, warped along the flow, explains the current one.
+
+    Brightness and contrast may differ (light changes, cameras adapt): the share is that left by the best gain and
+    offset, 1 − r² with the correlation r of the two grey pictures, where the previous one shows what the flow says:
+    what a pan uncovers at the border is new, but no other scene.
+
+    Args:
+        current: ``[1,3,H,W]``, RGB, uint8 or in 0–1.
+        previous: ``[1,3,H,W]``, the frame before it.
+        flow: ``[1,2,H,W]``, backward, pixels.
+
+    Returns:
+        The share of the current frame's variance that stays unexplained (0–1), and the root of that variance
+        (0–1, of a white frame).
+    """
+    present, past = _halved(_grey(current)), _halved(_grey(previous))
+    flow = resize_flow(flow, (past.shape[-2], past.shape[-1])).to(past.dtype)
+    # Warped at half the size and compared at a quarter: noise and texture that no flow aligns are averaged away, but
+    # not the flow's fractions of a pixel, which would leave twice as much unexplained within clips.
+    present, warped, within = (_halved(picture) for picture in (present, warp(past, flow), _within(flow)))
+    seen = within > 0.5
+    if seen.float().mean() < LEAST_SEEN:
+        seen = torch.ones_like(seen)
+    present, warped = present[seen], warped[seen]
+    present, warped = present - present.mean(), warped - warped.mean()
+    variance, other = float(present.square().mean()), float(warped.square().mean())
+    covariance = float((present * warped).mean())
+    # An inverted picture is not explained: only a positive gain counts.
+    explained = max(covariance, 0.0) ** 2 / max(other, 1e-12)
+    residual = max(variance - explained, 0.0)
+    return residual / max(variance, 1e-12), residual**0.5
+
+
+def _grey(frame: Tensor) -> Tensor:
+    """``[1,3,H,W]`` to ``[1,1,H,W]``, the mean of the channels, 0–1; of uint8 no frame of floats is made on the way."""
+    if frame.dtype == torch.uint8:
+        return frame.sum(1, keepdim=True, dtype=torch.int16).float().div_(3 * 255)
+    return to_unit_range(frame).mean(1, keepdim=True)
+
+
+def _halved(picture: Tensor) -> Tensor:
+    """A picture at half its size, rounded up: means of four pixels where the size is even."""
+    size = (-(-picture.shape[-2] // 2), -(-picture.shape[-1] // 2))
+    return F.interpolate(picture, size=size, mode="bilinear", align_corners=False)
+
+
+def _within(flow: Tensor) -> Tensor:
+    """``[B,1,H,W]``, 1 where a flow ``[B,2,H,W]`` points into the previous frame, else 0."""
+    h, w = flow.shape[-2:]
+    x = torch.arange(w, device=flow.device) + flow[:, 0]
+    y = torch.arange(h, device=flow.device).unsqueeze(1) + flow[:, 1]
+    return ((x >= -0.5) & (x <= w - 0.5) & (y >= -0.5) & (y <= h - 0.5)).unsqueeze(1).to(flow.dtype)
+
+
+def is_cut(current: Tensor, previous: Tensor, flow: Tensor) -> bool:
+    """Whether two frames show different scenes; shapes as in :func:`unexplained`."""
+    share, error = unexplained(current, previous, flow)
+    return share > THRESHOLD and error > LEAST_ERROR
+
+
+class Cuts:
+    """Looks for cuts along a video and says what it finds in the log, once also that these are too many to be cuts."""
+
+    def __init__(self) -> None:
+        self._looked = self._found = 0
+        self._doubted = False
+
+    def between(self, current: Tensor, previous: Tensor, flow: Tensor, *, index: int, time: float) -> bool:
+        """Whether two frames that follow each other show different scenes.
+
+        Args:
+            current: As in :func:`unexplained`.
+            previous: Likewise.
+            flow: Likewise.
+            index: Number of the current frame in its video, from 0.
+            time: Of it, in seconds.
+        """
+        self._looked += 1
+        if not is_cut(current, previous, flow):
+            return False
+        self._found += 1
+        log.info(
+            "frame %d: scene cut at %.2f s (or motion that the flow cannot follow): a new state starts; --no-cuts goes "
+            "on with the old one",
+            index, time,
+        )  # fmt: skip
+        if not self._doubted and self._looked >= TRANSITIONS and self._found >= SHARE * self._looked:
+            self._doubted = True
+            log.warning(
+                "%d of %d transitions look like scene cuts: if they are none, motion is too fast or too fine for the "
+                "flow, and little is remembered (--no-cuts, in Python detect_cuts=False, looks for none)",
+                self._found, self._looked,
+            )  # fmt: skip
+        return True

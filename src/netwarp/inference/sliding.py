@@ -1,0 +1,357 @@
+"""A video model in windows, at several scales, mirrored too: the protocol of the paper's PSPNet (section 4.2).
+
+Every view (a window of a scale, as it is or mirrored) is a stream of its own, with a memory of its own, so that a frame
+costs one pass of the network per view. The flow is estimated once a frame, between whole frames, and follows each view:
+its values are scaled with the frame, it is cut as the frame is, and where the frame is mirrored the map is mirrored and
+u changes sign.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from netwarp.errors import ConfigurationError, InputError, NetWarpError
+from netwarp.flow import FlowEstimator
+from netwarp.inference.view_tensors import Pictures
+from netwarp.inference.views import Tiling, View, Views
+from netwarp.model import VideoModel, VideoState
+from netwarp.model.inputs import as_frames
+from netwarp.model.layers import base_device
+from netwarp.model.unrolled import advance, flows_between, motion_along
+
+__all__ = ["Memory", "Sliding", "SlidingState"]
+
+Memory = tuple[Tensor, ...]
+"""``[views·B,C,h,w]`` at each layer: what all views of a scale remember, in the views' order."""
+
+
+class SlidingState:
+    """All that the next :meth:`Sliding.step` needs from the past.
+
+    A step uses it up: it writes each memory of the new frame over the one that it has just used, so that there is never
+    more than one frame's (at the paper's six scales and two layers they are 7.5 GiB). Of two threads that hand one
+    state to steps at the same time, one is refused.
+
+    Attributes:
+        frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was handed in.
+        shape: Views, and channels of each memory: what a model must have to go on from here.
+    """
+
+    def __init__(self, frame: Tensor, memory: Sequence[Memory], shape: tuple[object, ...]) -> None:
+        self.frame = frame
+        self.shape = shape
+        self._failed = False
+        # Until it is used up. A list, from which no two threads can pop the same.
+        self._held: list[Sequence[Memory]] = [memory]
+
+    def take(self) -> Sequence[Memory]:
+        """The memories, scale by scale; the state is used up.
+
+        Raises:
+            InputError: it was before.
+        """
+        try:
+            return self._held.pop()
+        except IndexError:
+            raise self._used_up() from None
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[Sequence[Memory]]:
+        """The same for the step in the block: where that fails, whoever uses the state again is told so.
+
+        Raises:
+            InputError: it was used up before.
+        """
+        try:
+            yield self.take()
+        except BaseException:
+            self._failed = True
+            raise
+
+    def look(self) -> Sequence[Memory]:
+        """The memories, scale by scale, without using the state up: tensors that its step will write over.
+
+        Raises:
+            InputError: the state was used up.
+        """
+        try:
+            return self._held[0]
+        except IndexError:
+            raise self._used_up() from None
+
+    def _used_up(self) -> InputError:
+        if self._failed:
+            return InputError(
+                "the step that this state was handed to failed midway, and left nothing of its memory: start anew with "
+                "state=None (state.copy() before a step makes one to go back to)"
+            )
+        return InputError(
+            "this state was used up by an earlier step: hand on the one that it returned "
+            "(state.copy() before that step makes one more)"
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all memories together; 0 once they are used up."""
+        return sum(kept.nbytes for memory in tuple(self._held) for scale in memory for kept in scale)
+
+    def copy(self) -> SlidingState:
+        """One more of the same with memories of its own, for another step.
+
+        Raises:
+            InputError: this one was used up.
+        """
+        return SlidingState(self.frame, [tuple(kept.clone() for kept in scale) for scale in self.look()], self.shape)
+
+
+IN_A_PASS: dict[str, tuple[int, int]] = {"cpu": (1 << 19, 4)}
+IN_A_PASS_ELSEWHERE = (1 << 22, 32)
+"""Views that a network sees together, by the kind of its device: as many as have so many pixels, and no more than so
+many. On a CPU larger passes are not faster, and take more memory; a GPU wants more to do at a time."""
+
+
+class Sliding:
+    """A video model that is shown windows of a frame, scales of it, and both mirrored.
+
+    Probabilities of all views are averaged: in each scale where windows overlap, then over the scales, each brought
+    back to the frame's size.
+
+    Args:
+        model: The video model; ``layers=[]`` is its network frame by frame, and has no memory.
+        window: Side, or (height, width), of the windows; None for whole frames. A frame that is smaller is padded at
+            the bottom and right with the network's mean colour, as PSPNet's own protocol does.
+        stride: From window to window, likewise; by default two thirds of the window, rounded up. The last window of a
+            row or column is shifted back to end at the border.
+        scales: Sizes ``round(scale · side) + 1`` that a frame is resized to (:func:`.scaled_size`), also for scale 1;
+            None for the frame as it is.
+        flip: Whether every view is shown mirrored too.
+        batch: Views in one pass of the network. None takes up to four where they are small, and one of 713×713; on a
+            GPU up to 32, and eight of 713×713. It makes no difference to the result but for rounding; with fewer a pass
+            takes less memory.
+
+    Attributes:
+        model: The video model.
+        views: What its network is shown.
+        batch: As it was given.
+
+    Raises:
+        ConfigurationError: A number is out of range or none, a stride has no window or leaves gaps, or the model's
+            preprocessing resizes everything to another size.
+    """
+
+    def __init__(
+        self,
+        model: VideoModel,
+        window: int | Sequence[int] | None = None,
+        stride: int | Sequence[int] | None = None,
+        scales: Sequence[float] | None = None,
+        flip: bool = False,
+        *,
+        batch: int | None = None,
+    ) -> None:
+        if not isinstance(model, VideoModel):
+            raise ConfigurationError(
+                f"windows need a VideoModel, not {type(model).__name__}: "
+                "VideoModel(network, layers=[]) is a network frame by frame"
+            )
+        self.views = Views.of(window, stride, scales, flip)
+        if batch is not None and (not isinstance(batch, int) or batch < 1):
+            raise ConfigurationError(f"batch must be a whole number of windows, at least 1, not {batch!r}")
+        size = model.preprocess.size
+        if size is not None and (window is not None or scales is not None) and size != self.views.window:
+            raise ConfigurationError(
+                f"the preprocessing resizes all that the network is shown to {size[1]}×{size[0]}, which is not the "
+                "size of the windows: set model.preprocess to one without size"
+            )
+        self.model = model
+        self.batch = batch
+
+    @property
+    def base(self) -> nn.Module:
+        """The network."""
+        return self.model.base
+
+    @property
+    def layers(self) -> Sequence[str]:
+        """The model's layers with a NetWarp."""
+        return self.model.layers
+
+    @property
+    def flow(self) -> FlowEstimator:
+        """What estimates flow between whole frames."""
+        return self.model.flow
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes."""
+        return self.model.classes
+
+    @property
+    def palette(self) -> Sequence[tuple[int, int, int]]:
+        """RGB colours (0–255) of the classes."""
+        return self.model.palette
+
+    def over(self, model: VideoModel) -> Sliding:
+        """The same views for another model."""
+        views = self.views
+        return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=self.batch)
+
+    def eval(self) -> Sliding:
+        """Set evaluation mode."""
+        self.model.eval()
+        return self
+
+    def estimate_flow(
+        self, current: Tensor | np.ndarray, previous: Tensor | np.ndarray, index: int | None = None
+    ) -> Tensor:
+        """The flow that :meth:`step` would use, between whole frames; see :meth:`VideoModel.estimate_flow`."""
+        return self.model.estimate_flow(current, previous, index)
+
+    def estimate_motion(
+        self,
+        current: Tensor | np.ndarray,
+        previous: Tensor | np.ndarray,
+        flow: Tensor | None = None,
+        index: int | None = None,
+    ) -> Tensor | None:
+        """The flow that :meth:`step` would use, or None without layers; what follows from it differs by scale."""
+        if not self.layers:
+            return None
+        return self.estimate_flow(current, previous, index) if flow is None else flow
+
+    @torch.no_grad()
+    def step(
+        self,
+        frame: Tensor | np.ndarray,
+        state: SlidingState | None = None,
+        flow: Tensor | None = None,
+        *,
+        index: int | None = None,
+    ) -> tuple[Tensor, SlidingState]:
+        """Segment the next frame of a stream: one pass of the network per view, without gradients.
+
+        Args:
+            frame: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1, or numpy ``[H,W,3]`` uint8.
+            state: What the step before returned; this step uses it up. Without one, or with one for another size, the
+                frame is a first one.
+            flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known; else it is estimated.
+            index: Number of the frame in its video, from 0, for flow that is looked up (``precomputed:``).
+
+        Returns:
+            Probabilities ``[B,classes,H,W]``, float32 (float64 of a network that computes so), and the state for the
+            next step.
+
+        Raises:
+            InputError: as :meth:`VideoModel.step`, or the state was used up before. Nothing was taken from it then;
+                where the step fails later (memory, Ctrl-C) the state is lost, and says so.
+        """
+        model = self.model
+        if model.taps is None:
+            raise NetWarpError("this VideoModel was removed from its base: build a new one")
+        present = as_frames(frame, base_device(model.base))
+        past = self._checked(state)
+        flows = None
+        if past is not None and past.frame.shape == present.shape:
+            flows = flows_between(model, present, past.frame, flow, index=index)
+        size = (present.shape[-2], present.shape[-1])
+        tilings = self.views.tilings(size)
+        whole = Pictures(present, None if past is None or flows is None else past.frame, flows)
+        using: AbstractContextManager[Sequence[Memory]] = nullcontext(()) if past is None else past.used()
+        with using as taken:
+            memories: list[Memory | None] = [None] * len(tilings) if flows is None else [*taken]
+            del taken  # those of another size: they must not lie beside the new ones
+            result = self._over_scales(whole, tilings, memories)
+        # A clone, since cameras and decoders fill one tensor again and again.
+        kept = [memory for memory in memories if memory is not None]
+        return result, SlidingState(present.clone() if present is frame else present, kept, self.shape)
+
+    def _checked(self, state: SlidingState | None) -> SlidingState | None:
+        if state is None:
+            return None
+        if not isinstance(state, SlidingState):
+            raise InputError(f"state must be what the step before returned, or None, not {type(state).__name__}")
+        state.look()
+        if state.shape != self.shape:
+            raise InputError(
+                "the state comes from a model with other layers, windows or scales: start a stream with state=None"
+            )
+        return state
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What a state must come from: the same views, and as many channels at each layer."""
+        return self.views, tuple(netwarp.channels for netwarp in self.model.netwarps)
+
+    def _over_scales(self, whole: Pictures, tilings: Sequence[Tiling], memories: list[Memory | None]) -> Tensor:
+        """Probabilities of all scales, averaged; memories, of which there may be none yet, are replaced in place."""
+        size = (whole.present.shape[-2], whole.present.shape[-1])
+        result: Tensor | None = None
+        for number, tiling in enumerate(tilings):
+            seen = whole.at_scale(tiling, self.model.preprocess)
+            probabilities, memories[number] = self._at_scale(seen, tiling, memories[number])
+            if tiling.size != size:
+                probabilities = F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)
+            result = probabilities if result is None else result.add_(probabilities)
+        assert result is not None  # there is at least one scale
+        return result.div_(len(tilings)) if len(tilings) > 1 else result
+
+    def _at_scale(self, seen: Pictures, tiling: Tiling, memory: Memory | None) -> tuple[Tensor, Memory]:
+        """Probabilities of all views of a scale, averaged, and its memory: the same tensors, written over."""
+        views = tiling.views(self.views.flip)
+        videos = seen.present.shape[0]
+        batch = self.batch or _views_in_a_pass(tiling.window, seen.present.device)
+        total: Tensor | None = None
+        for first in range(0, len(views), batch):
+            shown = views[first : first + batch]
+            part = slice(first * videos, (first + len(shown)) * videos)
+            pictures = seen.cut(shown, tiling.window)
+            past = None
+            if pictures.past is not None and memory is not None:
+                past = VideoState(pictures.past, tuple(kept[part] for kept in memory))
+            motion = None
+            if past is not None and pictures.flows is not None:
+                motion = motion_along(self.model, pictures.present, past.frame, pictures.flows)
+            logits, left = advance(self.model, pictures.present, past, motion)
+            if memory is None:
+                # At once for all views: many large blocks between smaller ones would leave gaps in the heap.
+                memory = tuple(_room(kept, len(views) * videos) for kept in left.memory)
+            for kept, new in zip(memory, left.memory, strict=True):
+                kept[part] = new
+            assert logits is not None
+            probabilities = logits.softmax(1, dtype=torch.promote_types(torch.float32, logits.dtype))
+            if len(views) == 1 and tiling.padded == tiling.size:
+                return probabilities, memory
+            if total is None:
+                total = probabilities.new_zeros(videos, logits.shape[1], *tiling.size)
+            for view, each in zip(shown, probabilities.chunk(len(shown)), strict=True):
+                _add(total, each, view)
+        assert total is not None  # there is at least one view
+        assert memory is not None
+        rows, columns = (total.new_tensor(counts) for counts in tiling.coverage())
+        return total.div_(rows.unsqueeze(1) * columns * (2 if self.views.flip else 1)), memory
+
+
+def _views_in_a_pass(window: tuple[int, int], device: torch.device) -> int:
+    pixels, most = IN_A_PASS.get(device.type, IN_A_PASS_ELSEWHERE)
+    return max(1, min(most, pixels // (window[0] * window[1])))
+
+
+def _room(like: Tensor, batch: int) -> Tensor:
+    """For a batch of such representations, in their memory format."""
+    last = not like.is_contiguous() and like.is_contiguous(memory_format=torch.channels_last)
+    memory_format = torch.channels_last if last else torch.contiguous_format
+    return torch.empty((batch, *like.shape[1:]), dtype=like.dtype, device=like.device, memory_format=memory_format)
+
+
+def _add(total: Tensor, probabilities: Tensor, view: View) -> None:
+    """Add those of a view where it lies; what lies beyond the frame is dropped."""
+    upright = probabilities.flip(-1) if view.mirrored else probabilities
+    place = total[..., view.top : view.top + upright.shape[-2], view.left : view.left + upright.shape[-1]]
+    place += upright[..., : place.shape[-2], : place.shape[-1]]

@@ -1,0 +1,175 @@
+"""A video through a video model: read a frame, look back to the one before it, segment it, hand it on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from netwarp.inference.cuda_staging import Staging
+from netwarp.inference.motion_stage import Seen, look_back
+from netwarp.inference.prefetch import Ahead
+from netwarp.inference.sliding import Sliding
+from netwarp.inference.stream_model import StreamModel
+from netwarp.inference.threads import Cores, opencv_on_one_thread
+from netwarp.model import VideoModel
+from netwarp.model.layers import base_device
+from netwarp.model.outputs import labels_of
+from netwarp.video.open import open_frames
+from netwarp.video.source import Frame, FrameSource
+
+__all__ = ["Segmented", "segment"]
+
+log = logging.getLogger("netwarp")
+
+Item = TypeVar("Item")
+
+CORES = Cores()
+"""Those of this process, for all its streams."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """A frame and its labels.
+
+    Attributes:
+        index: Position in the video, from 0.
+        time: Seconds since the first frame.
+        name: The image file's stem; None for video.
+        frame: RGB uint8 ``[H,W,3]``.
+        labels: ``[H,W]``, indices into ``model.classes``; uint8, or int32 with more than 256 classes.
+        fresh: Why this frame knows nothing of the one before: ``"first frame"``, ``"scene cut"``,
+            ``"change of size"``; None where it does.
+        base_labels: What the network says frame by frame, where that was asked for.
+    """
+
+    index: int
+    time: float
+    name: str | None
+    frame: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.integer]
+    fresh: str | None
+    base_labels: npt.NDArray[np.integer] | None = None
+
+
+def segment(
+    source: str | Path | int | FrameSource,
+    model: VideoModel | Sliding | nn.Module,
+    *,
+    detect_cuts: bool = True,
+    compare: bool = False,
+    overlap: bool = True,
+) -> Iterator[Segmented]:
+    """Segment a video frame by frame, in memory that does not grow with its length.
+
+    Reading and flow have threads of their own, which are a frame or two ahead of the network. They begin with the first
+    result that is asked for and end with the last; whoever wants no more closes the iterator, or drops it. Streams that
+    run in several threads of a process share one model, if it is one, and a CPU's cores (:class:`.Cores`).
+
+    A scene cut and a change of size start anew, as a first frame does; the log (``logging.getLogger("netwarp")``) says
+    so. The model is put into evaluation mode.
+
+    Args:
+        source: A video file, a folder or glob of images, a camera's index or a stream's URL
+            (:func:`netwarp.video.open.open_frames`), or an open source.
+        model: A video model, one in windows, or any network, which gets the mode that needs no training.
+        detect_cuts: Look for scene cuts.
+        compare: Also segment each frame on its own (in windows, if the model is), at the price of another pass.
+        overlap: Read and look back on other threads; else all is done here, and nothing is read before it is needed.
+
+    Yields:
+        A result for each frame, in order.
+
+    Raises:
+        InputError: the source cannot be read.
+        ConfigurationError: the network cannot be made a video model.
+    """
+    # Not part of the generator, so that what is wrong is said at the call and not at the first frame.
+    video = model if isinstance(model, (VideoModel, Sliding)) else VideoModel(model, training_free=True)
+    single = _frame_by_frame(video) if compare else None
+    frames = source if isinstance(source, FrameSource) else open_frames(source)
+    video.eval()
+    return _segment(frames, video, single, detect_cuts, overlap)
+
+
+def _frame_by_frame(video: VideoModel | Sliding) -> StreamModel:
+    if isinstance(video, Sliding):
+        return video.over(_without_memory(video.model))
+    return _without_memory(video)
+
+
+def _without_memory(video: VideoModel) -> VideoModel:
+    return VideoModel(video.base, layers=[], preprocess=video.preprocess, example_size=video.example_size)
+
+
+def _segment(
+    frames: FrameSource, video: StreamModel, single: StreamModel | None, detect_cuts: bool, overlap: bool
+) -> Iterator[Segmented]:
+    staging = Staging(base_device(video.base))
+    with frames, ExitStack() as threads:
+        turn: Callable[[], AbstractContextManager[None]] = nullcontext
+        if staging.device.type == "cpu":
+            threads.enter_context(CORES.stream())
+            turn = CORES.turn
+        if overlap:
+            threads.enter_context(opencv_on_one_thread())
+
+        def on_a_thread(items: Iterator[Item], name: str) -> Iterator[Item]:
+            if not overlap:
+                return items
+            ahead = threads.enter_context(Ahead(items, name=f"netwarp-{name}"))
+            stages.append(ahead)
+            return ahead
+
+        stages: list[Ahead[Any]] = []
+        read = on_a_thread(_owned(frames), "reading")
+        seen = on_a_thread(look_back(read, video, detect_cuts, staging), "flow")
+        for stage in stages:
+            threads.callback(stage.stop)  # all, before any of them is waited for
+        yield from _through_network(seen, video, single, staging, turn)
+    if frames.loss:
+        log.warning("%s", frames.loss)
+
+
+def _owned(frames: FrameSource) -> Iterator[Frame]:
+    """Frames that stay as they are, since a source may fill one array again and again."""
+    for frame in frames:
+        yield replace(frame, image=frame.image.copy())
+
+
+def _through_network(
+    frames: Iterator[Seen],
+    video: StreamModel,
+    single: StreamModel | None,
+    staging: Staging,
+    turn: Callable[[], AbstractContextManager[None]],
+) -> Iterator[Segmented]:
+    state: Any = None
+    for seen in frames:
+        if seen.fresh:
+            state = None  # at once: a state in windows is large
+        with torch.no_grad(), turn():
+            staging.join(seen.mark)
+            logits, after = video.step(seen.image, state, seen.motion)
+            on_device = [_labels(logits)]
+            del logits
+            if single is not None:
+                on_device.append(_labels(single.step(seen.image)[0]))
+            labels = [each.numpy() for each in staging.download(*on_device)]
+        state = after  # not before: see Staging
+        frame, fresh = seen.frame, seen.fresh
+        del seen, after
+        yield Segmented(frame.index, frame.time, frame.name, frame.image, labels[0], fresh, *labels[1:])
+
+
+def _labels(logits: Tensor) -> Tensor:
+    labels = labels_of(logits)[0]
+    return labels.to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)

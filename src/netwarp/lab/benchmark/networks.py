@@ -1,0 +1,207 @@
+"""The networks that are streamed, and the models around them: a network is one entry in :data:`NETWORKS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from netwarp.bases import load_base
+from netwarp.bases.memory_format import lay_out
+from netwarp.model import FlowCNN, VideoModel
+from netwarp.streets import render_clip
+from netwarp.video.open import open_frames
+from netwarp.video.source import Frame, FrameSource
+from netwarp.video.writer import VideoWriter
+
+__all__ = [
+    "AHEAD",
+    "FLOW_CNNS",
+    "FRAME_BY_FRAME",
+    "NETWORKS",
+    "SMALL",
+    "TRAINING_FREE",
+    "Around",
+    "Network",
+    "load_network",
+    "open_street",
+    "write_street",
+]
+
+AHEAD = 8
+"""Frames that a video has behind the last one that counts: more than reading and flow are ever ahead of the network.
+
+Streams are timed between two results, while the video goes on. What was prepared before the first of them is as much
+as what is prepared, but not used, at the last: no work is counted that belongs to other frames, and none is missing.
+"""
+
+RENDERED = 16
+"""Frames that are rendered; longer videos go there and back over them."""
+
+SEED = 3
+
+
+def write_street(folder: Path, size: tuple[int, int], frames: int) -> Path:
+    """Write a video of a drive through a street, unless it is there.
+
+    Args:
+        folder: Where to.
+        size: (height, width).
+        frames: At least so many.
+
+    Returns:
+        The file, an ``.mp4``.
+    """
+    path = folder / f"street-{size[1]}x{size[0]}-{frames}.mp4"
+    if not path.exists():
+        images = [frame.image for frame in render_clip(SEED, min(frames, RENDERED), size)]
+        with VideoWriter(path, fps=15) as writer:
+            for image in islice(cycle(images + images[-2:0:-1]), frames):
+                writer.write(image)
+    return path
+
+
+def open_street(path: Path, size: tuple[int, int]) -> FrameSource:
+    """Open a video that :func:`write_street` wrote: frames of exactly that size, also where H.264 wants even sides."""
+    source = open_frames(path)
+    return source if source.size == size else _Cut(source, size)
+
+
+class _Cut(FrameSource):
+    """Frames without their last row or column."""
+
+    def __init__(self, source: FrameSource, size: tuple[int, int]) -> None:
+        self._source = source
+        self.description, self.paths = source.description, source.paths
+        self.fps, self.length, self.size = source.fps, source.length, size
+
+    def __iter__(self) -> Iterator[Frame]:
+        height, width = self.size or (0, 0)
+        for frame in self._source:
+            yield replace(frame, image=np.ascontiguousarray(frame.image[:height, :width]))
+
+    def close(self) -> None:
+        self._source.close()
+
+
+FLOW_CNNS: dict[str, Callable[[], FlowCNN]] = {
+    "at layer stride": lambda: FlowCNN(stride=None),
+    "at full size": FlowCNN,
+    "release": lambda: FlowCNN("release"),
+}
+"""By name: what a model gets that is asked for nothing else, the paper's own form, and that of its release."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """A video model around a network. Its weights are those it starts with: they make no difference to time.
+
+    Attributes:
+        layers: Where it has NetWarps; none is frame by frame, None the mode that needs no training.
+        flow_cnn: Out of :data:`FLOW_CNNS`, or None.
+    """
+
+    layers: tuple[str, ...] | None
+    flow_cnn: str | None = None
+
+    @property
+    def name(self) -> str:
+        """For the table.
+
+        >>> Around(("conv5_4",), "at layer stride").name
+        'NetWarp at conv5_4, FlowCNN at layer stride'
+        """
+        if self.layers is None:
+            return "training-free"
+        if not self.layers:
+            return "frame by frame"
+        where = " and ".join(self.layers) if len(self.layers) < 3 else f"{len(self.layers)} layers"
+        return f"NetWarp at {where}" + (f", FlowCNN {self.flow_cnn}" if self.flow_cnn else "")
+
+    def build(self, base: nn.Module, flow: str) -> VideoModel:
+        """Make it, ready to stream."""
+        if self.layers is None:
+            return VideoModel(base, training_free=True, flow=flow).eval()
+        options: dict[str, Any] = {"start": (0.5, 0.5), "memory": "previous"}
+        if self.layers == ("log_probs",):
+            options["memory"] = "fused"  # as it is trained there (docs/experiment.md)
+        cnn = FLOW_CNNS[self.flow_cnn]() if self.flow_cnn else None
+        return VideoModel(base, self.layers, flow, cnn, **options).eval()
+
+
+FRAME_BY_FRAME = Around(())
+TRAINING_FREE = Around(None)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and where one would put NetWarps in it.
+
+    Attributes:
+        spec: For :func:`netwarp.load_base`.
+        title: What the table calls it.
+        netwarps: Trained models around it.
+        rendered: Whether an overlay video is written as well, in another column.
+    """
+
+    spec: str
+    title: str
+    netwarps: tuple[Around, ...]
+    rendered: bool = False
+
+    @property
+    def models(self) -> tuple[Around, ...]:
+        """All that are streamed, frame by frame first."""
+        return FRAME_BY_FRAME, *self.netwarps, TRAINING_FREE
+
+
+CONTEXT = ("ctx_conv1_1", "ctx_conv1_2", *(f"ctx_conv{number}_1" for number in range(2, 6)), "ctx_fc1", "ctx_final")
+"""Dilation8's context module."""
+
+NETWORKS: dict[str, Network] = {
+    "espnet": Network(
+        "netwarp:espnet",
+        "ESPNet",
+        (
+            Around(("encoder.b3",), "at layer stride"),
+            Around(("encoder.b3",), "at full size"),
+            # What gains most when it is trained (docs/experiment.md).
+            Around(("log_probs",)),
+        ),
+        rendered=True,
+    ),
+    "lraspp": Network(
+        "torchvision:lraspp_mobilenet_v3_large",
+        "LR-ASPP",
+        (Around(("classifier.cbr",), "at layer stride"), Around(("classifier.cbr",), "at full size")),
+    ),
+    # Where the paper has them (sections 4.2 and 4.3).
+    "dilation8": Network(
+        "netwarp:dilation8", "Dilation8", (Around(CONTEXT, "at layer stride"), Around(CONTEXT, "at full size"))
+    ),
+    "pspnet101": Network(
+        "netwarp:pspnet101",
+        "PSPNet-101",
+        (
+            Around(("conv4_23", "conv5_4"), "at layer stride"),
+            Around(("conv4_23", "conv5_4"), "at full size"),
+        ),
+    ),
+}
+
+SMALL = Network("netwarp:streetnet", "StreetNet", (Around(("at_eighth",), "at layer stride"),))
+"""For memory, where the network's own share is to be small."""
+
+
+def load_network(network: Network, weights: str | None, device: str) -> nn.Module:
+    """The network on its device, laid out as ``netwarp segment`` does; without weights with random ones, the same."""
+    torch.manual_seed(0)
+    base = load_base(network.spec, weights).to(device).eval()
+    lay_out(base)
+    return base

@@ -1,0 +1,182 @@
+"""``netwarp benchmark`` from beginning to end: what is asked for is checked, measured, printed and written."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from netwarp.bases import load_base
+from netwarp.datasets.registry import open_data
+from netwarp.errors import ConfigurationError, InputError, OutputError, unknown_name
+from netwarp.flow import make_flow
+from netwarp.lab.benchmark.flow import measure_flow
+from netwarp.lab.benchmark.harness import Apart, Tell, in_own_process
+from netwarp.lab.benchmark.many_streams import measure_memory, measure_together
+from netwarp.lab.benchmark.networks import NETWORKS
+from netwarp.lab.benchmark.plan import Asked
+from netwarp.lab.benchmark.plot import draw
+from netwarp.lab.benchmark.results import Measured, Row, document, heading
+from netwarp.lab.benchmark.stream import measure_stream
+from netwarp.lab.benchmark.tables import part_text
+from netwarp.lab.benchmark.warp import DTYPES, measure_warp
+from netwarp.lab.machine import machine
+from netwarp.lab.output import new_figure
+from netwarp.model import VideoModel
+from netwarp.output_files import prepare_file, written_whole
+
+__all__ = ["PARTS", "Measure", "benchmark", "check"]
+
+Measure = Callable[[Asked, Tell, Apart], Iterator[Row]]
+"""Yields rows as they are done; told what is being done, and how to do it in another process."""
+
+PARTS: dict[str, Measure] = {
+    "warp": measure_warp,
+    "stream": measure_stream,
+    "streams": measure_together,
+    "memory": measure_memory,
+    "flow": measure_flow,
+}
+
+
+log = logging.getLogger("netwarp")
+
+
+def benchmark(
+    asked: Asked,
+    *,
+    say: Callable[[str], None],
+    tell: Tell = lambda _: None,
+    json_file: Path | None = None,
+    plot: Path | None = None,
+    apart: Apart | None = None,
+) -> Measured:
+    """Measure, and print and write what was found.
+
+    Tables are printed part by part. Where Ctrl-C or an error ends the work, what was measured until then is printed and
+    written all the same.
+
+    Args:
+        asked: What is to be measured.
+        say: Prints a result.
+        tell: Called with what is being done.
+        json_file: Where the figures go as JSON; written after each part.
+        plot: PNG file for the picture.
+        apart: Runs what has to have a process of its own; by default :func:`in_own_process`.
+
+    Returns:
+        All that was measured.
+
+    Raises:
+        ConfigurationError: Something asked for makes no sense; nothing was done.
+        OutputError: A file cannot be written.
+        MissingExtraError: Matplotlib is not installed, and a plot was asked for.
+        NetWarpError: Something could not be measured.
+        KeyboardInterrupt: Ctrl-C, with a text that says where things are.
+    """
+    _check_places(json_file, plot)
+    check(asked)
+    measured = Measured(asked, machine(asked.device, asked.threads))
+    minutes = max(1, round(asked.minutes))
+    log.info("%s: about %s on two cores", ", ".join(asked.parts), "a minute" if minutes == 1 else f"{minutes} minutes")
+    say(heading(measured))
+    part = asked.parts[0]
+    try:
+        for part in asked.parts:
+            _measure(part, measured, say, tell, apart or in_own_process)
+            if json_file is not None:
+                _write_json(measured, json_file)
+    except BaseException as error:
+        places = _finish(measured, part, say, json_file, plot)
+        if isinstance(error, KeyboardInterrupt):
+            kept = f"what was measured is printed{places}" if measured.any else "nothing was measured"
+            raise KeyboardInterrupt(f"interrupted in part {part!r}: {kept}") from error
+        raise
+    if plot is not None:
+        draw(measured, plot)
+    return measured
+
+
+def _check_places(json_file: Path | None, plot: Path | None) -> None:
+    if plot is not None:
+        if plot.suffix.lower() != ".png":
+            raise OutputError(f"the plot is a PNG file: name it {plot.with_suffix('.png')} instead of {plot}")
+        new_figure(1, 1)  # without Matplotlib say so now
+    if json_file is not None and json_file == plot:
+        raise OutputError(f"JSON and plot cannot both be {plot}: choose two names")
+    for place in (json_file, plot):
+        if place is not None:
+            prepare_file(place)
+
+
+def _measure(part: str, measured: Measured, say: Callable[[str], None], tell: Tell, apart: Apart) -> None:
+    began = time.perf_counter()
+    rows = measured.rows.setdefault(part, [])
+    for row in PARTS[part](measured.asked, lambda text: tell(f"{part}: {text}"), apart):
+        rows.append(row)
+    measured.seconds[part] = time.perf_counter() - began
+    say(f"\n{part_text(part, rows)}")
+    log.info("%s took %.0f s", part, measured.seconds[part])
+
+
+def _finish(
+    measured: Measured, part: str, say: Callable[[str], None], json_file: Path | None, plot: Path | None
+) -> str:
+    """Print and write what there is of a part that was cut off; where it is, in words."""
+    if not measured.any:
+        return ""
+    if measured.rows.get(part) and part not in measured.seconds:
+        say(f"\n{part_text(part, measured.rows[part])}\n\nCut off: there is more to this part.")
+    if json_file is not None:
+        _write_json(measured, json_file)
+    if plot is not None:
+        draw(measured, plot)
+    return "".join(f", and in {place}" for place in (json_file, plot) if place is not None)
+
+
+def _write_json(measured: Measured, path: Path) -> None:
+    with written_whole(path) as file:
+        file.write((json.dumps(document(measured), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def check(asked: Asked) -> None:
+    """Raise for what is asked for and cannot be measured.
+
+    Raises:
+        ConfigurationError: A name is unknown, or options do not go together.
+        NetWarpError: Weights, data or flow cannot be used.
+    """
+    for kind, names, known in (
+        ("part", asked.parts, list(PARTS)),
+        ("network", (*asked.networks, *asked.weights), list(NETWORKS)),
+        ("dtype", asked.dtypes, list(DTYPES)),
+    ):
+        for name in names:
+            if name not in known:
+                raise unknown_name(kind, name, known)
+    if not asked.parts:
+        raise ConfigurationError("nothing to measure: name a part, or leave all out")
+    if asked.cpu_time and asked.device != "cpu":
+        raise ConfigurationError("--cpu-time goes with --device cpu: a GPU's work takes none")
+    make_flow(asked.flow)
+    if "flow" in asked.parts:
+        _check_quality(asked)
+    for name, weights in asked.weights.items():
+        load_base(NETWORKS[name].spec, weights)
+
+
+def _check_quality(asked: Asked) -> None:
+    if asked.raft is not None:
+        make_flow(f"raft:{asked.raft}")
+    if asked.data is None:
+        if asked.base is not None or asked.base_weights is not None:
+            raise ConfigurationError("--base goes with --data, labelled clips that show what each flow is worth")
+        return
+    if asked.base is None:
+        raise ConfigurationError("--data is there for the quality of flow, and needs a network: give --base SPEC")
+    data = open_data(asked.data, asked.split)
+    if not any(frame.labels is not None for clip in data.clips for frame in clip.frames):
+        raise InputError(f"{data.name} has no labelled frames: there is no quality to measure")
+    VideoModel(load_base(asked.base, asked.base_weights), [])

@@ -1,0 +1,113 @@
+"""``netwarp demo``: the whole story on video that it renders itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from netwarp.errors import ConfigurationError, OutputError
+from netwarp.lab.demo.media import write_panels, write_street
+from netwarp.lab.demo.page import need_jinja2, render_page
+from netwarp.lab.demo.story import FULL, QUICK, Story, tell
+from netwarp.lab.demo.summary import NETWARP, as_json, markdown, terminal, verdict
+from netwarp.output_files import prepare_folder, reason
+from netwarp.streets import CLASSES
+from netwarp.training.process_state import need_lightning
+
+__all__ = ["DemoResult", "run_demo"]
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What a demo leaves.
+
+    Attributes:
+        page: The HTML page.
+        table_text: The table and what it says, for the terminal.
+        story: Models, scores and clips.
+        seconds: How long all of it took.
+    """
+
+    page: Path
+    table_text: str
+    story: Story
+    seconds: float
+
+
+def run_demo(out: Path, *, seed: int = 0, quick: bool = False, progress: bool = True) -> DemoResult:
+    """Render street video, train a network and a NetWarp on it, compare, and write a page about it.
+
+    Into ``out`` go ``index.html`` (self-contained), ``side_by_side.mp4``, ``street.mp4``, ``table.json``,
+    ``table.md`` and ``model.safetensors``. They are made in a folder of their own and moved there when all are
+    whole; what else is in ``out`` stays.
+
+    Args:
+        out: Folder for the results; made if missing.
+        seed: Which streets, and which random weights.
+        quick: Small and short, in seconds: everything is shown and nothing is learnt.
+        progress: Show bars on the terminal.
+
+    Returns:
+        The page and the table.
+
+    Raises:
+        ConfigurationError: ``seed`` is negative.
+        MissingExtraError: Jinja2 or Lightning is not installed.
+        OutputError: ``out`` cannot be written to.
+    """
+    began = time.perf_counter()
+    if seed < 0:
+        raise ConfigurationError(f"the demo's seed must be 0 or more, not {seed}")
+    need_jinja2()
+    need_lightning("the demo")
+    out = Path(out)
+    prepare_folder(out)
+    story = tell(QUICK if quick else FULL, seed, progress)
+    command = f"netwarp demo --out {out.name}" + (f" --seed {seed}" if seed else "")
+    with _moved_when_whole(out) as folder:
+        _write(story, folder, command)
+    text = "\n".join([terminal(story.scores), "", *verdict(story.scores, CLASSES)])
+    return DemoResult(out / "index.html", text, story, time.perf_counter() - began)
+
+
+def _write(story: Story, folder: Path, command: str) -> None:
+    with story.timed("videos"):
+        size = write_panels(story, folder / "side_by_side.mp4")
+        write_street(story, folder / "street.mp4")
+    story.models[NETWARP].save(folder / "model.safetensors")
+    numbers = {
+        "rows": as_json(story.scores, CLASSES),
+        "seed": story.seed,
+        "settings": asdict(story.settings),
+        "seconds": {stage: round(seconds, 1) for stage, seconds in story.seconds.items()},
+    }
+    _text(folder / "table.json", json.dumps(numbers, indent=2, ensure_ascii=False) + "\n")
+    _text(folder / "table.md", markdown(story.scores, CLASSES))
+    _text(folder / "index.html", render_page(story, folder / "side_by_side.mp4", size, command))
+
+
+def _text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _moved_when_whole(out: Path) -> Iterator[Path]:
+    """A folder in ``out``'s, whose files move into ``out`` at the end; gone if anything goes wrong."""
+    folder: Path | None = None
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".netwarp-demo-", dir=out))
+        yield folder
+        # The page last: where it is, all that it names is there too.
+        for path in sorted(folder.iterdir(), key=lambda p: p.name == "index.html"):
+            path.replace(out / path.name)
+    except OSError as error:
+        raise OutputError(f"the demo cannot be written to {out} ({reason(error)}): choose another folder") from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)

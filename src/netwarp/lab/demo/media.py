@@ -1,0 +1,111 @@
+"""The demo's videos: four panels in step, and the plain street."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from netwarp.errors import OutputError
+from netwarp.lab.demo.story import Story
+from netwarp.lab.demo.summary import BASE, NETWARP
+from netwarp.label_sets import CAMVID, Colour, LabelMap
+from netwarp.video.label_maps import full_palette
+from netwarp.video.overlay import overlay, side_by_side
+from netwarp.video.writer import VideoWriter
+
+__all__ = ["colours_of", "enlarged", "in_a_row", "mp4_uri", "panels", "png_uri", "write_panels", "write_street"]
+
+Picture = npt.NDArray[np.uint8]
+
+
+def colours_of(labels: LabelMap, palette: Sequence[Colour]) -> Picture:
+    """A label map ``[H,W]`` in its classes' colours, RGB ``[H,W,3]``."""
+    return full_palette(palette)[labels]
+
+
+def enlarged(picture: npt.NDArray[np.generic], times: int) -> Picture:
+    """Every pixel ``times`` as wide and high, as a square: nothing is invented between pixels."""
+    return np.asarray(picture.repeat(times, axis=0).repeat(times, axis=1), np.uint8)
+
+
+def in_a_row(pictures: Sequence[Picture], gap: int = 4) -> Picture:
+    """Pictures of one height beside each other, RGBA with clear gaps between."""
+    parts: list[Picture] = []
+    for picture in pictures:
+        opaque = np.full((*picture.shape[:2], 1), 255, np.uint8)
+        clear = np.zeros((picture.shape[0], gap, 4), np.uint8)
+        parts += [clear, np.concatenate([picture, opaque], axis=2)]
+    return np.concatenate(parts[1:], axis=1)
+
+
+def png_uri(picture: Picture) -> str:
+    """A picture, RGB or RGBA, as a ``data:`` address that holds it."""
+    import cv2
+
+    code = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    ok, data = cv2.imencode(".png", cv2.cvtColor(picture, code), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    if not ok:
+        raise OutputError(f"a picture of {picture.shape[1]}×{picture.shape[0]} cannot be stored as PNG")
+    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def mp4_uri(path: Path) -> str:
+    """A video file as a ``data:`` address that holds it."""
+    return "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+TIMES = 2
+"""How much larger than the test video a panel is, so that outlines are drawn finely."""
+
+GAP = 4
+QUALITY = 27
+
+
+def panels(image: Picture, truth: Picture, base: Picture, warped: Picture) -> Picture:
+    """Camera and truth above, frame by frame and NetWarp below.
+
+    Args:
+        image: RGB ``[H,W,3]``.
+        truth: Labels ``[H,W]``.
+        base: Labels frame by frame.
+        warped: Labels with NetWarp.
+
+    Returns:
+        RGB, of 2 × 2 panels with a gap.
+    """
+    size = (image.shape[1] * TIMES, image.shape[0] * TIMES)
+    large: Picture = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    coloured = [overlay(large, enlarged(labels, TIMES), CAMVID.palette, alpha=0.65) for labels in (truth, base, warped)]
+    above = side_by_side(large, coloured[0], ("camera", "truth"))
+    below = side_by_side(coloured[1], coloured[2], ("frame by frame", "NetWarp"))
+    gap = np.full((GAP, above.shape[1], 3), 255, np.uint8)
+    return np.concatenate([above, gap, below])
+
+
+def write_panels(story: Story, path: Path) -> tuple[int, int]:
+    """Write all test clips, one after the other, as :func:`panels`.
+
+    Returns:
+        (width, height) of the video.
+    """
+    shape: tuple[int, ...] = ()
+    with VideoWriter(path, fps=story.settings.fps, quality=QUALITY) as video:
+        for clip, base, warped in zip(story.test, story.labels[BASE], story.labels[NETWARP], strict=True):
+            for frame, one, other in zip(clip, base, warped, strict=True):
+                picture = panels(frame.image, frame.labels, one, other)
+                shape = picture.shape
+                video.write(picture)
+    return shape[1], shape[0]
+
+
+def write_street(story: Story, path: Path) -> None:
+    """Write all test clips, one after the other, as the camera saw them."""
+    with VideoWriter(path, fps=story.settings.fps) as video:
+        for clip in story.test:
+            for frame in clip:
+                video.write(frame.image)

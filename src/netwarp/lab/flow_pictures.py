@@ -1,0 +1,99 @@
+"""Flow before and after FlowCNN, and how long it is: what pictures of it need."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from netwarp.model import VideoModel
+from netwarp.model.layers import base_device
+from netwarp.model.unrolled import motion_between
+from netwarp.ops import resize_flow
+
+__all__ = ["Flow", "before_and_after", "flow_colours", "flow_wheel", "length_of", "round_limit"]
+
+Picture = npt.NDArray[np.uint8]
+
+
+def flow_colours(flow: npt.NDArray[np.floating], limit: float) -> Picture:
+    """Colour a flow; no motion is white.
+
+    Args:
+        flow: ``[2,H,W]`` in pixels; channel 0 = u (right), channel 1 = v (down).
+        limit: Length in pixels that gets the full colour; longer flow gets no more.
+
+    Returns:
+        RGB uint8 ``[H,W,3]``.
+
+    >>> flow_colours(np.array([[[0.0, 4.0]], [[0.0, 0.0]]]), limit=4.0).tolist()
+    [[[255, 255, 255], [255, 0, 0]]]
+    """
+    import cv2
+
+    u, v = flow.astype(np.float32)
+    hsv = np.empty((*u.shape, 3), np.float32)
+    hsv[..., 0] = np.degrees(np.arctan2(v, u)) % 360
+    hsv[..., 1] = np.minimum(np.hypot(u, v) / limit, 1)
+    hsv[..., 2] = 1
+    colours: Picture = np.rint(255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)).astype(np.uint8)
+    return colours
+
+
+def flow_wheel(size: int) -> npt.NDArray[np.uint8]:
+    """The legend to :func:`flow_colours`: every flow at its own place, RGBA ``[size,size,4]``, clear outside."""
+    along = np.linspace(-1, 1, size, dtype=np.float32)
+    flow = np.stack(np.meshgrid(along, along))
+    length = np.hypot(*flow)
+    # An edge that is a pixel wide, so that the disc looks round.
+    alpha = np.clip((1 - length) * size / 2, 0, 1)
+    return np.dstack([flow_colours(flow, 1.0), np.rint(255 * alpha).astype(np.uint8)])
+
+
+Flow = npt.NDArray[np.float32]
+
+
+def before_and_after(model: VideoModel, current: Picture, previous: Picture) -> tuple[Flow, Flow]:
+    """Flow before and after a model's FlowCNN.
+
+    Args:
+        model: One with a FlowCNN, which is shown what it is shown in the model: frames as they are, or as the network
+            sees them.
+        current: Frame, RGB uint8 ``[H,W,3]``.
+        previous: The one before it.
+
+    Returns:
+        Both ``[2,H,W]``, backward, in pixels of the frame.
+    """
+    device = base_device(model.base)
+    present, past = (
+        torch.from_numpy(frame).permute(2, 0, 1)[None].contiguous().to(device) for frame in (current, previous)
+    )
+    with torch.no_grad():
+        before = model.estimate_flow(present, past)
+        motion = motion_between(present, past, before, flow_cnn=model.flow_cnn, gate=None, preprocess=model.preprocess)
+        size = (before.shape[-2], before.shape[-1])
+        (height, width), padded = model.preprocess.grid(size)
+        after = motion.flow
+        if padded != (height, width):  # the padding is no part of the frame
+            after = resize_flow(after, padded)[..., :height, :width]
+        after = resize_flow(after, size)
+    return before[0].cpu().numpy(), after[0].cpu().numpy()
+
+
+def length_of(flow: Flow) -> Flow:
+    """Of a flow ``[2,H,W]`` at each pixel, ``[H,W]``."""
+    return np.asarray(np.hypot(flow[0], flow[1]), np.float32)
+
+
+def round_limit(value: float) -> float:
+    """The next number of one digit, or 1.5 or 2.5, times a power of ten.
+
+    >>> round_limit(3.2), round_limit(0.41), round_limit(12.0)
+    (4.0, 0.5, 15.0)
+    """
+    power = 10.0 ** math.floor(math.log10(max(value, 0.01)))
+    steps = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10)
+    return next(round(step * power, 3) for step in steps if step * power >= value - 1e-9)

@@ -1,0 +1,186 @@
+"""Table 5: every class of the multi-scale models, the paper's beside ours, thin ones marked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netwarp.lab.demo.summary import markdown_table
+from netwarp.lab.output import new_figure, save_figure
+from netwarp.lab.paper.published import CITYSCAPES_CLASSES, TABLE5
+from netwarp.lab.paper.tables import signed
+from netwarp.lab.study.figures import COLOURS
+from netwarp.lab.study.store import Figures
+
+__all__ = ["ClassLine", "class_lines", "csv_classes", "draw_classes", "markdown_classes", "summary_of_classes"]
+
+THIN = ("pole", "sign", "traffic sign", "traffic light")
+"""Which classes the paper calls thin structures (section 4.2)."""
+
+_CITYSCAPES_NAME = {
+    "pavement": "sidewalk", "tree": "vegetation", "sign": "traffic sign", "pedestrian": "person", "bicyclist": "rider",
+}  # fmt: skip
+"""CamVid's names for what Cityscapes calls otherwise."""
+
+_BASE, _NETWARP = TABLE5["PSPNet-MSc"], TABLE5["PSPNet-MSc + NetWarp"]
+
+
+@dataclass(frozen=True)
+class ClassLine:
+    """A class, or their mean; percent, nan where it does not occur or has no objects.
+
+    Attributes:
+        name: Of the class.
+        thin: Whether the paper calls it a thin structure.
+        base: IoU of the network frame by frame.
+        netwarp: IoU with NetWarp, mean over seeds.
+        base_objects: iIoU of the network frame by frame.
+        netwarp_objects: iIoU with NetWarp.
+        paper: The paper's IoU without and with NetWarp; None for classes that Cityscapes does not have.
+    """
+
+    name: str
+    thin: bool
+    base: float
+    netwarp: float
+    base_objects: float
+    netwarp_objects: float
+    paper: tuple[float, float] | None
+
+
+def class_lines(base: Sequence[Figures], netwarp: Sequence[Figures]) -> list[ClassLine]:
+    """A line for the mean, and one for each class.
+
+    Args:
+        base: Of the network frame by frame.
+        netwarp: Of NetWarp, all seeds.
+    """
+    lines = [
+        ClassLine(
+            "mean", False,
+            _mean([f.miou for f in base]), _mean([f.miou for f in netwarp]),
+            _mean([f.iiou for f in base]), _mean([f.iiou for f in netwarp]),
+            (_BASE.iou, _NETWARP.iou),
+        )
+    ]  # fmt: skip
+    for name in base[0].per_class:
+        known = _CITYSCAPES_NAME.get(name, name)
+        place = CITYSCAPES_CLASSES.index(known) if known in CITYSCAPES_CLASSES else None
+        ious = [_mean([f.per_class[name] for f in of]) for of in (base, netwarp)]
+        objects = [_mean([f.iiou_per_class.get(name, math.nan) for f in of]) for of in (base, netwarp)]
+        paper = None if place is None else (_BASE.per_class[place], _NETWARP.per_class[place])
+        lines.append(ClassLine(name, name in THIN, ious[0], ious[1], objects[0], objects[1], paper))
+    return lines
+
+
+def markdown_classes(lines: Sequence[ClassLine]) -> list[str]:
+    """The table in Markdown; thin classes in bold."""
+    head = ["", "frame by frame", "NetWarp", "gain"]
+    objects = any(math.isfinite(line.base_objects) for line in lines)
+    head += ["iIoU: frame by frame", "iIoU: NetWarp", "iIoU: gain"] if objects else []
+    head += ["paper: PSPNet-MSc", "paper: + NetWarp", "paper: gain"]
+    rows = []
+    for line in lines:
+        cells = [f"**{line.name}** (thin)" if line.thin else line.name, *_three(line.base, line.netwarp, 2)]
+        cells += _three(line.base_objects, line.netwarp_objects, 2) if objects else []
+        rows.append([*cells, *(_three(*line.paper, 1) if line.paper else ["", "", ""])])
+    return markdown_table(head, rows)
+
+
+def csv_classes(lines: Sequence[ClassLine]) -> str:
+    """The same as CSV, and the other methods of the paper's table."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    others = [name for name in TABLE5 if not name.startswith("PSPNet")]
+    writer.writerow(
+        ["class", "thin", "iou_base", "iou_netwarp", "iiou_base", "iiou_netwarp", "paper_iou_base", "paper_iou_netwarp"]
+        + [f"paper_iou_{name}" for name in others]
+    )
+    for line in lines:
+        ours = (line.base, line.netwarp, line.base_objects, line.netwarp_objects)
+        cells: list[object] = [line.name, int(line.thin), *(round(v, 4) if math.isfinite(v) else "" for v in ours)]
+        cells += list(line.paper) if line.paper else ["", ""]
+        known = _CITYSCAPES_NAME.get(line.name, line.name)
+        for name in others:
+            published = TABLE5[name]
+            per_class: Mapping[str, float] = dict(zip(CITYSCAPES_CLASSES, published.per_class, strict=True))
+            cells.append(published.iou if line.name == "mean" else per_class.get(known, ""))
+        writer.writerow(cells)
+    return text.getvalue()
+
+
+def summary_of_classes(lines: Sequence[ClassLine]) -> list[str]:
+    """Sentences: how many classes gain, and what thin ones gain beside the others."""
+    classes = [line for line in lines if line.name != "mean" and math.isfinite(line.base + line.netwarp)]
+    gains = {line.name: line.netwarp - line.base for line in classes}
+    thin = [gains[line.name] for line in classes if line.thin]
+    other = [gains[line.name] for line in classes if not line.thin]
+    worse = "; ".join(f"{name} ({signed(gain)})" for name, gain in gains.items() if gain < 0)
+    said = [
+        f"{sum(gain > 0 for gain in gains.values())} of {len(gains)} classes gain IoU. "
+        + (f"Worse than frame by frame: {worse}." if worse else "None is worse than frame by frame.")
+    ]
+    if thin and other:
+        said.append(
+            f"Thin classes gain {signed(statistics.fmean(thin))} in the mean, the others "
+            f"{signed(statistics.fmean(other))}; in the paper (its 19 classes) {signed(_paper_mean(thin=True), 1)} and "
+            f"{signed(_paper_mean(thin=False), 1)}."
+        )
+    said.append(
+        f"The paper's means: IoU {_BASE.iou} → {_NETWARP.iou}, iIoU {_BASE.iiou} → {_NETWARP.iiou}, on Cityscapes' "
+        "test split. Classes of CamVid stand beside those of Cityscapes that come closest."
+    )
+    return said
+
+
+def draw_classes(lines: Sequence[ClassLine], title: str, path: Path) -> None:
+    """Draw each class's gain in IoU, here and in the paper.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+        OutputError: The file cannot be written.
+    """
+    figure = new_figure(7.5, 1.4 + 0.3 * len(lines))
+    figure.suptitle(title, fontsize=10)
+    axes = figure.add_subplot()
+    axes.axvline(0, color="0.4", linewidth=1)
+    for place, line in enumerate(lines):
+        gain = line.netwarp - line.base
+        if math.isfinite(gain):
+            colour = COLOURS[2] if line.thin else COLOURS[0]
+            axes.barh(place, gain, height=0.6, color=colour, label="NetWarp, thin class" if line.thin else "NetWarp")
+        if line.paper:
+            axes.plot(line.paper[1] - line.paper[0], place, "D", color=COLOURS[1], markerfacecolor="white",
+                      markersize=5, zorder=3, label="paper (Cityscapes test)")  # fmt: skip
+    names = [
+        f"{line.name} ({line.base:.1f})" if math.isfinite(line.base) else f"{line.name} (none here)" for line in lines
+    ]
+    axes.set_yticks(range(len(lines)), names, fontsize=8)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_xlabel("gain in IoU over frame by frame (points); in brackets the IoU frame by frame", fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = axes.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def _paper_mean(*, thin: bool) -> float:
+    pairs = zip(CITYSCAPES_CLASSES, _BASE.per_class, _NETWARP.per_class, strict=True)
+    return statistics.fmean(after - before for name, before, after in pairs if (name in THIN) == thin)
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.fmean(finite) if finite else math.nan
+
+
+def _three(before: float, after: float, digits: int) -> list[str]:
+    if not math.isfinite(before + after):
+        return ["–", "–", "–"]
+    return [f"{before:.{digits}f}", f"{after:.{digits}f}", signed(after - before, digits)]

@@ -1,0 +1,178 @@
+"""The lines of each table: what is measured, under which name the paper has it, and what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from netwarp.inference.views import Views
+from netwarp.lab.paper.published import (
+    CONCATENATION,
+    PLACES,
+    TABLE1,
+    TABLE2,
+    TABLE3,
+    TABLE4,
+    Published,
+)
+from netwarp.lab.paper.setups import Setup
+from netwarp.lab.study.rows import BASE, TRUE_FLOW, WHOLE, Row, control_of
+
+__all__ = ["Line", "final_model", "multi_scale", "netwarp_row", "table1", "table2", "table3", "table4"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table.
+
+    Attributes:
+        name: As the table has it.
+        kind: Of what; controls and baselines are no NetWarps.
+        row: What is measured; None for methods that the paper compares with.
+        paper: What the paper reports of it; None where it has no such line.
+        base: Name of the row that is the network frame by frame; "" where this is it, or nothing is measured.
+        note: What is to be said about it.
+    """
+
+    name: str
+    kind: Literal["base", "netwarp", "control", "baseline", "other"]
+    row: Row | None
+    paper: Published | None = None
+    base: str = ""
+    note: str = ""
+
+
+def _base_line(name: str, paper: Published | None = None, *, row: Row | None = None) -> Line:
+    """The network frame by frame."""
+    return Line(name, "base", row or Row(BASE, drawn=True), paper)
+
+
+def netwarp_row(setup: Setup, layers: Sequence[str], *, flow: str = "dis", transformed: bool = True) -> Row:
+    """NetWarps as the paper trains them (section 3.1): from (1, 0), on pairs, the whole network with them.
+
+    Args:
+        setup: What is trained with.
+        layers: Where they are.
+        flow: As for :func:`netwarp.flow.make_flow`.
+        transformed: Whether FlowCNN transforms the flow.
+    """
+    words = [f"NetWarp at {' and '.join(layers)}"]
+    words += ["FlowCNN"] if transformed else []
+    words += [flow] if flow != "dis" else []
+    return Row(
+        ", ".join(words),
+        tuple(layers),
+        flow_cnn=setup.flow_cnn if transformed else 0,
+        memory="previous",
+        start=(1.0, 0.0),
+        trained=(WHOLE,),
+        flow=flow,
+        recipe=setup.recipe,
+        kept=tuple(layers) == setup.network.best and transformed and flow == "dis",
+        drawn=tuple(layers) == setup.network.best and transformed and flow == "dis",
+    )
+
+
+def _control(setup: Setup, layers: Sequence[str]) -> Line:
+    row = control_of(netwarp_row(setup, layers))
+    return Line(f"control: trained alike, w2 = 0, at {'+'.join(layers)}", "control", row, None, BASE)
+
+
+def table1(setup: Setup) -> list[Line]:
+    """By place, and with and without FlowCNN; and features concatenated."""
+    best = "+".join(setup.network.best)
+    note = (
+        f"One control, with its weights at {best}, stands for all places, and for concatenation: a difference to it at "
+        "another place may be the place's as well as the video's."
+    )
+    control = replace(_control(setup, setup.network.best), note=note)
+    lines = [_base_line("PlayData-CNN", TABLE1[()][False]), control]
+    for place in PLACES:
+        for transformed in (False, True):
+            name = "+".join(place) + (", FlowCNN" if transformed else "")
+            row = netwarp_row(setup, place, transformed=transformed)
+            lines.append(Line(name, "netwarp", row, TABLE1[place][transformed], BASE))
+    concatenated = replace(
+        netwarp_row(setup, setup.network.best, flow="zero", transformed=False),
+        name="fc6 and fc7 concatenated",
+        concatenated=True,
+        # Its weights are a convolution's, by the thousand, and learn as the network's do.
+        recipe=replace(setup.recipe, netwarp_rate=setup.recipe.base_rate),
+    )
+    return [*lines, Line("concatenated fc6, fc7", "baseline", concatenated, CONCATENATION, BASE)]
+
+
+def table2(setup: Setup, *, true_flow: bool, raft: str | None) -> list[Line]:
+    """By flow: DIS and what is better and worse than it."""
+
+    def by(flow: str, name: str, paper: Published | None = None, note: str = "") -> Line:
+        return Line(name, "netwarp", netwarp_row(setup, setup.network.best, flow=flow), paper, BASE, note)
+
+    lines = [
+        _base_line("PlayData-CNN", TABLE2["PlayData-CNN"]),
+        _control(setup, setup.network.best),
+        by("zero", "+ NetWarp, no flow"),
+        by("dis:ultrafast", "+ NetWarp, DIS ultrafast"),
+        by("dis", "+ NetWarp, DIS", TABLE2["+ NetWarp, DIS"]),
+        by("dis:medium", "+ NetWarp, DIS medium"),
+    ]
+    published = TABLE2["+ NetWarp, FlowFields"]
+    if true_flow:
+        note = (
+            "The paper's accurate flow is FlowFields, which is not available; the true flow takes its place, and costs "
+            "no time here."
+        )
+        lines.append(by(TRUE_FLOW, "+ NetWarp, true flow (for FlowFields)", published, note))
+    if raft is not None:
+        note = "The paper's accurate flow is FlowFields, which is not available; RAFT takes its place."
+        lines.append(by(raft, "+ NetWarp, RAFT (for FlowFields)", None if true_flow else published, note))
+    if not true_flow and raft is None:
+        note = "FlowFields is not available; --raft FILE puts RAFT in its place."
+        lines.append(Line("+ NetWarp, FlowFields", "other", None, published, note=note))
+    return [*lines, Line("+ VPN", "other", None, TABLE2["+ VPN"])]
+
+
+def table3(setup: Setup) -> list[Line]:
+    """Dilation-CNN with NetWarps behind every layer of its context module."""
+    others = (Line(name, "other", None, TABLE3[name]) for name in ("+ FSO-CRF", "+ VPN"))
+    return [
+        _base_line("Dilation-CNN", TABLE3["Dilation-CNN"]),
+        replace(_control(setup, setup.network.best), name="control: trained alike, every w2 = 0"),
+        Line("+ NetWarp", "netwarp", netwarp_row(setup, setup.network.best), TABLE3["+ NetWarp"], BASE),
+        *others,
+    ]
+
+
+def table4(setup: Setup) -> list[Line]:
+    """A network in windows of one scale and of six, or on whole frames; training is the same for both."""
+    lines = _tested_as(setup, "SSc", setup.single)
+    return lines if setup.multi is None else [*lines, *_tested_as(setup, "MSc", setup.multi)]
+
+
+def _tested_as(setup: Setup, short: str, views: Views | None) -> list[Line]:
+    """The network, the control and NetWarp."""
+    many = short == "MSc"
+    ending = f"-{short}" if setup.multi is not None else ""
+    more = ", multi-scale" if many else ""
+    base = Row(f"{BASE}{more}", windows=views, drawn=True)
+    row = replace(netwarp_row(setup, setup.network.best), windows=views)
+    control = replace(control_of(row), kept=True)
+    row, control = (replace(each, name=f"{each.name}{more}") for each in (row, control))
+    published = TABLE4 if setup.network.name == "pspnet101" else {}
+    name = f"{setup.network.title}{ending}"
+    return [
+        _base_line(name, published.get(f"PSPNet-{short}"), row=base),
+        Line(f"{name}, control: trained alike, w2 = 0", "control", control, None, base.name),
+        Line(f"{name} + NetWarp", "netwarp", row, published.get(f"PSPNet-{short} + NetWarp"), base.name),
+    ]
+
+
+def multi_scale(setup: Setup) -> list[Line]:
+    """The lines of :func:`table4` that Table 5 and Figure 6 show: multi-scale, where there is that."""
+    return [line for line in table4(setup) if line.kind != "control"][-2:]
+
+
+def final_model(setup: Setup) -> list[Line]:
+    """The paper's final model of a network, whole frames or single scale, alone."""
+    return [line for line in table4(setup) if line.kind != "control"][:2]

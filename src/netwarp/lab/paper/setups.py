@@ -1,0 +1,223 @@
+"""What a table is made with: which network and data, how much of either, and how it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from netwarp.datasets.registry import splits_of
+from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.inference.views import Views
+from netwarp.lab.study.rows import Recipe
+from netwarp.lab.study.training import BaseTraining
+
+__all__ = ["NETWORKS", "Asked", "Network", "Setup", "setup_for"]
+
+SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+"""Of the paper's multi-scale evaluation."""
+
+_CONTEXT = ("ctx_conv1_1", "ctx_conv1_2", "ctx_conv2_1", "ctx_conv3_1", "ctx_conv4_1", "ctx_conv5_1")
+
+
+@dataclass(frozen=True)
+class Network:
+    """One of the paper's base networks.
+
+    Attributes:
+        name: As in ``netwarp:NAME``.
+        title: As in the paper.
+        best: Where the paper's final model has NetWarps.
+    """
+
+    name: str
+    title: str
+    best: tuple[str, ...]
+
+
+NETWORKS: dict[str, Network] = {
+    network.name: network
+    for network in (
+        Network("playdata", "PlayData-CNN", ("fc6", "fc7")),
+        Network("dilation8", "Dilation-CNN", (*_CONTEXT, "ctx_fc1", "ctx_final")),
+        Network("dilation10", "Dilation-CNN", (*_CONTEXT, "ctx_conv6_1", "ctx_conv7_1", "ctx_fc1", "ctx_final")),
+        Network("pspnet101", "PSPNet", ("conv4_23", "conv5_4")),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks for; None leaves it to the setup.
+
+    Attributes:
+        data: As for :func:`netwarp.datasets.registry.open_data`; None takes rendered streets.
+        base: As for :func:`netwarp.load_base`: one of the paper's networks.
+        width: Fraction of its channels, instead.
+        weights: Its weights; None trains it first.
+        steps: Steps that a row is trained for.
+        base_steps: Steps that the network is trained for first.
+        seeds: How often each row is trained.
+        quick: Two steps on tiny data, to see that all of it runs.
+    """
+
+    data: str | None = None
+    base: str | None = None
+    width: float | None = None
+    weights: str | None = None
+    steps: int | None = None
+    base_steps: int | None = None
+    seeds: int | None = None
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that the figures of a table follow from.
+
+    Attributes:
+        network: Which of the paper's.
+        base: As for :func:`netwarp.load_base`.
+        train: Data and split that are trained on.
+        test: Those that are tested on.
+        base_training: How the network is trained where it has no weights.
+        recipe: How the rows are trained.
+        weights: As for :func:`netwarp.load_base`; None to train the network first.
+        flow_cnn: Stride of FlowCNN.
+        single: Windows of a single-scale evaluation; None for whole frames.
+        multi: Those of a multi-scale evaluation; None where there is none.
+        seeds: How often what is trained is trained.
+        timed_frames: How many frames running times are taken on.
+    """
+
+    network: Network
+    base: str
+    train: tuple[str, str]
+    test: tuple[str, str]
+    base_training: BaseTraining
+    recipe: Recipe
+    weights: str | None = None
+    flow_cnn: int = 1
+    single: Views | None = None
+    multi: Views | None = None
+    seeds: int = 1
+    timed_frames: int = 16
+
+
+def setup_for(networks: tuple[str, ...], asked: Asked) -> Setup:
+    """Fill in what a user left out.
+
+    Args:
+        networks: Names of the networks that a target can be made with, the paper's first.
+        asked: What the user asks for.
+
+    Returns:
+        The setup: reduced networks on rendered streets, or full ones on the user's data.
+
+    Raises:
+        ConfigurationError: The network is none of those, or things contradict each other.
+        InputError: The data's splits cannot be found.
+    """
+    if asked.base is not None and asked.width is not None:
+        plain = asked.base.partition("@")[0]
+        raise ConfigurationError(f"--base and --width are both given: write --base {plain}@{asked.width:g}")
+    network = NETWORKS[_name_in(asked.base, networks)] if asked.base else NETWORKS[networks[0]]
+    streets = asked.data is None or asked.data.partition(":")[0] == "streets"
+    setup = _on_streets(network) if streets else _on_real_data(network, asked.data or "")
+    if streets and asked.data is not None:
+        setup = replace(setup, train=(asked.data, "train"), test=(asked.data, "test"))
+    if asked.quick:
+        setup = _quick(setup, own_data=asked.data is not None)
+    if asked.width is not None:
+        setup = replace(setup, base=f"netwarp:{network.name}@{asked.width:g}")
+    recipe, base_training = setup.recipe, setup.base_training
+    return replace(
+        setup,
+        base=asked.base or setup.base,
+        weights=asked.weights,
+        recipe=recipe if asked.steps is None else replace(recipe, steps=asked.steps),
+        base_training=replace(
+            base_training, data=setup.train[0], split=setup.train[1], steps=asked.base_steps or base_training.steps
+        ),
+        seeds=asked.seeds or setup.seeds,
+    )
+
+
+def _name_in(base: str, networks: tuple[str, ...]) -> str:
+    scheme, _, name = base.partition(":")
+    known = name.partition("@")[0]
+    if scheme != "netwarp" or known not in networks:
+        raise unknown_name("network for this", base, [f"netwarp:{name}" for name in networks])
+    return known
+
+
+# Sizes and settings for streets were chosen on their validation split (docs/reproduce.md).
+_FROM_SCRATCH = BaseTraining("", dropout=0.0, channels_last=True)
+# FlowCNN, whose gradient is small while w2 is, strays at ten times its rate: by 13 pixels in 16 steps.
+_END_TO_END = Recipe(steps=40, batch_size=4, netwarp_rate=3e-2, base_rate=5e-5, flow_cnn_rate=1e-3, flip=0.5)
+
+
+def _on_streets(network: Network) -> Setup:
+    """A network of reduced width, and as much of everything as two cores can do in ten minutes."""
+    if network.name != "pspnet101":
+        # Table 1 has twenty rows to train, Table 3 has two.
+        steps = 16 if network.name == "playdata" else 40
+        return Setup(
+            network,
+            f"netwarp:{network.name}@0.0625",
+            ("streets:clips=40,frames=4,size=320x180", "train"),
+            ("streets:clips=8,frames=6,size=320x180", "test"),
+            replace(_FROM_SCRATCH, steps=400, batch_size=2, rate=2e-3, crop=(180, 320)),
+            replace(_END_TO_END, steps=steps, batch_size=2, base_rate=2e-5, netwarp_rate=1e-2),
+            flow_cnn=2,
+        )
+    # An eighth of 713 and 476 on frames of an eighth of Cityscapes' size: 8 and 77 windows for the paper's 8 and 81.
+    return Setup(
+        network,
+        "netwarp:pspnet101@0.125",
+        ("streets:clips=48,frames=4,size=256x128", "train"),
+        ("streets:clips=6,frames=5,size=256x128", "test"),
+        replace(_FROM_SCRATCH, steps=400, batch_size=8, rate=5e-3, crop=(89, 89)),
+        replace(_END_TO_END, crop=(89, 89)),
+        flow_cnn=2,
+        single=Views.of(89, 60),
+        multi=Views.of(89, 60, SCALES, flip=True),
+        timed_frames=4,
+    )
+
+
+def _on_real_data(network: Network, data: str) -> Setup:
+    """The full network. The paper tells no numbers of its training; these are a beginning, untried for want of data."""
+    splits = splits_of(data)
+    # Cityscapes keeps the labels of its test split to itself.
+    wanted = ("val", "test") if data.startswith("cityscapes:") else ("test", "val")
+    test = next((split for split in wanted if split in splits), None)
+    if "train" not in splits or test is None:
+        raise ConfigurationError(f"{data} has the splits {', '.join(splits)}: a train and a test split are needed")
+    window = network.name == "pspnet101"
+    crop = (713, 713) if window else None
+    return Setup(
+        network,
+        f"netwarp:{network.name}",
+        (data, "train"),
+        (data, test),
+        BaseTraining("", steps=20_000, batch_size=4, rate=1e-4, crop=crop or (360, 480)),
+        Recipe(steps=2000, batch_size=2, netwarp_rate=1e-3, base_rate=1e-5, flow_cnn_rate=1e-4, crop=crop, flip=0.5),
+        single=Views.of(713, 476) if window else None,
+        multi=Views.of(713, 476, SCALES, flip=True) if window else None,
+        timed_frames=4 if window else 16,
+    )
+
+
+def _quick(setup: Setup, *, own_data: bool) -> Setup:
+    """Two steps of everything: to see that it runs."""
+    tiny = "streets:clips=2,frames=3,size=96x64"
+    window = setup.network.name == "pspnet101"
+    small = replace(
+        setup,
+        base=f"netwarp:{setup.network.name}@0.03",
+        base_training=replace(setup.base_training, steps=2, batch_size=2, crop=(57, 57) if window else (64, 96)),
+        recipe=replace(setup.recipe, steps=2, batch_size=2, crop=(57, 57) if window else None),
+        single=Views.of(57, 38) if window else None,
+        multi=Views.of(57, 38, (0.5, 1.0), flip=True) if window else None,
+        timed_frames=3,
+    )
+    return small if own_data else replace(small, train=(tiny, "train"), test=(tiny, "test"))

@@ -1,0 +1,121 @@
+"""What is at hand when all rows of a target are done, and what is made of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from netwarp.datasets.clips import Clip, ClipData
+from netwarp.evaluation.evaluate import evaluate
+from netwarp.lab.machine import machine
+from netwarp.lab.output import write_text
+from netwarp.lab.paper.lines import Line
+from netwarp.lab.paper.setups import Setup
+from netwarp.lab.study.bench import Bench
+from netwarp.lab.study.build import build, shown_as
+from netwarp.lab.study.rows import Row
+from netwarp.lab.study.store import Figures, Store, key_of
+
+__all__ = ["Made", "Work", "times_of"]
+
+DIGITS = 3
+"""Of a millisecond."""
+
+
+def times_of(rows: Sequence[Row], bench: Bench, frames: int, store: Store) -> dict[str, float]:
+    """Median milliseconds of a frame by row, of models that took turns; weights make no difference to it.
+
+    What was taken on this machine, with as many threads, is not taken again.
+
+    Args:
+        rows: What is timed; controls are not.
+        bench: Data and network.
+        frames: How many of the first test clip are run; the first, which has no past, does not count.
+        store: Where times are kept.
+
+    Raises:
+        NetWarpError: A model cannot be built or run, or the times cannot be kept.
+    """
+    timed = [row for row in rows if not row.control]
+    settings = {row.name: row.settings() for row in timed}
+    key = key_of({"of": store.identity, "rows": settings, "frames": frames, "machine": machine(bench.plan.device)})
+    path = store.folder / f"times-{key}.json"
+    kept = _kept(path, settings)
+    if kept is not None:
+        return kept
+    models = {row.name: build(row, bench.base) for row in timed}
+    try:
+        shown = {row.name: shown_as(row, models[row.name]) for row in timed}
+        scores = evaluate(shown, _first_frames(bench.folds[0].test, frames), windows=())
+    finally:
+        for model in models.values():
+            model.remove()
+    times = {name: round(score.ms_per_frame, DIGITS) for name, score in scores.items()}
+    write_text(path, json.dumps(times))
+    return times
+
+
+def _kept(path: Path, names: Iterable[str]) -> dict[str, float] | None:
+    """Times that were taken; None where there are none, or the file is damaged."""
+    try:
+        times = {str(name): float(value) for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return times if set(times) == set(names) and all(0 < t < math.inf for t in times.values()) else None
+
+
+def _first_frames(data: ClipData, frames: int) -> ClipData:
+    clip = data.clips[0]
+    return replace(data, clips=(Clip(clip.name, clip.frames[:frames]),))
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """All that was measured.
+
+    Attributes:
+        title: Of the target.
+        setup: What it was made with.
+        bench: Data and network.
+        store: Where label maps and models are.
+        lines: Of the table.
+        figures: Of all units.
+        milliseconds: Median time of a frame by row; empty where times were not taken.
+    """
+
+    title: str
+    setup: Setup
+    bench: Bench
+    store: Store
+    lines: Sequence[Line]
+    figures: Sequence[Figures]
+    milliseconds: Mapping[str, float]
+
+    def of(self, row: Row) -> list[Figures]:
+        """The figures of a row, seed by seed."""
+        return [figures for figures in self.figures if figures.row == row.name]
+
+    def pair(self) -> tuple[Row, Row]:
+        """The last network frame by frame, and its NetWarp: the multi-scale ones where there are those."""
+        base = [line.row for line in self.lines if line.kind == "base" and line.row is not None][-1]
+        netwarp = [line.row for line in self.lines if line.kind == "netwarp" and line.base == base.name][-1]
+        assert netwarp is not None
+        return base, netwarp
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made of it, beside the picture.
+
+    Attributes:
+        table: Lines of Markdown.
+        csv: The same as CSV.
+        said: What it comes to, sentence by sentence.
+    """
+
+    table: Sequence[str]
+    csv: str
+    said: Sequence[str]

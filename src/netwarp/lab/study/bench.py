@@ -1,0 +1,257 @@
+"""Where units are done: the data, its folds and the network, opened once in every process that works."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from netwarp.bases import load_base
+from netwarp.datasets.cityscapes_ids import average_instance_sizes
+from netwarp.datasets.class_order import doubts_about, in_order_of
+from netwarp.datasets.clips import ClipData, ClipFrame
+from netwarp.datasets.registry import open_data
+from netwarp.evaluation.evaluate import Scores, evaluate
+from netwarp.lab.output import written
+from netwarp.lab.study.build import build, shown_as, trained_parameters
+from netwarp.lab.study.folds import Fold, one_fold, two_folds
+from netwarp.lab.study.rows import Row
+from netwarp.lab.study.store import Figures, Store, Unit, data_digest, surroundings, weights_digest
+from netwarp.lab.study.summary import LeftOut
+from netwarp.lab.study.training import ends, leave, set_dropout, train_row
+from netwarp.model import VideoModel
+from netwarp.model.layers import OUTPUTS
+from netwarp.model.replay import Replay
+
+__all__ = ["Bench", "Clock", "Plan", "pictured"]
+
+
+class Clock:
+    """A stopwatch with a hand for every stage.
+
+    Attributes:
+        seconds: By stage.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add what the block takes to a stage."""
+        began = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+
+WIDTHS = tuple(range(1, 21))
+"""Of the bands around label changes, in pixels."""
+
+LENGTH_OF_VIDEOS = 10
+"""Frames up to each label that are taken out of a video, where clips are videos with few labels."""
+
+PICTURED = 100
+"""Most frames of a fold of which label maps are kept, to choose crops from."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, in words that travel to other processes.
+
+    Attributes:
+        data: As for :func:`netwarp.datasets.registry.open_data`.
+        split: Likewise.
+        base: As for :func:`netwarp.load_base`.
+        weights: Likewise.
+        classes: Likewise.
+        device: ``"cpu"`` or a GPU.
+        cache: Folder that estimated flow, and what else is slow to make, is kept in.
+        test: Data to test on, as ``data``; None for two folds of ``data``. With it there is one fold, and a row's
+            training that was cut off goes on where it was.
+        test_split: Likewise.
+        history: How many frames before each labelled one are run, the same for all rows; None for whole clips.
+        dropout: Share that the network's dropout layers leave out in training; None leaves that to the network.
+    """
+
+    data: str
+    split: str | None
+    base: str
+    weights: str | None
+    classes: int | Sequence[str] | None
+    device: str
+    cache: Path
+    test: str | None = None
+    test_split: str | None = None
+    history: int | None = None
+    dropout: float | None = None
+
+
+class Bench(AbstractContextManager["Bench"]):
+    """A place to work.
+
+    What the frozen network returned for a frame is kept until the bench is left: rows that leave its inside alone have
+    nothing of it to compute again, neither in training nor in testing.
+
+    Args:
+        plan: What is measured.
+
+    Attributes:
+        data: The data set, its classes in the order of the network's.
+        doubts: What makes one doubt that the network and the data mean the same by their classes, or None.
+        folds: Two halves of it both ways, or one fold, of two splits.
+        base: The network, frozen, on the device.
+
+    Raises:
+        NetWarpError: Data or network cannot be used.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # weights that nobody gave are the same in all processes
+            base = load_base(plan.base, plan.weights, plan.classes)
+
+        names: Sequence[str] = base.classes  # type: ignore[assignment]
+
+        def opened(spec: str, split: str | None) -> ClipData:
+            data = open_data(spec, split, length=LENGTH_OF_VIDEOS, cache=plan.cache)
+            return in_order_of(data, names)
+
+        self.data = opened(plan.data, plan.split)
+        self.doubts = doubts_about(names, self.data)
+        self.folds: tuple[Fold, ...]
+        if plan.test is None:
+            self.folds = two_folds(self.data)
+        else:
+            self.folds = (one_fold(self.data, opened(plan.test, plan.test_split)),)
+        set_dropout(base, plan.dropout)
+        self.base = base.to(plan.device).requires_grad_(False)
+        # Convolutions and the warp are faster so on a CPU. Others' networks may mind.
+        if plan.base.startswith("netwarp:"):
+            base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+        self._stack = ExitStack()
+        self._replayed: nn.Module | None = None
+
+    def __exit__(self, *_: object) -> None:
+        self._replayed = None
+        self._stack.close()
+
+    def identity(self) -> dict[str, Any]:
+        """What all figures depend on besides a unit's settings: data, network, how both are used, versions."""
+        parts = [self.data] if self.plan.test is None else [self.folds[0].train, self.folds[0].test]
+        return {
+            **surroundings(self.plan.device),
+            "data": data_digest(*parts),
+            "base": self.plan.base,
+            "weights": weights_digest(self.base),
+            "dropout": self.plan.dropout,
+            "history": self.plan.history,
+        }
+
+    def do(self, unit: Unit, store: Store) -> Figures:
+        """Build, train and score what a unit asks for, and keep it.
+
+        Raises:
+            NetWarpError: It cannot be built, trained or kept.
+        """
+        clock = Clock()
+        row, fold = unit.row, self.folds[unit.fold]
+        inside = bool(row.trained) or any(layer not in OUTPUTS for layer in row.layers)
+        # Hundreds of windows of every frame are too many to remember.
+        again = not inside and row.windows is None
+        model = build(row, self._replaying() if again else self.base, unit.seed)
+        try:
+            losses: list[float] = []
+            if row.trains:
+                with clock.timed("training"):
+                    losses = train_row(
+                        model,
+                        row,
+                        fold,
+                        unit.seed,
+                        device=self.plan.device,
+                        cache=self.plan.cache / "flow",
+                        replay=inside,
+                        folder=None if self.plan.test is None else store.training(unit),
+                    )
+            left_out = LeftOut(fold.test)
+            with clock.timed("testing"):
+                scores, maps = self._score(model, row, fold.test, left_out)
+            parameters = sum(trained_parameters(model).values())
+        finally:
+            model.remove()
+        figures = Figures(
+            row=row.name,
+            fold=unit.fold,
+            seed=unit.seed,
+            miou=scores.miou,
+            per_class=dict(zip(self.data.classes.names, scores.per_class, strict=True)),
+            tiou=scores.tiou,
+            tc=scores.tc,
+            frames=scores.frames,
+            loss=ends(losses),
+            parameters=parameters,
+            seconds=clock.seconds,
+            settings=row.settings(),
+            iiou=scores.iiou,
+            iiou_per_class=dict(zip(self.data.classes.names, scores.iiou_per_class, strict=True)),
+            left_out=left_out.scores(),
+        )
+        if store.wants_pictures(unit):
+            _keep_maps(store.pictures(unit), maps)
+        store.keep(unit, figures)
+        leave(store.training(unit), kept=row.kept)
+        return figures
+
+    def _replaying(self) -> nn.Module:
+        """A copy of the network that remembers what it returned."""
+        if self._replayed is None:
+            self._replayed = copy.deepcopy(self.base)
+            self._stack.enter_context(Replay(self._replayed))
+        return self._replayed
+
+    def _score(
+        self, model: VideoModel, row: Row, data: ClipData, left_out: LeftOut
+    ) -> tuple[Scores, dict[str, npt.NDArray[np.uint8]]]:
+        """Scores of a stream, and label maps of the frames that pictures are made of, by frame."""
+        wanted = {frame.name for frame in pictured(data)}
+        maps: dict[str, npt.NDArray[np.uint8]] = {}
+
+        def note(_: str, frame: ClipFrame, labels: Tensor) -> None:
+            if self.plan.test is not None:
+                left_out.add(frame, labels)
+            if frame.name in wanted:
+                maps[frame.name] = labels[0].clamp(max=255).byte().cpu().numpy()
+
+        scores = evaluate(
+            {"row": shown_as(row, model)},
+            data,
+            widths=WIDTHS,
+            windows=(),
+            average_sizes=average_instance_sizes(data.classes.names),
+            history=self.plan.history,
+            on_labels=note,
+        )
+        return scores["row"], maps
+
+
+def pictured(data: ClipData) -> list[ClipFrame]:
+    """Labelled frames of a half, evenly spaced and few enough to keep label maps of."""
+    labelled = [frame for clip in data.clips for frame in clip.frames if frame.labels is not None]
+    return labelled[:: math.ceil(len(labelled) / PICTURED)] if labelled else []
+
+
+def _keep_maps(path: Path, maps: dict[str, npt.NDArray[np.uint8]]) -> None:
+    with written(path) as file:
+        np.savez_compressed(file, **cast(dict[str, Any], maps))

@@ -1,0 +1,193 @@
+"""From a row of the table to a video model whose parameters that are to be trained require gradients."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.inference.sliding import Sliding
+from netwarp.inference.stream_model import StreamModel
+from netwarp.lab.study.rows import Row
+from netwarp.model import FlowCNN, VideoModel
+from netwarp.model.base_metadata import preprocess_of
+from netwarp.model.layers import base_device, base_dtype, evaluating, probe
+from netwarp.training.parameters import hold_w2
+
+__all__ = [
+    "Concatenation",
+    "build",
+    "concatenate",
+    "modules_behind",
+    "shown_as",
+    "trained_modules",
+    "trained_parameters",
+]
+
+
+class Concatenation(nn.Module):
+    """Both frames' representations side by side, brought back to as many channels by a learned 1×1 convolution.
+
+    The paper says only that features were concatenated. This is the smallest reading of it: nothing is warped, and
+    every channel may draw on every channel of both frames. A fresh one passes the current representation on unchanged.
+
+    Args:
+        channels: Number of channels of the representation.
+
+    Attributes:
+        channels: The same.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.mix = nn.Conv2d(2 * channels, channels, 1, bias=False)
+        with torch.no_grad():
+            nn.init.zeros_(self.mix.weight)
+            self.mix.weight[:, :channels, 0, 0] = torch.eye(channels)
+
+    def forward(self, current: Tensor, previous: Tensor, flow: Tensor, gate: Tensor | None = None) -> Tensor:
+        """Combine two frames' representations, as :meth:`netwarp.model.netwarp.NetWarp.forward` does.
+
+        Args:
+            current: ``[B,C,h,w]``, z_t.
+            previous: ``[B,C,h,w]``, z_{t−1}.
+            flow: Not looked at.
+            gate: Not looked at.
+
+        Returns:
+            ``[B,C,h,w]``.
+        """
+        mixed: Tensor = self.mix(torch.cat([current, previous], dim=1))
+        return mixed
+
+
+def concatenate(model: VideoModel) -> VideoModel:
+    """Put a :class:`Concatenation` in the place of every NetWarp of a model. Returns the model."""
+    for place, netwarp in enumerate(model.netwarps):
+        w1 = netwarp.w1
+        assert isinstance(w1, Tensor)
+        model.netwarps[place] = Concatenation(len(w1)).to(w1.device)
+    return model
+
+
+AFTER = "after "
+
+
+def modules_behind(base: nn.Module, layer: str) -> tuple[str, ...]:
+    """The modules that begin when a layer is done, and have parameters.
+
+    Args:
+        base: The network.
+        layer: Name of one of its modules.
+
+    Returns:
+        Names of modules that run behind ``layer`` with all that is in them, the outermost of each, in the order in
+        which they begin. What also runs before, or within, is not among them.
+
+    Raises:
+        ConfigurationError: There is no such module, it does not run once a frame, or nothing runs behind it.
+    """
+    modules = dict(base.named_modules())
+    if layer not in modules or not layer:
+        raise unknown_name("layer", layer, [name for name in modules if name])
+    begun: list[str] = []  # in order; those before the layer's end too
+    ends: list[int] = []  # how many had begun when the layer ended
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: begun.append(name)) for name, module in modules.items()
+    ]
+    handles.append(modules[layer].register_forward_hook(lambda *_: ends.append(len(begun))))
+    preprocess = preprocess_of(base)
+    frame = torch.zeros(1, 3, *probe(base, preprocess).frame, device=base_device(base))
+    begun.clear()
+    ends.clear()
+    try:
+        with evaluating(base), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            base(preprocess(frame).to(base_dtype(base)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if len(ends) != 1:
+        raise ConfigurationError(f"layer {layer!r} runs {len(ends)} times a frame: choose one that runs once")
+    before, after = set(begun[: ends[0]]), list(dict.fromkeys(begun[ends[0] :]))
+    wholly = [name for name in after if name not in before and any(True for _ in modules[name].parameters())]
+    outermost = tuple(name for name in wholly if not any(name.startswith(f"{other}.") for other in wholly))
+    if not outermost:
+        raise ConfigurationError(f"nothing that can be trained runs behind layer {layer!r}: choose an earlier one")
+    return outermost
+
+
+def trained_modules(base: nn.Module, trained: tuple[str, ...]) -> tuple[str, ...]:
+    """The modules that :attr:`netwarp.lab.study.rows.Row.trained` names.
+
+    Args:
+        base: The network.
+        trained: Names of its modules, and ``"after LAYER"``.
+
+    Returns:
+        Names of modules.
+
+    Raises:
+        ConfigurationError: As :func:`modules_behind`.
+    """
+    names: list[str] = []
+    for entry in trained:
+        names += modules_behind(base, entry.removeprefix(AFTER)) if entry.startswith(AFTER) else [entry]
+    return tuple(dict.fromkeys(names))
+
+
+MOST_WINDOWS, MOST_PIXELS = 16, 2 * 713 * 713
+"""In a pass of a network: small windows are faster many at a time, large ones would not fit into memory."""
+
+
+def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
+    """The model of a row, before training.
+
+    Args:
+        row: What to build.
+        base: The network, which stays as it is: a copy is made where some of it is to be trained. Call ``remove()`` on
+            the model to take its hooks out.
+        seed: Of the FlowCNN's initial weights.
+
+    Returns:
+        The model, in evaluation mode. What requires gradients is what the row trains.
+
+    Raises:
+        ConfigurationError: The network has no such layer, or the row asks for what there is not.
+    """
+    if row.training_free:
+        model = VideoModel(base, training_free=True, flow=row.flow)
+    else:
+        if row.trained:
+            base = copy.deepcopy(base)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            flow_cnn = FlowCNN(stride=row.flow_cnn) if row.flow_cnn else None
+        model = VideoModel(
+            base, list(row.layers), row.flow, flow_cnn, memory=row.memory, start=row.start, gate=row.gate or None
+        )
+    base.requires_grad_(False)
+    for name in trained_modules(base, row.trained):
+        base.get_submodule(name).requires_grad_(True)
+    if row.control:
+        hold_w2(model)
+    elif row.concatenated:
+        concatenate(model)
+    return model.eval()
+
+
+def shown_as(row: Row, model: VideoModel) -> StreamModel:
+    """A row's model as it is tested: on the frames that the row's windows and scales make of each, or on whole ones."""
+    if row.windows is None:
+        return model
+    views = row.windows
+    pixels = MOST_PIXELS if views.window is None else views.window[0] * views.window[1]
+    batch = min(max(MOST_PIXELS // pixels, 1), MOST_WINDOWS)
+    return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=batch)
+
+
+def trained_parameters(model: VideoModel) -> dict[str, int]:
+    """How many numbers of each parameter of a model are trained, by its name."""
+    return {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}

@@ -1,0 +1,166 @@
+"""``netwarp experiment`` from beginning to end: rows, units, times, and the files that come out."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from netwarp.datasets.clips import Clip, ClipData
+from netwarp.errors import ConfigurationError
+from netwarp.evaluation.evaluate import evaluate
+from netwarp.lab.output import new_figure, write_text
+from netwarp.lab.study.bench import Bench, Clock, Plan
+from netwarp.lab.study.build import build
+from netwarp.lab.study.figures import Shown, draw_crops, draw_curves, shown_clips
+from netwarp.lab.study.report import caption, document, experiment_table, spread_over, where_time_went
+from netwarp.lab.study.rows import BASE, Recipe, Row, chosen, standard_rows
+from netwarp.lab.study.runner import run_units
+from netwarp.lab.study.store import Figures, Store, Unit, units_of
+from netwarp.lab.study.summary import summarise
+from netwarp.lab.study.training import BaseTraining, trained_base
+from netwarp.output_files import prepare_folder
+
+__all__ = ["Experiment", "Result", "run_experiment"]
+
+log = logging.getLogger("netwarp")
+
+TIMED_FRAMES = 15
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is asked for.
+
+    Attributes:
+        plan: Data and network.
+        depths: Layers from the shallowest to the deepest.
+        train_from: A layer: in some rows what runs behind it is trained too.
+        rows: Names of the rows to do; empty for all.
+        seeds: How many.
+        recipe: How rows are trained.
+        base_training: How the network is trained first; None where it has weights.
+    """
+
+    plan: Plan
+    depths: Sequence[str]
+    train_from: str | None = None
+    rows: Sequence[str] = ()
+    seeds: int = 3
+    recipe: Recipe = field(default_factory=Recipe)
+    base_training: BaseTraining | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out.
+
+    Attributes:
+        files: JSON, Markdown, and two pictures.
+        table: The Markdown.
+        where_time_went: In words.
+    """
+
+    files: tuple[Path, ...]
+    table: str
+    where_time_went: str
+
+
+def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: bool = True) -> Result:
+    """Train and test every row on both folds with several seeds, and write what comes out.
+
+    Beside ``out.json``, ``out.md``, ``out-tiou.png`` and ``out-crops.png`` there is a folder ``out-units``, from which
+    a command that was cut off goes on; only rows that were changed are done again.
+
+    Args:
+        asked: What is asked for.
+        out: The files' common beginning.
+        jobs: Processes that work at the same time.
+        progress: Show a bar.
+
+    Returns:
+        The files, and the table.
+
+    Raises:
+        ConfigurationError: A layer, row or number makes no sense; nothing was done.
+        MissingExtraError: Matplotlib or Lightning is not installed.
+        NetWarpError: Data, network or files cannot be used.
+    """
+    if asked.seeds < 1 or jobs < 1:
+        raise ConfigurationError(f"at least 1 seed and 1 job are needed, not {asked.seeds} and {jobs}")
+    new_figure(1, 1)  # without Matplotlib say so now
+    clock = Clock()
+    folder = out.parent / f"{out.name}-units"
+    plan = asked.plan
+    if asked.base_training is not None:
+        prepare_folder(out.parent)
+        log.info("experiment: the network, frame by frame")
+        with clock.timed("the network"):
+            weights = trained_base(plan.base, plan.classes, asked.base_training, folder, plan.device, progress)
+        plan = replace(plan, weights=str(weights))
+    bench = Bench(plan)
+    if bench.doubts:
+        log.warning("%s", bench.doubts)
+    rows = standard_rows(asked.depths, asked.train_from, true_flow=_knows_flow(bench.data), recipe=asked.recipe)
+    if asked.rows:
+        rows = chosen(rows, asked.rows)
+    models = {row.name: build(row, bench.base) for row in rows}  # what cannot be built is said before the work
+    prepare_folder(out.parent)
+    store = Store(folder, bench.identity())
+    units = units_of(rows, len(bench.folds), asked.seeds)
+    with clock.timed("rows"):
+        figures = _run(units, plan, store, jobs, progress)
+    with clock.timed("times"):
+        scores = evaluate(models, _short(bench.folds[0].test), windows=())
+    summaries = summarise(rows, figures, {name: score.ms_per_frame for name, score in scores.items()})
+    files = tuple(out.parent / f"{out.name}{end}" for end in (".json", ".md", "-tiou.png", "-crops.png"))
+    with clock.timed("pictures"):
+        draw_curves(rows, figures, f"{bench.data.name}, {plan.base}, {spread_over(asked.seeds)}", files[2])
+        _draw_crops(rows, bench, store, files[3])
+    table = experiment_table(summaries)
+    settings = {"jobs": jobs, "depths": list(asked.depths), "train_from": asked.train_from, "seeds": asked.seeds}
+    settings["base_training"] = None if asked.base_training is None else asdict(asked.base_training)
+    values = document(bench, settings, summaries, figures, clock.seconds)
+    write_text(files[1], f"{table}\n\n{caption(bench, asked.seeds)}\n")
+    write_text(files[0], json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    return Result(files, table, where_time_went(figures, clock.seconds))
+
+
+def _run(units: Sequence[Unit], plan: Plan, store: Store, jobs: int, progress: bool) -> list[Figures]:
+    numbers = itertools.count(1)
+    with tqdm(total=len(units), desc="Experiment", unit="unit", disable=not progress) as bar:
+
+        def note(figures: Figures) -> None:
+            bar.update()
+            log.info(
+                "experiment: %d/%d %s, fold %d, seed %d: IoU %.2f, tIoU %.2f, tc %.2f (%.0f s)",
+                next(numbers), len(units), figures.row, figures.fold + 1, figures.seed,
+                figures.miou, figures.tiou[2], figures.tc, sum(figures.seconds.values()),
+            )  # fmt: skip
+
+        return run_units(units, plan, store, jobs, note)
+
+
+def _knows_flow(data: ClipData) -> bool:
+    return all(frame.flow is not None for clip in data.clips for frame in clip.frames[1:])
+
+
+def _short(data: ClipData) -> ClipData:
+    """The beginning of the first clip, for taking times."""
+    clip = data.clips[0]
+    return replace(data, clips=(Clip(clip.name, clip.frames[:TIMED_FRAMES]),))
+
+
+def _draw_crops(rows: Sequence[Row], bench: Bench, store: Store, path: Path) -> None:
+    """Of the last row that is drawn, with the first seed."""
+    base = next(row for row in rows if row.name == BASE)
+    row = next((row for row in reversed(rows) if row.drawn), base)
+    shown: list[Shown] = []
+    for fold in bench.folds:
+        shown += shown_clips(fold.test, *(store.pictures(Unit(each, fold.number, 0)) for each in (base, row)))
+    draw_crops(shown, bench.data.classes, row.name, path)

@@ -1,0 +1,292 @@
+"""Crops side by side: frame, truth, frame by frame, NetWarp (the paper's figures 3 and 6), chosen by counting alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from netwarp.datasets.clips import ClipData, ClipFrame
+from netwarp.lab.output import new_figure, save_figure
+from netwarp.lab.study.bench import pictured
+from netwarp.lab.study.rows import BASE, Row
+from netwarp.lab.study.store import Figures
+from netwarp.lab.study.summary import relative_gain
+from netwarp.lab.window_choice import Choice, Place, choose_places
+from netwarp.label_sets import LabelMap, LabelSet
+from netwarp.metrics.labels import IGNORE
+from netwarp.video.label_maps import full_palette
+
+__all__ = ["COLOURS", "Chosen", "Curve", "Shown", "draw_crops", "draw_curves", "draw_gain_curves", "shown_clips"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+"""Okabe and Ito's, which colour-blind people tell apart; yellow left out, as it is too pale for a line."""
+
+MARKS = "osD^vP*"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of the figure.
+
+    Attributes:
+        name: What the legend calls it.
+        gain: In percent, by the width of the band in pixels.
+        control: Whether it is drawn as what the others are compared with.
+    """
+
+    name: str
+    gain: Mapping[int, float]
+    control: bool = False
+
+
+def draw_curves(rows: Sequence[Row], figures: Sequence[Figures], title: str, path: Path) -> None:
+    """Draw the relative gain in tIoU over the network frame by frame for rows that are to be drawn and their controls.
+
+    Args:
+        rows: All rows.
+        figures: Of all units.
+        title: What was tested on.
+        path: PNG file.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+        OutputError: The file cannot be written.
+    """
+    drawn = [row for row in rows if row.drawn]
+    names = [row.name for row in drawn]
+    # One control is enough to see by: that of the last row drawn.
+    against = next((row.against for row in reversed(drawn) if row.against), "")
+    base = [f for f in figures if f.row == BASE]
+    curves = []
+    for name in [*names, *([against] if against else [])]:
+        gain = relative_gain([f for f in figures if f.row == name], base)
+        curves.append(Curve(name, {width: spread.mean for width, spread in gain.items()}, control=name == against))
+    draw_gain_curves(curves, title, path)
+
+
+def draw_gain_curves(
+    curves: Sequence[Curve], title: str, path: Path, *, points: Mapping[str, tuple[int, float]] | None = None
+) -> None:
+    """Draw gains in tIoU over the network frame by frame, by the width of the band.
+
+    Args:
+        curves: What to draw; those without a value are left out.
+        title: Of the figure.
+        path: PNG file.
+        points: The paper's value for a curve, (width, gain) by the curve's name.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+        OutputError: The file cannot be written.
+    """
+    figure = new_figure(7.5, 4.2)
+    axes = figure.add_subplot()
+    axes.axhline(0, color="0.4", linewidth=1)
+    controls = itertools.cycle(("--", ":"))
+    for index, curve in enumerate(curve for curve in curves if curve.gain):
+        colour, mark = COLOURS[index % len(COLOURS)], MARKS[index % len(MARKS)]
+        axes.plot(
+            list(curve.gain),
+            list(curve.gain.values()),
+            color="0.55" if curve.control else colour,
+            linestyle=next(controls) if curve.control else "-" if index < len(COLOURS) else "--",
+            marker=None if curve.control else mark,
+            markersize=4,
+            markevery=(index % 3, 3),
+            linewidth=1.6,
+            label=curve.name,
+        )
+        if points and curve.name in points:
+            axes.plot(
+                *points[curve.name], mark, color=colour, markersize=10, markerfacecolor="none", linestyle="",
+                label=f"paper, {curve.name}",
+            )  # fmt: skip
+    axes.set_xlabel("width of the band around label changes (pixels)")
+    axes.set_ylabel(f"gain in tIoU over\n{BASE.lower()} (%)")
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(axis="y", color="0.9")
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+    save_figure(figure, path)
+
+
+GAINS, LOSSES = 4, 2
+"""Crops with the largest gain, and with the largest loss, on a page."""
+
+NO_CLASS, UNKNOWN = (255, 255, 255), (0, 0, 0)
+"""Colours of labels that are no class, as a network with more outputs may give them, and of what nobody labelled, which
+counts nowhere."""
+
+LONGEST = 22
+"""Letters of a name that fit beside a crop."""
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A clip that was tested on.
+
+    Attributes:
+        names: Of the frames.
+        images: ``[T,H,W,3]`` RGB.
+        truth: ``[T,H,W]``, 255 where nobody said.
+        base: ``[T,H,W]``, labels frame by frame.
+        warped: ``[T,H,W]``, labels with NetWarp.
+    """
+
+    names: Sequence[str]
+    images: Picture
+    truth: Picture
+    base: Picture
+    warped: Picture
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is in the picture, and what it was chosen from.
+
+    Attributes:
+        places: Windows and the pixels that they gain, from the largest gain to the largest loss.
+        window: (height, width) of each.
+        better: Number of all windows with a gain.
+        worse: Of those with a loss.
+        same: Of those with neither.
+    """
+
+    places: tuple[tuple[Place, int], ...]
+    window: tuple[int, int]
+    better: int
+    worse: int
+    same: int
+
+
+def draw_crops(
+    clips: Sequence[Shown], classes: LabelSet, name: str, path: Path, *, title: str = "", share: int = 3
+) -> Chosen:
+    """Draw the windows in which a row gains most over the network frame by frame, and those in which it loses most.
+
+    Args:
+        clips: What was tested on; all of one size.
+        classes: Names and colours.
+        name: Of the row.
+        path: PNG file.
+        title: What stands above; nothing by default.
+        share: Of a frame's height and width, a window has this part.
+
+    Returns:
+        What is shown.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+        OutputError: The file cannot be written.
+    """
+    height, width = clips[0].truth.shape[1:]
+    window = (max(height // share, 1), max(width // share, 1))
+    truth, base, warped = ([getattr(clip, which) for clip in clips] for which in ("truth", "base", "warped"))
+    every = range(len(classes))
+
+    def choose(first: Sequence[Picture], second: Sequence[Picture], count: int) -> Choice:
+        return choose_places(truth, first, second, every, window=window, frames=1, best=count)
+
+    gains, losses = choose(base, warped, GAINS), choose(warped, base, LOSSES)
+    # Losses are the gains of the other one.
+    places = [*((place, place.gain) for place in gains.best), *((place, -place.gain) for place in losses.best)]
+    places.sort(key=lambda each: -each[1])
+    figure = new_figure(8, 1.4 + 1.95 * max(len(places), 1) * height / width)
+    heading = [title] if title else []
+    heading.append(f"Windows of {window[1]}×{window[0]} with the largest gains and losses of correct pixels")
+    heading.append(f"({name}: better in {gains.better} windows, worse in {gains.worse}, equal in {gains.same})")
+    figure.suptitle("\n".join(heading), fontsize=9)
+    grid = figure.subplots(max(len(places), 1), 4, squeeze=False)
+    for line, (place, gain) in zip(grid, places, strict=False):
+        _draw_line(line, clips[place.clip], place, gain, window, classes)
+    for axes, title in zip(grid[0], ("frame", "truth", BASE.lower(), "NetWarp"), strict=True):
+        axes.set_title(title, fontsize=9)
+    for axes in grid.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+    _draw_legend(figure, classes)
+    save_figure(figure, path)
+    return Chosen(tuple(places), window, gains.better, gains.worse, gains.same)
+
+
+def _draw_line(
+    line: Sequence[Any], clip: Shown, place: Place, gain: int, window: tuple[int, int], classes: LabelSet
+) -> None:
+    area = np.s_[place.frame, place.top : place.top + window[0], place.left : place.left + window[1]]
+    truth = clip.truth[area]
+    pictures = [
+        clip.images[area],
+        *(_colours(labels, truth, classes) for labels in (truth, clip.base[area], clip.warped[area])),
+    ]
+    for axes, picture in zip(line, pictures, strict=True):
+        axes.imshow(picture, interpolation="nearest")
+    sign = "+" if gain > 0 else "−"
+    name = "\n".join(part[-LONGEST:] for part in clip.names[place.frame].split("/"))
+    line[0].set_ylabel(f"{sign}{abs(gain)} px\n{name}", fontsize=7)
+
+
+def _colours(labels: Picture, truth: Picture, classes: LabelSet) -> Picture:
+    """A label map in colours."""
+    palette = full_palette(classes.palette)
+    palette[len(classes) :] = NO_CLASS
+    return np.where((truth == IGNORE)[..., None], np.array(UNKNOWN, np.uint8), palette[labels])
+
+
+def _draw_legend(figure: Any, classes: LabelSet) -> None:  # noqa: ANN401
+    from matplotlib.patches import Patch
+
+    meaning = [
+        *zip(classes.names, classes.palette, strict=True),
+        ("none of these", NO_CLASS),
+        ("not labelled", UNKNOWN),
+    ]
+    entries = [
+        Patch(facecolor=[value / 255 for value in colour], edgecolor="0.6", linewidth=0.5, label=name)
+        for name, colour in meaning
+    ]
+    figure.legend(handles=entries, loc="outside lower center", ncols=7, frameon=False, fontsize=8)
+
+
+CROPS_APART = 10
+"""Crops come from other stretches of so many frames, as long as there are any."""
+
+
+def shown_clips(data: ClipData, base: Path, warped: Path) -> list[Shown]:
+    """Stretches of what was tested on, with both labellings.
+
+    Args:
+        data: What was tested on.
+        base: Label maps of the network frame by frame.
+        warped: Those of the row that is compared with it.
+    """
+    first, second = _maps(base), _maps(warped)
+    frames = pictured(data)
+    # Crops are of one size.
+    size = first[frames[0].name].shape
+    frames = [frame for frame in frames if first[frame.name].shape == size]
+    return [_shown(frames[start : start + CROPS_APART], first, second) for start in range(0, len(frames), CROPS_APART)]
+
+
+def _maps(path: Path) -> dict[str, LabelMap]:
+    with np.load(path) as stored:
+        return dict(stored)
+
+
+def _shown(frames: list[ClipFrame], base: Mapping[str, LabelMap], warped: Mapping[str, LabelMap]) -> Shown:
+    return Shown(
+        names=[frame.name for frame in frames],
+        images=np.stack([frame.image() for frame in frames]),
+        truth=np.stack([frame.labels() for frame in frames if frame.labels is not None]),
+        base=np.stack([base[frame.name] for frame in frames]),
+        warped=np.stack([warped[frame.name] for frame in frames]),
+    )

@@ -1,0 +1,93 @@
+"""What is trained on and what is tested on: two halves of a data set, both ways, or two splits, one way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from netwarp.datasets.clips import Clip, ClipData
+from netwarp.errors import ConfigurationError
+
+__all__ = ["Fold", "one_fold", "two_folds"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """What is trained on, and what is tested on.
+
+    The first frame of every clip has no labels: it is only the frame before the first pair.
+
+    Attributes:
+        number: From 0.
+        train: What is trained on.
+        test: What is tested on.
+    """
+
+    number: int
+    train: ClipData
+    test: ClipData
+
+
+def two_folds(data: ClipData) -> tuple[Fold, Fold]:
+    """Cut a data set in two: between clips, or, if it has only one, in the middle of its labelled pairs.
+
+    Both halves of a single clip hold the frame in the middle: the last of the first half, where its labels count, and
+    the first of the other half, where it has none. No labelled frame is in both halves.
+
+    Args:
+        data: A data set. A pair is a labelled frame with one before it.
+
+    Returns:
+        The fold that trains on the first half, and the reverse.
+
+    Raises:
+        ConfigurationError: There are fewer than two pairs.
+    """
+    clips = [clip for clip in map(_without_first_labels, data.clips) if _labelled(clip)]
+    pairs = sum(len(_labelled(clip)) for clip in clips)
+    if pairs < 2:
+        raise ConfigurationError(
+            f"{data.name} has {pairs} labelled frames with a frame before them: two folds need at least 2"
+        )
+    if len(clips) == 1:
+        clip = clips[0]
+        labelled = _labelled(clip)
+        middle = labelled[len(labelled) // 2 - 1]
+        first = [Clip(clip.name, clip.frames[: middle + 1])]
+        last = [_without_first_labels(Clip(clip.name, clip.frames[middle:]))]
+    else:
+        first, last = clips[: len(clips) // 2], clips[len(clips) // 2 :]
+    halves = [
+        replace(data, name=f"{data.name}, {name} half", clips=tuple(half))
+        for name, half in (("first", first), ("second", last))
+    ]
+    return Fold(0, halves[0], halves[1]), Fold(1, halves[1], halves[0])
+
+
+def one_fold(train: ClipData, test: ClipData) -> Fold:
+    """A data set that comes with its splits.
+
+    Args:
+        train: One of them.
+        test: The other.
+
+    Returns:
+        The fold.
+
+    Raises:
+        ConfigurationError: One of them has no pair, or their classes differ.
+    """
+    if train.classes.names != test.classes.names:
+        raise ConfigurationError(f"{train.name} and {test.name} have different classes: train on what is tested")
+    parts = [replace(data, clips=tuple(map(_without_first_labels, data.clips))) for data in (train, test)]
+    for part in parts:
+        if not any(_labelled(clip) for clip in part.clips):
+            raise ConfigurationError(f"{part.name} has no labelled frame with a frame before it")
+    return Fold(0, *parts)
+
+
+def _labelled(clip: Clip) -> list[int]:
+    return [index for index, frame in enumerate(clip.frames) if frame.labels is not None]
+
+
+def _without_first_labels(clip: Clip) -> Clip:
+    return Clip(clip.name, (*(replace(frame, labels=None) for frame in clip.frames[:1]), *clip.frames[1:]))

@@ -1,0 +1,252 @@
+"""The rows of the experiment's table: what is built, what of it is trained, and how. Here is where to change one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.inference.views import Views
+from netwarp.model.layers import OUTPUTS
+
+__all__ = [
+    "BASE",
+    "FREE",
+    "QUICK",
+    "TRUE_FLOW",
+    "WHOLE",
+    "Recipe",
+    "Row",
+    "chosen",
+    "control_of",
+    "standard_rows",
+    "with_controls",
+]
+
+BASE, FREE = "Frame by frame", "Training-free"
+"""The rows in which nothing is trained."""
+
+TRUE_FLOW = "true"
+"""The name of the flow that the data set knows."""
+
+WHOLE = ""
+"""In :attr:`Row.trained`, the whole network: training end to end, as the paper's."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a row is trained: Adam, a rate that rises over the first twentieth of the steps and falls along a cosine.
+
+    Attributes:
+        steps: Batches.
+        batch_size: Samples in a batch.
+        netwarp_rate: Highest learning rate of w1 and w2.
+        base_rate: Of what is trained of the network.
+        flow_cnn_rate: Of FlowCNN.
+        gate_rate: Of a gate that learns.
+        class_weights: Classes count 1 / ln(this + frequency) in the loss; the frequency is that in the training half.
+        crop: (height, width) of random windows that are trained on; None for whole frames.
+        flip: Probability of mirroring them left and right.
+    """
+
+    steps: int = 40
+    batch_size: int = 2
+    netwarp_rate: float = 2e-2
+    base_rate: float = 5e-4
+    flow_cnn_rate: float = 1e-3
+    gate_rate: float = 5e-2
+    class_weights: float = 1.10
+    crop: tuple[int, int] | None = None
+    flip: float = 0.0
+
+
+QUICK = Recipe(steps=2)
+"""Shows that all of it runs, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        name: What it is called.
+        layers: Where NetWarps are; none is the network frame by frame.
+        flow_cnn: Stride of the FlowCNN; 0 for none.
+        gate: As for :class:`netwarp.model.VideoModel`; ``""`` for none.
+        memory: As in :class:`netwarp.model.VideoModel`.
+        start: Initial (w1, w2).
+        trained: What of the network is trained: names of its modules, or ``"after LAYER"`` for all that run behind it.
+        consistency: Weight of the consistency loss; 0 for none. Frames without labels take part where there are any.
+        length: Frames in a training sample.
+        flow: As for :func:`netwarp.flow.make_flow`, or :data:`TRUE_FLOW`.
+        training_free: The mode without training: only ``name``, ``flow`` and ``drawn`` count besides.
+        control: A control: w2 is held at 0.
+        against: Name of the row that is its control; "" for none.
+        drawn: Whether it is in the figure.
+        recipe: How it is trained.
+        concatenated: Instead of NetWarps, the previous representation is put beside the current one, unwarped
+            (:mod:`netwarp.lab.study.build`).
+        windows: What the network is shown of a frame when it is tested; None for the frame as it is.
+        kept: Whether the trained model is kept for other rows and pictures, where training goes on after a kill.
+    """
+
+    name: str
+    layers: tuple[str, ...] = ()
+    flow_cnn: int = 0
+    gate: str = ""
+    memory: Literal["previous", "fused"] = "fused"
+    start: tuple[float, float] = (0.5, 0.5)
+    trained: tuple[str, ...] = ()
+    consistency: float = 0.0
+    length: int = 2
+    flow: str = "dis"
+    training_free: bool = False
+    control: bool = False
+    against: str = ""
+    drawn: bool = False
+    recipe: Recipe = field(default_factory=Recipe)
+    concatenated: bool = False
+    windows: Views | None = None
+    kept: bool = False
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained, so that seeds make a difference."""
+        return bool(self.layers) and not self.training_free
+
+    def settings(self) -> dict[str, Any]:
+        """All that its results depend on, as plain values."""
+        tested = {} if self.windows is None else {"windows": dict(vars(self.windows))}
+        if not self.trains:
+            return {"training_free": self.training_free, "flow": self.flow if self.training_free else None, **tested}
+        return {**self.training(), **tested}
+
+    def training(self) -> dict[str, Any]:
+        """Of its settings those that its training depends on, however it is tested."""
+        values = {k: v for k, v in vars(self).items() if k not in ("name", "against", "drawn", "kept", "windows")}
+        return {**values, "recipe": dict(vars(self.recipe))}
+
+
+def standard_rows(
+    depths: Sequence[str], train_from: str | None = None, *, true_flow: bool = False, recipe: Recipe | None = None
+) -> tuple[Row, ...]:
+    """The rows of the experiment.
+
+    Args:
+        depths: Layers from the shallowest to the deepest; ``"output"`` stands for the log-probabilities, as they sum
+            better.
+        train_from: A layer: in some rows what runs behind it is trained too.
+        true_flow: Also rows that use the true flow, the ceiling for all estimated flow.
+        recipe: How all of them are trained.
+
+    Returns:
+        The rows, each control before the rows that it is for.
+
+    Raises:
+        ConfigurationError: No depths.
+    """
+    if not depths:
+        raise ConfigurationError("no depths given: name the layers to try NetWarp at, such as --depths output")
+    recipe = recipe or Recipe()
+    # What runs behind an inner layer is run, and gone back through, at every step: several times the work.
+    inner = replace(recipe, steps=max(recipe.steps * 7 // 10, 2))
+    # A network has more to learn than a few weights.
+    tuned = replace(recipe, steps=recipe.steps * 7 // 4)
+    last = depths[-1]
+
+    def netwarp(extra: str, *places: str, **options: Any) -> Row:  # noqa: ANN401
+        name = f"NetWarp{extra} at {' and '.join(places)}"
+        cheap = all(place in OUTPUTS for place in places)
+        layers = tuple("log_probs" if place in OUTPUTS else place for place in places)
+        if not cheap:
+            # Trained on pairs and run on streams, inner layers bear no memory that goes further back than a frame, and
+            # little of it to begin with: the frozen network behind them was never shown a sum.
+            options = {"recipe": inner, "memory": "previous", "start": (0.9, 0.1), **options}
+        return Row(name, layers, **{"recipe": recipe, **options})
+
+    rows = [Row(BASE), Row(FREE, training_free=True, drawn=True)]
+    for depth in depths:
+        rows += [netwarp("", depth, drawn=True), netwarp(" + FlowCNN", depth, flow_cnn=2)]
+    if len(depths) > 1:
+        rows += [netwarp("", *depths[-2:]), netwarp(" + FlowCNN", *depths[-2:], flow_cnn=2)]
+    gate = "learned:photometric"
+    rows.append(netwarp(" + gate", last, gate=gate, drawn=True))
+    rows.append(netwarp(" + gate + consistency loss", last, gate=gate, consistency=0.5))
+    rows.append(netwarp(", clips of three,", last, length=3, drawn=True))
+    if train_from is not None:
+        best = netwarp("", last, gate="photometric", trained=(f"after {train_from}",), recipe=tuned)
+        rows.append(replace(best, name=f"Best combination: decoder trained, gate, at {last}", drawn=True))
+    if true_flow:
+        true = [row for row in rows if row.drawn]
+        # True flow is known in one direction only, and needs no check by the other.
+        gates = {gate: f"{gate},terms=photometric+features"}
+        rows += [
+            replace(
+                row,
+                name=f"{row.name}, true flow",
+                flow=TRUE_FLOW,
+                flow_cnn=0,
+                gate=gates.get(row.gate, row.gate),
+                drawn=False,
+            )
+            for row in true
+        ]
+    return with_controls(rows)
+
+
+def control_of(row: Row) -> Row:
+    """The row trained as long on the same labels, with the same parameters of the network, but without video.
+
+    NetWarps are at the same places with every w2 held at 0, and w1 starts with what both had. There is no FlowCNN, no
+    gate and no consistency loss. Memory and flow make no difference to it: they are the cheapest there are.
+    """
+    trained = f", trained {' and '.join(name or 'whole' for name in row.trained)}" if row.trained else ""
+    clips = f", clips of {row.length}" if row.length != 2 else ""
+    places = " and ".join("output" if layer in OUTPUTS else layer for layer in row.layers)
+    return Row(
+        name=f"Control at {places}{trained}{clips}",
+        layers=row.layers,
+        memory="previous",
+        start=(sum(row.start), 0.0),
+        trained=row.trained,
+        length=row.length,
+        flow="zero",
+        control=True,
+        recipe=row.recipe,
+        windows=row.windows,
+    )
+
+
+def with_controls(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Give every row that is trained its control, which it shares with rows that differ in nothing else."""
+    plain: list[Row] = []
+    controls: dict[str, Row] = {}
+    trained: list[Row] = []
+    for row in rows:
+        if not row.trains or row.control:
+            plain.append(row)
+            continue
+        wanted = control_of(row)
+        known = [c for c in controls.values() if c.settings() == wanted.settings()]
+        if not known:
+            number = sum(name.startswith(wanted.name) for name in controls) + 1
+            wanted = replace(wanted, name=wanted.name if number == 1 else f"{wanted.name} ({number})")
+            controls[wanted.name] = wanted
+            known = [wanted]
+        trained.append(replace(row, against=known[0].name))
+    return (*plain, *controls.values(), *trained)
+
+
+def chosen(rows: Sequence[Row], names: Sequence[str]) -> tuple[Row, ...]:
+    """Some of the rows, which are drawn then, the controls that they need, and the network frame by frame.
+
+    Raises:
+        ConfigurationError: A name is no row's.
+    """
+    known = {row.name: row for row in rows}
+    for name in names:
+        if name not in known:
+            raise unknown_name("row", name, known)
+    wanted = {BASE, *names, *(known[name].against for name in names)}
+    return tuple(replace(row, drawn=row.name in names) for row in rows if row.name in wanted)

@@ -1,0 +1,138 @@
+"""Units in several processes of one thread each; killed at any moment, what was done stays done."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from netwarp.errors import NetWarpError
+from netwarp.lab.study.bench import Bench, Plan
+from netwarp.lab.study.store import Figures, Store, Unit
+
+__all__ = ["run_units"]
+
+
+def run_units(
+    units: Sequence[Unit], plan: Plan, store: Store, jobs: int, on_done: Callable[[Figures], None]
+) -> list[Figures]:
+    """Do what was not done before.
+
+    Args:
+        units: What is to be done.
+        plan: What is measured.
+        store: Where it is kept.
+        jobs: Processes; 1 works in this one.
+        on_done: Called with each unit's figures, those that were kept first.
+
+    Returns:
+        The figures of all units, in their order.
+
+    Raises:
+        NetWarpError: A unit failed, or a process died. What was done is kept.
+    """
+    done: dict[Unit, Figures] = {}
+
+    def finish(unit: Unit, figures: Figures) -> None:
+        done[unit] = figures
+        on_done(figures)
+
+    for unit in units:
+        if (kept := store.load(unit)) is not None:
+            finish(unit, kept)
+    left = [unit for unit in units if unit not in done]
+    if min(jobs, len(left)) > 1:
+        _in_processes(left, plan, store, min(jobs, len(left)), finish)
+    elif left:
+        with Bench(plan) as bench:
+            for unit in left:
+                finish(unit, bench.do(unit, store))
+    return [done[unit] for unit in units]
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+
+
+def _in_processes(
+    units: Sequence[Unit], plan: Plan, store: Store, jobs: int, finish: Callable[[Unit, Figures], None]
+) -> None:
+    workers = [_start(plan, store) for _ in range(jobs)]
+    left = deque(units)
+    busy: dict[Connection, Unit] = {}
+    try:
+        for worker in workers:
+            _hand_out(worker.connection, left, busy)
+        while busy:
+            for ready in wait(list(busy)):
+                assert isinstance(ready, Connection)
+                unit = busy.pop(ready)
+                finish(unit, _answer(ready, unit))
+                _hand_out(ready, left, busy)
+    finally:
+        for worker in workers:
+            worker.connection.close()  # whoever waits for work sees it and goes
+            if worker.connection in busy:
+                worker.process.kill()
+        for worker in workers:
+            worker.process.join()
+
+
+def _start(plan: Plan, store: Store) -> _Worker:
+    # Spawned: a fork of a process with threads may hang.
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_work, args=(plan, store, there), daemon=True)
+    process.start()
+    there.close()
+    return _Worker(process, here)
+
+
+def _hand_out(connection: Connection, left: deque[Unit], busy: dict[Connection, Unit]) -> None:
+    if left:
+        busy[connection] = left.popleft()
+        with contextlib.suppress(BrokenPipeError):  # a process that died is noticed where its answer is awaited
+            connection.send(busy[connection])
+
+
+def _answer(connection: Connection, unit: Unit) -> Figures:
+    try:
+        answer = connection.recv()
+    except (EOFError, ConnectionResetError):
+        raise NetWarpError(
+            f"the process that worked on {unit.row.name!r} died, perhaps for want of memory: "
+            "run the command again, with fewer --jobs, and it goes on where it was"
+        ) from None
+    if isinstance(answer, BaseException):
+        raise answer
+    assert isinstance(answer, Figures)
+    return answer
+
+
+def _work(plan: Plan, store: Store, connection: Connection) -> None:
+    """Do units until there are no more, or the process that hands them out is gone."""
+    import cv2
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's business
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    bench: Bench | None = None
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            unit = connection.recv()
+            try:
+                bench = bench or Bench(plan)
+                answer: Figures | Exception = bench.do(unit, store)
+            except NetWarpError as error:
+                answer = error
+            except Exception as error:  # which might not travel to another process
+                answer = NetWarpError(f"{unit.row.name!r} failed with {type(error).__name__}: {error}")
+            connection.send(answer)

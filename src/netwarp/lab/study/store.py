@@ -1,0 +1,230 @@
+"""What the experiment is made of: a row, a fold and a seed, done in one go, and the figures that come out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from netwarp._version import __version__
+from netwarp.datasets.clips import ClipData
+from netwarp.lab.output import write_text
+from netwarp.lab.study.rows import BASE, Row
+
+__all__ = ["FORMAT", "Figures", "Store", "Unit", "data_digest", "key_of", "surroundings", "units_of", "weights_digest"]
+
+FORMAT = 2
+"""Raised whenever the same settings would give other results: what was kept before is then made anew."""
+
+READ = 100
+"""Clips whose pictures tell data sets apart; those of thousands of clips would take minutes to read."""
+
+LETTERS = 12
+"""Of a key: enough for any number of files in a folder."""
+
+
+def key_of(described: Mapping[str, Any]) -> str:
+    """A short name for plain values, which :data:`FORMAT` is one of."""
+    text = json.dumps({"format": FORMAT, **described}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:LETTERS]
+
+
+def surroundings(device: str) -> dict[str, Any]:
+    """Versions, and what kind of device computes: others round otherwise."""
+    return {"netwarp": __version__, "torch": torch.__version__, "device": device.partition(":")[0]}
+
+
+def data_digest(*parts: ClipData) -> str:
+    """Stands for what data sets hold.
+
+    Of one that says what it follows from (:attr:`ClipData.origin`) no pixel is read; of others all labels are, and the
+    first labelled picture of each clip, of the first :data:`READ` clips.
+
+    Raises:
+        InputError: A picture or its labels cannot be read.
+    """
+    digest = hashlib.sha256()
+    for data in parts:
+        frames = [[clip.name, *((f.name, f.labels is not None) for f in clip.frames)] for clip in data.clips]
+        digest.update(json.dumps([data.origin, list(data.classes.names), frames]).encode())
+        for clip in data.clips[:READ] if data.origin is None else ():
+            labelled = [frame for frame in clip.frames if frame.labels is not None]
+            for read in (*(f.image for f in labelled[:1]), *(f.labels for f in labelled if f.labels is not None)):
+                digest.update(np.ascontiguousarray(read()).data)
+    return digest.hexdigest()
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Stands for all tensors of a network."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
+    return digest.hexdigest()
+
+
+LONGEST = 60
+"""Letters of the layers' names in the name of a folder."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of work.
+
+    Attributes:
+        row: What is built and trained.
+        fold: Number of the fold, from 0.
+        seed: Of what is drawn by chance: the order of the data and the initial FlowCNN.
+    """
+
+    row: Row
+    fold: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What came out of a unit; shares in percent, nan where a measure does not apply.
+
+    Attributes:
+        row: Name of the row.
+        fold: Number of the fold, from 0.
+        seed: As in :class:`Unit`.
+        miou: Mean IoU over classes.
+        per_class: IoU by class.
+        tiou: IoU within so many pixels of label changes, by width.
+        tc: Temporal consistency.
+        frames: Number of labelled frames.
+        loss: Mean loss over the first and over the last tenth of the steps; nan where nothing is trained.
+        parameters: How many numbers were trained.
+        seconds: What took how long.
+        settings: Of the row.
+        iiou: Mean instance IoU over the classes that have objects; nan where nobody knows objects.
+        iiou_per_class: Instance IoU by class.
+        left_out: Mean IoU without a clip, by the clip's name; nothing for halves of a data set, or of a single clip.
+    """
+
+    row: str
+    fold: int
+    seed: int
+    miou: float
+    per_class: dict[str, float]
+    tiou: dict[int, float]
+    tc: float
+    frames: int
+    loss: tuple[float, float]
+    parameters: int
+    seconds: dict[str, float]
+    settings: dict[str, Any]
+    iiou: float = math.nan
+    iiou_per_class: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, float] = field(default_factory=dict)
+
+    def as_json(self, digits: int | None = None) -> dict[str, Any]:
+        """Plain values, rounded if digits are given; null for nan."""
+        plain: dict[str, Any] = _plain(asdict(self), digits)
+        return plain
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Figures:
+        """The figures that :meth:`as_json` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: They are none.
+        """
+        known = dict(values)
+        for name in ("miou", "tc", "iiou"):
+            known[name] = _number(known.get(name))
+        for name in ("per_class", "iiou_per_class", "left_out"):
+            known[name] = {key: _number(value) for key, value in known.get(name, {}).items()}
+        known["tiou"] = {int(width): _number(value) for width, value in known["tiou"].items()}
+        first, last = map(_number, known["loss"])
+        return cls(**{**known, "loss": (first, last)})
+
+
+def units_of(rows: Sequence[Row], folds: int, seeds: int) -> list[Unit]:
+    """All units, a whole table for the first seed first. Rows without chance are done once a fold."""
+    return [
+        Unit(row, fold, seed)
+        for seed in range(seeds)
+        for fold in range(folds)
+        for row in rows
+        if row.trains or not seed
+    ]
+
+
+class Store:
+    """A folder that keeps what was done, unit by unit, so that work that was cut off goes on where it was.
+
+    A file's name tells all that its figures depend on: after a change to a row, that row is measured again.
+
+    Args:
+        folder: Made when the first unit is kept.
+        identity: All that the figures depend on besides the unit: data, network, code.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.identity = dict(identity)
+
+    def path(self, unit: Unit) -> Path:
+        """Where a unit's figures are kept."""
+        return self.folder / f"{self._name(unit.row.name, unit, unit.row.settings())}.json"
+
+    def training(self, unit: Unit) -> Path:
+        """The folder of a unit's training, shared with units that differ only in how they are tested."""
+        places = " ".join(unit.row.layers)[:LONGEST]
+        return self.folder / f"trained-{self._name(places, unit, unit.row.training())}"
+
+    def _name(self, what: str, unit: Unit, settings: Mapping[str, Any]) -> str:
+        key = key_of({"of": self.identity, "row": settings})
+        words = re.sub(r"[^a-z0-9]+", "-", what.lower()).strip("-")
+        return f"{words}-fold{unit.fold}-seed{unit.seed}-{key}"
+
+    def pictures(self, unit: Unit) -> Path:
+        """Where a unit's label maps are kept."""
+        return self.path(unit).with_suffix(".npz")
+
+    def wants_pictures(self, unit: Unit) -> bool:
+        """Whether a unit's label maps are to be kept: those of one seed, where somebody may look at them."""
+        return unit.seed == 0 and (unit.row.drawn or unit.row.name == BASE)
+
+    def load(self, unit: Unit) -> Figures | None:
+        """What a unit gave; None where it was not done, or not all that is wanted was kept, or that is damaged."""
+        if self.wants_pictures(unit) and not self.pictures(unit).is_file():
+            return None
+        try:
+            values = json.loads(self.path(unit).read_text(encoding="utf-8"))
+            # Names may have changed since.
+            return Figures.from_json({**values, "row": unit.row.name})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def keep(self, unit: Unit, figures: Figures) -> None:
+        """Keep what a unit gave.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        write_text(self.path(unit), json.dumps(figures.as_json(), ensure_ascii=False))
+
+
+def _plain(value: Any, digits: int | None) -> Any:  # noqa: ANN401
+    if isinstance(value, float):
+        return (value if digits is None else round(value, digits)) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(part, digits) for key, part in value.items()}
+    return [_plain(part, digits) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,284 @@
+"""A row's recipe as a training: from its start, from where it was cut off, or its end if that was kept."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import nn
+
+from netwarp.bases import load_base
+from netwarp.bases.memory_format import lay_channels_last
+from netwarp.datasets.augment_settings import Augmentation
+from netwarp.datasets.class_order import in_order_of
+from netwarp.datasets.clips import ClipData
+from netwarp.datasets.registry import open_data
+from netwarp.errors import ConfigurationError
+from netwarp.lab.output import written
+from netwarp.lab.study.build import trained_parameters
+from netwarp.lab.study.folds import Fold
+from netwarp.lab.study.rows import Row
+from netwarp.lab.study.store import data_digest, key_of, surroundings
+from netwarp.model import VideoModel
+from netwarp.model.model_file import read
+from netwarp.output_files import prepare_folder
+from netwarp.training import Consistency, Rates, TrainSettings, train
+from netwarp.training.checkpoint import RunFolder, restore
+
+__all__ = ["BaseTraining", "alone_in", "ends", "leave", "set_dropout", "train_row", "trained_base"]
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until nobody else is in a folder, and be alone in it for the block; on Windows nobody waits.
+
+    The folder need not exist. Who is in it stands in a file beside it, which is gone when the block ends; where its
+    process is killed, the file stays, and keeps nobody out.
+
+    Args:
+        folder: What is not to be shared.
+
+    Raises:
+        OutputError: The folder that it lies in cannot be written.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    prepare_folder(folder.parent)
+    lock = folder.with_name(f".{folder.name}.lock")
+    while True:
+        with lock.open("w") as file:
+            with contextlib.suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)  # it ends with the process, however that ends
+            if not _names(lock, file):
+                continue  # whoever was here before took the file away: others meet at a new one
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _names(path: Path, file: IO[str]) -> bool:
+    """Whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+@dataclass(frozen=True)
+class BaseTraining:
+    """How a network is trained before the experiment.
+
+    Attributes:
+        data: What on, as for :func:`netwarp.datasets.registry.open_data`: other clips than the experiment's.
+        split: Of it.
+        steps: Batches.
+        batch_size: Frames in a batch.
+        rate: Highest learning rate.
+        crop: (height, width) of the windows that are looked at, at most.
+        dropout: Share that its dropout layers leave out; None leaves that to the network.
+        channels_last: Lay its weights out so, which rounds otherwise, and is faster for networks like VGG.
+    """
+
+    data: str
+    split: str = "train"
+    steps: int = 450
+    batch_size: int = 8
+    rate: float = 5e-3
+    crop: tuple[int, int] = (144, 256)
+    dropout: float | None = None
+    channels_last: bool = False
+
+
+def trained_base(
+    spec: str,
+    classes: int | Sequence[str] | None,
+    how: BaseTraining,
+    folder: Path,
+    device: str = "cpu",
+    progress: bool = False,
+    cache: Path | None = None,
+) -> Path:
+    """Train a network frame by frame, go on with that, or find that it was done before.
+
+    Of two processes that need the same network, one trains it and the other waits.
+
+    Args:
+        spec: As for :func:`netwarp.load_base`.
+        classes: Likewise; None takes the names of the data's.
+        how: How it is trained.
+        folder: Where its weights are kept.
+        device: Where it is trained.
+        progress: Show a bar.
+        cache: As for :func:`netwarp.datasets.registry.open_data`.
+
+    Returns:
+        A file of weights for ``load_base``.
+
+    Raises:
+        NetWarpError: It cannot be built, trained or kept.
+    """
+    data = open_data(how.data, how.split, length=1, cache=cache)
+    classes = data.classes.names if classes is None else classes
+    path = folder / f"base-{_key(spec, classes, how, data, device)}.safetensors"
+    with alone_in(path.with_suffix("")):
+        if not path.is_file():
+            network = _trained(spec, classes, how, data, path.with_suffix(""), device, progress)
+            with written(path) as file:
+                file.write(_as_bytes(network))
+            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+    return path
+
+
+def _key(spec: str, classes: int | Sequence[str], how: BaseTraining, data: ClipData, device: str) -> str:
+    """Of all that the weights follow from: for the data, what it holds and not where it lies."""
+    settings = {name: value for name, value in asdict(how).items() if name not in ("data", "split")}
+    network = {"base": spec, "classes": classes if isinstance(classes, int) else list(classes)}
+    return key_of({**surroundings(device), "data": data_digest(data), **network, "how": settings})
+
+
+def _trained(
+    spec: str,
+    classes: int | Sequence[str],
+    how: BaseTraining,
+    data: ClipData,
+    folder: Path,
+    device: str,
+    progress: bool,
+) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        base = load_base(spec, classes=classes).to(device)
+    names: Sequence[str] = base.classes  # type: ignore[assignment]
+    data = in_order_of(data, names)
+    samples = data.samples(1)
+    if not samples:
+        raise ConfigurationError(f"{data.name} has no labelled frames to train the network on")
+    if how.channels_last:
+        lay_channels_last(base)
+    set_dropout(base, how.dropout)
+    height, width = samples[0].frames[-1].image().shape[:2]
+    model = VideoModel(base, layers=[], flow_cnn=None)
+    settings = TrainSettings(
+        steps=how.steps,
+        batch_size=how.batch_size,
+        rate=how.rate,
+        class_weights="inverse_log",
+        augment=Augmentation(flip=0.5, crop=(min(how.crop[0], height), min(how.crop[1], width))),
+        accelerator="gpu" if device.startswith("cuda") else "cpu",
+    )
+    train(model, samples, settings, classes=len(data.classes), folder=folder, progress=progress)
+    return model.remove()
+
+
+def _as_bytes(network: nn.Module) -> bytes:
+    from safetensors.torch import save
+
+    tensors = network.state_dict().items()
+    content: bytes = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors})
+    return content
+
+
+def train_row(
+    model: VideoModel,
+    row: Row,
+    fold: Fold,
+    seed: int,
+    *,
+    device: str,
+    cache: Path,
+    replay: bool,
+    folder: Path | None = None,
+) -> list[float]:
+    """Train a row's model on its fold.
+
+    Args:
+        model: As :func:`netwarp.lab.study.build.build` made it.
+        row: Whose recipe it is.
+        fold: Whose training part is trained on.
+        seed: Of the order and the views.
+        device: Where the model is.
+        cache: Folder that estimated flow is kept in.
+        replay: As for :func:`netwarp.training.train`.
+        folder: Where the training goes on if it was cut off; a model that lies there is the result. None keeps nothing.
+            Of two processes that need the same training, one does it and the other waits.
+
+    Returns:
+        The loss of each step; nothing where the result was there.
+
+    Raises:
+        NetWarpError: It cannot be trained or kept.
+    """
+    samples = fold.train.samples(row.length)
+    others = [window for window in fold.train.windows(row.length) if window.frames[-1].labels is None]
+    classes = len(fold.train.classes)
+    settings = _settings(model, row, seed, device, unlabelled=bool(others))
+    options: dict[str, Any] = {"unlabelled": others, "cache": cache, "replay": replay, "folder": folder}
+    if folder is None:
+        return train(model, samples, settings, classes=classes, **options).losses
+    place = RunFolder(folder)
+    with alone_in(folder):
+        if place.model.is_file() and not place.last.exists():
+            restore(model, read(place.model).tensors)
+            return []
+        losses = train(model, samples, settings, classes=classes, **options).losses
+        if row.kept:  # for others, who find the model
+            place.last.unlink()
+    return losses
+
+
+def _settings(model: VideoModel, row: Row, seed: int, device: str, *, unlabelled: bool) -> TrainSettings:
+    recipe = row.recipe
+    parts = {name.partition(".")[0] for name in trained_parameters(model)}
+    rates = {
+        "base": recipe.base_rate,
+        "netwarps": recipe.netwarp_rate,
+        "flow_cnn": recipe.flow_cnn_rate,
+        "gate": recipe.gate_rate,
+    }
+    return TrainSettings(
+        steps=recipe.steps,
+        batch_size=recipe.batch_size,
+        rates=Rates(**{part: rate for part, rate in rates.items() if part in parts}),
+        class_weights="inverse_log",
+        class_weight_constant=recipe.class_weights,
+        augment=Augmentation(flip=recipe.flip, crop=recipe.crop),
+        consistency=Consistency(
+            weight=row.consistency, unlabelled=recipe.batch_size if row.consistency and unlabelled else 0
+        ),
+        seed=seed,
+        accelerator="gpu" if device.startswith("cuda") else "cpu",
+    )
+
+
+def set_dropout(network: nn.Module, share: float | None) -> None:
+    """Let a network's dropout layers leave out another share; None leaves them as they are."""
+    for module in network.modules():
+        if share is not None and isinstance(module, (nn.Dropout, nn.Dropout2d)):
+            module.p = share
+
+
+def leave(folder: Path, *, kept: bool) -> None:
+    """Tidy up when a row's figures are kept: of its training nothing is left, or the model alone."""
+    if kept or not folder.is_dir():
+        return
+    with alone_in(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def ends(losses: Sequence[float]) -> tuple[float, float]:
+    """The mean loss over the first and over the last tenth of the steps; nan without steps."""
+    count = max(len(losses) // 10, 1)
+    return (statistics.fmean(losses[:count]), statistics.fmean(losses[-count:])) if losses else (math.nan, math.nan)

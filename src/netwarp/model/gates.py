@@ -1,0 +1,325 @@
+"""The gate: how far a warped pixel can be trusted, from how well the warped previous frame fits the current one."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from types import NoneType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.ops import resize_flow, warp
+
+__all__ = [
+    "TERMS",
+    "LearnedGate",
+    "PhotometricGate",
+    "Trust",
+    "feature_error",
+    "forward_backward_error",
+    "make_gate",
+    "photometric_error",
+    "relative_error",
+    "resize_trust",
+]
+
+Trust = Tensor
+"""``[B,1,H,W]`` in 0–1: how far the warped representation can be trusted at a pixel."""
+
+
+def photometric_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+    """How far the current frame is from the previous one warped along the flow.
+
+    Args:
+        current: ``[B,3,H,W]``, RGB in 0–1.
+        previous: ``[B,3,H,W]``.
+        flow: ``[B,2,H,W]``, backward, pixels.
+
+    Returns:
+        ``[B,1,H,W]``, the mean absolute difference over the three channels, in 0–1.
+    """
+    return (current - warp(previous, flow)).abs().mean(1, keepdim=True)
+
+
+def relative_error(error: Tensor, scale: float, noise: float) -> Tensor:
+    """An error against what is usual in its map: ``(e / (scale + noise · median(e)))²``.
+
+    Args:
+        error: e, ``[B,1,H,W]``, at least 0.
+        scale: In the units of the error.
+        noise: How many medians of each map are added to it.
+
+    Returns:
+        ``[B,1,H,W]``.
+    """
+    # Every fourth row and column are plenty for a median, and a sixteenth of the time.
+    median = error[..., ::4, ::4].flatten(1).median(1).values.view(-1, 1, 1, 1)
+    return (error / (scale + noise * median)) ** 2
+
+
+def resize_trust(trust: Trust, size: tuple[int, int]) -> Trust:
+    """Bring trust to another grid, averaging over its cells; full trust everywhere stays exactly that.
+
+    Args:
+        trust: ``[B,1,H,W]``.
+        size: (h, w).
+
+    Returns:
+        ``[B,1,h,w]``; the same tensor if nothing changes.
+    """
+    if tuple(trust.shape[-2:]) == size:
+        return trust
+    # What is averaged are doubts, since the weights of an average of ones do not add up to 1 in every last bit.
+    return 1 - F.interpolate(1 - trust, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+@dataclass(frozen=True)
+class PhotometricGate:
+    """``exp(−(e/s)²)`` of the photometric error e, where s is ``sigma`` plus ``noise`` times the frame's median error.
+
+    Occlusions, wrong flow and whatever else changed its look get the current representation instead of the warped.
+    The median is what noise, compression and changing light leave nearly everywhere: it makes the gate fit a dark,
+    noisy video as well as a clean one.
+
+    Attributes:
+        sigma: Error (0–1) at which the trust has fallen to 1/e in a video without noise.
+        window: Side of the window in pixels over which the error is averaged, odd; 1 for none.
+        noise: How many median errors are added to ``sigma``; 0 for a fixed gate.
+
+    Raises:
+        ConfigurationError: ``sigma`` is not positive, ``window`` not odd and positive, or ``noise`` negative.
+    """
+
+    sigma: float = 0.02
+    window: int = 1
+    noise: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(value, (int, float)) for value in (self.sigma, self.window, self.noise)):
+            raise ConfigurationError(f"a gate's sigma, window and noise must be numbers, not those of {self}")
+        if not (self.sigma > 0 and math.isfinite(self.sigma)):
+            raise ConfigurationError(f"a gate's sigma must be positive, not {self.sigma}")
+        if self.window < 1 or self.window % 2 != 1:
+            raise ConfigurationError(f"a gate's window must be odd and positive, not {self.window}")
+        if not (self.noise >= 0 and math.isfinite(self.noise)):
+            raise ConfigurationError(f"a gate's noise must be at least 0, not {self.noise}")
+
+    def __call__(self, current: Tensor, previous: Tensor, flow: Tensor) -> Trust:
+        """Compute the gate.
+
+        Args:
+            current: ``[B,3,H,W]``, RGB in 0–1.
+            previous: ``[B,3,H,W]``.
+            flow: ``[B,2,H,W]``, backward, pixels.
+
+        Returns:
+            ``[B,1,H,W]`` in 0–1.
+        """
+        return torch.exp(-self.cost(current, previous, flow))
+
+    def cost(self, current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+        """``(e/s)²`` at every pixel, ``[B,1,H,W]``; arguments as in a call."""
+        error = photometric_error(current, previous, flow)
+        if self.window > 1:
+            error = F.avg_pool2d(error, self.window, stride=1, padding=self.window // 2, count_include_pad=False)
+        return relative_error(error, self.sigma, self.noise)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, for a saved model."""
+        return asdict(self)
+
+
+TERMS = ("photometric", "forward_backward", "features")
+STARTS = ("open", "photometric")
+
+
+def forward_backward_error(backward: Tensor, forward: Tensor) -> Tensor:
+    """How far there and back again misses the start, against what flow of that length may miss.
+
+    ``|b + f(b)|² / (0.01 (|b|² + |f(b)|²) + 0.5)``: above 1 a pixel counts as occluded in Sundaram, Brox and Keutzer
+    (ECCV 2010, Eq. 5).
+
+    Args:
+        backward: b, ``[B,2,H,W]``, from the current frame to the previous one, pixels.
+        forward: f, ``[B,2,H,W]``, from the previous frame to the current one, on the previous frame's grid.
+
+    Returns:
+        ``[B,1,H,W]``, at least 0, on the current frame's grid.
+    """
+    back = warp(forward, backward)
+    missed = (backward + back).square().sum(1, keepdim=True)
+    return missed / (0.01 * (backward.square() + back.square()).sum(1, keepdim=True) + 0.5)
+
+
+def feature_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+    """How far the current representation is from the previous one warped along the flow.
+
+    Args:
+        current: ``[B,C,h,w]``.
+        previous: ``[B,C,h,w]``.
+        flow: ``[B,2,h,w]``, backward, pixels of this grid.
+
+    Returns:
+        ``[B,1,h,w]``, root mean square over the channels, relative to the current representation's own deviation over
+        the map; float32 or better.
+    """
+    dtype = torch.promote_types(torch.float32, current.dtype)
+    current, warped = current.to(dtype), warp(previous.to(dtype), flow)
+    deviation = current.var((2, 3), correction=0).mean(1).clamp(min=1e-12).view(-1, 1, 1, 1)
+    return ((current - warped).square().mean(1, keepdim=True) / deviation).sqrt()
+
+
+class LearnedGate(nn.Module):
+    """``exp(−Σ a·e)`` with learned coefficients a ≥ 0, one for each of up to three errors e per pixel.
+
+    - ``photometric``: that of :class:`PhotometricGate`, relative to the video's noise.
+    - ``forward_backward``: :func:`forward_backward_error`. It needs flow in the other direction too, which a model
+      estimates unless it is given: about as much work again.
+    - ``features``: :func:`feature_error` at each layer itself, relative to the noise as the first is. No gradient goes
+      through the representations: the network is not trained to look trustworthy.
+
+    A coefficient of 0 has a gradient, so that a gate which starts open can close. All layers of a model share one gate.
+
+    Args:
+        start: ``"open"``: all coefficients are 0 and the gate is exactly 1, which is the paper's equation.
+            ``"photometric"``: the first is 1 and the others 0, which is :class:`PhotometricGate`.
+        terms: Which errors it looks at.
+        error: How the photometric error is measured.
+
+    Attributes:
+        photometric: A parameter ``[]`` each, as far as ``terms`` name it. Below 0 it counts as 0.
+        forward_backward: Likewise.
+        features: Likewise.
+
+    Raises:
+        ConfigurationError: a start or term is unknown, or there is no term, or none to start from.
+    """
+
+    FEATURE_SCALE = 0.2
+    """Error at which trust in a representation falls by e^−a in a video without noise, in deviations."""
+    FEATURE_NOISE = 3.0
+
+    def __init__(
+        self, start: str = "open", terms: Sequence[str] = TERMS, *, error: PhotometricGate | None = None
+    ) -> None:
+        super().__init__()
+        if start not in STARTS:
+            raise unknown_name("start of a learned gate", start, STARTS)
+        if isinstance(terms, str) or not isinstance(terms, Sequence) or not terms:
+            raise ConfigurationError(f"terms must be a list of some of {', '.join(TERMS)}, not {terms!r}")
+        for term in terms:
+            if term not in TERMS:
+                raise unknown_name("term of a learned gate", term, TERMS)
+        if start == "photometric" and start not in terms:
+            raise ConfigurationError("a learned gate that starts as the photometric one needs the term 'photometric'")
+        if not isinstance(error, (PhotometricGate, NoneType)):
+            raise ConfigurationError(f"the photometric error is measured by a PhotometricGate, not {error!r}")
+        self.start = start
+        self.terms = tuple(term for term in TERMS if term in terms)
+        self.error = error or PhotometricGate()
+        for term in self.terms:
+            self.register_parameter(term, nn.Parameter(torch.tensor(float(term == start))))
+
+    @property
+    def needs_forward_flow(self) -> bool:
+        """Whether it looks at flow in both directions."""
+        return "forward_backward" in self.terms
+
+    def coefficient(self, term: str) -> Tensor:
+        """That of one of the terms, ``[]``, float32 or better: at least 0, where its parameter is below 0 too.
+
+        Its gradient is the parameter's all the same, or what is at 0 could never leave it.
+        """
+        parameter = self.get_parameter(term)
+        value = parameter.to(torch.promote_types(torch.float32, parameter.dtype))
+        return value + (value.clamp(min=0) - value).detach()
+
+    def forward(self, current: Tensor, previous: Tensor, flow: Tensor, forward_flow: Tensor | None = None) -> Trust:
+        """What frames and flow say.
+
+        Args:
+            current: ``[B,3,H,W]``, RGB in 0–1.
+            previous: ``[B,3,H,W]``.
+            flow: ``[B,2,H,W]``, backward, pixels.
+            forward_flow: ``[B,2,H,W]``, from the previous frame to the current one, where :attr:`needs_forward_flow`.
+
+        Returns:
+            ``[B,1,H,W]`` in 0–1.
+        """
+        cost = torch.zeros((), device=flow.device)
+        if "photometric" in self.terms:
+            cost = cost + self.coefficient("photometric") * self.error.cost(current, previous, flow)
+        if self.needs_forward_flow:
+            assert forward_flow is not None
+            cost = cost + self.coefficient("forward_backward") * forward_backward_error(flow, forward_flow)
+        return torch.exp(-cost).expand(flow.shape[0], 1, *flow.shape[2:])
+
+    def at_layer(self, trust: Trust, current: Tensor, previous: Tensor, flow: Tensor) -> Trust:
+        """The same at a layer, with what its representations say.
+
+        Args:
+            trust: ``[B,1,H,W]``, what frames and flow said.
+            current: ``[B,C,h,w]``, the layer's representation.
+            previous: ``[B,C,h,w]``, the one that it remembers.
+            flow: ``[B,2,H',W']``, backward, on any grid over the same picture.
+
+        Returns:
+            ``[B,1,h,w]`` in 0–1; with no such term ``trust`` itself.
+        """
+        if "features" not in self.terms:
+            return trust
+        size = (current.shape[-2], current.shape[-1])
+        with torch.no_grad():
+            error = feature_error(current, previous, resize_flow(flow, size))
+            cost = relative_error(error, self.FEATURE_SCALE, self.FEATURE_NOISE)
+        return resize_trust(trust, size) * torch.exp(-self.coefficient("features") * cost)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its arguments as plain values, for a saved model."""
+        return {"start": self.start, "terms": list(self.terms), "error": self.error.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> LearnedGate:
+        """The inverse of :meth:`to_dict`."""
+        return cls(values["start"], values["terms"], error=PhotometricGate(**values["error"]))
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"start={self.start!r}, terms={list(self.terms)}, error={self.error}"
+
+
+GATES = ("photometric", "learned")
+
+
+def make_gate(spec: str) -> PhotometricGate | LearnedGate:
+    """Build the gate that a text names.
+
+    ===========================================  ==============================================================
+    ``photometric``                              :class:`PhotometricGate`, the same for every video
+    ``learned``, ``learned:open``                :class:`LearnedGate` with all its terms, exactly 1 at first
+    ``learned:photometric``                      the same, at first the photometric one
+    ``learned:open,terms=photometric+features``  with some of its terms
+    ===========================================  ==============================================================
+
+    Raises:
+        ConfigurationError: a name that does not exist, or a text of another form.
+
+    >>> make_gate("learned:photometric,terms=photometric").terms
+    ('photometric',)
+    """
+    form = re.fullmatch(r"([^:,]*)(?::([^,]*))?(?:,terms=([^,]*))?", spec)
+    if form is None:
+        raise ConfigurationError(f"cannot read gate {spec!r}: the form is NAME[:START][,terms=TERM+TERM]")
+    name, start, terms = form.groups()
+    if name not in GATES:
+        raise unknown_name("gate", name, GATES)
+    if name == "learned":
+        return LearnedGate(start or "open", TERMS if terms is None else terms.split("+"))
+    if start or terms:
+        raise ConfigurationError(f"gate {spec!r}: only a learned gate has a start and terms; write 'photometric' alone")
+    return PhotometricGate()

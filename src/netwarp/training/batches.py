@@ -1,0 +1,190 @@
+"""The data of a step: read, viewed at random and stacked, as a pure function of the step's number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from netwarp.datasets.augment import draw_view
+from netwarp.datasets.samples import Batch, LoadedSample, SampleReader, collate
+from netwarp.errors import InputError, NetWarpError
+from netwarp.metrics.labels import IGNORE
+from netwarp.training.settings import TrainSettings
+
+__all__ = ["Part", "Work", "WorkData", "clip_at", "torch_seed", "view_generator", "work_loader"]
+
+LABELLED, UNLABELLED = 0, 1
+"""Two orders that have nothing to do with each other."""
+
+_ORDER, _VIEW, _TORCH = range(3)
+
+
+def clip_at(position: int, count: int, seed: int, stream: int = LABELLED) -> int:
+    """Which clip is the ``position``-th to be trained on: all of them once in random order, then again in another.
+
+    Args:
+        position: From 0 on, without end.
+        count: Number of clips, at least 1.
+        seed: Of the order.
+        stream: :data:`LABELLED` or :data:`UNLABELLED`.
+
+    Returns:
+        0 … ``count − 1``.
+
+    Example:
+        >>> sorted(clip_at(position, 4, seed=0) for position in range(4))
+        [0, 1, 2, 3]
+    """
+    times, place = divmod(position, count)
+    return int(_permutation(times, count, seed, stream)[place])
+
+
+# One for what is trained on, one for what has no labels, and those that a batch across the end also needs.
+@lru_cache(maxsize=4)
+def _permutation(times: int, count: int, seed: int, stream: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, _ORDER, stream, times]).permutation(count)
+
+
+def view_generator(position: int, seed: int, stream: int = LABELLED) -> np.random.Generator:
+    """What the view of the ``position``-th clip is drawn with."""
+    return np.random.default_rng([seed, _VIEW, stream, position])
+
+
+def torch_seed(step: int, part: int, rank: int, seed: int) -> int:
+    """Seed of torch's random numbers (dropout) in a batch.
+
+    Args:
+        step: Number of the step.
+        part: Number of the batch in the step.
+        rank: Number of the process.
+        seed: Of the training.
+
+    Returns:
+        0 … 2⁶³ − 1.
+    """
+    state = np.random.SeedSequence([seed, _TORCH, step, part, rank]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One batch of a step: what is in memory at once.
+
+    Attributes:
+        labelled: Clips with labels.
+        unlabelled: Clips for the consistency loss alone, or None.
+    """
+
+    labelled: Batch
+    unlabelled: Batch | None
+
+    def to(self, device: torch.device) -> Part:
+        """The batch on a device."""
+        unlabelled = None if self.unlabelled is None else self.unlabelled.to(device, non_blocking=True)
+        return Part(self.labelled.to(device, non_blocking=True), unlabelled)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """All that a process has to do in a step.
+
+    Attributes:
+        step: Its number, from 0.
+        parts: Batches whose gradients are summed.
+        error: Why there are none: what could not be read.
+    """
+
+    step: int
+    parts: tuple[Part, ...]
+    error: NetWarpError | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Of all labelled frames."""
+        return [name for part in self.parts for name in part.labelled.names]
+
+    def pin_memory(self) -> Work:
+        """The same in page-locked memory; ``DataLoader`` calls this."""
+        parts = tuple(
+            Part(part.labelled.pin_memory(), None if part.unlabelled is None else part.unlabelled.pin_memory())
+            for part in self.parts
+        )
+        return Work(self.step, parts, self.error)
+
+
+class WorkData(Dataset[Work]):
+    """A process's work by the number of the step.
+
+    What cannot be read becomes the step's error instead of being raised: work is made ahead, and the steps before it
+    are still to be done.
+
+    Args:
+        reader: Clips with labels.
+        unlabelled: Clips for the consistency loss; not looked at unless the settings ask for some.
+        settings: Of the training.
+        classes: Number of classes that labels may have.
+        rank: Number of this process.
+    """
+
+    def __init__(
+        self, reader: SampleReader, unlabelled: SampleReader, settings: TrainSettings, classes: int, rank: int
+    ) -> None:
+        self.reader, self.unlabelled = reader, unlabelled
+        self.settings, self.classes, self.rank = settings, classes, rank
+
+    def __len__(self) -> int:
+        return self.settings.steps
+
+    def __getitem__(self, step: int) -> Work:
+        try:
+            return Work(step, tuple(self._part(step, number) for number in range(self.settings.accumulate)))
+        except NetWarpError as error:
+            return Work(step, (), error)
+
+    def _part(self, step: int, number: int) -> Part:
+        s = self.settings
+        # Which part of the step this is, counted over all devices.
+        place = (step * s.accumulate + number) * s.devices + self.rank
+        labelled = [self._clip(self.reader, place * s.batch_size + i, LABELLED) for i in range(s.batch_size)]
+        for sample in labelled:
+            self._check_labels(sample)
+        more = s.consistency.unlabelled
+        others = [self._clip(self.unlabelled, place * more + i, UNLABELLED) for i in range(more)]
+        return Part(collate(labelled), collate(others) if others else None)
+
+    def _clip(self, reader: SampleReader, position: int, stream: int) -> LoadedSample:
+        seed = self.settings.seed
+        sample = reader[clip_at(position, len(reader), seed, stream)]
+        if stream == UNLABELLED:  # some windows end with a frame that has labels
+            sample = replace(sample, labels=None)
+        h, w = sample.frames.shape[-2:]
+        return draw_view(self.settings.augment, view_generator(position, seed, stream), (h, w)).apply(sample)
+
+    def _check_labels(self, sample: LoadedSample) -> None:
+        if sample.labels is None:
+            raise InputError(f"frame {sample.name} has no labels to train on")
+        highest = int(sample.labels.masked_fill(sample.labels == IGNORE, 0).max())
+        if highest >= self.classes:
+            raise InputError(
+                f"frame {sample.name} has label {highest}, but there are {self.classes} classes "
+                f"(0 to {self.classes - 1}, and {IGNORE} = ignore)"
+            )
+
+
+def work_loader(data: WorkData, steps: Sequence[int], device: torch.device) -> DataLoader[Work]:
+    """Work in order, made ahead by as many processes as the settings say."""
+    return DataLoader(
+        data,
+        batch_size=None,
+        sampler=steps,
+        num_workers=data.settings.workers,
+        pin_memory=device.type == "cuda",
+        # Of its own, since loaders draw a number that they do not need.
+        generator=torch.Generator(),
+    )

@@ -1,0 +1,292 @@
+"""The log of a training: a CSV file with a row for each step, and the same for TensorBoard.
+
+The CSV file is the truth. When a training is gone on with, its rows past the checkpoint are cut off, since those steps
+are done again; and TensorBoard's files, which cannot be cut, are written anew from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tqdm import tqdm
+
+from netwarp.errors import MissingExtraError
+from netwarp.output_files import cannot_write, written_whole
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+__all__ = [
+    "COLUMNS",
+    "Best",
+    "Log",
+    "Scores",
+    "StepRecord",
+    "TrainResult",
+    "check_tensorboard",
+    "progress_bar",
+    "read_log",
+]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well a model does on validation clips, in percent; nan where nothing counts.
+
+    Attributes:
+        iou: Mean over the classes that occur.
+        tiou: The same within 2 pixels of label changes.
+        tc: Temporal consistency of the labelled frames with those before them.
+    """
+
+    iou: float
+    tiou: float
+    tc: float
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best validation so far.
+
+    Attributes:
+        step: After how many steps.
+        score: Of what is monitored.
+        waited: Validations since then.
+    """
+
+    step: int
+    score: float
+    waited: int = 0
+
+    def after(self, step: int, score: float) -> Best:
+        """The best when another validation has come; nan is never better."""
+        return Best(step, score) if score > self.score else replace(self, waited=self.waited + 1)
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """A step, as the log holds it.
+
+    Attributes:
+        step: How many steps are done with it.
+        loss: What was minimised.
+        consistency: The part of it that is the consistency loss, weighted; None where there is none.
+        iou: Of the step's own batches, in percent, on every fourth row and column: a sign of life, not a measure.
+        rate: Highest learning rate of all parts.
+        gradient: Norm of the gradient over all that is trained, before clipping.
+        scores: Of the validation after the step, if there was one.
+    """
+
+    step: int
+    loss: float
+    consistency: float | None
+    iou: float
+    rate: float
+    gradient: float
+    scores: Scores | None = None
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came out.
+
+    Attributes:
+        steps: Steps that were done.
+        records: Of each step, those before an interruption included.
+        stopped_early: Whether validation no longer got better.
+        kept: After how many steps the model was as it is now: fewer than ``steps`` where the best was kept.
+        best: The best validation, or None.
+        seconds: Time that all of it took, what was done before an interruption included.
+        beyond_paper: What differs from the paper's, and how.
+    """
+
+    steps: int
+    records: list[StepRecord] = field(repr=False)
+    stopped_early: bool
+    kept: int
+    best: Best | None
+    seconds: float
+    beyond_paper: dict[str, Any]
+
+    @property
+    def losses(self) -> list[float]:
+        """The loss of each step."""
+        return [record.loss for record in self.records]
+
+
+COLUMNS = (
+    *(f.name for f in fields(StepRecord) if f.name != "scores"),
+    *(f"val_{f.name}" for f in fields(Scores)),
+)
+"""Of the CSV log."""
+
+
+ADVICE = "free space or name another folder"
+
+
+def check_tensorboard() -> None:
+    """See that TensorBoard can be written.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("tensorboard", "train", "training with tensorboard: true") from error
+
+
+def read_log(path: Path, steps: int) -> list[StepRecord]:
+    """The records of the first steps, as far as a log has them.
+
+    Args:
+        path: The CSV file.
+        steps: How many.
+
+    Returns:
+        In order; none where there is no log, or one of another form.
+    """
+    return [record for _, record in _rows(path, steps)]
+
+
+class Log:
+    """Writes the log; made at the first step that is done now.
+
+    Args:
+        csv: The CSV file; rows of the first ``done`` steps are kept, others are cut off.
+        tensorboard: Folder for TensorBoard's files, or None for none.
+        done: How many steps were done before.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+
+    def __init__(self, csv: Path, tensorboard: Path | None, done: int) -> None:
+        self.csv = csv
+        try:
+            kept = _rows(csv, done)
+            with written_whole(csv, ADVICE) as file:
+                file.write((",".join(COLUMNS) + "\n" + "".join(line for line, _ in kept)).encode())
+            self._file: TextIO = csv.open("a", encoding="utf-8", newline="")
+            self._board = None if tensorboard is None else _board(tensorboard, [record for _, record in kept])
+        except OSError as error:
+            raise cannot_write(csv, error, ADVICE) from error
+
+    def write(self, record: StepRecord) -> None:
+        """Add a row; it survives the death of this process.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        try:
+            self._file.write(_line(record))
+            self._file.flush()
+            if self._board is not None:
+                _add(self._board, record)
+        except OSError as error:
+            raise cannot_write(self.csv, error, ADVICE) from error
+
+    def close(self) -> None:
+        """Finish the files. Every row was flushed when it was written, so that nothing can be lost here."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            if self._board is not None:
+                self._board.close()
+
+
+def _line(record: StepRecord) -> str:
+    values = asdict(record)
+    scores = values.pop("scores") or {}
+    values |= {f"val_{name}": value for name, value in scores.items()}
+    return ",".join("" if values.get(name) is None else repr(values[name]) for name in COLUMNS) + "\n"
+
+
+def _rows(path: Path, steps: int) -> list[tuple[str, StepRecord]]:
+    """Lines and what they say, of the first steps; a line that was cut off by the process's death is none."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    if not lines or lines[0] != ",".join(COLUMNS) + "\n":
+        return []
+    rows = []
+    for line in lines[1:]:
+        record = _parsed(line)
+        if record is None or record.step > steps:
+            break
+        rows.append((line, record))
+    return rows
+
+
+def _parsed(line: str) -> StepRecord | None:
+    cells = line.rstrip("\n").split(",")
+    if not line.endswith("\n") or len(cells) != len(COLUMNS):
+        return None
+    values: dict[str, Any] = {}
+    try:
+        for name, cell in zip(COLUMNS, cells, strict=True):
+            values[name] = float(cell) if cell else None
+        values["step"] = int(values["step"])
+    except (TypeError, ValueError):
+        return None
+    scores = [values.pop(name) for name in COLUMNS if name.startswith("val_")]
+    return StepRecord(**values, scores=None if scores[0] is None else Scores(*scores))
+
+
+def _board(folder: Path, done: Sequence[StepRecord]) -> SummaryWriter:
+    from torch.utils.tensorboard import SummaryWriter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("events.out.tfevents.*"):
+        old.unlink()
+    board = SummaryWriter(str(folder))
+    for record in done:
+        _add(board, record)
+    return board
+
+
+def _add(board: SummaryWriter, record: StepRecord) -> None:
+    values = {f"train/{k}": v for k, v in asdict(record).items() if k not in ("step", "scores")}
+    values |= {} if record.scores is None else {f"val/{k}": v for k, v in asdict(record.scores).items()}
+    for name, value in values.items():
+        if value is not None and not math.isnan(value):
+            board.add_scalar(name, value, record.step)
+
+
+SMOOTHING = 0.9
+
+
+@contextlib.contextmanager
+def progress_bar(steps: int, done: int, shown: bool) -> Iterator[Callable[[StepRecord], None]]:
+    """Show loss and IoU (both averaged over about ten steps), rate, and the latest validation.
+
+    Args:
+        steps: Of the training.
+        done: How many of them were done before.
+        shown: Or nothing at all.
+
+    Yields:
+        To be called with each step's record.
+    """
+    means: dict[str, float] = {}
+    validation = ""
+    with tqdm(total=steps, initial=done, unit="step", disable=not shown, dynamic_ncols=True) as bar:
+
+        def advance(record: StepRecord) -> None:
+            nonlocal validation
+            for name, value in (("loss", record.loss), ("IoU", record.iou)):
+                if not math.isnan(value):
+                    means[name] = SMOOTHING * means.get(name, value) + (1 - SMOOTHING) * value
+            if record.scores is not None:
+                validation = f", validation IoU {record.scores.iou:.1f}"
+            text = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
+            bar.set_postfix_str(f"{text}, rate {record.rate:.1e}{validation}", refresh=False)
+            bar.update()
+
+        yield advance

@@ -1,0 +1,257 @@
+"""Step after step under Lightning's trainer, and what is done between steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor
+
+from netwarp.datasets.clips import ClipData
+from netwarp.distributed import Peers
+from netwarp.errors import NetWarpError
+from netwarp.model import VideoModel
+from netwarp.training.batches import WorkData, work_loader
+from netwarp.training.checkpoint import Checkpoint, RunFolder, trained_tensors, write_checkpoint
+from netwarp.training.logs import Best, Log, StepRecord, read_log
+from netwarp.training.process_state import HeldSignals
+from netwarp.training.settings import TrainSettings
+from netwarp.training.step import TrainingModule
+from netwarp.training.validation import validate
+
+__all__ = ["BetweenSteps", "Keeping", "fit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Keeping:
+    """Where a training is kept.
+
+    Attributes:
+        folder: The folder; this process has it to itself, or is not the first.
+        fingerprint: Which training it is.
+    """
+
+    folder: RunFolder
+    fingerprint: dict[str, Any]
+
+
+class BetweenSteps(Callback):
+    """Validates, logs, keeps and tells, each when it is due.
+
+    Args:
+        settings: Of the training.
+        validation: Clips to validate on, or None.
+        keeping: Or None.
+        begun: The checkpoint that the training goes on from, or None.
+        signals: Ask to stop.
+        listeners: Called with every record, by the first process.
+
+    Attributes:
+        step: How many steps are done.
+        kept: How many of them a checkpoint holds, or None.
+        best: The best validation so far.
+        best_tensors: What was trained then, where no folder keeps it.
+        records: Of all steps.
+        interrupted: Whether it ended because it was asked to.
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        validation: ClipData | None,
+        keeping: Keeping | None,
+        begun: Checkpoint | None,
+        signals: HeldSignals,
+        listeners: Sequence[Callable[[StepRecord], None]],
+    ) -> None:
+        self.settings, self.validation, self.keeping = settings, validation, keeping
+        self.signals, self.listeners = signals, listeners
+        self.step = 0 if begun is None else begun.step
+        self.kept = None if begun is None else begun.step
+        self.best = None if begun is None else begun.best
+        self.best_tensors: dict[str, Tensor] | None = None
+        self.records = [] if keeping is None or begun is None else read_log(keeping.folder.log, begun.step)
+        self.interrupted = False
+        self._log: Log | None = None
+        self._before = 0.0 if begun is None else begun.seconds
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Time that was trained, before an interruption too."""
+        return self._before + time.perf_counter() - self._began
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether validation has not got better for as often as the settings bear."""
+        patience = self.settings.patience
+        return patience is not None and self.best is not None and self.best.waited >= patience
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.step >= self.settings.steps or self.stopped_early
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """See :class:`Callback`."""
+        assert isinstance(module, TrainingModule)
+        module.model.train()
+        self.signals.hold()
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:  # noqa: ANN401
+        """See :class:`Callback`."""
+        assert isinstance(module, TrainingModule)
+        assert module.record is not None
+        peers, record = module.peers, module.record
+        self.step = record.step
+        improved = False
+        if self.validation is not None and self._due(self.settings.validate_every):
+            with trainer.precision_plugin.forward_context():
+                record = replace(record, scores=validate(module.model, self.validation))
+            improved = self._compare(record)
+        self.records.append(record)
+        self.interrupted = not self.done and peers.sum([self.signals.noted])[0] > 0
+        try:
+            self._keep(module, record, peers, improved)
+        except NetWarpError as error:
+            module.failure = error
+        if peers.rank == 0:
+            for listener in self.listeners:
+                listener(record)
+        if self.done or self.interrupted:
+            trainer.should_stop = True
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """See :class:`Callback`. What cannot be read costs no step that was done before."""
+        assert isinstance(module, TrainingModule)
+        # A step whose validation failed is not whole: it is done again.
+        whole = bool(self.records) and self.records[-1].step == self.step
+        new = self._log is not None and self.kept != self.step and whole
+        if new and module.between and module.failure is None and isinstance(exception, NetWarpError):
+            assert self.keeping is not None
+            with suppress(NetWarpError):
+                self._write_checkpoint(module, self.keeping)
+
+    def close(self) -> None:
+        """Finish the log."""
+        if self._log is not None:
+            self._log.close()
+
+    def _due(self, every: int | None) -> bool:
+        return self.step == self.settings.steps or (every is not None and self.step % every == 0)
+
+    def _compare(self, record: StepRecord) -> bool:
+        score = float(getattr(record.scores, self.settings.monitor))
+        before = self.best
+        self.best = Best(record.step, score) if before is None else before.after(record.step, score)
+        return self.best.step == record.step
+
+    def _keep(self, module: TrainingModule, record: StepRecord, peers: Peers, improved: bool) -> None:
+        """Log and checkpoint, by the first process; the model where it is the best so far."""
+        several = self.settings.validate_every is not None
+        if self.keeping is None:
+            if improved and several:
+                self.best_tensors = {k: v.detach().cpu().clone() for k, v in trained_tensors(module.model).items()}
+            return
+        if peers.rank > 0:
+            return
+        folder = self.keeping.folder
+        if self._log is None:
+            self._log = Log(folder.log, folder.tensorboard if self.settings.tensorboard else None, record.step - 1)
+        self._log.write(record)
+        if improved and several:
+            module.model.save(folder.best)
+        if improved or self.done or self.interrupted or self._due(self.settings.checkpoint_every):
+            self._write_checkpoint(module, self.keeping)
+
+    def _write_checkpoint(self, module: TrainingModule, keeping: Keeping) -> None:
+        optimiser = module.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimiser, torch.optim.Optimizer)
+        checkpoint = Checkpoint(
+            step=self.step,
+            fingerprint=keeping.fingerprint,
+            tensors=trained_tensors(module.model),
+            optimiser=optimiser.state_dict(),
+            best=self.best,
+            seconds=self.seconds,
+        )
+        write_checkpoint(keeping.folder.last, checkpoint, logs=[keeping.folder.log])
+        self.kept = self.step
+
+
+def fit(
+    model: VideoModel,
+    data: Callable[[int], WorkData],
+    groups: list[dict[str, Any]],
+    settings: TrainSettings,
+    weights: Tensor | None,
+    classes: int,
+    between: BetweenSteps,
+    begun: Checkpoint | None,
+) -> None:
+    """Do the steps that are left.
+
+    Args:
+        model: Where it is to go on from; on its own device again afterwards.
+        data: Gives a process's work by its number.
+        groups: What is trained.
+        settings: Of the training.
+        weights: Of the classes in the loss, or None.
+        classes: Number of classes that labels have.
+        between: What is done between steps.
+        begun: The checkpoint that the training goes on from, or None.
+
+    Raises:
+        NetWarpError: Something could not be read or written, or the loss is not finite; on all processes.
+    """
+    first = between.step
+    module = TrainingModule(
+        model,
+        groups,
+        settings,
+        weights,
+        classes,
+        lambda peers: work_loader(data(peers.rank), range(first, settings.steps), peers.device),
+        None if begun is None else begun.optimiser,
+    )
+    home, on_gpu = next(model.parameters()).device, _accelerator(settings) == "gpu"
+    trainer = Trainer(
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=[home.index or 0] if settings.devices == 1 and home.type == "cuda" and on_gpu else settings.devices,
+        strategy="auto" if settings.devices == 1 else DDPStrategy(find_unused_parameters=True),
+        precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+        max_epochs=1,
+        callbacks=[between],
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    try:
+        trainer.fit(module)
+    except SystemExit as leaving:
+        # What Lightning makes of Ctrl-C before signals are held.
+        if isinstance(leaving.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt("interrupted before the first step") from leaving
+        raise
+    finally:
+        between.close()
+        model.to(home)
+    if module.failure is not None:
+        raise module.failure
+
+
+def _accelerator(settings: TrainSettings) -> str:
+    """``"gpu"`` or ``"cpu"``."""
+    if settings.accelerator == "auto":
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    return settings.accelerator

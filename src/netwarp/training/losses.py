@@ -1,0 +1,115 @@
+"""What is minimised: cross entropy of labels, and the disagreement of neighbouring frames.
+
+Both are sums divided by what the whole step counts, over all its batches and devices, so that a step means the same
+however it is cut into pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netwarp.errors import InputError
+from netwarp.metrics.labels import IGNORE
+from netwarp.model import PhotometricGate
+from netwarp.model.inputs import to_unit_range
+from netwarp.ops import warp
+
+__all__ = ["class_weights", "consistency_sum", "label_weight", "segmentation_sum"]
+
+
+def class_weights(labels: Iterable[NDArray[np.uint8]], classes: int, constant: float = 1.05) -> Tensor:
+    """Weights that let rare classes count: 1 / ln(constant + frequency), after ENet (arXiv 1606.02147).
+
+    Args:
+        labels: Label maps ``[H,W]`` to count in: classes, 255 = ignore.
+        classes: Number of classes.
+        constant: Above 1. At 1.05 weights go from 1.4 (everywhere) to 20.5 (nowhere), at 1.10 from 1.35 to 10.5.
+
+    Returns:
+        float32 ``[classes]``.
+
+    Raises:
+        InputError: A label is no class.
+    """
+    counts = np.zeros(classes)
+    for image in labels:
+        counted = np.bincount(image[image != IGNORE].ravel(), minlength=classes)
+        if len(counted) > classes:
+            raise InputError(
+                f"a label map holds label {len(counted) - 1}, but there are {classes} classes (0 to {classes - 1}, and "
+                f"{IGNORE} = ignore)"
+            )
+        counts += counted
+    return torch.from_numpy(1 / np.log(constant + counts / max(counts.sum(), 1))).float()
+
+
+def label_weight(labels: Tensor, weights: Tensor | None) -> Tensor:
+    """What the labels count: the sum of their classes' weights.
+
+    Args:
+        labels: ``[B,H,W]``, 255 = ignore.
+        weights: ``[classes]``, or None for 1 each.
+
+    Returns:
+        float64 ``[]``.
+    """
+    counted = labels[labels != IGNORE]
+    return (
+        torch.tensor(float(counted.numel()), dtype=torch.float64, device=labels.device)
+        if weights is None
+        else (weights.double()[counted].sum())
+    )
+
+
+def segmentation_sum(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """Cross entropy, summed over the pixels that have labels.
+
+    Args:
+        logits: ``[B,classes,H,W]``.
+        labels: ``[B,H,W]``, 255 = ignore.
+        weights: ``[classes]``, or None for 1 each.
+
+    Returns:
+        float32 ``[]``.
+    """
+    return F.cross_entropy(logits.float(), labels, weights, ignore_index=IGNORE, reduction="sum")
+
+
+def consistency_sum(logits: Sequence[Tensor], frames: Tensor, flows: Tensor, gate: PhotometricGate) -> Tensor:
+    """How far each frame is from the labels that the flow brings, where the flow can be trusted.
+
+    KL(brought ‖ present) of the classes' probabilities, times the photometric gate, where the flow comes from inside
+    the frame. What is brought is detached: the present is to follow the past, not the other way round (its gradient is
+    then also that of cross entropy). Mean over pixels and pairs of frames, sum over clips.
+
+    Args:
+        logits: Of T frames, the oldest first, ``[B,classes,H,W]`` each.
+        frames: ``[B,T,3,H,W]``, RGB, uint8 or in 0–1.
+        flows: ``[B,T-1,2,H,W]``, backward, pixels: ``flows[:, i]`` leads from frame i+1 to frame i.
+        gate: Says where.
+
+    Returns:
+        float32 ``[]``.
+    """
+    total = logits[0].new_zeros((), dtype=torch.float32)
+    for t in range(1, len(logits)):
+        flow = flows[:, t - 1]
+        brought = warp(logits[t - 1].detach().float().softmax(1), flow)
+        disagreement = F.kl_div(logits[t].float().log_softmax(1), brought, reduction="none").sum(1, keepdim=True)
+        trust = gate(to_unit_range(frames[:, t]), to_unit_range(frames[:, t - 1]), flow) * _from_inside(flow)
+        total = total + (disagreement * trust).mean((1, 2, 3)).sum()
+    return total / (len(logits) - 1)
+
+
+def _from_inside(flow: Tensor) -> Tensor:
+    """``[B,1,H,W]``, 1 where a flow ``[B,2,H,W]`` points into the previous frame, else 0."""
+    h, w = flow.shape[-2:]
+    x = torch.arange(w, device=flow.device) + flow[:, :1]
+    y = torch.arange(h, device=flow.device).unsqueeze(1) + flow[:, 1:]
+    return ((x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)).to(flow.dtype)

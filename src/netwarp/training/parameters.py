@@ -1,0 +1,100 @@
+"""What is trained, and at which rates."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.model import VideoModel
+from netwarp.training.settings import TrainSettings
+
+__all__ = ["frozen_as_told", "hold_w2", "parameter_groups", "share_of_rate"]
+
+
+def hold_w2(model: VideoModel) -> VideoModel:
+    """Make a model the control of its own experiment: every w2 is held at 0, everything else stays as it is.
+
+    w1 takes over what w2 had, so that the model starts with the same total weight. Returns the model.
+    """
+    with torch.no_grad():
+        for netwarp in model.netwarps:
+            netwarp.w1.add_(netwarp.w2)  # type: ignore[operator, arg-type]
+            netwarp.w2.zero_().requires_grad_(False)  # type: ignore[operator]
+    return model
+
+
+@contextmanager
+def frozen_as_told(model: VideoModel, train_base: bool | tuple[str, ...] | None) -> Iterator[None]:
+    """While it lasts, the parts of the network that are not to be trained require no gradients.
+
+    Args:
+        model: Only its network's parameters are touched.
+        train_base: As in :class:`TrainSettings`.
+
+    Raises:
+        ConfigurationError: A name is none of the network's modules; nothing was changed.
+    """
+    modules = dict(model.base.named_modules())
+    trained = () if train_base is None or isinstance(train_base, bool) else train_base
+    for name in trained:
+        if name not in modules or not name:
+            raise unknown_name("module of the network to train", name, [known for known in modules if known])
+    before = {parameter: parameter.requires_grad for parameter in model.base.parameters()}
+    if train_base is not None:
+        model.base.requires_grad_(train_base is True)
+        for name in trained:
+            modules[name].requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter, required in before.items():
+            parameter.requires_grad_(required)
+
+
+def parameter_groups(model: VideoModel, settings: TrainSettings) -> list[dict[str, Any]]:
+    """What requires gradients, for the optimiser: a group with a ``name`` and its highest rate for each part.
+
+    Raises:
+        ConfigurationError: There is nothing to train, or a rate for a part that is not trained.
+    """
+    rates = dataclasses.asdict(settings.rates)
+    found: dict[str, list[nn.Parameter]] = {name: [] for name in rates}
+    for name, parameter in model.named_parameters():
+        part = name.partition(".")[0]
+        if parameter.requires_grad and part in found:
+            found[part].append(parameter)
+    for name, rate in rates.items():
+        if rate is not None and not found[name]:
+            raise ConfigurationError(f"rates.{name} is given, but nothing of that part is trained: leave it out")
+    groups = [
+        {"params": parameters, "name": name, "lr": settings.rate if rates[name] is None else rates[name]}
+        for name, parameters in found.items()
+        if parameters
+    ]
+    if not groups:
+        raise ConfigurationError("nothing to train: no parameter of the model requires a gradient")
+    return groups
+
+
+def share_of_rate(step: int, steps: int) -> float:
+    """Of the highest rate, in a step: rising over the first twentieth, falling along a cosine, never quite 0.
+
+    Args:
+        step: From 0 on.
+        steps: Of the training.
+
+    Returns:
+        Above 0, at most 1.
+
+    Example:
+        >>> [round(share_of_rate(step, 100), 2) for step in (0, 4, 50, 99)]
+        [0.2, 1.0, 0.5, 0.0]
+    """
+    return min(1.0, (step + 1) / max(steps // 20, 1)) * (1 + math.cos(math.pi * step / steps)) / 2

@@ -1,0 +1,135 @@
+"""Lightning as it should be: without remarks, and leaving the process as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from netwarp.errors import MissingExtraError
+
+__all__ = ["AtOnce", "HeldSignals", "Interrupted", "left_as_it_was", "need_lightning", "quiet_lightning"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM while training.
+
+    Attributes:
+        step: How many steps were done.
+        kept: How many steps a checkpoint holds; None where there is no folder for one.
+    """
+
+    def __init__(self, step: int, steps: int, kept: int | None) -> None:
+        text = f"interrupted after step {step} of {steps}"
+        if kept:
+            text += f": the same command goes on from step {kept}"
+        super().__init__(text)
+        self.step, self.kept = step, kept
+
+
+class AtOnce(BaseException):
+    """A second signal: whoever sends it will not wait. Not a KeyboardInterrupt, of which Lightning makes an exit."""
+
+
+class HeldSignals(contextlib.AbstractContextManager["HeldSignals"]):
+    """Once told to hold, the first SIGINT or SIGTERM is only noted, and the second raises :class:`AtOnce`.
+
+    Before that they do what they did: processes that are still connecting would wait for one that has gone. Outside
+    the main thread, which alone gets signals, it does nothing.
+
+    Attributes:
+        noted: Whether one has come.
+    """
+
+    def __init__(self) -> None:
+        self.noted = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> HeldSignals:
+        if threading.current_thread() is threading.main_thread():
+            # What is ignored was meant to be: nohup does that. What Python did not set, it cannot set again.
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {n: h for n, h in handlers.items() if h not in (signal.SIG_IGN, None)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def hold(self) -> None:
+        """Hold them, in place of Lightning's trainer, which sets handlers of its own when it begins."""
+        for number in self._before:
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.noted:
+            raise AtOnce
+        self.noted = True
+
+
+_LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
+
+
+def need_lightning(purpose: str = "training") -> None:
+    """Import Lightning; its loggers set their levels then.
+
+    Args:
+        purpose: What needs it.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import lightning.pytorch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("lightning", "train", purpose) from error
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """While it lasts, Lightning's and torch's advice is not shown."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def left_as_it_was() -> Iterator[None]:
+    """Afterwards random state, number of threads and environment are as before, and no process group is left."""
+    environment, threads, grouped = dict(os.environ), torch.get_num_threads(), _grouped()
+    # To ask a GPU for its random state is to occupy it: only one that is in use anyway.
+    used = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = [torch.cuda.current_device()] if used else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        if _grouped() and not grouped:
+            dist.destroy_process_group()
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
+        torch.set_num_threads(threads)
+
+
+def _grouped() -> bool:
+    return dist.is_available() and dist.is_initialized()

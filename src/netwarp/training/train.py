@@ -1,0 +1,321 @@
+"""Training from beginning to end, or from where it was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from netwarp._version import __version__
+from netwarp.datasets.augment_settings import Augmentation
+from netwarp.datasets.clips import ClipData, Sample
+from netwarp.datasets.samples import SampleReader
+from netwarp.distributed import is_first_process
+from netwarp.errors import ConfigurationError, InputError, WeightsError
+from netwarp.model import VideoModel
+from netwarp.model.model_file import configuration, read
+from netwarp.model.replay import Replay
+from netwarp.output_files import written_whole
+from netwarp.training.batches import WorkData
+from netwarp.training.checkpoint import Checkpoint, RunFolder, difference, fingerprint, read_checkpoint, restore
+from netwarp.training.logs import StepRecord, TrainResult, check_tensorboard, progress_bar
+from netwarp.training.losses import class_weights
+from netwarp.training.paper_differences import beyond_paper
+from netwarp.training.parameters import frozen_as_told, parameter_groups
+from netwarp.training.process_state import (
+    AtOnce,
+    HeldSignals,
+    Interrupted,
+    left_as_it_was,
+    need_lightning,
+    quiet_lightning,
+)
+from netwarp.training.settings import TrainSettings
+from netwarp.training.validation import check_validation
+
+if TYPE_CHECKING:
+    from netwarp.training.loop import BetweenSteps
+
+__all__ = ["check_training", "train", "write_result"]
+
+LAST = 100
+"""Steps that the final loss is averaged over."""
+
+
+def write_result(path: Path, result: TrainResult, settings: TrainSettings, caller: Mapping[str, Any]) -> None:
+    """Write it; nan becomes null.
+
+    Args:
+        path: The file.
+        result: What came out.
+        settings: Of the training.
+        caller: What else the caller wants said.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    losses = result.losses[-LAST:]
+    scores = [(record.step, record.scores) for record in result.records if record.scores is not None]
+    content = {
+        "steps": result.steps,
+        "stopped_early": result.stopped_early,
+        "kept": result.kept,
+        "beyond_paper": result.beyond_paper,
+        "loss": sum(losses) / len(losses) if losses else None,
+        "best": None if result.best is None else {"step": result.best.step, settings.monitor: result.best.score},
+        "validation": [{"step": step, **asdict(s)} for step, s in scores],
+        "seconds": round(result.seconds, 1),
+        "training": asdict(settings),
+        **caller,
+        "netwarp": __version__,
+    }
+    with written_whole(path, "free space, and give the command again") as file:
+        file.write((json.dumps(_without_nan(content), indent=2) + "\n").encode())
+
+
+def _without_nan(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def check_training(
+    model: VideoModel,
+    samples: Sequence[Sample],
+    settings: TrainSettings,
+    classes: int,
+    unlabelled: Sequence[Sample],
+    validation: ClipData | None,
+    place: RunFolder | None,
+) -> None:
+    """Check the arguments of :func:`netwarp.training.train` against each other, the machine and the folder.
+
+    Raises:
+        ConfigurationError: They make no sense together, or the machine cannot do it.
+        InputError: Clips differ in length, or have no labels.
+        MissingExtraError: TensorBoard is not installed.
+        OutputError: The folder cannot be used.
+    """
+    _check_clips(samples, unlabelled, settings)
+    outputs = len(model.classes)
+    if not 1 <= classes <= outputs:
+        raise ConfigurationError(
+            f"labels have {classes} classes, but the network has {outputs} outputs: load it with classes={classes}"
+        )
+    if not isinstance(settings.class_weights, str) and len(settings.class_weights) != classes:
+        raise ConfigurationError(f"class_weights has {len(settings.class_weights)} values for {classes} classes")
+    if validation is None and settings.validate_every is not None:
+        raise ConfigurationError("validate_every needs clips to validate on")
+    if validation is not None and len(validation.classes) != classes:
+        raise ConfigurationError(
+            f"{validation.name} has {len(validation.classes)} classes, what is trained on has {classes}"
+        )
+    if validation is not None and settings.patience is not None:
+        check_validation(validation, settings.monitor)
+    _check_machine(settings)
+    if place is None:
+        if settings.tensorboard:
+            raise ConfigurationError("tensorboard needs a folder to write to")
+        return
+    if settings.tensorboard:
+        check_tensorboard()
+    configuration(model)
+    place.check()
+
+
+def _check_clips(samples: Sequence[Sample], unlabelled: Sequence[Sample], settings: TrainSettings) -> None:
+    if not samples:
+        raise ConfigurationError("nothing to train on: there is no labelled clip")
+    length = len(samples[0].frames)
+    for sample in (*samples, *unlabelled):
+        if len(sample.frames) != length:
+            raise InputError(f"{sample.name} has {len(sample.frames)} frames, {samples[0].name} has {length}")
+    for sample in samples:
+        if sample.frames[-1].labels is None:
+            raise InputError(f"{sample.name} has no labels to train on")
+    if settings.consistency.weight and length < 2:
+        raise ConfigurationError("consistency is between neighbouring frames: clips need at least 2")
+    if settings.consistency.unlabelled and not unlabelled:
+        raise ConfigurationError("consistency.unlabelled asks for clips without labels, and there are none")
+
+
+def _check_machine(settings: TrainSettings) -> None:
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if settings.accelerator == "gpu" and not gpus:
+        raise ConfigurationError("accelerator gpu: torch finds no GPU here: take cpu, or leave it out")
+    if settings.accelerator != "cpu" and gpus and settings.devices > gpus:
+        raise ConfigurationError(f"devices {settings.devices}: there are {gpus} GPUs")
+
+
+log = logging.getLogger("netwarp")
+
+REPLAYED = 400
+"""Most frames that a frozen network is replayed on: 10 MB each for a small network's logits at 480×360."""
+
+
+def train(
+    model: VideoModel,
+    samples: Sequence[Sample],
+    settings: TrainSettings | None = None,
+    *,
+    classes: int,
+    unlabelled: Sequence[Sample] = (),
+    validation: ClipData | None = None,
+    cache: Path | str | None = None,
+    folder: Path | str | None = None,
+    replay: bool = True,
+    caller: Mapping[str, Any] | None = None,
+    watch: Callable[[StepRecord], None] | None = None,
+    progress: bool = False,
+) -> TrainResult:
+    """Train what requires gradients of a model (paper, section 3.1, "Usage and Training").
+
+    With a folder, the training survives its process: called again with the same arguments it goes on from the last
+    checkpoint, and on a CPU ends with bitwise the weights that it would have had undisturbed. A checkpoint of another
+    training is refused.
+
+    With several devices, this process starts the others, each of which runs the same program again up to this call:
+    one such call in a program.
+
+    Args:
+        model: With ``layers=[]`` the network itself is trained, frame by frame. In evaluation mode afterwards.
+        samples: Clips of one length, the last frame of each labelled (:meth:`ClipData.samples`). 2 frames are the
+            paper's pairs.
+        settings: How; by default :class:`TrainSettings`'s.
+        classes: Number of classes that labels have; the model may have more outputs.
+        unlabelled: Clips of that length for the consistency loss alone (:meth:`ClipData.windows`).
+        validation: Clips to validate on, as streams.
+        cache: Folder that the model's flow of ``samples`` is kept in (:class:`SampleReader`).
+        folder: Where ``log.csv``, ``last.ckpt``, ``best.safetensors``, and at the end ``model.safetensors`` and
+            ``result.json`` go. None writes nothing.
+        replay: On a CPU, without augmentation, and with at most :data:`REPLAYED` frames, whether the frozen beginning
+            of the network runs once a frame (:class:`netwarp.model.replay.Replay`). In batches of more than one clip
+            that changes the last bits.
+        caller: Plain values that must be the same for a checkpoint to be gone on from, beyond those that are known
+            here; they go into ``result.json``.
+        watch: Called after every step.
+        progress: Show a bar.
+
+    Returns:
+        What came out. The model is trained; with ``patience`` it is the best of all validations.
+
+    Raises:
+        ConfigurationError: Arguments that make no sense together, or that this machine cannot do.
+        InputError: A frame or its labels cannot be read or used.
+        MissingExtraError: Lightning is not installed, or TensorBoard where it is asked for.
+        OutputError: The folder cannot be written, is in use, or holds something else.
+        WeightsError: The loss is not finite; or the checkpoint is damaged, or another training's. Nothing is lost.
+        Interrupted: Ctrl-C or SIGTERM (a ``KeyboardInterrupt``), after a step is done and kept.
+    """
+    settings, caller = settings or TrainSettings(), dict(caller or {})
+    place = None if folder is None else RunFolder(Path(folder))
+    first = is_first_process(settings.devices)
+    check_training(model, samples, settings, classes, unlabelled, validation, place)
+    need_lightning()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(quiet_lightning())
+        from netwarp.training.loop import BetweenSteps, Keeping, fit
+
+        stack.callback(model.eval)
+        stack.enter_context(left_as_it_was())
+        stack.enter_context(frozen_as_told(model, settings.train_base))
+        groups = parameter_groups(model, settings)
+        length = len(samples[0].frames)
+        moves = length > 1 and (len(model.layers) > 0 or settings.consistency.weight > 0)
+        reader, others = (SampleReader(clips, model.flow if moves else None, cache) for clips in (samples, unlabelled))
+        beyond = beyond_paper(model, settings, length)
+        keeping, begun = None, None
+        if place is not None:
+            keeping = Keeping(place, fingerprint(model, settings, samples, unlabelled, validation, caller))
+            if first:
+                stack.enter_context(place.taken())
+            begun = _begun(keeping.folder, keeping.fingerprint)
+        weights = _weights(settings, samples, classes, len(model.classes))
+        if begun is not None:
+            restore(model, begun.tensors)
+
+        signals = stack.enter_context(HeldSignals())
+        bar = stack.enter_context(progress_bar(settings.steps, begun.step if begun else 0, progress and first))
+        between = BetweenSteps(settings, validation, keeping, begun, signals, [bar, watch] if watch else [bar])
+        if begun is not None and first:
+            log.info("%s step %d of %d", "done up to" if between.done else "going on from", begun.step, settings.steps)
+        try:
+            if not between.done:
+                data = partial(WorkData, reader, others, settings, classes)
+                again = replay and _comes_again(model, [*samples, *unlabelled], settings)
+                with Replay(model.base) if again else contextlib.nullcontext():
+                    fit(model, data, groups, settings, weights, classes, between, begun)
+        except AtOnce:
+            between.interrupted = True
+        if between.interrupted:
+            raise Interrupted(between.step, settings.steps, between.kept)
+        result = TrainResult(
+            steps=between.step,
+            records=between.records,
+            stopped_early=between.stopped_early,
+            kept=_keep_best(model, settings, between, place),
+            best=between.best,
+            seconds=between.seconds,
+            beyond_paper=beyond,
+        )
+        if place is not None and first:
+            model.save(place.model)
+            write_result(place.result, result, settings, caller)
+    return result
+
+
+def _comes_again(model: VideoModel, samples: Sequence[Sample], settings: TrainSettings) -> bool:
+    """Whether a frozen part of the network sees the same pictures again and again, few enough to be kept in memory."""
+    frozen = any(not parameter.requires_grad for parameter in model.base.parameters())
+    frames = {frame.name for sample in samples for frame in sample.frames}
+    on_cpu = settings.accelerator == "cpu" or (settings.accelerator == "auto" and not torch.cuda.is_available())
+    return frozen and on_cpu and settings.augment == Augmentation() and len(frames) <= REPLAYED
+
+
+def _begun(place: RunFolder, marks: Mapping[str, Any]) -> Checkpoint | None:
+    """The checkpoint to go on from; None where there is none.
+
+    Raises:
+        WeightsError: It is damaged, or another training's.
+    """
+    begun = read_checkpoint(place.last)
+    if begun is not None and (other := difference(begun.fingerprint, marks)):
+        raise WeightsError(
+            f"{place.last} is of another training ({other}): name another folder, or go back to what it was"
+        )
+    return begun
+
+
+def _weights(settings: TrainSettings, samples: Sequence[Sample], classes: int, outputs: int) -> Tensor | None:
+    """Of the classes in the loss; outputs that no label has count 1, which changes nothing."""
+    if settings.class_weights == "none":
+        return None
+    if isinstance(settings.class_weights, str):
+        labels = (frame.labels() for frame in (sample.frames[-1] for sample in samples) if frame.labels is not None)
+        weights = class_weights(labels, classes, settings.class_weight_constant)
+    else:
+        weights = torch.tensor(settings.class_weights)
+    return torch.cat([weights, torch.ones(outputs - classes)])
+
+
+def _keep_best(model: VideoModel, settings: TrainSettings, between: BetweenSteps, place: RunFolder | None) -> int:
+    """With ``patience``, make the model what it was at the best validation; how many steps it has had then."""
+    best = between.best
+    if settings.patience is None or best is None or best.step == between.step:
+        return between.step
+    if between.best_tensors is not None:
+        restore(model, between.best_tensors)
+    elif place is not None:
+        restore(model, read(place.best).tensors)
+    return best.step

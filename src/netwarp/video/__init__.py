@@ -1,0 +1,1 @@
+"""Read frames and write videos and label maps; knows no network."""

@@ -1,0 +1,242 @@
+"""Frames from a video file."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from netwarp.errors import InputError
+from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index
+from netwarp.video.decoding import OPEN_OPTIONS, Damage, decoded_frames, upright_rgb, video_stream
+from netwarp.video.source import AfterDamage, Frame, FrameSource
+
+__all__ = ["VideoFile", "declared_length", "timed"]
+
+_TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
+_DECLARES_DURATION = frozenset({"matroska", "webm", "flv"})
+
+
+class VideoFile(FrameSource):
+    """A video file, decoded frame by frame.
+
+    A file that was cut, or whose bytes are damaged, gives the frames before the damage, and ``loss`` then says how
+    much is missing. Damage is known from the decoder, from the container's own structure (see
+    ``netwarp.video.container_check``) and, for Matroska and Flash video, from a picture that ends long before its
+    declared duration; a fault that shows in none of them goes unnoticed.
+
+    Args:
+        path: The file. Its first frame is decoded at once.
+        after_damage: End at the first fault, or go on at the next key frame.
+        matrix: As for :func:`~netwarp.video.decoding.upright_rgb`.
+
+    Raises:
+        InputError: If it is missing, unreadable, empty, not a video, without a picture, or has no readable frame.
+    """
+
+    def __init__(self, path: Path, *, after_damage: AfterDamage = "resume", matrix: str | None = None) -> None:
+        self.description = str(path)
+        self.paths = (path,)
+        self._path = path
+        self._after_damage: AfterDamage = after_damage
+        self._matrix = matrix
+        self._container: InputContainer | None = None
+        _check_readable(path)
+        self._frames: Iterator[Frame] | None = self._read()
+        try:
+            self._first: Frame | None = next(self._frames)
+        except BaseException:
+            self.close()
+            raise
+        height, width = self._first.image.shape[:2]
+        self.size = (height, width)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames; a second time starts from the first again."""
+        frames, self._frames = self._frames or self._read(), None
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
+            del first
+        yield from frames
+
+    def _read(self) -> Iterator[Frame]:
+        self.close()
+        self.loss = None
+        container, stream = _open(self._path)
+        self._container = container
+        damage = Damage()
+        count, time = 0, 0.0
+        try:
+            self.fps = float(stream.average_rate) if stream.average_rate else None
+            self.length = declared_length(container, stream)
+            for decoded, time in timed(
+                decoded_frames(container, stream, self._after_damage, damage),
+                self.fps,
+                stamped=_is_stamped(container, stream),
+            ):
+                yield Frame(index=count, image=upright_rgb(decoded, self._matrix), time=time)
+                count += 1
+            if not count:
+                raise InputError(
+                    f"{self._path} holds no frame that can be decoded ({stream.codec_context.name}): "
+                    "it is damaged, or not a video"
+                )
+            self.loss = self._describe_loss(damage, count, time, _declared_seconds(container, stream))
+        finally:
+            if self._container is container:
+                self.close()
+
+    def _describe_loss(self, damage: Damage, count: int, time: float, declared: float | None) -> str | None:
+        verb = "is damaged"
+        if damage.reason is None:
+            ends_early = declared is not None and time + 1 / (self.fps or 25) < declared - max(0.5, 0.01 * declared)
+            if not ends_early and not is_cut_off(self._path):
+                return self._describe_gap(count) if is_damaged_inside(self._path) else None
+            verb, damage.after = "is cut off", count
+        elif not damage.resumed and is_cut_off(self._path):
+            verb = "is cut off"
+        lost = self.length - count if self.length is not None and self.length > count else None
+        of = f" of about {self.length}" if lost is not None else ""
+        place = f"{self._path.name} {verb} after frame {damage.after if damage.resumed else count}{of}"
+        if damage.resumed:
+            return f"{place}: {f'about {lost}' if lost else 'some'} frames were lost, reading went on behind them"
+        plural = "frame was" if lost == 1 else "frames were"
+        end = f"{lost} {plural} lost" if lost is not None else "what followed is lost"
+        return f"{place} ({time:.1f} s): {end}"
+
+    def _describe_gap(self, count: int) -> str:
+        lost = self.length - count if self.length is not None and self.length > count else "some"
+        return f"{self._path.name} is damaged inside: {lost} of its frames could not be read"
+
+
+def timed(
+    frames: Iterator[av.VideoFrame], fps: float | None, *, stamped: bool = True
+) -> Iterator[tuple[av.VideoFrame, float]]:
+    """Add to every frame its seconds since the first.
+
+    Args:
+        frames: In the order in which they are shown.
+        fps: Average frames a second: a frame without a time stamp comes one interval after the one before.
+        stamped: Whether time stamps are to be believed.
+    """
+    start: float | None = None
+    time = -1 / (fps or 25)
+    for frame in frames:
+        stamp = float(frame.pts * frame.time_base) if stamped and frame.pts is not None and frame.time_base else None
+        if stamp is None:
+            time += 1 / (fps or 25)
+        else:
+            if start is None:
+                start = stamp - max(0.0, time + 1 / (fps or 25))
+            time = stamp - start
+        yield frame, time
+
+
+def _is_stamped(container: InputContainer, stream: VideoStream) -> bool:
+    """AVI stores no time of showing: where frames are stored in another order, what FFmpeg makes up is wrong."""
+    return container.format.name != "avi" or not stream.codec_context.has_b_frames
+
+
+def declared_length(container: InputContainer, stream: VideoStream) -> int | None:
+    """Number of frames that a container declares, or its duration times its rate; ``None`` where it has neither."""
+    if stream.frames > 1:
+        return int(stream.frames)
+    seconds = _seconds(container, stream)
+    if seconds and stream.average_rate:
+        return max(1, round(seconds * float(stream.average_rate)))
+    return None
+
+
+def _seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    tagged = _tagged_duration(stream)
+    if tagged is not None:
+        return tagged
+    return container.duration / av.time_base if container.duration else None
+
+
+def _declared_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """How long the picture is meant to last, where the container can be trusted to say it of the picture."""
+    if not _DECLARES_DURATION.intersection(container.format.name.split(",")):
+        return None
+    tagged = _tagged_duration(stream)
+    if tagged is not None:
+        return tagged
+    alone = len(container.streams) == 1
+    return container.duration / av.time_base if alone and container.duration else None
+
+
+def _tagged_duration(stream: VideoStream) -> float | None:
+    """Matroska's DURATION statistics of one track, ``00:00:02.400000000``."""
+    try:
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    except (KeyError, ValueError):
+        return None
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode):
+            if not status.st_size:
+                raise InputError(f"{path} is empty (0 bytes): copy or record it again")
+            with path.open("rb") as file:
+                file.read(1)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: check the path") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+    try:
+        # "file:" keeps a name such as "a:b.mp4" from being taken for a protocol.
+        container = av.open(f"file:{path}", **OPEN_OPTIONS)
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise InputError(_why_not_opened(path, error)) from error
+    try:
+        stream = video_stream(container)
+        if container.format.name in _TEXT_FORMATS:
+            raise InputError(f"{path} is not a video: its content is text")
+        if stream is None:
+            kinds = sorted({other.type for other in container.streams})
+            has = f"only {' and '.join(kinds)}" if kinds else "nothing that can be read"
+            raise InputError(f"{path} holds no video, {has}: give a file with a picture")
+        if stream.codec_context is None:
+            raise InputError(f"{path} is coded in a way that this FFmpeg cannot decode: convert it to H.264")
+    except BaseException:
+        container.close()
+        raise
+    return container, stream
+
+
+def _why_not_opened(path: Path, error: Exception) -> str:
+    if lacks_index(path):
+        return f"{path} has no index (moov): its recording or copy was not finished, do it again or repair the file"
+    if _is_text(path):
+        return f"{path} is not a video: its content is text"
+    if isinstance(error, av.error.InvalidDataError):
+        return f"{path} is not a video that can be read: it is damaged, or of an unknown kind"
+    return (
+        f"{path} cannot be opened as video ({getattr(error, 'strerror', None) or error}): it is damaged or unfinished"
+    )
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4096)
+    printable = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
+    return printable and "\ufffd" not in head.decode("utf-8", errors="replace")[:-1]

@@ -1,0 +1,154 @@
+"""Label maps in and out: indexed PNG whose palette holds the class colours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.label_sets import IGNORE, Colour, LabelMap, voc_colour
+from netwarp.output_files import prepare_folder, written_whole
+
+__all__ = ["MaskFolder", "full_palette", "read_classes", "read_mask", "write_mask"]
+
+
+def full_palette(palette: Sequence[Colour]) -> npt.NDArray[np.uint8]:
+    """The colours of all 256 labels, ``[256, 3]``: the given ones, then PASCAL VOC's (255 is its pale "void").
+
+    Raises:
+        ConfigurationError: If there are more than 256, or one is no RGB triple of 0–255.
+    """
+    if len(palette) > 256:
+        raise ConfigurationError(f"a palette has at most 256 colours, not {len(palette)}")
+    for index, colour in enumerate(palette):
+        if len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
+            raise ConfigurationError(f"colour {index} of the palette is {colour}, not three values of 0 to 255")
+    rest = [voc_colour(index) for index in range(len(palette), 256)]
+    return np.array([*palette, *rest], dtype=np.uint8)
+
+
+def write_mask(path: str | Path, labels: npt.NDArray[np.integer], palette: Sequence[Colour]) -> None:
+    """Write a label map as an indexed PNG, complete or not at all.
+
+    Args:
+        path: The file; one that exists is replaced.
+        labels: ``[H, W]``, integers of 0–255.
+        palette: RGB colour of every class.
+
+    Raises:
+        OutputError: If it cannot be written.
+        ConfigurationError: If the labels or the palette cannot be stored so.
+    """
+    target = Path(path)
+    picture = PIL.Image.fromarray(_as_bytes(labels))
+    picture.putpalette(full_palette(palette).tobytes())
+    with written_whole(target, "free space or choose another folder") as file:
+        picture.save(file, format="PNG")
+
+
+def _as_bytes(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+    if labels.ndim != 2 or not labels.size or not np.issubdtype(labels.dtype, np.integer):
+        raise ConfigurationError(f"a label map is integer [H, W], not {labels.dtype} {list(labels.shape)}")
+    if labels.dtype != np.uint8:
+        lowest, highest = int(labels.min()), int(labels.max())
+        if lowest < 0 or highest > 255:
+            raise ConfigurationError(f"labels of {lowest} to {highest} do not fit into a mask, which holds 0 to 255")
+    return np.ascontiguousarray(labels, dtype=np.uint8)
+
+
+def read_mask(path: str | Path) -> npt.NDArray[np.uint8]:
+    """Read a label map ``[H, W]``: the indices of an indexed PNG, or the values of a gray one.
+
+    Raises:
+        InputError: If the file cannot be read or holds colours instead of labels.
+    """
+    try:
+        with PIL.Image.open(path) as picture:
+            if picture.mode not in {"P", "L"}:
+                raise InputError(f"{path} holds colours ({picture.mode}), not labels: give an indexed or gray image")
+            return np.array(picture, dtype=np.uint8)
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: check the path") from error
+    except Exception as error:  # Pillow's decoders raise many types on damaged files
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} cannot be read as a mask ({why}): replace it") from error
+
+
+class MaskFolder:
+    """A folder that takes one indexed PNG a frame, named as the frame or, for video, by its six-digit index.
+
+    A second frame of the same name (from another folder) gets its index added. Every mask is whole from the moment
+    it has its name, so whatever stops the work leaves a folder of good masks.
+
+    Args:
+        folder: Is made where it does not exist; masks of the same names are replaced.
+        palette: RGB colour of every class.
+        inputs: Files being read (``FrameSource.paths``): masks do not go among images that are read.
+
+    Raises:
+        OutputError: If the folder cannot be written to or holds the input's images.
+        ConfigurationError: If the palette is no palette.
+    """
+
+    def __init__(self, folder: str | Path, palette: Sequence[Colour], *, inputs: Iterable[Path] = ()) -> None:
+        self.folder = Path(folder)
+        self.palette = tuple(palette)
+        full_palette(self.palette)
+        from netwarp.video.images import is_image
+
+        sources = {path.parent.resolve() for path in inputs if is_image(path)}
+        if self.folder.resolve() in sources:
+            raise OutputError(
+                f"{self.folder} holds the input's images, with which masks would mix: name another folder"
+            )
+        prepare_folder(self.folder)
+        self._written: set[str] = set()
+
+    def write(self, labels: npt.NDArray[np.integer], index: int, name: str | None = None) -> Path:
+        """Write one frame's labels ``[H, W]`` and return the file.
+
+        Raises:
+            OutputError: If it cannot be written.
+            ConfigurationError: If the labels cannot be stored.
+        """
+        stem = f"{index:06d}" if name is None else name
+        while stem in self._written:
+            stem = f"{stem}_{index:06d}"
+        path = self.folder / f"{stem}.png"
+        write_mask(path, labels, self.palette)
+        self._written.add(stem)
+        return path
+
+
+def read_classes(path: Path, classes: int, void: Collection[int] = ()) -> LabelMap:
+    """Read a label map from an indexed or gray image.
+
+    Args:
+        path: The file.
+        classes: Number of classes; a label is one of ``0`` to ``classes − 1``.
+        void: Values that the file has where nobody says what is there; 255 is always one of them.
+
+    Returns:
+        uint8 ``[H,W]``: classes, 255 = ignore.
+
+    Raises:
+        InputError: The file cannot be read as labels, or a value in it is neither a class nor void.
+    """
+    labels = read_mask(path)
+    counts = np.bincount(labels.ravel(), minlength=256)
+    wrong = [int(value) for value in np.flatnonzero(counts[classes:IGNORE]) + classes if value not in void]
+    if wrong:
+        more = f" (and {len(wrong) - 1} other values)" if len(wrong) > 1 else ""
+        raise InputError(
+            f"{path} holds label {wrong[0]} in {counts[wrong[0]]} of its pixels{more}: "
+            f"classes are 0 to {classes - 1}, and {' and '.join(map(str, [*void, IGNORE]))} ignore"
+        )
+    if counts[classes:IGNORE].any():
+        labels[labels >= classes] = IGNORE
+    return labels

@@ -1,0 +1,132 @@
+"""Labels drawn over their frame, and two pictures side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+
+from netwarp.errors import ConfigurationError
+from netwarp.label_sets import IGNORE, Colour
+from netwarp.video.label_maps import full_palette
+from netwarp.video.source import Image
+
+__all__ = ["overlay", "side_by_side"]
+
+
+def overlay(
+    image: Image,
+    labels: npt.NDArray[np.integer],
+    palette: Sequence[Colour],
+    *,
+    alpha: float = 0.5,
+    outlines: bool = True,
+) -> Image:
+    """Lay class colours over a frame, with a thin line where classes meet.
+
+    Args:
+        image: RGB uint8 ``[H, W, 3]``.
+        labels: Class indices ``[H, W]``; pixels of 255 stay as they are.
+        palette: RGB colour of every class.
+        alpha: Opacity of the colours, 0–1.
+        outlines: Whether to draw the lines, one pixel wide for every 720 lines of the picture.
+
+    Returns:
+        A new picture of the image's size.
+
+    Raises:
+        ConfigurationError: If sizes differ or ``alpha`` is out of its range.
+    """
+    if labels.shape != image.shape[:2]:
+        raise ConfigurationError(f"labels of {_by(labels)} do not fit a frame of {_by(image)}: resize them first")
+    if not 0 <= alpha <= 1:
+        raise ConfigurationError(f"alpha must be from 0 to 1, not {alpha}")
+    indices = np.ascontiguousarray(labels, dtype=np.uint8)
+    colours = np.take(_lookup(tuple(palette)), indices, axis=0)
+    blended: Image = cv2.addWeighted(image, 1 - alpha, colours, alpha, 0)
+    if outlines:
+        edges = _edges(indices, max(1, round(image.shape[0] / 720)))
+        # Light lines: label sets' colours are mostly dark, and dark lines drown between two of them. Half of the
+        # colour stays, or a pole three pixels wide would lose its own.
+        blended[edges] = blended[edges] // 2 + 127
+    ignored = indices == IGNORE
+    if ignored.any():
+        blended[ignored] = image[ignored]
+    return blended
+
+
+@lru_cache(maxsize=8)
+def _lookup(palette: tuple[Colour, ...]) -> npt.NDArray[np.uint8]:
+    return full_palette(palette)
+
+
+def _edges(labels: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.bool_]:
+    """Pixels whose right or lower neighbour has another label, ``width`` pixels wide."""
+    edges = np.zeros(labels.shape, dtype=np.bool_)
+    edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    edges[:-1] |= labels[:-1] != labels[1:]
+    if width > 1:
+        kernel = np.ones((width, width), dtype=np.uint8)
+        edges = cv2.dilate(edges.view(np.uint8), kernel).view(np.bool_)
+    return edges
+
+
+def side_by_side(left: Image, right: Image, captions: tuple[str, str] | None = None) -> Image:
+    """Put two pictures of one height beside each other, with a narrow gap and a caption at each one's top.
+
+    Args:
+        left: RGB uint8 ``[H, W, 3]``.
+        right: RGB uint8 ``[H, W', 3]``.
+        captions: What they are; long ones are set smaller until they fit.
+
+    Returns:
+        RGB uint8 ``[H, W + gap + W', 3]``.
+
+    Raises:
+        ConfigurationError: If the heights differ.
+    """
+    if left.shape[0] != right.shape[0]:
+        raise ConfigurationError(f"pictures of {_by(left)} and {_by(right)} differ in height: scale one first")
+    height = left.shape[0]
+    # An even gap: two pictures of one width then make an even width, which video wants.
+    gap = np.full((height, 2 * max(1, round(height / 360)), 3), 255, dtype=np.uint8)
+    if captions is not None:
+        left, right = (_captioned(picture, text) for picture, text in zip((left, right), captions, strict=True))
+    return np.concatenate([left, gap, right], axis=1)
+
+
+def _captioned(image: Image, text: str) -> Image:
+    if not text:
+        return image
+    label = _label(text, max(13, round(image.shape[0] / 22)), image.shape[1])
+    height, width = min(label.shape[0], image.shape[0]), min(label.shape[1], image.shape[1])
+    result = image.copy()
+    result[:height, :width] = label[:height, :width] + result[:height, :width] // 4
+    return result
+
+
+@lru_cache(maxsize=16)
+def _label(text: str, size: int, limit: int) -> npt.NDArray[np.uint8]:
+    """White text on black, at three quarters of full brightness: the picture shows through with the last quarter."""
+    while True:
+        font = PIL.ImageFont.load_default(size)
+        left, _, right, _ = font.getbbox(text)
+        pad = max(3, round(size * 0.4))
+        width = round(right - left) + 2 * pad
+        if width <= limit or size <= 8:
+            break
+        size -= 1
+    canvas = PIL.Image.new("L", (width, round(size * 1.2) + pad), 0)
+    PIL.ImageDraw.Draw(canvas).text((pad - left, canvas.height / 2), text, fill=255, font=font, anchor="lm")
+    gray = (np.asarray(canvas).astype(np.uint16) * 191 // 255).astype(np.uint8)
+    return np.repeat(gray[:, :, None], 3, axis=2)
+
+
+def _by(picture: npt.NDArray[np.generic]) -> str:
+    return f"{picture.shape[1]}×{picture.shape[0]}"

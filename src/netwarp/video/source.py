@@ -1,0 +1,76 @@
+"""Frame sources: what every reader of frames gives, and knows about them beforehand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["AfterDamage", "Frame", "FrameSource", "Image"]
+
+Image = npt.NDArray[np.uint8]
+"""A picture: RGB uint8 ``[H, W, 3]``, contiguous, upright."""
+
+AfterDamage = Literal["stop", "resume"]
+"""What to do at damage in mid-video: end there, or go on at the next key frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a video.
+
+    Attributes:
+        index: Position among the frames that were read, from 0.
+        image: RGB uint8 ``[H, W, 3]``, contiguous, upright whatever way the camera was held. What is
+            transparent is laid over black.
+        time: Seconds since the first frame, as the source says it: neither evenly spaced (variable frame
+            rate) nor sure to grow (a stream that restarts).
+        name: The image file's stem; ``None`` for video.
+    """
+
+    index: int
+    image: Image
+    time: float
+    name: str | None = None
+
+
+class FrameSource(ABC):
+    """Frames in order, with what is known about them beforehand. A context manager: leaving it closes it.
+
+    Attributes:
+        description: What is read, for a person.
+        fps: Average frames a second; ``None`` where the source does not know.
+        length: Number of frames as declared, or worked out from duration and rate, so a few may be wrong;
+            ``None`` where the source does not know.
+        size: (height, width) of the first frame, upright. Later frames may differ.
+        paths: The files that are read; none for cameras and streams.
+        loss: After iterating, one line that says which frames could not be read; ``None`` where all were.
+    """
+
+    description: str
+    fps: float | None = None
+    length: int | None = None
+    size: tuple[int, int] | None = None
+    paths: tuple[Path, ...] = ()
+    loss: str | None = None
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames; raise ``InputError`` where one cannot be read at all."""
+
+    def close(self) -> None:  # noqa: B027 (what reads single files has nothing to close)
+        """Let go of files and devices; closing twice does no harm."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

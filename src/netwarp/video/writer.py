@@ -1,0 +1,251 @@
+"""Video out: H.264 with the source's time stamps, in place only when it is whole."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from netwarp.errors import ConfigurationError, OutputError, unknown_name
+from netwarp.output_files import VIDEO_ENDINGS, partial_path, prepare_file, reason
+from netwarp.video.source import Image
+
+__all__ = ["VideoWriter"]
+
+_LOG = logging.getLogger(__name__)
+_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+_FINE = 90_000
+_NOMINAL_RATE = Fraction(25)
+_RESTART_BACK = 1.0
+_RESTART_AHEAD = 600.0
+
+
+class VideoWriter:
+    """Writes frames as H.264 video (yuv420p, BT.709, which every player and browser shows). A context manager.
+
+    The file is written beside its place under a hidden name and moved there when the block ends. Ctrl-C counts as
+    an end: what is written until then is finished and playable. Any other exception leaves nothing behind.
+
+    H.264 wants an even height and width: an odd one gets its last row or column twice. Frames of another size
+    than the first are scaled into its size with their proportions, with black bars.
+
+    Time stamps are the caller's, and grow strictly: a repeated one moves to the next tick, and where the clock
+    jumps back by more than a second or ahead by more than ten minutes the video goes on one frame later.
+
+    Args:
+        path: ``.mp4``, ``.m4v``, ``.mov`` or ``.mkv``; one that exists is replaced at the end. Its folder is made.
+        fps: Average frames a second: the spacing of frames without a time. ``None`` counts as 25.
+        quality: Constant rate factor, 0 (lossless) to 51; 18 is hard to tell from the source.
+        preset: x264's trade of time for size, ``ultrafast`` to ``veryslow``.
+        inputs: Files being read, which must not be overwritten (``FrameSource.paths``).
+
+    Raises:
+        OutputError: If the place cannot be written to; while writing, if the disk is full or the encoder fails.
+        ConfigurationError: If a setting makes no sense.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        fps: float | Fraction | None = None,
+        quality: int = 18,
+        preset: str = "veryfast",
+        inputs: Iterable[Path] = (),
+    ) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() not in VIDEO_ENDINGS:
+            raise OutputError(f"{self.path} has no suffix of a video: name it {' or '.join(VIDEO_ENDINGS)}")
+        if fps is not None and not (math.isfinite(fps) and fps > 0):
+            raise ConfigurationError(f"frames a second must be positive, not {fps}")
+        if not 0 <= quality <= 51:
+            raise ConfigurationError(f"quality must be from 0 (lossless) to 51 (worst), not {quality}")
+        if preset not in _PRESETS:
+            raise unknown_name("preset of x264", preset, _PRESETS)
+        prepare_file(self.path, inputs)
+        self._partial = partial_path(self.path)
+        self._rate = Fraction(fps).limit_denominator(1001) if fps else _NOMINAL_RATE
+        self._rate = self._rate or Fraction(1, 1000)
+        self._clock = _Clock(self._rate)
+        self._options = {"crf": str(quality), "preset": preset}
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream | None = None
+        self._size: tuple[int, int] | None = None
+        self._warned = self._finished = False
+        self.frames = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None or (issubclass(kind, KeyboardInterrupt) and self.frames):
+            self.close()
+        else:
+            self._discard()
+
+    def write(self, image: Image, time: float | None = None) -> None:
+        """Append a frame.
+
+        Args:
+            image: RGB uint8 ``[H, W, 3]``.
+            time: Seconds since the first frame; ``None`` for one interval after the one before.
+
+        Raises:
+            OutputError: If it cannot be written; nothing is left behind.
+            ConfigurationError: If it is no such image.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ConfigurationError(f"a frame is RGB uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+        if self._container is None and self.frames:
+            raise OutputError(f"{self.path} takes no more frames: it is closed, or writing failed before")
+        with self._output_errors(), _interrupts_later():
+            if self._stream is None:
+                self._open(image.shape[0], image.shape[1])
+            assert self._stream is not None
+            assert self._container is not None
+            frame = av.VideoFrame.from_ndarray(self._fitted(image), format="rgb24")
+            picture = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+            picture.pts, picture.time_base = self._clock.tick(time), self._clock.base
+            self._container.mux(self._stream.encode(picture))
+            self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file and move it into place.
+
+        Raises:
+            OutputError: If that fails, or no frame was written; nothing is left behind.
+        """
+        if self._finished:
+            return
+        if self._container is None:
+            why = "writing failed before" if self.frames else "there was no frame to write"
+            raise OutputError(f"{self.path} was not written: {why}")
+        with self._output_errors(), _interrupts_later():
+            assert self._stream is not None
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+            self._container = None
+            self._partial.replace(self.path)
+            self._finished = True
+
+    def _open(self, height: int, width: int) -> None:
+        self._size = (height, width)
+        in_mp4 = self.path.suffix.lower() != ".mkv"
+        self._container = av.open(
+            f"file:{self._partial}", mode="w", options={"movflags": "+faststart"} if in_mp4 else {}
+        )
+        stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = self._clock.base
+        # Written down so that no player has to guess: BT.709, limited range.
+        context.colorspace = context.color_primaries = context.color_trc = 1
+        context.color_range = 1
+        self._container.start_encoding()
+        self._stream = stream
+
+    def _fitted(self, image: Image) -> Image:
+        assert self._size is not None
+        if image.shape[:2] != self._size:
+            if not self._warned:
+                self._warned = True
+                _LOG.warning(
+                    "frame %d is %d×%d, the first was %d×%d: this and others are scaled into the first's size in %s",
+                    self.frames, image.shape[1], image.shape[0], self._size[1], self._size[0], self.path,
+                )  # fmt: skip
+            image = _letterboxed(image, self._size)
+        odd = (image.shape[0] % 2, image.shape[1] % 2)
+        if any(odd):
+            image = np.pad(image, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
+        return np.ascontiguousarray(image)
+
+    @contextmanager
+    def _output_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._discard()
+            raise OutputError(
+                f"{self.path} cannot be written ({reason(error)}): free space or choose another place"
+            ) from error
+
+    def _discard(self) -> None:
+        container, self._container, self._stream = self._container, None, None
+        if container is not None:
+            with suppress(av.FFmpegError, OSError, ValueError):
+                container.close()
+        with suppress(OSError):
+            self._partial.unlink(missing_ok=True)
+
+
+class _Clock:
+    """Seconds to ticks that grow strictly, in a time base that holds the source's interval exactly."""
+
+    def __init__(self, rate: Fraction) -> None:
+        whole = rate.numerator * math.ceil(_FINE / rate.numerator)
+        self.base = Fraction(1, whole if whole < 2 * _FINE else _FINE)
+        self._interval = 1 / rate
+        self._offset = 0.0
+        self._last: int | None = None
+
+    def tick(self, time: float | None) -> int:
+        if self._last is None:
+            tick = 0 if time is None else max(0, round(time / self.base))
+        else:
+            last = float(self._last * self.base)
+            following = last + float(self._interval)
+            shifted = following if time is None or not math.isfinite(time) else time + self._offset
+            if not last - _RESTART_BACK <= shifted <= last + _RESTART_AHEAD:
+                self._offset += following - shifted
+                shifted = following
+            tick = max(self._last + 1, round(shifted / self.base))
+        self._last = tick
+        return tick
+
+
+def _letterboxed(image: Image, size: tuple[int, int]) -> Image:
+    import cv2
+
+    scale = min(size[0] / image.shape[0], size[1] / image.shape[1])
+    height, width = (max(1, min(limit, round(scale * side))) for limit, side in zip(size, image.shape, strict=False))
+    scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    canvas = np.zeros((*size, 3), dtype=np.uint8)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    canvas[top : top + height, left : left + width] = scaled
+    return canvas
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold Ctrl-C back for the length of the block.
+
+    It would otherwise arrive between the encoder's giving a packet out and its being written, and the packet, on
+    which those after it depend, would be lost.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            before(*held[-1])

@@ -1,0 +1,413 @@
+"""Models written, read and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from model.tiny import PLAIN, frozen_copy, hooks_on, same_state, set_weights, tiny
+from netwarp import NetWarpError, VideoModel, load, load_base
+from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsError
+from netwarp.model import FlowCNN, LearnedGate, PhotometricGate, Preprocess
+from netwarp.model.model_file import MODEL_KEY, read
+
+FRAMES = torch.randint(0, 256, (3, 1, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def espnet(classes=5):
+    torch.manual_seed(0)
+    base = load_base("netwarp:espnet", classes=classes)
+    with torch.no_grad():
+        for module in base.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(std=0.1)
+    return base
+
+
+def video(base=None, layers=("mid",), **options):
+    torch.manual_seed(0)  # of the FlowCNN
+    model = VideoModel(base or tiny(), list(layers), **{"flow": "zero", "preprocess": PLAIN, **options})
+    set_weights(model)
+    return model
+
+
+def run(model):
+    state, logits = None, []
+    model.eval()
+    with torch.no_grad():
+        for frame in FRAMES:
+            out, state = model.step(frame, state)
+            logits.append(out)
+    return torch.cat(logits)
+
+
+def config_of(path):
+    data = Path(path).read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(json.loads(data[8 : 8 + length])["__metadata__"][MODEL_KEY])
+
+
+def rewrite(path, change, tensors=None):
+    """The same file with another configuration, or other tensors."""
+    config = config_of(path)
+    change(config)
+    save_file(tensors or load_file(path), path, {MODEL_KEY: json.dumps(config)})
+    return path
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "model.safetensors"
+    video().save(path)
+    return path
+
+
+class TestRoundTrip:
+    def test_of_a_model_whose_network_has_a_name(self, tmp_path):
+        model = video(espnet(), ["encoder.b2", "log_probs"], flow="dis:fast", memory="fused", preprocess=None)
+        model.save(tmp_path / "m.safetensors")
+        back = load(tmp_path / "m.safetensors")
+        assert not back.training
+        assert torch.equal(run(back), run(model))
+        assert same_state(back, frozen_copy(model))
+        for name in ("layers", "memory", "gate", "training_free", "preprocess", "classes", "palette"):
+            assert getattr(back, name) == getattr(model, name), name
+        assert back.flow.spec == "dis:fast"
+        assert back.base.source == model.base.source
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"flow_cnn": None},
+            {"flow_cnn": FlowCNN(stride=4, start="gaussian")},
+            {"gate": PhotometricGate(0.2, 3), "memory": "fused"},
+            {"layers": [], "flow": "dis"},
+            {"layers": ["output"], "classes": ["a", "b", "c", "d", "e"], "palette": [(i, 2, 3) for i in range(5)]},
+            {"preprocess": Preprocess((1, 2, 3), (4, 5, 6), 255.0, "bgr", 8, (40, 56))},
+            {"layers": None, "training_free": True},
+            {"layers": ["mid"], "training_free": True, "gate": PhotometricGate(0.3, 1), "memory": "previous"},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("include_base", [True, False])
+    def test_of_a_model_with_a_network_of_the_users_own(self, options, include_base, tmp_path):
+        layers = options.get("layers", ["mid"])
+        model = VideoModel(tiny(), **{"flow": "zero", "preprocess": PLAIN, **options, "layers": layers})
+        set_weights(model)
+        model.save(tmp_path / "m.safetensors", include_base=include_base)
+        net = tiny(seed=1) if include_base else tiny()
+        back = load(tmp_path / "m.safetensors", base=net)
+        assert back.base is net
+        assert torch.equal(run(back), run(model))
+        assert config_of(tmp_path / "m.safetensors")["layers"] == list(model.layers)
+        back.save(tmp_path / "again.safetensors", include_base=include_base)
+        assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "m.safetensors").read_bytes()
+        trained = [p.requires_grad for p in model.netwarps.parameters()]
+        assert [p.requires_grad for p in back.netwarps.parameters()] == trained
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_of_a_model_in_half_precision(self, dtype, tmp_path):
+        model = video(espnet(), ["encoder.b2"], flow_cnn=None, preprocess=None)
+        model.base.to(dtype)
+        model.save(tmp_path / "m.safetensors")
+        back = load(tmp_path / "m.safetensors")
+        assert back.base.classifier.weight.dtype == dtype
+        assert torch.equal(run(back), run(model))
+
+    def test_a_network_that_only_takes_frames_of_one_size(self, tmp_path):
+        class Picky(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = tiny()
+
+            def forward(self, x):
+                if x.shape[-2:] != (48, 64):
+                    raise RuntimeError("48 by 64 only")
+                return self.net(x)
+
+        model = video(Picky().eval(), ["net.mid"], example_size=(48, 64))
+        model.save(tmp_path / "m.safetensors")
+        assert torch.equal(run(load(tmp_path / "m.safetensors", base=Picky().eval())), run(model))
+
+    def test_loading_by_hand_is_strict(self, saved):
+        model = VideoModel(tiny(), ["mid"], preprocess=PLAIN)
+        model.load_state_dict(read(saved).tensors, strict=True)
+
+    def test_tied_weights(self, tmp_path):
+        net = tiny()
+        net.twin = net.mid
+        path = tmp_path / "m.safetensors"
+        video(net).save(path)
+        other = tiny(seed=1)
+        other.twin = other.mid
+        back = load(path, base=other)
+        assert other.twin is other.mid
+        assert torch.equal(run(back), run(video()))
+
+    def test_a_network_in_training_mode_is_loaded_for_evaluation(self, saved):
+        net = tiny().train()
+        assert not load(saved, base=net).training
+        assert not any(m.training for m in net.modules())
+
+
+class TestWriting:
+    def test_makes_the_folder_and_replaces_the_file(self, tmp_path):
+        path = tmp_path / "new" / "folder" / "m.safetensors"
+        video().save(path)
+        first = path.read_bytes()
+        model = video()
+        set_weights(model, 0.1, 0.9)
+        model.save(str(path))
+        assert path.read_bytes() != first
+        assert [p.name for p in path.parent.iterdir()] == ["m.safetensors"]
+        umask = os.umask(0)
+        os.umask(umask)
+        assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+    def test_a_failure_in_the_middle_leaves_the_old_file(self, error, saved, monkeypatch):
+        before = saved.read_bytes()
+
+        model = video()
+        monkeypatch.setattr("netwarp.output_files.os.fdopen", lambda handle, mode: _full(handle, error))
+        expected = OutputError if isinstance(error, OSError) else KeyboardInterrupt
+        with pytest.raises(expected):
+            model.save(saved)
+        assert saved.read_bytes() == before
+        assert [p.name for p in saved.parent.iterdir()] == [saved.name]
+
+    @pytest.mark.parametrize("where", ["folder", "below a file", "long"])
+    def test_a_path_that_cannot_be_written(self, where, tmp_path):
+        (tmp_path / "file").write_text("")
+        path = {"folder": tmp_path, "below a file": tmp_path / "file" / "m", "long": tmp_path / ("m" * 300)}[where]
+        with pytest.raises(OutputError, match="cannot write") as caught:
+            video().save(path)
+        assert "\n" not in str(caught.value)
+        assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+    def test_weights_that_are_not_finite_are_not_written(self, tmp_path):
+        model = video()
+        with torch.no_grad():
+            model.netwarps[0].w2[3] = float("nan")
+        with pytest.raises(WeightsError, match=r"netwarps\.0\.w2"):
+            model.save(tmp_path / "m.safetensors")
+        assert not list(tmp_path.iterdir())
+
+    def test_a_flow_without_a_name(self, tmp_path):
+        with pytest.raises(ConfigurationError, match="spec"):
+            video(flow=lambda current, previous, index=None: None).save(tmp_path / "m.safetensors")
+
+    @pytest.mark.parametrize("source", ["a text", 3, torch.zeros(1)])
+    def test_a_foreign_attribute_called_source(self, source, tmp_path):
+        net = tiny()
+        net.source = source
+        video(net).save(tmp_path / "m.safetensors")
+        assert config_of(tmp_path / "m.safetensors")["base"] is None
+
+
+def _full(handle, error):
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            os.close(handle)
+
+        def write(self, data):
+            os.write(handle, data[:100])
+            raise error
+
+    return Full()
+
+
+def refused(path, base=None):
+    """The error, after a look at whether the network was left as it was."""
+    base = base or tiny()
+    before = frozen_copy(base)
+    with pytest.raises(NetWarpError) as caught:
+        load(path, base=base)
+    assert hooks_on(base) == 0
+    assert same_state(base, before)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def taken_or_refused(path):
+    """Whatever the file holds, it is a model, or one line says why not."""
+    base = tiny()
+    try:
+        load(path, base=base).remove()
+    except NetWarpError:
+        refused(path)
+    assert hooks_on(base) == 0
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("path", [3, None, b"model"])
+    def test_what_is_no_path(self, path):
+        assert "path" in str(refused(path))
+
+    def test_no_file(self, tmp_path):
+        assert isinstance(refused(tmp_path / "no.safetensors"), InputError)
+        assert isinstance(refused(tmp_path), InputError)
+
+    def test_a_network_that_nobody_can_build(self, saved):
+        with pytest.raises(ConfigurationError, match="base="):
+            load(saved)
+
+    def test_a_network_without_its_weights(self, tmp_path):
+        video(espnet(), ["conv"]).save(tmp_path / "m.safetensors", include_base=False)
+        with pytest.raises(ConfigurationError, match=r"netwarp:espnet.*base="):
+            load(tmp_path / "m.safetensors")
+
+    def test_code_outside_of_netwarp_is_not_run(self, saved):
+        source = {"spec": "os.path:join", "classes": ["a"], "palette": [[0, 0, 0]], "preprocess": {}, "options": {}}
+        rewrite(saved, lambda config: config.update(base=source))
+        with pytest.raises(ConfigurationError, match="trust"):
+            load(saved)
+
+    def test_another_network(self, saved):
+        assert "classes" in str(refused(saved, tiny(classes=6)))
+        other = tiny()
+        other.stem = torch.nn.Conv2d(3, 8, 5, stride=2, padding=2)
+        assert "another shape of base.stem.weight" in str(refused(saved, other))
+        other = tiny()
+        other.more = torch.nn.Linear(2, 2)
+        assert "lacks base.more.bias, base.more.weight" in str(refused(saved, other))
+        assert "no layer named 'mid'" in str(refused(saved, espnet()))
+
+    def test_tensors_too_few_and_too_many(self, saved):
+        tensors = load_file(saved)
+        rewrite(saved, lambda config: None, {k: v for k, v in tensors.items() if k != "netwarps.0.w2"})
+        assert "lacks netwarps.0.w2" in str(refused(saved))
+        rewrite(saved, lambda config: None, {**tensors, "base.extra": torch.zeros(2)})
+        assert "base.extra" in str(refused(saved))
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    @pytest.mark.parametrize("name", ["netwarps.0.w1", "base.stem.weight", "flow_cnn.conv1.bias"])
+    def test_weights_that_are_not_finite(self, name, value, saved):
+        tensors = load_file(saved)
+        tensors[name].view(-1)[-1] = value
+        rewrite(saved, lambda config: None, tensors)
+        error = refused(saved)
+        assert isinstance(error, WeightsError)
+        assert name in str(error)
+
+    def test_safetensors_of_something_else(self, tmp_path):
+        path = tmp_path / "other.safetensors"
+        save_file({"weight": torch.zeros(3)}, path)
+        assert "no netwarp model" in str(refused(path))
+        save_file({"weight": torch.zeros(3)}, path, {"format": "pt"})
+        assert "no netwarp model" in str(refused(path))
+
+    def test_a_pickle(self, tmp_path):
+        path = tmp_path / "m.pth"
+        torch.save(tiny().state_dict(), path)
+        assert "VideoModel.save" in str(refused(path))
+
+    def test_a_newer_format(self, saved):
+        rewrite(saved, lambda config: config.update(format=3))
+        assert "update netwarp" in str(refused(saved))
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"', "{}", '{"format": "1"}', "[" * 100_000])
+    def test_a_configuration_that_is_none(self, text, saved):
+        save_file(load_file(saved), saved, {MODEL_KEY: text})
+        assert isinstance(refused(saved), WeightsError)
+
+    def test_every_missing_entry(self, saved):
+        whole = config_of(saved)
+        for name in whole.keys() - {"base"}:
+            rewrite(saved, lambda config, name=name: config.pop(name))
+            assert isinstance(refused(saved), WeightsError), name
+            rewrite(saved, lambda config: config.update(whole))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 40) | st.just(10**19) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+ENTRIES = [
+    "layers", "flow", "flow_cnn", "memory", "gate", "training_free", "preprocess", "classes", "palette", "example_size",
+    "base", "format",
+]  # fmt: skip
+function_scoped = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@function_scoped
+@given(st.sampled_from(ENTRIES), json_values)
+def test_any_value_in_the_configuration_is_taken_or_refused_in_one_line(saved, entry, value):
+    path = saved.with_name("changed.safetensors")
+    path.write_bytes(saved.read_bytes())
+    rewrite(path, lambda config: config.update({entry: value}))
+    taken_or_refused(path)
+
+
+@function_scoped
+@given(st.sampled_from(["preprocess", "gate", "flow_cnn"]), st.data())
+def test_any_value_deeper_in_the_configuration(tmp_path, entry, data):
+    path = tmp_path / "m.safetensors"
+    if not path.exists():
+        video(gate=PhotometricGate()).save(path)
+    changed = path.with_name("changed.safetensors")
+    changed.write_bytes(path.read_bytes())
+    name = data.draw(st.sampled_from(sorted(config_of(path)[entry])))
+    value = data.draw(json_values)
+    rewrite(changed, lambda config: config[entry].update({name: value}))
+    taken_or_refused(changed)
+
+
+@function_scoped
+@given(st.sampled_from([(), ("start",), ("terms",), ("error",), ("error", "sigma"), ("error", "what")]), json_values)
+def test_any_value_in_a_learned_gate(tmp_path, where, value):
+    path = tmp_path / "m.safetensors"
+    if not path.exists():
+        video(gate=LearnedGate()).save(path)
+    changed = path.with_name("changed.safetensors")
+    changed.write_bytes(path.read_bytes())
+
+    def change(config):
+        inner, keys = config["gate"], ("learned", *where)
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = value
+
+    rewrite(changed, change)
+    taken_or_refused(changed)
+
+
+@function_scoped
+@given(st.binary(max_size=200))
+def test_random_bytes(tmp_path, data):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(data)
+    assert isinstance(refused(path), WeightsError)
+
+
+@function_scoped
+@given(st.floats(0, 0.9999))
+def test_truncated_files(saved, share):
+    data = saved.read_bytes()
+    cut = saved.with_name("cut.safetensors")
+    cut.write_bytes(data[: int(share * len(data))])
+    assert isinstance(refused(cut), WeightsError)
+
+
+@function_scoped
+@given(st.integers(0, 2**16), st.integers(1, 255))
+def test_a_changed_byte_in_the_header(saved, where, flip):
+    data = bytearray(saved.read_bytes())
+    (length,) = struct.unpack("<Q", data[:8])
+    data[where % (8 + length)] ^= flip
+    changed = saved.with_name("changed.safetensors")
+    changed.write_bytes(data)
+    taken_or_refused(changed)

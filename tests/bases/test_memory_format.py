@@ -1,0 +1,57 @@
+"""Channels last is the same network: its logits but for rounding, its weights to the last bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from netwarp import VideoModel, load_base
+from netwarp.bases.memory_format import lay_channels_last
+
+_SPECS = [
+    "netwarp:espnet",
+    "netwarp:streetnet",
+    "netwarp:dilation8@0.1",
+    "netwarp:pspnet101@0.1",
+    "torchvision:lraspp_mobilenet_v3_large",
+]
+
+
+@pytest.mark.parametrize("spec", _SPECS)
+def test_it_is_the_same_network(spec):
+    torch.manual_seed(0)
+    base = load_base(spec)
+    frame = torch.randint(0, 256, (1, 3, 48, 64), dtype=torch.uint8)
+    single = VideoModel(base, [])
+    with torch.no_grad():
+        expected, _ = single.step(frame)
+        before = {key: value.clone() for key, value in base.state_dict().items()}
+        assert lay_channels_last(base) is base
+        found, _ = single.step(frame)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    assert found.stride(1) == 1  # channels side by side, also where padding was cut off
+    after = base.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+
+
+def test_a_stream_with_memory_inside():
+    torch.manual_seed(0)
+    base = load_base("netwarp:espnet")
+    frames = torch.randint(0, 256, (3, 1, 3, 48, 64), dtype=torch.uint8)
+
+    def stream():
+        model, state, logits = (
+            VideoModel(base, ["encoder.b2"], "zero", start=(0.5, 0.5), flow_cnn=None).eval(),
+            None,
+            [],
+        )
+        with torch.no_grad():
+            for frame in frames:
+                result, state = model.step(frame, state)
+                logits.append(result)
+        return torch.cat(logits)
+
+    expected = stream()
+    lay_channels_last(base)
+    torch.testing.assert_close(stream(), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))

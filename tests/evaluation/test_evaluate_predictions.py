@@ -1,0 +1,95 @@
+"""Label maps from files score as the model that made them, and as counting pixel by pixel says."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inference.labelled import MadeClip, data_of
+from model.tiny import PLAIN, Pan, set_weights, tiny
+from netwarp import VideoModel
+from netwarp.datasets.predictions import Predictions, PredictionWriter
+from netwarp.errors import InputError
+from netwarp.evaluation.evaluate import evaluate, evaluate_predictions
+
+
+def video():
+    torch.manual_seed(0)  # of the FlowCNN
+    model = VideoModel(tiny(), ["mid"], Pan(), preprocess=PLAIN, memory="fused")
+    set_weights(model)
+    return model
+
+
+@pytest.fixture
+def made(pictures):
+    objects = np.zeros((32, 48), np.int32)
+    objects[8:20, 10:30] = 7
+    return MadeClip(pictures(9, seed=1), seed=1, instances={2: objects}), MadeClip(pictures(3, seed=2), {2}, seed=2)
+
+
+@pytest.mark.parametrize("classes", [5, 4])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_saved_labels_score_as_the_model_does(made, tmp_path, classes, workers):
+    """With a class fewer than the model has outputs, its last output is written as none."""
+    for clip in made:
+        for labels in clip.labels.values():
+            labels[labels == 4] = 255 if classes == 4 else 4
+    data = data_of(*made, classes=classes)
+    writer = PredictionWriter(tmp_path, data.classes)
+    options = {"widths": (1, 3), "windows": (2, 8)}
+    expected = evaluate(
+        {"m": video()},
+        data,
+        **options,
+        on_labels=lambda row, frame, labels: writer.write(frame.name, labels[0].numpy()),
+    )["m"]
+    found = evaluate_predictions(Predictions(tmp_path, data), data, **options, workers=workers)
+    assert math.isnan(found.ms_per_frame)
+    assert math.isfinite(expected.iiou)
+    same = dataclasses.replace(found, ms_per_frame=0.0)
+    np.testing.assert_equal(dataclasses.asdict(same), dataclasses.asdict(dataclasses.replace(expected, ms_per_frame=0)))
+
+
+def test_iou_is_what_counting_pixel_by_pixel_says(made, tmp_path):
+    rng = np.random.default_rng(0)
+    counts = [[0, 0] for _ in range(5)]
+    for clip in made:
+        for i, labels in clip.labels.items():
+            prediction = rng.integers(0, 6, labels.shape).astype(np.uint8)
+            Image.fromarray(np.where(prediction == 5, np.uint8(255), prediction)).save(
+                tmp_path / f"{clip.name}_{i:03d}.png"
+            )
+            for is_, said in zip(labels.ravel().tolist(), prediction.ravel().tolist(), strict=True):
+                for c in range(5):
+                    counts[c][0] += is_ == said == c
+                    counts[c][1] += is_ != 255 and c in (is_, said)
+    scores = evaluate_predictions(Predictions(tmp_path, data_of(*made)), data_of(*made))
+    assert scores.per_class == pytest.approx([100 * both / either for both, either in counts])
+
+
+def test_consistency_needs_neighbours(made, tmp_path):
+    data = data_of(made[0])
+    for i in range(9):
+        Image.fromarray(np.zeros((32, 48), np.uint8)).save(tmp_path / f"clip1_{i:03d}.png")
+    made[0].read.clear()
+    assert evaluate_predictions(Predictions(tmp_path, data), data).tc == 100
+    assert sorted(made[0].read) == [*range(9)]
+    sparse = data_of(made[1])
+    Image.fromarray(np.zeros((32, 48), np.uint8)).save(tmp_path / "clip2_002.png")
+    Image.fromarray(np.zeros((32, 48), np.uint8)).save(tmp_path / "clip2_000.png")
+    assert math.isnan(evaluate_predictions(Predictions(tmp_path, sparse), sparse).tc)
+    assert made[1].read == [0]  # for its size alone: nobody labelled it
+
+
+def test_faulty_files_are_counted_after_all_were_read(made, tmp_path):
+    data = data_of(made[0])
+    for i in range(9):
+        size = (16, 24) if i in (3, 5) else (32, 48)
+        Image.fromarray(np.zeros(size, np.uint8)).save(tmp_path / f"clip1_{i:03d}.png")
+    with pytest.raises(InputError, match=r"clip1_003\.png is 24×16, but its frame is 48×32.* \(and 1 more of 9"):
+        evaluate_predictions(Predictions(tmp_path, data), data)

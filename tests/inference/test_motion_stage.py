@@ -1,0 +1,69 @@
+"""What is known of a frame before the network sees it."""
+
+from __future__ import annotations
+
+import torch
+
+from inference.clip import Clip
+from model.tiny import PLAIN, Pan, tiny
+from netwarp import VideoModel
+from netwarp.inference.cuda_staging import Staging
+from netwarp.inference.motion_stage import look_back
+
+CPU = torch.device("cpu")
+
+
+class Asked(Pan):
+    """Notes the frames between which it is asked for flow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs: list[tuple[torch.Tensor, torch.Tensor, int]] = []
+
+    def __call__(self, current, previous, index=None):
+        self.pairs.append((current, previous, index))
+        return super().__call__(current, previous, index)
+
+
+def seen_by(model, frames, detect_cuts=False):
+    return list(look_back(Clip(frames), model, detect_cuts, Staging(CPU)))
+
+
+def test_frames_in_order_with_the_motion_that_leads_to_each(pictures):
+    frames, flow = pictures(4), Asked()
+    model = VideoModel(tiny(), ["mid"], flow=flow, preprocess=PLAIN)
+    seen = seen_by(model, frames)
+    assert [s.fresh for s in seen] == ["first frame", None, None, None]
+    assert [s.motion is None for s in seen] == [True, False, False, False]
+    assert [index for _, _, index in flow.pairs] == [1, 2, 3]
+    for number, (current, previous, _) in enumerate(list(flow.pairs), start=1):
+        assert torch.equal(current, seen[number].image)
+        assert torch.equal(previous, seen[number - 1].image)
+        expected = model.estimate_motion(current, previous)
+        assert torch.equal(seen[number].motion.flow, expected.flow)
+
+
+def test_a_network_without_memory_needs_no_flow(pictures):
+    flow = Asked()
+    seen = seen_by(VideoModel(tiny(), [], flow=flow, preprocess=PLAIN), pictures(3), detect_cuts=True)
+    assert [s.fresh for s in seen] == ["first frame", None, None]
+    assert all(s.motion is None for s in seen)
+    assert not flow.pairs
+
+
+def test_a_change_of_size_is_a_new_start_and_no_flow_is_asked_for(pictures):
+    flow = Asked()
+    frames = [*pictures(2), *pictures(2, 48, 80)]
+    seen = seen_by(VideoModel(tiny(), ["mid"], flow=flow, preprocess=PLAIN), frames)
+    assert [s.fresh for s in seen] == ["first frame", None, "change of size", None]
+    assert [index for _, _, index in flow.pairs] == [1, 3]
+
+
+def test_on_a_cpu_nothing_is_copied():
+    staging, tensor = Staging(CPU), torch.arange(6)
+    assert staging.upload(tensor) is tensor
+    (back,) = staging.download(tensor)
+    assert back is tensor
+    with staging.aside():
+        mark = staging.mark()
+    staging.join(mark)

@@ -1,0 +1,149 @@
+"""Streams share torch's threads: parts that add up to no more than there are, and all of them back in the end."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+
+import pytest
+import torch
+
+from inference.clip import Clip
+from model.tiny import PLAIN, Pan, tiny
+from netwarp import VideoModel, segment
+from netwarp.inference.threads import Cores
+
+
+@pytest.fixture(autouse=True)
+def four_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("streams", "part"), [(1, 4), (2, 2), (3, 1), (4, 1), (9, 1)])
+def test_a_pass_has_its_part(streams, part):
+    cores = Cores()
+    with ExitStack() as stack:
+        for _ in range(streams):
+            stack.enter_context(cores.stream())
+        with cores.turn():
+            assert torch.get_num_threads() == part
+        assert torch.get_num_threads() == 4
+    assert (cores.streams, cores.passes) == (0, 0)
+
+
+def test_no_more_passes_at_a_time_than_threads():
+    cores, most, lock = Cores(4), [], threading.Lock()
+    together = threading.Barrier(4)  # passes only when four are inside at once
+
+    def stream():
+        with cores.stream():
+            started.wait(10)
+            for _ in range(8):
+                torch.set_num_threads(4)  # a new thread has what another was given just then
+                with cores.turn():
+                    with lock:
+                        most.append(cores.passes)
+                    together.wait(10)
+
+    started = threading.Barrier(8)
+    threads = [threading.Thread(target=stream) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert len(most) == 64
+    assert max(most) == 4
+    assert (cores.streams, cores.passes) == (0, 0)
+
+
+def test_threads_that_were_cut_down_before_do_not_make_streams_wait_for_each_other():
+    cores, together = Cores(4), threading.Barrier(4)
+
+    def stream():
+        torch.set_num_threads(1)
+        with cores.stream(), cores.turn():
+            together.wait(10)
+
+    threads = [threading.Thread(target=stream) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not together.broken
+
+
+def test_new_threads_have_all_of_them_after_streams_that_overlapped():
+    """Each thread is new, and finds the process's number as another stream has just set it."""
+    cores, inside, leave, seen = Cores(4), threading.Barrier(3), threading.Event(), []
+
+    def stream():
+        with cores.stream():
+            with cores.turn():
+                inside.wait(10)
+            leave.wait(10)
+            with cores.turn():
+                pass
+
+    threads = [threading.Thread(target=stream) for _ in range(2)]
+    with cores.stream():
+        for thread in threads:
+            thread.start()
+        with cores.turn():
+            inside.wait(10)
+        leave.set()
+        for thread in threads:
+            thread.join(10)
+    after = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    after.start()
+    after.join()
+    assert seen == [4]
+    with cores.stream(), cores.turn():
+        assert torch.get_num_threads() == 4
+
+
+def test_an_error_gives_the_threads_back():
+    cores = Cores()
+    with pytest.raises(OSError, match="no"), cores.stream(), cores.stream(), cores.turn():
+        raise OSError("no")
+    assert torch.get_num_threads() == 4
+    assert (cores.streams, cores.passes) == (0, 0)
+
+
+def test_a_stream_that_was_given_up_takes_no_part(pictures):
+    def seen(module, inputs, output):
+        threads.append(torch.get_num_threads())
+
+    network, threads = tiny(), []
+    network.register_forward_hook(seen)
+    model = VideoModel(network, ["mid"], flow=Pan(), preprocess=PLAIN)
+    threads.clear()
+    first, second = (segment(Clip(pictures(9)), model) for _ in "ab")
+    next(first)
+    next(second), next(first)
+    second.close()
+    next(first)
+    first.close()
+    assert threads == [4, 2, 2, 4]
+    assert torch.get_num_threads() == 4
+
+
+def test_eight_streams_say_what_each_says_alone(pictures):
+    model = VideoModel(tiny(), ["mid"], flow=Pan(), preprocess=PLAIN, start=(0.5, 0.5))
+    videos = [pictures(4) for _ in range(8)]
+    alone = [[r.labels for r in segment(Clip(frames), model)] for frames in videos]
+    found: dict[int, list] = {}
+
+    def run(number):
+        found[number] = [r.labels for r in segment(Clip(videos[number]), model)]
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for number, labels in enumerate(alone):
+        assert all((a == b).all() for a, b in zip(labels, found[number], strict=True))

@@ -1,0 +1,9 @@
+"""Lab commands are tested like the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.conftest import _rendered_once, clips, fails, images, workplace
+
+__all__ = ["_rendered_once", "clips", "fails", "images", "workplace"]

@@ -1,0 +1,70 @@
+"""Table 5 from known figures: classes of CamVid beside those of Cityscapes, thin ones marked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from netwarp.lab.paper.class_table import (
+    class_lines,
+    csv_classes,
+    draw_classes,
+    markdown_classes,
+    summary_of_classes,
+)
+from netwarp.lab.study.store import Figures
+
+
+def figures(seed: int, sky: float, pole: float, car: float, objects: float = math.nan) -> Figures:
+    per_class = {"sky": sky, "pole": pole, "car": car, "gnome": math.nan}
+    return Figures(
+        "row", 0, seed, (sky + pole + car) / 3, per_class, {}, 97.0, 3, (1.0, 1.0), 1, {}, {}, objects, {"car": objects}
+    )
+
+
+BASE = [figures(0, 90.0, 10.0, 60.0, 40.0)]
+LINES = class_lines(BASE, [figures(0, 91.0, 14.0, 58.0, 42.0), figures(1, 92.0, 16.0, 58.0, 44.0)])
+BY_NAME = {line.name: line for line in LINES}
+
+
+def test_a_line_for_the_mean_and_for_each_class():
+    assert [line.name for line in LINES] == ["mean", "sky", "pole", "car", "gnome"]
+    assert (BY_NAME["pole"].base, BY_NAME["pole"].netwarp) == (10.0, 15.0)
+    assert (BY_NAME["mean"].base_objects, BY_NAME["car"].netwarp_objects) == (40.0, 43.0)
+    assert [line.name for line in LINES if line.thin] == ["pole"]
+    assert BY_NAME["pole"].paper == (64.5, 68.6)
+    assert BY_NAME["gnome"].paper is None
+
+
+def test_what_it_comes_to():
+    said = summary_of_classes(LINES)
+    assert said[0] == "2 of 3 classes gain IoU. Worse than frame by frame: car (−2.00)."
+    assert said[1].startswith(
+        "Thin classes gain +5.00 in the mean, the others −0.25; in the paper (its 19 classes) +1.9"
+    )
+
+
+def test_markdown_and_csv_agree():
+    table = markdown_classes(LINES)
+    assert "| **pole** (thin) | 10.00 | 15.00 | +5.00 | – | – | – | 64.5 | 68.6 | +4.1 |" in table
+    rows = {row["class"]: row for row in csv.DictReader(io.StringIO(csv_classes(LINES)))}
+    assert (rows["pole"]["thin"], rows["pole"]["iou_netwarp"], rows["pole"]["paper_iou_base"]) == ("1", "15.0", "64.5")
+    assert rows["sky"]["paper_iou_ResNet-38"] == "95.5"
+    assert rows["gnome"]["iou_base"] == rows["gnome"]["paper_iou_ResNet-38"] == ""
+
+
+def test_without_objects_there_are_no_columns_for_them():
+    table = markdown_classes(class_lines([figures(0, 1.0, 2.0, 3.0)], [figures(0, 1.0, 2.0, 3.0)]))
+    assert "iIoU" not in table[0]
+
+
+@pytest.mark.parametrize("lines", [LINES, LINES[:1]])
+def test_it_is_a_picture(tmp_path: Path, lines):
+    draw_classes(lines, "a title", tmp_path / "table5.png")
+    assert np.asarray(Image.open(tmp_path / "table5.png").convert("RGB")).std() > 10

@@ -1,0 +1,143 @@
+"""From units to numbers, sentences, Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from netwarp.lab.paper.lines import Line
+from netwarp.lab.paper.published import Published
+from netwarp.lab.paper.tables import csv_text, markdown_text, paper_gain, results_of, seed_error, verdicts
+from netwarp.lab.study.rows import BASE, Row
+from netwarp.lab.study.store import Figures
+
+LINES = [
+    Line("network", "base", Row(BASE), Published(60.0, 30.0)),
+    Line("control", "control", Row("Control", ("x",), control=True), None, BASE),
+    Line("good", "netwarp", Row("Good", ("x",)), Published(61.0, 32.0, runtime="5 ms"), BASE),
+    Line("bad", "netwarp", Row("Bad", ("y",)), None, BASE),
+    Line("other", "other", None, Published(60.5)),
+]
+
+
+def figures(row: str, seed: int, iou: float) -> Figures:
+    tiou = dict.fromkeys(range(1, 21), iou / 2)
+    return Figures(row, 0, seed, iou, {}, tiou, 97.0, 3, (1.0, 1.0), 1, {}, {})
+
+
+MEASURED = {"Control": (50.5, 51.5), "Good": (53.0, 54.0), "Bad": (46.0, 48.0)}
+FIGURES = [figures(BASE, 0, 50.0), *(figures(row, s, v) for row, pair in MEASURED.items() for s, v in enumerate(pair))]
+RESULTS = results_of(LINES, FIGURES, {BASE: 10.0, "Good": 12.0})
+ONE_SEED = results_of(LINES, [f for f in FIGURES if f.seed == 0])
+
+
+def result(name: str):
+    return next(each for each in RESULTS if each.line.name == name)
+
+
+def test_differences_are_taken_to_the_base_and_seed_by_seed_to_the_control():
+    assert result("good").scores["IoU"].mean == 53.5
+    assert result("good").to_base["IoU"].mean == 3.5
+    assert result("good").to_control["IoU"].mean == 2.5
+    assert result("good").to_control["IoU"].deviation == pytest.approx(0.0)
+    assert result("good").slowdown == pytest.approx(1.2)
+    assert math.isnan(result("bad").milliseconds)
+    assert result("network").to_base == result("other").scores == {}
+    assert not result("control").to_control
+
+
+def test_the_error_over_seeds_is_pooled_over_lines():
+    variances = [statistics.variance(pair) for pair in MEASURED.values()]
+    assert seed_error(RESULTS) == pytest.approx(math.sqrt(statistics.fmean(variances) / 2))
+    assert math.isnan(seed_error(ONE_SEED))
+
+
+def test_noise_is_of_seeds_and_of_clips():
+    """Without clip a the difference is 5, without b it is 1: half of what lies between is the jackknife's error."""
+    seeds = seed_error(RESULTS)
+    assert result("good").noise == pytest.approx(2 * seeds)  # nobody knows about clips
+    clips = [
+        replace(
+            f,
+            left_out={"a": f.miou + (1.5 if f.row == "Good" else 0.0), "b": f.miou - (2.5 if f.row == "Good" else 0.0)},
+        )
+        for f in FIGURES
+    ]
+    good = next(each for each in results_of(LINES, clips) if each.line.name == "good")
+    assert good.noise == pytest.approx(2 * math.hypot(seeds, 2.0))
+    assert good.control_noise == pytest.approx(2 * math.hypot(math.sqrt(2) * seeds, 2.0))
+    only_clips = results_of(LINES, [f for f in clips if f.seed == 0])
+    assert next(each for each in only_clips if each.line.name == "good").noise == pytest.approx(4.0)
+
+
+def test_what_is_worse_is_said():
+    noise, base, control = verdicts(RESULTS)
+    assert noise.startswith(f"Noise is twice the standard error of a difference in IoU, {result('good').noise:.2f}")
+    assert base == (
+        "Worse than the network frame by frame by more than noise: bad (−3.00). "
+        "Of 2, 1 are above it, 1 of them by more than noise."
+    )
+    assert control.startswith("Worse than the control, trained alike without video, by more than noise: bad (−4.00).")
+    good = verdicts(results_of(LINES[:3], FIGURES))[1]
+    assert (
+        good
+        == "No NetWarp is worse than the network frame by frame by more than noise. It is above it, by more than noise."
+    )
+
+
+def test_many_comparisons_are_said_to_be_many():
+    """Of eighteen lines without any gain one is beyond twice its standard error as a rule."""
+    many = [replace(LINES[2], name=f"good {i}") for i in range(18)]
+    said = verdicts(results_of([*LINES[:2], *many], FIGURES))
+    assert said[1].startswith("18 lines are compared at once")
+    assert "about 0.9 of them" in said[1]
+    assert len(verdicts(RESULTS)) == 3
+    one_seed = results_of([*LINES[:2], *many], [f for f in FIGURES if f.seed == 0])
+    assert len(verdicts(one_seed)) == 3  # nothing is called noise there
+
+
+def test_what_is_within_noise_is_not_worse():
+    clips = [replace(f, left_out={"a": f.miou - (9 if f.row == "Bad" else 0), "b": f.miou}) for f in FIGURES]
+    assert verdicts(results_of(LINES, clips))[1].startswith("No NetWarp is worse")
+
+
+def test_without_noise_every_minus_counts():
+    noise, base, _ = verdicts(ONE_SEED)
+    assert "not known" in noise
+    assert base == "Worse than the network frame by frame at all: bad (−4.00). Of 2, 1 are above it, 1 of them at all."
+
+
+def test_the_papers_gains():
+    assert paper_gain(RESULTS, result("good")) == {"IoU": 1.0, "tIoU": 2.0}
+    assert paper_gain(RESULTS, result("bad")) == paper_gain(RESULTS, result("other")) == {}
+
+
+def test_markdown_has_the_papers_numbers_beside_ours_and_no_empty_columns():
+    head, rule, *rows = markdown_text(RESULTS)
+    names = [cell.strip() for cell in head.strip("|").split("|")]
+    cells = {row.split("|")[1].strip(): [c.strip() for c in row.strip("|").split("|")] for row in rows}
+    good = dict(zip(names, cells["good"], strict=True))
+    assert good["IoU"] == "53.50 ± 0.71"
+    assert good["IoU − base"] == "+3.50"
+    assert good["IoU − control"] == "+2.50"
+    assert good["ms a frame"] == "12.0 (1.200 ×)"
+    assert (good["paper: IoU"], good["paper: runtime"], good["paper: IoU − base"]) == ("61.0", "5 ms", "+1.0")
+    assert "iIoU" not in names
+    assert dict(zip(names, cells["other"], strict=True))["paper: IoU"] == "60.5"
+    assert rule.count("---") == len(names)
+
+
+def test_csv_has_every_number():
+    rows = {row["line"]: row for row in csv.DictReader(io.StringIO(csv_text(RESULTS)))}
+    assert set(rows) == {line.name for line in LINES}
+    assert float(rows["good"]["iou"]) == 53.5
+    assert float(rows["good"]["tiou_minus_base"]) == 1.75
+    assert float(rows["bad"]["iou_minus_control"]) == -4.0
+    assert rows["good"]["seeds"] == "2"
+    assert rows["good"]["paper_runtime"] == "5 ms"
+    assert rows["other"]["iou"] == rows["bad"]["paper_iou"] == ""

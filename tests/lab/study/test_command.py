@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from netwarp.cli import main
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Path, int]]:
+    """What reaches the experiment, which is not run."""
+    seen: list[tuple[Any, Path, int]] = []
+
+    def run_experiment(asked: object, out: Path, *, jobs: int, progress: bool) -> SimpleNamespace:
+        seen.append((asked, out, jobs))
+        return SimpleNamespace(table="| the table |", where_time_went="all of it here", files=(Path("a"), Path("b")))
+
+    module = ModuleType("netwarp.lab.study.experiment")
+    module.run_experiment = run_experiment
+    module.Experiment = lambda **asked: SimpleNamespace(**asked)
+    monkeypatch.setitem(sys.modules, "netwarp.lab.study.experiment", module)
+    return seen
+
+
+def test_arguments_reach_the_experiment(calls: list, capsys: pytest.CaptureFixture[str]):
+    arguments = [
+        "--data", "camvid:there", "--split", "test", "--base", "netwarp:espnet", "--weights", "w.pth",
+        "--depths", "encoder.b2, output", "--train-from", "encoder.b3", "--seeds", "2", "--out", "runs/x",
+        "--rows", "Frame by frame", "Training-free", "--jobs", "3", "--device", "cpu",
+    ]  # fmt: skip
+    assert main(["experiment", *arguments]) == 0
+    ((asked, out, jobs),) = calls
+    assert (out, jobs) == (Path("runs/x"), 3)
+    assert (asked.plan.data, asked.plan.split, asked.plan.base, asked.plan.weights) == (
+        "camvid:there", "test", "netwarp:espnet", "w.pth",
+    )  # fmt: skip
+    assert (asked.depths, asked.train_from, asked.seeds) == (("encoder.b2", "output"), "encoder.b3", 2)
+    assert asked.rows == ("Frame by frame", "Training-free")
+    assert asked.base_training is None
+    assert asked.recipe.steps > 2
+    assert capsys.readouterr().out == "| the table |\n\nall of it here\na, b\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("", "interrupted: the same command goes on where it was"),
+        (
+            "interrupted before the first step",
+            "interrupted before the first step: the same command goes on where it was",
+        ),
+        (
+            "interrupted after step 3 of 9: the same command goes on from step 3",
+            "interrupted after step 3 of 9: the same command goes on from step 3",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["experiment", "reproduce"])
+def test_whoever_interrupts_it_is_told_that_it_goes_on(calls, monkeypatch, fails, command: str, said: str, line: str):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt(*([said] if said else []))
+
+    sys.modules["netwarp.lab.study.experiment"].run_experiment = interrupted
+    module = ModuleType("netwarp.lab.paper.reproduce")
+    module.reproduce = interrupted
+    monkeypatch.setitem(sys.modules, "netwarp.lab.paper.reproduce", module)
+    given = ["--quick"] if command == "experiment" else ["table1", "--quick"]
+    assert fails(command, *given, "--device", "cpu") == line
+
+
+def test_quick_needs_no_more(calls: list):
+    assert main(["experiment", "--quick", "--jobs", "1", "--out", "here"]) == 0
+    ((asked, out, _),) = calls
+    assert out == Path("here")
+    assert (asked.seeds, asked.recipe.steps) == (1, 2)
+    assert asked.plan.data.startswith("streets:")
+
+
+def test_a_network_that_is_trained_first(calls: list):
+    arguments = ["--data", "streets:", "--base", "netwarp:streetnet", "--depths", "output"]
+    assert main(["experiment", *arguments, "--train-base", "streets:clips=3", "--base-steps", "5"]) == 0
+    asked = calls[0][0]
+    assert (asked.base_training.data, asked.base_training.steps) == ("streets:clips=3", 5)
+    assert asked.seeds == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--data is missing"),
+        (["--data", "streets:"], "--base is missing"),
+        (["--data", "streets:", "--base", "netwarp:streetnet"], "--depths is missing"),
+        (["--quick", "--weights", "a", "--train-base", "streets:"], "both given"),
+        (["--quick", "--seeds", "0"], "whole number"),
+        (["--quick", "--jobs", "x"], "whole number"),
+        (["--quick", "--depths", "a,,b"], "no list of layers"),
+        (["--quick", "--detphs", "a"], "'--depths'"),
+        (["--quick", "--device", "tpu"], "none of auto, cpu"),
+    ],
+)
+def test_mistakes_are_one_line(fails: Callable[..., str], arguments: list[str], said: str):
+    assert said in fails("experiment", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--depths", "nowhere"], "no layer named 'nowhere'"),
+        (["--train-from", "at_eigth"], "'at_eighth'"),
+        (["--rows", "Control"], "no row named 'Control'"),
+        (["--data", "camvid:nowhere"], "nowhere"),
+        (["--base", "netwarp:streetne"], "'streetnet'"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_the_work(fails: Callable[..., str], arguments: list[str], said: str):
+    assert said in fails("experiment", "--quick", "--jobs", "1", *arguments)

@@ -1,0 +1,151 @@
+"""Hooks that act only where and when they are asked to."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from model.tiny import frozen_copy, hooks_on, same_state, tiny
+from netwarp.errors import ConfigurationError
+from netwarp.model.hooks import StopPass, Taps, check_layers
+
+X = torch.rand(1, 3, 16, 24)
+
+
+def ones(name, representation):
+    return torch.ones_like(representation)
+
+
+def test_layers_are_seen_in_order_and_can_be_exchanged():
+    net, seen = tiny(), []
+    plain = net(X)
+    taps = Taps(net, ["mid", "stem"])
+    with taps.visit(lambda name, z: seen.append((name, tuple(z.shape)))):
+        assert torch.equal(net(X), plain)
+    assert seen == [("stem", (1, 8, 8, 12)), ("mid", (1, 6, 8, 12))]
+    with taps.visit(ones):
+        assert not torch.equal(net(X), plain)
+
+
+def test_nothing_happens_outside_a_visit():
+    net = tiny()
+    plain = net(X)
+    taps = Taps(net, ["stem"])
+    assert torch.equal(net(X), plain)
+    with taps.visit(ones):
+        pass
+    assert torch.equal(net(X), plain)
+
+
+def test_nothing_happens_after_a_visit_that_failed():
+    net = tiny()
+    plain = net(X)
+    taps = Taps(net, ["stem"])
+
+    def fail(name, representation):
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"), taps.visit(fail):
+        net(X)
+    assert torch.equal(net(X), plain)
+
+
+def test_other_taps_on_the_same_network_stay_out_of_it():
+    net = tiny()
+    first, second = Taps(net, ["stem"]), Taps(net, ["stem", "mid"])
+    seen = []
+    with first.visit(lambda name, z: seen.append(name)):
+        net(X)
+    assert seen == ["stem"]
+    with second.visit(lambda name, z: seen.append(name)), first.visit(lambda name, z: seen.append(f"inner {name}")):
+        net(X)
+    assert seen == ["stem", "inner stem"]
+
+
+def test_another_thread_runs_the_plain_network():
+    net = tiny()
+    with torch.no_grad():
+        plain = net(X)
+        taps, results = Taps(net, ["stem"]), []
+        with taps.visit(ones):
+            thread = threading.Thread(target=lambda: results.append(net(X).detach()))
+            thread.start()
+            thread.join()
+    assert torch.equal(results[0], plain)
+
+
+def test_a_pass_can_be_stopped():
+    net, ran = tiny(), []
+    for name, module in net.named_modules():
+        if name:
+            module.register_forward_hook(lambda *_, name=name: ran.append(name))
+
+    def stop(name, representation):
+        raise StopPass
+
+    with Taps(net, ["act"]).visit(stop):
+        net(X)
+        pytest.fail("the network ran to its end")
+    assert ran == ["stem", "act"]
+
+
+def test_no_network_takes_a_stop_for_an_error_of_its_own():
+    class Careful(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = tiny()
+
+        def forward(self, x):
+            try:
+                return self.inner(x)
+            except Exception:
+                return x
+
+    net, ended = Careful(), []
+
+    def stop(name, representation):
+        raise StopPass
+
+    with Taps(net, ["inner.stem"]).visit(stop):
+        net(X)
+        ended.append(True)
+    assert not ended
+
+
+def test_removed_taps_leave_no_trace():
+    net = tiny()
+    before = frozen_copy(net)
+    taps = Taps(net, ["stem", "mid"])
+    assert hooks_on(net) == 2
+    assert list(net.state_dict()) == list(before)
+    taps.remove()
+    taps.remove()
+    assert hooks_on(net) == 0
+    assert same_state(net, before)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["stem", "mod"], "no layer named 'mod': did you mean 'mid'"),
+        (["stem", "stem"], "named twice"),
+        ([""], "no layer named ''"),
+        (["zzzzzz"], "known: stem"),
+    ],
+)
+def test_wrong_names_change_nothing(names, says):
+    net = tiny()
+    with pytest.raises(ConfigurationError, match=says):
+        check_layers(net, names)
+    with pytest.raises(ConfigurationError, match=says):
+        Taps(net, names)
+    assert hooks_on(net) == 0
+
+
+def test_a_layer_without_a_feature_map_is_named():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(ConfigurationError, match="layer '1' returns Tensor"), Taps(net, ["1"]).visit(ones):
+        net(torch.zeros(1, 4))

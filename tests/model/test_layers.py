@@ -1,0 +1,172 @@
+"""A look into a network that leaves no trace."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from model.tiny import PLAIN, TinyNet, frozen_copy, hooks_on, same_state, tiny
+from netwarp.errors import ConfigurationError, WeightsError
+from netwarp.model import Preprocess
+from netwarp.model.layers import base_device, base_dtype, place, probe
+
+
+class Wrapped(nn.Module):
+    """A network that does something odd on its way."""
+
+    def __init__(self, forward):
+        super().__init__()
+        self.net = tiny()
+        self.twice = nn.Conv2d(3, 3, 1)
+        self.flat = nn.Flatten()
+        self.unused = nn.Conv2d(3, 3, 1)
+        self._do = forward
+
+    def forward(self, x):
+        return self._do(self, x)
+
+
+def test_what_it_tells():
+    seen = probe(tiny(), PLAIN, (32, 48))
+    assert [(i.name, i.kind, i.channels, i.size, i.stride, i.calls) for i in seen.layers] == [
+        ("stem", "Conv2d", 8, (16, 24), (2.0, 2.0), 1),
+        ("act", "ReLU", 8, (16, 24), (2.0, 2.0), 1),
+        ("norm", "BatchNorm2d", 8, (16, 24), (2.0, 2.0), 1),
+        ("mid", "Conv2d", 6, (16, 24), (2.0, 2.0), 1),
+        ("drop", "Dropout", 6, (16, 24), (2.0, 2.0), 1),
+        ("head", "Conv2d", 5, (16, 24), (2.0, 2.0), 1),
+    ]
+    assert (seen.classes, seen.output, seen.frame) == (5, (16, 24), (32, 48))
+
+
+def test_strides_are_in_pixels_of_the_frame():
+    resized = probe(tiny(), Preprocess(size=(16, 16)), (32, 64)).layers[0]
+    assert resized.size == (8, 8)
+    assert resized.stride == (4.0, 8.0)
+    padded = probe(tiny(), Preprocess(divisor=32), (33, 33)).layers[0]
+    assert padded.size == (32, 32)
+    assert padded.stride == (2.0, 2.0)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_leaves_no_trace(training):
+    net = tiny().train(training)
+    net.mid.eval()
+    before, modes = frozen_copy(net), [m.training for m in net.modules()]
+    random, grads = torch.get_rng_state(), torch.is_grad_enabled()
+    probe(net, PLAIN)
+    assert [m.training for m in net.modules()] == modes
+    assert same_state(net, before)
+    assert hooks_on(net) == 0
+    assert torch.equal(torch.get_rng_state(), random)
+    assert torch.is_grad_enabled() == grads
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_a_network_that_draws_random_numbers_does_not_disturb_those_of_others():
+    net = Wrapped(lambda self, x: self.net(x + 0.01 * torch.rand_like(x)))
+    before = torch.get_rng_state()
+    probe(net, PLAIN)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_leaves_no_trace_when_the_network_fails():
+    net = Wrapped(lambda self, x: self.net(x).nonsense).train()
+    with pytest.raises(ConfigurationError, match="nonsense"):
+        probe(net, PLAIN)
+    assert hooks_on(net) == 0
+    assert net.training
+
+
+def test_tries_larger_frames_until_the_network_takes_one():
+    def picky(self, x):
+        if x.shape[-1] < 200:
+            raise RuntimeError("too small")
+        return self.net(x)
+
+    assert probe(Wrapped(picky), PLAIN).frame == (256, 256)
+    with pytest.raises(ConfigurationError, match=r"48×32: too small .*example_size"):
+        probe(Wrapped(picky), PLAIN, (32, 48))
+
+
+def test_an_error_of_many_lines_becomes_one():
+    def loud(self, x):
+        raise RuntimeError("first\nsecond")
+
+    with pytest.raises(ConfigurationError) as caught:
+        probe(Wrapped(loud), PLAIN)
+    assert "first" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_not_finite():
+    net = tiny()
+    with torch.no_grad():
+        net.mid.weight[0, 0, 0, 0] = float("nan")
+    with pytest.raises(WeightsError, match="damaged"):
+        probe(net, PLAIN)
+    assert hooks_on(net) == 0
+
+
+def test_no_logits():
+    with pytest.raises(ConfigurationError, match="tuple"):
+        probe(Wrapped(lambda self, x: (self.net(x),)), PLAIN)
+
+
+def test_dtype_and_device():
+    assert base_dtype(tiny().bfloat16()) == torch.bfloat16
+    assert base_dtype(nn.Identity()) == torch.float32
+    assert base_device(nn.Identity()) == torch.device("cpu")
+    assert probe(tiny().bfloat16(), PLAIN).classes == 5
+
+
+class TestPlacement:
+    def test_in_the_order_in_which_they_run(self):
+        placement = place(tiny(), ["output", "mid", "stem"], PLAIN)
+        assert placement.layers == ("stem", "mid", "output")
+        assert placement.channels == (8, 6, 5)
+        assert placement.classes == 5
+
+    def test_a_layer_inside_another_ends_first(self):
+        net = Wrapped(lambda self, x: self.net(x))
+        assert place(net, ["net", "net.head", "net.stem"], PLAIN).layers == ("net.stem", "net.head", "net")
+
+    def test_nothing_to_place(self):
+        placement = place(tiny(), [], PLAIN)
+        assert placement.layers == placement.channels == ()
+        assert placement.classes == 5
+
+    @pytest.mark.parametrize(
+        ("layers", "says"),
+        [
+            ("net.stem", "must be a list"),
+            (["net.stam"], "did you mean 'net.stem'"),
+            (["net.stem", "net.stem"], "named twice"),
+            (["output", "log_probs"], "the same place"),
+            (["output", "output"], "the same place"),
+            (["flat"], "returns no feature map"),
+            (["unused"], "does not run"),
+            (["twice"], "runs 2 times"),
+            ([3], "must be a list of names"),
+        ],
+    )
+    def test_what_cannot_hold_a_netwarp(self, layers, says):
+        def odd(self, x):
+            self.flat(x)
+            return self.net(self.twice(self.twice(x)))
+
+        net = Wrapped(odd)
+        with pytest.raises(ConfigurationError, match=says) as caught:
+            place(net, layers, PLAIN)
+        assert "\n" not in str(caught.value)
+        assert hooks_on(net) == 0
+
+
+def test_functional_layers_need_no_module():
+    class Functional(TinyNet):
+        def forward(self, x):
+            return F.interpolate(super().forward(x), scale_factor=2)
+
+    assert probe(Functional(), PLAIN).output == (64, 64)

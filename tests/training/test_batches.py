@@ -1,0 +1,123 @@
+"""The data of a step: a function of its number, whoever asks, and errors that come when they are due."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from netwarp.datasets.augment_settings import Augmentation
+from netwarp.datasets.clips import ClipFrame, Sample
+from netwarp.datasets.samples import SampleReader
+from netwarp.errors import InputError
+from netwarp.training import Consistency, TrainSettings
+from netwarp.training.batches import WorkData, work_loader
+from training.toy import CLASSES, clips, with_labels
+
+VIEWS = Augmentation(flip=0.5, scale=(0.7, 1.5), crop=(16, 20), brightness=0.3)
+
+
+def data_of(rank: int = 0, samples=None, length: int = 2, **settings) -> WorkData:
+    data = clips(length=max(length, 3))
+    samples = data.samples(length) if samples is None else samples
+    settings = TrainSettings(**{"steps": 6, "batch_size": 2, "augment": VIEWS} | settings)
+    readers = [SampleReader(s, "dis" if length > 1 else None) for s in (samples, data.windows(length))]
+    return WorkData(*readers, settings, CLASSES, rank)
+
+
+def same(first, second) -> bool:
+    parts = list(zip(first.parts, second.parts, strict=True))
+    return first.names == second.names and all(
+        torch.equal(a.labelled.frames, b.labelled.frames)
+        and torch.equal(a.labelled.labels, b.labelled.labels)
+        and torch.equal(a.labelled.flows, b.labelled.flows)
+        for a, b in parts
+    )
+
+
+def test_a_step_is_the_same_whenever_it_is_asked_for():
+    forwards, backwards = data_of(), data_of()
+    there = [forwards[step] for step in range(6)]
+    back = [backwards[step] for step in reversed(range(6))][::-1]
+    assert all(same(a, b) for a, b in zip(there, back, strict=True))
+    assert not any(same(a, b) for a, b in itertools.pairwise(there))
+    assert not same(there[0], data_of(seed=1)[0])
+
+
+@pytest.mark.parametrize("cut", [{"devices": 2}, {"accumulate": 2}])
+def test_batches_that_are_cut_into_pieces_hold_the_same(cut):
+    whole = data_of(batch_size=4)
+    for step in range(3):
+        ranks = range(cut.get("devices", 1))
+        pieces = [part for rank in ranks for part in data_of(rank, **cut)[step].parts]
+        expected = whole[step].parts[0].labelled
+        assert len(pieces) == 2
+        assert torch.equal(torch.cat([p.labelled.frames for p in pieces]), expected.frames)
+        assert torch.equal(torch.cat([p.labelled.labels for p in pieces]), expected.labels)
+
+
+def test_devices_and_batches_together_take_every_clip_once():
+    names = [
+        name for step in range(1) for rank in range(2) for name in data_of(rank, devices=2, accumulate=2)[step].names
+    ]
+    assert sorted(names) == sorted(s.name for s in clips().samples(2))
+
+
+def test_clips_without_labels_come_beside():
+    part = data_of(consistency=Consistency(1.0, unlabelled=3))[0].parts[0]
+    assert len(part.unlabelled.names) == 3
+    assert part.unlabelled.labels is None
+    assert part.unlabelled.flows.shape == (3, 1, 2, 16, 20)
+    assert data_of()[0].parts[0].unlabelled is None
+
+
+def test_single_frames_need_no_flow():
+    part = data_of(length=1)[0].parts[0]
+    assert part.labelled.frames.shape == (2, 1, 3, 16, 20)
+    assert part.labelled.flows is None
+
+
+def test_what_is_wrong_becomes_the_error_of_its_step():
+    def broken():
+        raise InputError("clip1/2 is not an image")
+
+    samples = [
+        Sample((s.frames[0], ClipFrame(s.name, broken, s.frames[1].labels))) if s.name == "clip1/2" else s
+        for s in clips().samples(2)
+    ]
+    data = data_of(samples=samples)
+    works = [data[step] for step in range(6)]
+    failed = [work for work in works if work.error]
+    assert failed
+    assert len(failed) < 6
+    assert all(not work.parts and str(work.error) == "clip1/2 is not an image" for work in failed)
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [(CLASSES, "has label 3, but there are 3 classes (0 to 2, and 255 = ignore)"), (254, "label 254")],
+)
+def test_labels_outside_the_classes_are_named_with_their_frame(label, said):
+    def spoil(labels, name):
+        labels[5, 5] = label if name == "clip2/1" else labels[5, 5]
+        return labels
+
+    data = data_of(samples=with_labels(clips().samples(2), spoil), augment=Augmentation())
+    errors = {str(data[step].error) for step in range(6) if data[step].error}
+    assert len(errors) == 1
+    assert said in errors.pop()
+
+
+def test_ignored_pixels_are_no_labels_outside_the_classes():
+    samples = with_labels(clips().samples(2), lambda labels, name: np.full_like(labels, 255))
+    assert data_of(samples=samples)[0].error is None
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_begins_where_it_is_told_and_draws_nothing(workers):
+    data = data_of(workers=workers)
+    state = torch.get_rng_state()
+    loaded = list(work_loader(data, range(2, 6), torch.device("cpu")))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [work.step for work in loaded] == [2, 3, 4, 5]
+    assert all(same(work, data[work.step]) for work in loaded)

@@ -1,0 +1,131 @@
+"""Checkpoints are whole or not there, and damaged ones are said to be so."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from netwarp.errors import OutputError, WeightsError
+from netwarp.training.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    restore,
+    trained_tensors,
+    write_checkpoint,
+)
+from netwarp.training.logs import Best
+from training.toy import files_in, same_weights, small_model, weights_of
+
+
+def made(step: int = 7, best: Best | None = None) -> Checkpoint:
+    model = small_model()
+    optimiser = torch.optim.Adam([{"params": list(model.parameters()), "name": "all", "lr": 0.1}])
+    sum(p.square().sum() for p in model.parameters()).backward()
+    optimiser.step()
+    return Checkpoint(step, {"training": {"rate": 0.1}}, trained_tensors(model), optimiser.state_dict(), best, 1.5)
+
+
+@pytest.mark.parametrize("best", [None, Best(5, 61.25, waited=2)])
+def test_what_is_written_is_read(tmp_path: Path, best: Best | None):
+    ours = made(best=best)
+    write_checkpoint(tmp_path / "last.ckpt", ours, [])
+    theirs = read_checkpoint(tmp_path / "last.ckpt")
+    assert (theirs.step, theirs.fingerprint, theirs.best, theirs.seconds) == (7, ours.fingerprint, best, 1.5)
+    assert same_weights(theirs.tensors, ours.tensors)
+    optimiser = torch.optim.Adam([{"params": list(small_model().parameters()), "name": "all", "lr": 0.1}])
+    optimiser.load_state_dict(theirs.optimiser)
+    assert torch.equal(optimiser.state_dict()["state"][0]["exp_avg"], ours.optimiser["state"][0]["exp_avg"])
+    assert files_in(tmp_path) == ["last.ckpt"]
+
+
+def test_frozen_weights_are_not_kept_and_not_touched():
+    model, other = small_model(0), small_model(1)
+    for one in (model, other):
+        one.base.requires_grad_(False)
+    before = weights_of(other)
+    kept = trained_tensors(model)
+    restore(other, kept)
+    for name, tensor in weights_of(other).items():
+        frozen = name.startswith("base.") and name in dict(model.named_parameters())
+        assert (name in kept) == (not frozen)
+        assert torch.equal(tensor, before[name] if frozen else model.state_dict()[name])
+
+
+def test_no_checkpoint_is_none(tmp_path: Path):
+    assert read_checkpoint(tmp_path / "last.ckpt") is None
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("whole") / "last.ckpt"
+    write_checkpoint(path, made(), [])
+    return path.read_bytes()
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_file_that_is_cut_off_is_damaged(tmp_path: Path, whole: bytes, data: st.DataObject):
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    with pytest.raises(WeightsError, match=r"damaged \(.*\): move it away to begin anew") as error:
+        read_checkpoint(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"PK\x05\x06" + 18 * b"\0", "list", "newer", "code", {"format": 1, "step": 3}]
+)
+def test_what_is_no_checkpoint_is_said_to_be_none(tmp_path: Path, content: object, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    if content == "list":
+        torch.save([1, 2], path)
+    elif content == "newer":
+        torch.save({"format": 99}, path)
+    elif content == "code":
+        torch.save({"format": 1, "step": small_model}, path)
+    elif isinstance(content, dict):
+        torch.save(content, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(WeightsError, match="newer netwarp" if content == "newer" else "no checkpoint of a training"):
+        read_checkpoint(path)
+
+
+def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "last.ckpt"
+    write_checkpoint(path, made(step=1), [])
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OutputError, match=r"No space left on device\): the checkpoint before is still there"):
+            write_checkpoint(path, made(step=2), [])
+    assert read_checkpoint(path).step == 1
+    assert files_in(tmp_path) == ["last.ckpt"]
+
+
+def test_the_log_and_the_file_reach_the_disk_before_the_name_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    log = tmp_path / "log.csv"
+    log.write_text("rows")
+    happened = []
+    sync, replace = os.fsync, Path.replace
+
+    def noted_sync(descriptor: int) -> None:
+        happened.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        sync(descriptor)
+
+    def noted_replace(self: Path, target: Path) -> Path:
+        happened.append(f"renamed to {target}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    write_checkpoint(tmp_path / "last.ckpt", made(), [log])
+    assert happened[0] == str(log)
+    assert happened[1].startswith(f"{tmp_path}/.last.ckpt.")
+    assert happened[2:] == [f"renamed to {tmp_path / 'last.ckpt'}", str(tmp_path)]

@@ -1,0 +1,327 @@
+"""Video files: healthy ones of many kinds without a false alarm, damaged ones with a true one."""
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import TICK, encode, irregular_times, picture, set_display_matrix
+
+from netwarp.errors import InputError
+from netwarp.video import file as video_file
+from netwarp.video.container_check import is_cut_off, is_damaged_inside
+from netwarp.video.open import open_frames
+from netwarp.video.source import AfterDamage, FrameSource
+
+
+def read(path: Path, after_damage: AfterDamage = "stop") -> tuple[FrameSource, list[int], list[float]]:
+    """The source after iterating, and for every frame: which picture it shows, and its time."""
+    with open_frames(path, after_damage=after_damage) as source:
+        shown, times = [], []
+        for frame in source:
+            shown.append(frame.index)
+            times.append(frame.time)
+    return source, shown, times
+
+
+HEALTHY = [
+    ("b.mp4", "libx264", {}),
+    ("faststart.mp4", "libx264", {"container_options": {"movflags": "faststart"}}),
+    ("fragments.mp4", "libx264", {"container_options": {"movflags": "frag_keyframe+empty_moov"}}),
+    ("vfr.mp4", "libx264", {"times": irregular_times(40)}),
+    ("late.mp4", "libx264", {"times": [*(0.04 * i for i in range(39)), 9.0]}),
+    ("b.mkv", "libx264", {}),
+    ("vfr.mkv", "libx264", {"times": irregular_times(40)}),
+    ("lossless.mkv", "ffv1", {"pix_fmt": "yuv444p"}),
+    ("deep.mkv", "ffv1", {"pix_fmt": "yuv420p10le"}),
+    ("gray.mkv", "ffv1", {"pix_fmt": "gray"}),
+    ("b.ts", "libx264", {}),
+    ("simple.avi", "mpeg4", {"b_frames": 0}),
+    ("reordered.avi", "libx264", {}),
+    ("vp8.webm", "libvpx", {"b_frames": 0, "options": {"deadline": "realtime"}}),
+    ("intra.mov", "mjpeg", {"pix_fmt": "yuvj420p", "b_frames": 0}),
+    ("drawn.gif", "gif", {"pix_fmt": "rgb8", "b_frames": 0}),
+    ("raw.h264", "libx264", {}),
+    ("program.mpg", "mpeg2video", {}),
+    ("flash.flv", "flv", {"b_frames": 0}),
+]
+
+
+def path_declares_length(name: str) -> bool:
+    return not name.endswith(".mpg")  # which holds no duration: FFmpeg guesses it from time stamps near the end
+
+
+@pytest.mark.parametrize(("name", "codec", "settings"), HEALTHY, ids=[name for name, *_ in HEALTHY])
+def test_healthy_files_lose_nothing(tmp_path: Path, name: str, codec: str, settings: dict) -> None:
+    source, shown, times = read(encode(tmp_path / name, codec, **settings))
+    assert source.loss is None
+    assert shown == list(range(40))
+    assert source.size == (96, 128)
+    expected = settings.get("times", [i / 25 for i in range(40)])
+    np.testing.assert_allclose(times, expected, atol=0.0011)  # Matroska and FLV count milliseconds
+    if source.length is not None and "times" not in settings and path_declares_length(name):
+        assert abs(source.length - 40) <= 2
+    if source.fps is not None and "times" not in settings:
+        assert source.fps == pytest.approx(25)
+
+
+def test_pixels_survive_within_the_codecs_error(tmp_path: Path) -> None:
+    with open_frames(encode(tmp_path / "a.mp4", options={"crf": "10"}, frames=6)) as source:
+        for frame in source:
+            assert frame.image.dtype == np.uint8
+            assert frame.image.flags.c_contiguous
+            error = np.abs(frame.image.astype(int) - picture(frame.index))
+            assert error.mean() < 2.5
+
+
+def test_pixels_are_exact_where_the_codec_is(tmp_path: Path) -> None:
+    with open_frames(encode(tmp_path / "a.mkv", "ffv1", pix_fmt="bgr0", frames=3)) as source:
+        for frame in source:
+            np.testing.assert_array_equal(frame.image, picture(frame.index))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turn"),
+    [
+        ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+        ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+        ((0, -1, 1, 0), lambda image: np.rot90(image)),
+        ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+        ((1, 0, 0, -1), lambda image: image[::-1]),
+        ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
+    ],
+    ids=["quarter", "half", "three-quarters", "mirrored", "upside-down", "transposed"],
+)
+def test_rotation_metadata_is_applied(tmp_path: Path, matrix: tuple[int, int, int, int], turn: Callable) -> None:
+    path = encode(tmp_path / "phone.mp4", frames=2, options={"crf": "5"})
+    set_display_matrix(path, *matrix)
+    with open_frames(path) as source:
+        image = next(iter(source)).image
+    expected = turn(picture(0))
+    assert source.size == image.shape[:2] == expected.shape[:2]
+    assert image.flags.c_contiguous
+    assert np.abs(image.astype(int) - expected).mean() < 3
+
+
+def test_transparent_video_lies_over_black(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "bgra"
+        rgba = np.full((16, 16, 4), 200, np.uint8)
+        rgba[..., 3] = 255
+        rgba[:8, :, 3] = 0
+        rgba[8:, :8, 3] = 128
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(rgba, "rgba").reformat(format="bgra")))
+        container.mux(stream.encode(None))
+    with open_frames(tmp_path / "a.mkv") as source:
+        image = next(iter(source)).image
+    assert (image[0, 0].tolist(), image[8, 0].tolist(), image[8, 8].tolist()) == ([0] * 3, [100] * 3, [200] * 3)
+
+
+def test_untagged_high_definition_is_bt709(tmp_path: Path) -> None:
+    """The same yuv values mean other colours from 720 lines on: players go by the height, and so do we."""
+    colours = []
+    for height in (576, 720):
+        with av.open(str(tmp_path / f"{height}.mkv"), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, height, "yuv444p"
+            planes = np.stack([np.full((height, 64), value, np.uint8) for value in (81, 90, 240)])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, "yuv444p")))
+            container.mux(stream.encode(None))
+        with open_frames(tmp_path / f"{height}.mkv") as source:
+            colours.append(next(iter(source)).image[0, 0].astype(int))
+    np.testing.assert_allclose(colours[0], [254, 0, 0], atol=2)  # BT.601's pure red
+    np.testing.assert_allclose(colours[1], [255, 24, 0], atol=4)  # 1.164·65 + 1.793·112; 75.7 − 0.533·112 + 0.213·38
+
+
+def cut(path: Path, share: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def scribble(path: Path, share: float, count: int = 2000) -> Path:
+    data = bytearray(path.read_bytes())
+    start = int(len(data) * share)
+    data[start : start + count] = np.random.default_rng(3).bytes(count)
+    path.write_bytes(data)
+    return path
+
+
+CUTTABLE = [
+    ("a.mp4", "libx264", {"container_options": {"movflags": "faststart"}}),
+    ("f.mp4", "libx264", {"container_options": {"movflags": "frag_keyframe+empty_moov"}}),
+    ("a.mkv", "libx264", {}),
+    ("a.webm", "libvpx", {"b_frames": 0, "options": {"deadline": "realtime"}}),
+    ("a.ts", "libx264", {}),
+    ("a.avi", "mpeg4", {"b_frames": 0}),
+    ("a.mpg", "mpeg2video", {}),
+]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8])
+@pytest.mark.parametrize(("name", "codec", "settings"), CUTTABLE, ids=[name for name, *_ in CUTTABLE])
+def test_a_cut_file_gives_its_frames_and_says_what_is_lost(
+    tmp_path: Path, name: str, codec: str, settings: dict, share: float
+) -> None:
+    path = encode(tmp_path / name, codec, noise=60, **settings)
+    size = path.stat().st_size
+    cut(path, share)
+    if path.suffix == ".ts" and path.stat().st_size % 188 == 0:
+        path.write_bytes(path.read_bytes()[:-50])
+    source, shown, _ = read(path)
+    assert size * 0.1 < path.stat().st_size
+    assert 10 <= len(shown) < 40
+    assert source.loss is not None
+    assert source.loss.startswith(f"{name} is ")
+    assert f"after frame {len(shown)}" in source.loss
+    if name in {"a.mp4", "a.mkv", "a.webm"}:
+        assert f"after frame {len(shown)} of about 40" in source.loss
+        assert f"{40 - len(shown)} frames were lost" in source.loss
+
+
+def test_frames_before_the_cut_are_the_right_ones(tmp_path: Path) -> None:
+    whole = encode(tmp_path / "a.mp4", noise=60, container_options={"movflags": "faststart"})
+    with open_frames(whole) as source:
+        expected = [frame.image for frame in source]
+    with open_frames(cut(whole, 0.6)) as source:
+        got = [frame.image for frame in source]
+    for one, other in zip(got[:-2], expected, strict=False):  # the very last may lie behind a gap of one
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("name", "codec", "settings"), CUTTABLE[:1] + CUTTABLE[2:4] + CUTTABLE[5:])
+def test_damage_in_the_middle_is_noticed(tmp_path: Path, name: str, codec: str, settings: dict) -> None:
+    path = scribble(encode(tmp_path / name, codec, noise=60, **settings), 0.5)
+    source, shown, times = read(path)
+    assert source.loss is not None
+    assert "damaged" in source.loss
+    assert 8 <= len(shown) < 40
+    assert times == sorted(times)
+
+
+def test_reading_goes_on_behind_damage_where_asked(tmp_path: Path) -> None:
+    path = scribble(encode(tmp_path / "a.mp4", noise=60, container_options={"movflags": "faststart"}), 0.4)
+    stopped = read(path)[1]
+    source, shown, times = read(path, "resume")
+    assert len(stopped) < len(shown) < 40
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(39 / 25)
+    assert "reading went on" in (source.loss or "")
+
+
+def test_a_matroska_file_with_a_hole_is_noticed_though_its_reader_says_nothing(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.webm", "libvpx", noise=60, b_frames=0, options={"deadline": "realtime"})
+    assert not is_damaged_inside(path)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + len(data) // 8] = bytes(len(data) // 8)
+    path.write_bytes(data)
+    assert is_damaged_inside(path)
+    assert not is_cut_off(path)
+
+
+def test_mp4_without_its_index_cannot_be_opened(tmp_path: Path) -> None:
+    path = cut(encode(tmp_path / "a.mp4", noise=60), 0.7)
+    with pytest.raises(InputError, match=r"a\.mp4 has no index \(moov\)"):
+        open_frames(path)
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    for name, codec in (("song.mp4", "aac"), ("song.wav", "pcm_s16le")):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream(codec, rate=16000)
+            stream.layout = "mono"
+            for index in range(4):
+                kind = ("fltp", np.float32) if codec == "aac" else ("s16", np.int16)
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), kind[1]), format=kind[0], layout="mono")
+                frame.sample_rate, frame.pts = 16000, 1024 * index
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        with pytest.raises(InputError, match="holds no video, only audio"):
+            open_frames(tmp_path / name)
+
+
+def test_longer_sound_is_no_loss(tmp_path: Path) -> None:
+    """Matroska declares the duration of the longest track: sound that goes on must not look like lost frames."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 128, 96, "yuv420p"
+        audio = container.add_stream("pcm_s16le", rate=16000)
+        audio.layout = "mono"
+        for index in range(10):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture(index), "rgb24")))
+        container.mux(video.encode(None))
+        for index in range(100):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 16000, 1600 * index
+            container.mux(audio.encode(frame))
+    source, shown, _ = read(path)
+    assert (len(shown), source.loss) == (10, None)
+
+
+def test_frames_are_decoded_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    converted = []
+    convert = video_file.upright_rgb
+    monkeypatch.setattr(
+        video_file, "upright_rgb", lambda frame, matrix: (converted.append(frame.pts), convert(frame, matrix))[1]
+    )
+    path = encode(tmp_path / "a.mp4")
+    with open_frames(path) as source:
+        frames = iter(source)
+        for count in range(1, 6):
+            next(frames)
+            assert len(converted) == count
+    with open_frames(path) as source:
+        assert len(list(source)) == len(list(source)) == 40  # a second pass starts again
+
+
+def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", frames=200)
+    tracemalloc.start()
+    try:
+        with open_frames(path) as source:
+            for frame in source:
+                if frame.index == 20:
+                    tracemalloc.reset_peak()
+                    before = tracemalloc.get_traced_memory()[0]
+            peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 6 * frame.image.nbytes
+
+
+def test_decoded_frames_go_when_they_are_done_with(tmp_path: Path) -> None:
+    """Not when the garbage collector comes by: on large video, hundreds of pictures would wait for it."""
+
+    def decoded() -> int:
+        return sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
+
+    path = encode(tmp_path / "video.mp4")
+    gc.collect()
+    gc.freeze()  # what is there already need not be looked at, frame for frame
+    gc.disable()
+    try:
+        with open_frames(path) as frames:
+            assert max(decoded() for _ in frames) <= 6  # what is being decoded
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def test_times_are_exact_to_the_tick(tmp_path: Path) -> None:
+    times = irregular_times(40)
+    assert read(encode(tmp_path / "a.mp4", times=times))[2] == pytest.approx(times, abs=float(TICK) / 2)
+
+
+def test_a_file_is_closed_after_reading_and_after_leaving(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", frames=5)
+    with open_frames(path) as source:
+        next(iter(source))
+    source.close()
+    path.unlink()
+    assert not path.exists()

@@ -1,0 +1,121 @@
+"""Indexed PNG masks, read back by Pillow alone."""
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from clips import names_in
+
+from netwarp.errors import ConfigurationError, InputError, NetWarpError, OutputError
+from netwarp.label_sets import CITYSCAPES
+from netwarp.video.label_maps import MaskFolder, full_palette, read_mask, write_mask
+
+PALETTE = [(1, 2, 3), (40, 50, 60), (255, 0, 128)]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.int32, np.uint16])
+@pytest.mark.parametrize("shape", [(37, 53), (1, 1), (2, 300)])
+def test_indices_and_palette_are_exact(tmp_path: Path, dtype: type, shape: tuple[int, int]) -> None:
+    labels = np.random.default_rng(0).choice([0, 1, 2, 255, 130], shape).astype(dtype)
+    write_mask(tmp_path / "a.png", labels, PALETTE)
+    with PIL.Image.open(tmp_path / "a.png") as picture:
+        assert (picture.format, picture.mode, picture.size) == ("PNG", "P", (shape[1], shape[0]))
+        np.testing.assert_array_equal(np.array(picture), labels)
+        stored = picture.getpalette()
+    assert stored is not None
+    assert stored[:9] == [value for colour in PALETTE for value in colour]
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), labels)
+    assert names_in(tmp_path) == ["a.png"]
+
+
+def test_labels_beyond_the_palette_have_colours_of_their_own() -> None:
+    colours = full_palette(CITYSCAPES.palette)
+    assert colours.shape == (256, 3)
+    assert len(np.unique(colours[19:], axis=0)) == 256 - 19
+    assert colours[255].tolist() == [224, 224, 192]
+
+
+def test_gray_masks_are_read_and_pictures_refused(tmp_path: Path) -> None:
+    labels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    PIL.Image.fromarray(labels).save(tmp_path / "gray.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "gray.png"), labels)
+    PIL.Image.fromarray(np.zeros((2, 3, 3), np.uint8)).save(tmp_path / "rgb.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    for name in ("rgb.png", "broken.png", "missing.png"):
+        with pytest.raises(InputError, match=name):
+            read_mask(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("labels", "palette"),
+    [
+        (np.array([[256]]), PALETTE),
+        (np.array([[-1]]), PALETTE),
+        (np.array([[0.5]]), PALETTE),
+        (np.zeros((2, 2, 3), np.uint8), PALETTE),
+        (np.zeros((0, 2), np.uint8), PALETTE),
+        (np.zeros((2, 2), np.uint8), [(0, 0, 0)] * 257),
+        (np.zeros((2, 2), np.uint8), [(0, 0, 256)]),
+        (np.zeros((2, 2), np.uint8), [(0, 0)]),
+    ],
+)
+def test_what_cannot_be_stored_is_refused(tmp_path: Path, labels: np.ndarray, palette: list) -> None:
+    with pytest.raises(ConfigurationError):
+        write_mask(tmp_path / "a.png", labels, palette)
+    assert names_in(tmp_path) == []
+
+
+def test_names_follow_the_frames(tmp_path: Path) -> None:
+    folder = MaskFolder(tmp_path / "new" / "masks", PALETTE)
+    labels = np.zeros((2, 2), np.uint8)
+    for index, name in enumerate([None, "street_7", "street_7", "a.b"]):
+        folder.write(labels + index, index, name)
+    assert names_in(tmp_path / "new" / "masks") == [
+        "000000.png",
+        "a.b.png",
+        "street_7.png",
+        "street_7_000002.png",
+    ]
+    assert read_mask(tmp_path / "new" / "masks" / "street_7_000002.png").max() == 2
+
+
+def test_no_mask_replaces_another_of_the_same_run(tmp_path: Path) -> None:
+    folder = MaskFolder(tmp_path, PALETTE)
+    for index, name in enumerate(["a", "a_000002", "a"]):
+        folder.write(np.full((2, 2), index, np.uint8), index, name)
+    assert sorted(int(read_mask(path).max()) for path in tmp_path.iterdir()) == [0, 1, 2]
+
+
+def test_masks_do_not_go_among_the_images_that_are_read(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="another folder"):
+        MaskFolder(tmp_path, PALETTE, inputs=[tmp_path / "frame.jpg"])
+    MaskFolder(tmp_path, PALETTE, inputs=[tmp_path / "video.mp4"])
+
+
+def test_places_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/netwarp")):
+        with pytest.raises(OutputError) as caught:
+            MaskFolder(folder, PALETTE)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_leaves_the_old_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = MaskFolder(tmp_path, PALETTE)
+    folder.write(np.zeros((4, 4), np.uint8), 0)
+    save = PIL.Image.Image.save
+
+    def full(picture: PIL.Image.Image, path: Path, **options: object) -> None:
+        save(picture, path, **options)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(PIL.Image.Image, "save", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        MaskFolder(tmp_path, PALETTE).write(np.ones((4, 4), np.uint8), 0)
+    assert names_in(tmp_path) == ["000000.png"]
+    assert read_mask(tmp_path / "000000.png").max() == 0
+
+
+def test_errors_have_one_base() -> None:
+    assert issubclass(OutputError, NetWarpError)
