@@ -18,9 +18,6 @@ __all__ = ["Peers", "all_processes", "fail_together", "is_first_process", "part_
 class Peers:
     """This process and the others that train with it.
 
-    Args:
-        device: This process's.
-
     Attributes:
         count: How many they are.
         rank: This one's number.
@@ -42,11 +39,7 @@ class Peers:
 
 
 def is_first_process(devices: int) -> bool:
-    """Whether this is the process that writes and tells, as the environment says before they are connected.
-
-    Args:
-        devices: How many take part.
-    """
+    """Whether this is the process that writes and tells, as the environment says before they are connected."""
     ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
     return devices == 1 or next((rank for rank in ranks if rank is not None), "0") == "0"
 
@@ -73,14 +66,7 @@ def all_processes(mine: Item) -> list[Item]:
 
 
 def fail_together(error: NetWarpError | None) -> None:
-    """Where one process cannot go on, raise its error in all of them, which would wait for it for ever.
-
-    Args:
-        error: What stopped this process, or None. A call of all processes.
-
-    Raises:
-        NetWarpError: The first process's error, by rank.
-    """
+    """Where one process cannot go on, raise its error in all of them, which would wait for it for ever."""
     first = next((found for found in all_processes(error) if found is not None), None)
     if first is not None:
         raise first

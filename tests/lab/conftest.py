@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from cli.conftest import _rendered_once, clips, fails, images, workplace
 
 __all__ = ["_rendered_once", "clips", "fails", "images", "workplace"]

@@ -171,14 +171,6 @@ class PlayData(_FrontEnd):
 
     The NetWarp paper's first base network (section 4.1), with 134.3 M parameters for CamVid's 11 classes.
 
-    Args:
-        classes: Number of outputs.
-        width: Fraction of the channels of every inner layer, above 0 and at most 1.
-        dropout: Share of ``fc6``'s and ``fc7``'s activations that is left out in training.
-
-    Raises:
-        ConfigurationError: A width or number of classes that makes no sense.
-
     >>> import torch
     >>> PlayData(11, width=0.0625).eval()(torch.zeros(1, 3, 40, 50)).shape
     torch.Size([1, 11, 5, 7])
@@ -189,14 +181,7 @@ class PlayData(_FrontEnd):
         self.fc8 = _classifier(channels_at(width, FRONT_END[-1].channels), classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment images.
-
-        Args:
-            image: ``[B,3,H,W]``, pre-processed, of any size.
-
-        Returns:
-            Logits ``[B,classes,⌈H/8⌉,⌈W/8⌉]``.
-        """
+        """Segment images."""
         logits: Tensor = self.fc8(self.front_end(image))
         return logits
 
@@ -207,18 +192,8 @@ class Dilation(_FrontEnd):
     The context module looks around each place with ever larger dilation, on maps of as many channels as classes. It
     starts at the identity (section 3): what the front-end says is handed through, negative values apart.
 
-    Args:
-        classes: Number of outputs.
-        width: Fraction of the channels of every layer of the front-end, above 0 and at most 1.
-        dropout: Share of ``fc6``'s and ``fc7``'s activations that is left out in training.
-        levels: Layers of the context module, at least 5: 8 for CamVid, with dilations up to 16, 10 for Cityscapes, with
-            dilations up to 64.
-
     Attributes:
         context: Names of the context module's layers, in their order.
-
-    Raises:
-        ConfigurationError: A width, number of classes or number of levels that makes no sense.
 
     >>> import torch
     >>> Dilation(11, width=0.0625).eval()(torch.zeros(1, 3, 40, 50)).shape
@@ -248,14 +223,7 @@ class Dilation(_FrontEnd):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment images.
-
-        Args:
-            image: ``[B,3,H,W]``, pre-processed, of any size.
-
-        Returns:
-            Logits ``[B,classes,⌈H/8⌉,⌈W/8⌉]``.
-        """
+        """Segment images."""
         features = self.final(self.front_end(image))
         for name in self.context:
             features = self.get_submodule(name)(features)

@@ -94,13 +94,7 @@ class _Pyramid(nn.Module):
 
 
 class ESPModule(_Pyramid):
-    """ESP module (paper, section 3.1, figure 1): point-wise reduction, pyramid of dilated convolutions, fusion.
-
-    Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out, at least 5.
-        residual: Add the input to the fused branches; needs ``inputs == outputs``.
-    """
+    """ESP module (paper, section 3.1, figure 1): point-wise reduction, pyramid of dilated convolutions, fusion."""
 
     def __init__(self, inputs: int, outputs: int, residual: bool = True) -> None:
         super().__init__(inputs, outputs, kernel=1, stride=1)
@@ -166,14 +160,6 @@ class _Encoder(nn.Module):
 class ESPNet(nn.Module):
     """ESPNet with its light-weight decoder (paper, section 3.3, figure 4d).
 
-    Args:
-        classes: Number of outputs, at least 5 (the decoder's ESP module splits them into 5 branches).
-        p: ESP modules at level 2, a quarter of the input's size.
-        q: ESP modules at level 3, an eighth of the input's size.
-
-    Raises:
-        ConfigurationError: Fewer than 5 classes, or negative ``p`` or ``q``.
-
     >>> network = ESPNet(classes=12).eval()
     >>> network(torch.zeros(1, 3, 32, 48)).shape
     torch.Size([1, 12, 32, 48])
@@ -197,15 +183,7 @@ class ESPNet(nn.Module):
         self.classifier = _upsample(classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment images.
-
-        Args:
-            image: ``[B,3,H,W]``, pre-processed. H and W need not divide by 8: each doubling is cut to the size that
-                it must have.
-
-        Returns:
-            Logits ``[B,classes,H,W]``.
-        """
+        """Segment images."""
         half, quarter, eighth = self.encoder(image)
         deep = _cut(self.up_l3(self.br(eighth)), quarter)
         fused = self.combine_l2_l3(torch.cat([self.level3_C(quarter), deep], dim=1))

@@ -31,12 +31,6 @@ def lay_channels_last(base: nn.Module) -> nn.Module:
     Weights and input are laid out so, from which everything between follows; results differ by rounding alone. On a CPU
     that saves time. A network that looks at its memory in the usual order, with ``view`` across channels and pixels,
     cannot work so.
-
-    Args:
-        base: The network; is changed. Its ``state_dict()`` keeps its keys and values.
-
-    Returns:
-        The network.
     """
     base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Without it, what comes straight from the image would spoil what it is put together with.

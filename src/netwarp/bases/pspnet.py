@@ -70,16 +70,7 @@ class ConvNorm(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Residual block of 1×1, 3×3 and 1×1 convolutions (He et al., figure 5); its output is the ReLU of the sum.
-
-    Args:
-        inputs: Channels that come in.
-        narrow: Channels inside.
-        outputs: Channels that go out.
-        stride: Of the 3×3 convolution, and of the projection.
-        dilation: Of the 3×3 convolution.
-        project: Whether what comes in is projected by a 1×1 convolution before it is added.
-    """
+    """Residual block of 1×1, 3×3 and 1×1 convolutions (He et al., figure 5); its output is the ReLU of the sum."""
 
     def __init__(
         self, inputs: int, narrow: int, outputs: int, stride: int = 1, dilation: int = 1, project: bool = False
@@ -105,15 +96,6 @@ class PSPNet(nn.Module):
 
     Any size of the form 8k+1 works. Maps are an eighth of the picture's size, with corner on corner: a map's outermost
     places lie on the picture's outermost pixels.
-
-    Args:
-        classes: Number of outputs.
-        width: Fraction of the channels of every inner layer, above 0 and at most 1.
-        dropout: Share of ``conv5_4``'s activations that is left out in training.
-        blocks: Bottlenecks of each stage: 3, 4, 23 and 3 are ResNet-101.
-
-    Raises:
-        ConfigurationError: A width or numbers of blocks that make no sense.
 
     >>> PSPNet(19, width=0.0625, blocks=(1, 1, 1, 1)).eval()(torch.zeros(1, 3, 57, 41)).shape
     torch.Size([1, 19, 57, 41])
@@ -163,17 +145,7 @@ class PSPNet(nn.Module):
             nn.init.zeros_(self.conv6.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment images.
-
-        Args:
-            image: ``[B,3,H,W]``, pre-processed; H and W of the form 8k+1.
-
-        Returns:
-            Logits ``[B,classes,H,W]``: those of an eighth of the size, enlarged with corner on corner.
-
-        Raises:
-            InputError: Another size, or a single image where a batch norm is to take its statistics from a batch.
-        """
+        """Segment images."""
         height, width = image.shape[-2:]
         if height % 8 != 1 or width % 8 != 1:
             raise InputError(

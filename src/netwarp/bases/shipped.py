@@ -73,16 +73,6 @@ BASES: dict[str, ShippedBase] = {
 def shipped_base(name: str) -> ShippedBase:
     """The network that is meant by what stands behind ``netwarp:``.
 
-    Args:
-        name: ``NAME`` or ``NAME@FRACTION``, e.g. ``"playdata@0.125"``: a version with that fraction of the channels of
-            every inner layer.
-
-    Returns:
-        The network, which ``build`` makes in the width that is meant.
-
-    Raises:
-        ConfigurationError: No such network (the closest are named), none of other widths, or no fraction in (0, 1].
-
     >>> sum(p.numel() for p in shipped_base("playdata@0.125").build(11).parameters())
     2105011
     """

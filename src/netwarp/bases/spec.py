@@ -18,16 +18,6 @@ __all__ = ["BaseSource", "ClassRequest", "carry", "channels_at", "reason_of", "s
 def channels_at(width: float, channels: int) -> int:
     """How many channels a layer has in a network of reduced width.
 
-    Args:
-        width: Fraction of the channels, above 0 and at most 1.
-        channels: Their number at full width.
-
-    Returns:
-        The nearest whole number, at least 1.
-
-    Raises:
-        ConfigurationError: A width outside (0, 1].
-
     >>> channels_at(0.125, 64), channels_at(0.001, 64)
     (8, 1)
     """
@@ -38,9 +28,6 @@ def channels_at(width: float, channels: int) -> int:
 
 def width_of(text: str) -> float:
     """The fraction that a text names.
-
-    Raises:
-        ConfigurationError: It is no number, or outside (0, 1].
 
     >>> width_of("0.125")
     0.125
@@ -72,9 +59,6 @@ class ClassRequest:
     def of(cls, classes: int | Sequence[str] | None) -> ClassRequest:
         """Read a user's ``classes=``.
 
-        Raises:
-            ConfigurationError: neither a positive number nor names.
-
         >>> ClassRequest.of(["road", "sky"]).count
         2
         """
@@ -91,17 +75,7 @@ class ClassRequest:
         raise ConfigurationError(f"classes must be a number or a list of names, not {classes!r}")
 
     def agreed(self, held: int | None, default: int | None, spec: str) -> int:
-        """The number of outputs to build.
-
-        Args:
-            held: What the weights have; None without weights, or where they do not tell.
-            default: What the network has if nobody says otherwise; None if it has no number of its own.
-            spec: The network, for the message.
-
-        Raises:
-            WeightsError: The weights have another number than was asked for.
-            ConfigurationError: Nobody says a number.
-        """
+        """The number of outputs to build."""
         if held is not None:
             if self.count not in (None, held):
                 raise WeightsError(f"the weights have {held} outputs, classes={self.count} were asked for")
@@ -112,11 +86,7 @@ class ClassRequest:
         return count
 
     def labels(self, count: int, known: LabelSet | None = None) -> LabelSet:
-        """Names and colours for ``count`` outputs: those asked for, else ``known`` if as many, else numbers.
-
-        Raises:
-            ConfigurationError: Names were asked for, but not ``count`` of them.
-        """
+        """Names and colours for ``count`` outputs: those asked for, else ``known`` if as many, else numbers."""
         if self.names is None and known is not None and len(known) == count:
             return known
         return label_set(count, self.names)
@@ -136,14 +106,6 @@ def reason_of(error: BaseException) -> str:
 
 def spelled(kind: str, name: str, known: Iterable[str]) -> str:
     """A name as its library spells it.
-
-    Args:
-        kind: What it names, for the message.
-        name: As the user wrote it.
-        known: As the library spells them.
-
-    Raises:
-        ConfigurationError: No such name, or several that differ in case alone; the closest are named.
 
     >>> spelled("smp architecture", "unet", ["Unet", "FPN"])
     'Unet'
@@ -196,11 +158,7 @@ class BaseSource:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BaseSource:
-        """The inverse of :meth:`to_dict`, also after a trip through JSON.
-
-        Raises:
-            ConfigurationError: the values describe no base.
-        """
+        """The inverse of :meth:`to_dict`, also after a trip through JSON."""
         try:
             source = cls(
                 spec=values["spec"],

@@ -38,9 +38,6 @@ class _Residual(nn.Module):
 class StreetNet(nn.Module):
     """Residual encoder down to an eighth of the frame's size; a decoder that adds its levels up to a half.
 
-    Args:
-        classes: Number of outputs.
-
     >>> import torch
     >>> StreetNet(11).eval()(torch.zeros(1, 3, 32, 48)).shape
     torch.Size([1, 11, 16, 24])
@@ -58,14 +55,7 @@ class StreetNet(nn.Module):
         self.classifier = nn.Conv2d(16, classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment images.
-
-        Args:
-            image: ``[B,3,H,W]``, pre-processed.
-
-        Returns:
-            Logits ``[B,classes,⌈H/2⌉,⌈W/2⌉]``.
-        """
+        """Segment images."""
         half = self.at_half(image)
         quarter = self.at_quarter(half)
         eighth = self.from_eighth(self.at_eighth(quarter))

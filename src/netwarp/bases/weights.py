@@ -48,18 +48,7 @@ def weights_file(weights: str | Path | None) -> Path | None:
 
 
 def read_weights(path: Path) -> State:
-    """Read a state dict from a file, without running any code in it.
-
-    Args:
-        path: ``.safetensors``, or anything that ``torch.save`` wrote: a state dict, bare or under one of the names
-            that training scripts use (``state_dict``, ``model``, …). Tensors come to the CPU.
-
-    Returns:
-        Names and tensors, wrappers taken off.
-
-    Raises:
-        WeightsError: No such file, no checkpoint, a pickle that needs code to be run, or no tensors in it.
-    """
+    """Read a state dict from a file, without running any code in it."""
     if not path.exists():
         raise WeightsError(f"no weights file at {path}")
     if not path.is_file():
@@ -120,15 +109,7 @@ def _read_torch(path: Path) -> Any:  # noqa: ANN401
 
 
 def outputs_in(state: Mapping[str, Tensor], heads: Iterable[tuple[str, int]]) -> int | None:
-    """The number of outputs that weights have.
-
-    Args:
-        state: The weights.
-        heads: Name and dimension of the tensors that may tell, e.g. ``("classifier.weight", 0)``.
-
-    Returns:
-        The length of the first such dimension that is there, or None.
-    """
+    """The number of outputs that weights have."""
     for name, dimension in heads:
         for prefix in ("", *_PREFIXES):
             tensor = state.get(prefix + name)
@@ -140,19 +121,7 @@ def outputs_in(state: Mapping[str, Tensor], heads: Iterable[tuple[str, int]]) ->
 def load_weights(
     network: nn.Module, state: Mapping[str, Tensor], origin: str | Path, spare: tuple[str, ...] = ()
 ) -> None:
-    """Load weights that must fit exactly.
-
-    Args:
-        network: Gets the weights.
-        state: Names and tensors; may carry the prefixes of ``DataParallel`` and ``torch.compile``. Counters of batch
-            norms (``num_batches_tracked``) may be missing: old files have none.
-        origin: Where the weights come from, for messages.
-        spare: Beginnings of names that are left out, e.g. of heads that only training needs.
-
-    Raises:
-        WeightsError: Keys are missing or unexpected, shapes differ, a tensor is not plain or not finite. The network
-            is then as it was.
-    """
+    """Load weights that must fit exactly."""
     expected = network.state_dict()
     given = {k: v for k, v in unwrapped(state, expected).items() if not k.startswith(spare or ("\0",))}
     for name, tensor in expected.items():
@@ -169,12 +138,7 @@ def load_weights(
 
 
 def unwrapped(state: Mapping[str, Tensor], expected: Iterable[str] = ()) -> State:
-    """Weights without the prefixes that ``DataParallel`` and ``torch.compile`` put before every name.
-
-    Args:
-        state: Names and tensors.
-        expected: The network's own names: a prefix that one of them begins with stays.
-    """
+    """Weights without the prefixes that ``DataParallel`` and ``torch.compile`` put before every name."""
     names, own = dict(state), tuple(expected)
     for prefix in _PREFIXES * 2:  # in either order
         wrapped = bool(names) and all(name.startswith(prefix) for name in names)

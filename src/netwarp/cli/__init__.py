@@ -32,15 +32,7 @@ COMMANDS: dict[str, str] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Args:
-        argv: The arguments behind ``netwarp``; by default those of this process.
-
-    Returns:
-        The exit status: 0, or 2 after one line on stderr that says what was wrong and what to do. With ``--debug`` or
-        ``NETWARP_DEBUG=1`` a traceback comes before it.
-    """
+    """Run a command."""
     # Read when torch is first imported. Its threads, waiting for the next operation, would otherwise spin on the cores
     # that decoding, flow, and other programs need: on a busy machine that costs several times what it saves.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -107,11 +107,7 @@ def warn_of_random_weights(options: Namespace) -> None:
 
 
 def device_named(name: str) -> str:
-    """The device that ``--device`` means, in torch's words.
-
-    Raises:
-        ConfigurationError: There is no such device.
-    """
+    """The device that ``--device`` means, in torch's words."""
     import torch
 
     if name == "auto":
@@ -142,9 +138,6 @@ def _device(text: str) -> str:
 def size(text: str) -> tuple[int, int]:
     """Read ``--size``, width first as everybody writes it.
 
-    Returns:
-        (height, width).
-
     >>> size("640x480")
     (480, 640)
     """
@@ -169,11 +162,7 @@ ALONE, FREE, MODEL = "frame by frame", "training-free", "model"
 
 
 def check_combinations(options: Namespace) -> None:
-    """See that the arguments of the command go together.
-
-    Raises:
-        ConfigurationError: They do not.
-    """
+    """See that the arguments of the command go together."""
     if options.predictions is not None:
         for name in ("model", "base", "weights", "classes", "training_free", "layers", "flow", "frame_by_frame",
                      "compare", "history", "save_predictions", *VIEWS):  # fmt: skip
@@ -215,20 +204,7 @@ def is_alone(options: Namespace) -> bool:
 
 
 def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel | Sliding]:
-    """Build the models, and try them on a frame (or view of one) of the data's size.
-
-    Args:
-        options: The command's.
-        data: What they will be measured on; it has a frame.
-
-    Returns:
-        By name; what was asked for comes last, after what it is compared with.
-
-    Raises:
-        ConfigurationError: They cannot be built, or have fewer outputs than there are classes.
-        WeightsError: Weights cannot be used.
-        InputError: The first frame, or precomputed flow, cannot be read.
-    """
+    """Build the models, and try them on a frame (or view of one) of the data's size."""
     from netwarp.bases.memory_format import lay_out
     from netwarp.datasets.class_order import doubts_about, in_order_of
     from netwarp.model import VideoModel

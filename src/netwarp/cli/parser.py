@@ -34,11 +34,6 @@ def add_section(parser: ArgumentParser, name: str, section: type[Any]) -> None:
     """Declare ``--NAME.FIELD`` for every field of a dataclass, and of the dataclasses in it.
 
     Help comes from the ``Attributes`` of its docstring.
-
-    Args:
-        parser: Where to.
-        name: Of the section.
-        section: The dataclass; every field has a default.
     """
     group = parser.add_argument_group(name, (section.__doc__ or "").splitlines()[0])
     for key, hint, default, text in _fields(section):
@@ -49,18 +44,7 @@ def add_section(parser: ArgumentParser, name: str, section: type[Any]) -> None:
 
 
 def section_of(section: type[Section], values: Namespace | None) -> Section:
-    """The dataclass with the values that were given.
-
-    Args:
-        section: As for :func:`add_section`.
-        values: What the parser found for it.
-
-    Returns:
-        An instance; lists are tuples.
-
-    Raises:
-        ConfigurationError: The dataclass refuses a value.
-    """
+    """The dataclass with the values that were given."""
     if values is not None and not isinstance(values, Namespace):
         raise ConfigurationError(f"a section of a configuration must have keys, and one is {values!r} alone")
     given: dict[str, Any] = {}
@@ -151,11 +135,7 @@ class Command(Protocol):
         """Declare its arguments."""
 
     def run(self, options: Namespace) -> None:
-        """Do it.
-
-        Raises:
-            NetWarpError: it could not be done, or not wholly.
-        """
+        """Do it."""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -275,12 +255,7 @@ def from_text(convert: Callable[[str], Value]) -> Callable[[str | Value], Value]
 
 
 def build_parser(commands: Mapping[str, Command], given: Sequence[str]) -> CommandParser:
-    """The parser of the whole command line.
-
-    Args:
-        commands: By their names.
-        given: The arguments that are to be parsed.
-    """
+    """The parser of the whole command line."""
     parser = CommandParser(
         prog="netwarp",
         description="Any segmentation network on video: optical flow carries the previous frame's representation to "

@@ -33,14 +33,6 @@ def worth_showing(base: nn.Module, seen: Probe, limit: int = LIMIT) -> tuple[Lay
     Those that run once a frame; of a convolution and the norm and activation that follow it the last; of a block and
     the part that its output comes from, the block; no dropout, which hands on what it gets; and no deeper into the
     network than ``limit`` layers reach.
-
-    Args:
-        base: The network.
-        seen: What it did with a frame.
-        limit: Most layers to return, unless there are more on its outermost level.
-
-    Returns:
-        Layers in the order in which they run.
     """
     modules = dict(base.named_modules())
     once = [
@@ -74,16 +66,7 @@ def _depth(info: LayerInfo) -> int:
 
 
 def layer_records(layers: Sequence[LayerInfo], seen: Probe) -> list[dict[str, object]]:
-    """Layers, and the two names for the network's result, as plain values.
-
-    Args:
-        layers: Those to list.
-        seen: What the network did with a frame.
-
-    Returns:
-        Of each its name, kind, ``[C, h, w]``, stride (frame pixels per pixel, vertically and horizontally), how often
-        it runs a frame, and whether it can hold a NetWarp.
-    """
+    """Layers, and the two names for the network's result, as plain values."""
     records: list[dict[str, object]] = [
         {
             "name": info.name,
@@ -106,10 +89,6 @@ def layer_records(layers: Sequence[LayerInfo], seen: Probe) -> list[dict[str, ob
 def _apart(stride: float, places: int) -> float:
     """How far apart the places of a map are, along one side, in pixels of the frame.
 
-    Args:
-        stride: Of the frame, pixels for each place.
-        places: Along this side.
-
     >>> _apart(8.0, 32), round(713 / 90, 4), _apart(713 / 90, 90)
     (8.0, 7.9222, 8.0)
     """
@@ -124,17 +103,7 @@ def _apart(stride: float, places: int) -> float:
 def add_alignment(
     records: Sequence[dict[str, object]], found: Sequence[Alignment], frame: tuple[int, int]
 ) -> list[dict[str, object]]:
-    """Records with what was measured on a video, and one for the picture itself before them.
-
-    Args:
-        records: Of :func:`layer_records`.
-        found: What was measured, the picture's among it; layers without it get None.
-        frame: (height, width) of the video.
-
-    Returns:
-        Records with ``unwarped`` and ``warped``: distances in deviations (:mod:`.layer_alignment`), or None
-        where there is none or the representation is the same everywhere.
-    """
+    """Records with what was measured on a video, and one for the picture itself before them."""
     by_name = {each.name: each for each in found}
     picture = {"name": IMAGE, "kind": "frame", "shape": [3, *frame], "stride": [1.0, 1.0], "runs": 0, "usable": False}
     joined = []
@@ -185,11 +154,7 @@ def _stride(stride: Sequence[float]) -> str:
 
 
 def score_table(rows: Mapping[str, Scores]) -> str:
-    """A line for each row, a column for each measure that applies to one of them.
-
-    Args:
-        rows: Scores by name, at least one.
-    """
+    """A line for each row, a column for each measure that applies to one of them."""
     columns = [("IoU", [scores.miou for scores in rows.values()], 2)]
     first = next(iter(rows.values()))
     columns += [(f"tIoU {w} px", [scores.tiou[w] for scores in rows.values()], 2) for w in first.tiou]
@@ -204,12 +169,7 @@ def score_table(rows: Mapping[str, Scores]) -> str:
 
 
 def class_table(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
-    """A line for each class, with its IoU in each row, and its instance IoU where objects are known.
-
-    Args:
-        rows: Scores by name, at least one.
-        classes: Names of the classes.
-    """
+    """A line for each class, with its IoU in each row, and its instance IoU where objects are known."""
     objects = any(math.isfinite(scores.iiou) for scores in rows.values())
     columns = [(f"IoU, {name}" if len(rows) > 1 else "IoU", scores.per_class) for name, scores in rows.items()]
     if objects:
@@ -223,12 +183,7 @@ def class_table(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
 
 
 def score_record(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
-    """Scores as plain values, in percent, rounded to what can be told apart; None where a measure does not apply.
-
-    Args:
-        scores: The scores.
-        classes: Names of the classes.
-    """
+    """Scores as plain values, in percent, rounded to what can be told apart; None where a measure does not apply."""
     return {
         "miou": _rounded(scores.miou),
         "per_class": dict(zip(classes, map(_rounded, scores.per_class), strict=True)),

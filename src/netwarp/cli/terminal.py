@@ -74,11 +74,7 @@ class Outcome:
 
 @contextlib.contextmanager
 def one_line_errors(debug: bool) -> Iterator[Outcome]:
-    """Run a command in the block: whatever goes wrong becomes one line on stderr and the status 2.
-
-    Args:
-        debug: Print a traceback too, and let other libraries talk.
-    """
+    """Run a command in the block: whatever goes wrong becomes one line on stderr and the status 2."""
     outcome = Outcome()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

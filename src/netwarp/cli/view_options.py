@@ -60,11 +60,7 @@ def add_view_arguments(parser: ArgumentParser) -> None:
 
 
 def views_of(options: Namespace) -> Views:
-    """The views that the arguments ask for.
-
-    Raises:
-        ConfigurationError: They do not go together.
-    """
+    """The views that the arguments ask for."""
     if options.stride is not None and options.window is None:
         raise ConfigurationError("--stride goes with --window: it leads from window to window")
     views = Views.of(options.window, options.stride, options.scales, options.flip)
@@ -74,16 +70,7 @@ def views_of(options: Namespace) -> Views:
 
 
 def preprocess_for(views: Views, preprocess: Preprocess, frame: Size | None) -> Preprocess:
-    """A network's preprocessing, without a size of its own where windows and scales say what it sees.
-
-    Args:
-        views: What it is shown.
-        preprocess: Its own.
-        frame: (height, width) of the video, as far as it is known.
-
-    Raises:
-        ConfigurationError: Views are too small for it.
-    """
+    """A network's preprocessing, without a size of its own where windows and scales say what it sees."""
     _check_size(views, max(LEAST, preprocess.divisor), frame)
     return preprocess if views.window is None and views.scales is None else replace(preprocess, size=None)
 
@@ -116,13 +103,7 @@ def in_views(model: VideoModel, views: Views, batch: int | None = None) -> Video
 
 
 def say_how_many(views: Views, network: nn.Module, frame: Size) -> None:
-    """Say what a frame costs, where it has many views, or the network looks further beyond each than it is large.
-
-    Args:
-        views: What the network is shown.
-        network: One of the paper's may have ``margins``, pixels that its layers see beyond a picture.
-        frame: (height, width) of the video.
-    """
+    """Say what a frame costs, where it has many views, or the network looks further beyond each than it is large."""
     tilings = views.tilings(frame)
     count = sum(len(tiling.views(views.flip)) for tiling in tilings)
     margins = getattr(network, "margins", None)
@@ -149,9 +130,6 @@ def _named(size: Size) -> str:
 @from_text
 def _sides(text: str) -> tuple[int, int]:
     """Read a size, width first as everybody writes it, or one side of a square.
-
-    Returns:
-        (height, width).
 
     >>> _sides("713"), _sides("800x600")
     ((713, 713), (600, 800))

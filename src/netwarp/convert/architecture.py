@@ -45,12 +45,6 @@ ARCHITECTURES: dict[str, Architecture] = {
 def architecture(name: str) -> Architecture:
     """The architecture that a user names.
 
-    Args:
-        name: One of :data:`ARCHITECTURES`, or ``NAME@FRACTION`` for that fraction of the network's channels.
-
-    Raises:
-        ConfigurationError: No such architecture; the closest are named. Fractions are not looked at.
-
     >>> architecture("pspnet101-netwarp@0.125").base
     'pspnet101@0.125'
     """

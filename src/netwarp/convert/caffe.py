@@ -49,12 +49,6 @@ def drafted(build: Callable[[], nn.Module]) -> nn.Module:
 
     A VGG takes a few milliseconds so, and next to no memory: pages that nobody writes to are never taken. The meta
     device would do too, but the first normal distribution on it imports torch's compiler, for five seconds.
-
-    Args:
-        build: Makes the network.
-
-    Returns:
-        It, with any values in its weights.
     """
     with _Undrawn():
         return build()
@@ -96,26 +90,7 @@ class Converted:
 def convert_caffe(
     arch: str, source: str | Path, target: str | Path, classes: int | Sequence[str] | None = None
 ) -> Converted:
-    """Convert a caffemodel.
-
-    Args:
-        arch: The network: one of :data:`netwarp.convert.architecture.ARCHITECTURES`, or ``NAME@FRACTION``.
-        source: The ``.caffemodel``.
-        target: Where the result goes, ``.safetensors``; a file that is there is replaced at the end. For
-            ``pspnet101-netwarp`` that is a model for :func:`netwarp.load`, else weights for
-            ``load_base("netwarp:ARCH", weights=…)``.
-        classes: Number or names of the classes, where the file's own number shall be checked, or a model shall know
-            names other than those that the network was published with. Weights alone carry no names.
-
-    Returns:
-        What was taken, and what was left out.
-
-    Raises:
-        ConfigurationError: No such architecture, or ``classes`` make no sense.
-        WeightsError: The file is no caffemodel, is damaged, or is of another network. Nothing was written.
-        OutputError: The result cannot be written.
-        MissingExtraError: protobuf is not installed.
-    """
+    """Convert a caffemodel."""
     which = architecture(arch)
     asked = ClassRequest.of(classes)
     source, target = checked_files(source, target)

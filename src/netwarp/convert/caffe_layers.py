@@ -49,11 +49,6 @@ def wanted_by(network: nn.Module, prefix: str = "", names: Mapping[str, str] | N
     A convolution at ``conv4_23.1x1_reduce.conv`` is layer ``conv4_23_1x1_reduce``, the batch norm beside it, ``….bn``,
     is ``conv4_23_1x1_reduce/bn``: the path, without the last part where that is ``conv`` or ``bn``, its dots as
     underscores.
-
-    Args:
-        network: The network; its values do not matter.
-        prefix: What to put before the names of its tensors.
-        names: Caffe's names of modules that do not follow the rule.
     """
     found: Wanted = {}
     for path, module in network.named_modules():
@@ -70,11 +65,7 @@ def wanted_by(network: nn.Module, prefix: str = "", names: Mapping[str, str] | N
 
 
 def named(model: Caffemodel, wanted: str) -> CaffeLayer | None:
-    """The layer of a name, or of another that it goes by; None if there is none.
-
-    Raises:
-        WeightsError: There are several of that name, and their weights differ.
-    """
+    """The layer of a name, or of another that it goes by; None if there is none."""
     for name in (wanted, _ALSO_CALLED.get(wanted)):
         layers = [layer for layer in model.layers if layer.name == name]
         if layers:
@@ -85,11 +76,7 @@ def named(model: Caffemodel, wanted: str) -> CaffeLayer | None:
 
 
 def outputs_of(layer: CaffeLayer, path: Path) -> int | None:
-    """The number of outputs of a convolution or a fully connected layer, or None if its weights have no such form.
-
-    Raises:
-        WeightsError: There are more or fewer numbers than so many outputs have.
-    """
+    """The number of outputs of a convolution or a fully connected layer, or None if its weights have no such form."""
     shape = _weight_shape(layer)
     if len(shape) not in (2, 4) or min(shape) < 1:
         return None
@@ -98,18 +85,7 @@ def outputs_of(layer: CaffeLayer, path: Path) -> int | None:
 
 
 def fitting(model: Caffemodel, wanted: Wanted) -> dict[str, CaffeLayer]:
-    """The layers of a file that a network needs.
-
-    Args:
-        model: The file.
-        wanted: What the network needs.
-
-    Returns:
-        A layer for each that is wanted, with blobs of the shapes that are wanted; none of them is read yet.
-
-    Raises:
-        WeightsError: Layers are missing or have other shapes: one line with the first few and their number.
-    """
+    """The layers of a file that a network needs."""
     layers = {name: named(model, name) for name in wanted}
     missing = [name for name, layer in layers.items() if layer is None]
     found = {name: layer for name, layer in layers.items() if layer is not None}
@@ -126,19 +102,7 @@ def fitting(model: Caffemodel, wanted: Wanted) -> dict[str, CaffeLayer]:
 
 
 def taken(layers: Mapping[str, CaffeLayer], wanted: Wanted, path: Path) -> dict[str, Tensor]:
-    """The parameters out of layers that fit.
-
-    Args:
-        layers: See :func:`fitting`.
-        wanted: What the network needs.
-        path: The file, for messages.
-
-    Returns:
-        Tensors, float32, by their keys in the network's ``state_dict``.
-
-    Raises:
-        WeightsError: A blob has more or fewer numbers than its shape says, NaN, infinity, or a negative variance.
-    """
+    """The parameters out of layers that fit."""
     for name, layer in layers.items():
         _check_whole(path, layer, wanted[name])
     state: dict[str, Tensor] = {}

@@ -40,9 +40,6 @@ def net_parameter() -> Any:  # noqa: ANN401
     """The class of ``NetParameter`` messages: ``net_parameter().FromString(data)``.
 
     The messages lie in a pool of their own, so that Caffe's own schema may be loaded in the same process.
-
-    Raises:
-        MissingExtraError: protobuf is not installed.
     """
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -129,13 +126,6 @@ def read_caffemodel(path: str | Path) -> Caffemodel:
     """Read a network that Caffe wrote: layers in the present form (``layer``), and in that until 2014 (``layers``).
 
     It takes about twice the file's size in memory for a moment, and once as long as the layers are held.
-
-    Args:
-        path: The file.
-
-    Raises:
-        WeightsError: There is no such file, it is something else, is damaged or cut off, or has no layer with weights.
-        MissingExtraError: protobuf is not installed.
     """
     schema = net_parameter()
     path = Path(path).expanduser()

@@ -16,19 +16,7 @@ ENDING = ".safetensors"
 
 
 def checked_files(source: str | Path, target: str | Path) -> tuple[Path, Path]:
-    """See that one file can be a caffemodel, and that the other can be written.
-
-    Args:
-        source: The ``.caffemodel``.
-        target: Where the result goes.
-
-    Returns:
-        Both, with a ``~`` at their beginning replaced.
-
-    Raises:
-        WeightsError: ``source`` does not exist, cannot be read, or is plainly something else.
-        OutputError: ``target`` has another ending, is ``source``, or cannot be written.
-    """
+    """See that one file can be a caffemodel, and that the other can be written."""
     source, target = Path(source).expanduser(), Path(target).expanduser()
     if target.suffix != ENDING:
         name = f"{target.stem or 'model'}{ENDING}"
@@ -40,11 +28,7 @@ def checked_files(source: str | Path, target: str | Path) -> tuple[Path, Path]:
 
 @contextlib.contextmanager
 def memory_in_words(path: Path) -> Iterator[None]:
-    """Say in a line, instead of failing, that a file's content does not fit into memory in the block.
-
-    Raises:
-        WeightsError: It does not.
-    """
+    """Say in a line, instead of failing, that a file's content does not fit into memory in the block."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

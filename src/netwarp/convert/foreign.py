@@ -35,11 +35,7 @@ _FIRST_TAGS = (b"\x0a", b"\x12", b"\x1a", b"\x20", b"\x22", b"\x28", b"\x32", b"
 
 
 def check_is_caffemodel(path: Path) -> None:
-    """Look at a file's size and first bytes.
-
-    Raises:
-        WeightsError: It does not exist, cannot be read, or is plainly something else.
-    """
+    """Look at a file's size and first bytes."""
     try:
         if path.is_dir():
             raise WeightsError(f"{path} is a folder: give the .caffemodel in it")

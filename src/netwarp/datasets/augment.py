@@ -70,9 +70,6 @@ class Geometry:
 
         Frames are scaled bilinearly with antialiasing, labels to the nearest, flows with their values
         (:func:`netwarp.resize_flow`); mirroring negates u.
-
-        Raises:
-            InputError: The sample is of another size than the view was drawn for.
         """
         if sample.frames.shape[-2:] != self.source:
             h, w = sample.frames.shape[-2:]
@@ -117,11 +114,6 @@ class Geometry:
 
 def draw_view(augmentation: Augmentation, rng: np.random.Generator, size: tuple[int, int]) -> Geometry:
     """Draw one view. As many numbers are drawn whatever the settings, so that one does not change another.
-
-    Args:
-        augmentation: Which views are drawn.
-        rng: All that the view depends on, with the settings and the size.
-        size: (height, width) of the sample.
 
     >>> draw_view(Augmentation(flip=0.5), np.random.default_rng(0), (360, 480)).size
     (360, 480)

@@ -22,9 +22,6 @@ class Augmentation:
         brightness: Colours are multiplied by a factor of 1 ± this.
         contrast: The same for their distance from the sample's mean.
         saturation: The same for their distance from gray.
-
-    Raises:
-        ConfigurationError: A value makes no sense.
     """
 
     flip: float = 0.0

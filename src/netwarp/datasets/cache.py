@@ -29,12 +29,6 @@ class RecentTensors:
     """Tensors in memory, the latest used, up to a number of bytes.
 
     A pickle of it is empty: what a worker process reads is its own.
-
-    Args:
-        budget: Bytes; 0 keeps nothing.
-
-    Raises:
-        ConfigurationError: ``budget`` is negative.
     """
 
     def __init__(self, budget: int) -> None:
@@ -62,28 +56,13 @@ class RecentTensors:
 
 
 class DiskCache:
-    """Arrays in a folder, one ``.npz`` a key. Several processes may use one folder at once.
-
-    Args:
-        folder: Is made when the first array is kept.
-    """
+    """Arrays in a folder, one ``.npz`` a key. Several processes may use one folder at once."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
 
     def get(self, key: str, make: Callable[[], Array]) -> Array:
-        """The array of a key, made and kept if there is none or a damaged one.
-
-        Args:
-            key: Stands for all that the array depends on; the file's name.
-            make: Makes the array.
-
-        Returns:
-            The array.
-
-        Raises:
-            OutputError: It cannot be kept.
-        """
+        """The array of a key, made and kept if there is none or a damaged one."""
         # Two characters of the key are a folder: some file systems are slow with a hundred thousand files in one.
         path = self.folder / key[:2] / f"{key}.npz"
         found = _stored(path)
@@ -108,16 +87,7 @@ def _stored(path: Path) -> Array | None:
 
 
 def flow_key(current: Tensor, previous: Tensor, settings: str) -> str:
-    """A name for the flow between two frames: their content and how it is estimated.
-
-    Args:
-        current: ``[3,H,W]`` uint8, on the CPU.
-        previous: ``[3,H,W]`` uint8, on the CPU.
-        settings: Text that names the estimator and all its settings.
-
-    Returns:
-        Hexadecimal digits.
-    """
+    """A name for the flow between two frames: their content and how it is estimated."""
     shapes = tuple(current.shape), tuple(previous.shape)
     digest = hashlib.sha256(repr((FLOW_FORMAT, settings, shapes)).encode())
     for frame in (current, previous):
@@ -126,12 +96,5 @@ def flow_key(current: Tensor, previous: Tensor, settings: str) -> str:
 
 
 def compact_flow(flow: Tensor) -> Tensor:
-    """A flow in half the bytes where that moves no pixel by more than 1/64: float16 below 64 pixels, else float32.
-
-    Args:
-        flow: float32, pixels.
-
-    Returns:
-        The same in float16, or the flow itself.
-    """
+    """A flow in half the bytes where that moves no pixel by more than 1/64: float16 below 64 pixels, else float32."""
     return flow.half() if bool(flow.abs().max() < 64) else flow

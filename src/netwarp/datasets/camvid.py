@@ -31,17 +31,6 @@ def camvid(root: Path, split: str, *, length: int = 2, cache: Path | None = None
     a second, and each of their frames is a clip of its own.
 
     The original release is described at :func:`netwarp.datasets.camvid_release.camvid_release`.
-
-    Args:
-        root: The folder, or one that contains it as ``camvid/``.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        length: For the original release: how many frames samples will have.
-        cache: For the original release: where frames of its videos are kept.
-        gap: Largest difference between the numbers of frames that follow each other.
-
-    Raises:
-        InputError: Files are missing.
-        ConfigurationError: There is no such split; ``length`` or ``gap`` is below 1.
     """
     if split not in SPLITS:
         raise unknown_name("split of camvid", split, SPLITS)

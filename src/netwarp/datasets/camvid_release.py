@@ -73,17 +73,7 @@ _CODES, _CLASSES = _CODES[_ORDER], _CLASSES[_ORDER]
 
 
 def read_coloured_labels(path: Path) -> LabelMap:
-    """Read a label image of the original release as the common 11 classes.
-
-    Args:
-        path: ``…_L.png``.
-
-    Returns:
-        uint8 ``[H,W]``: classes of :data:`~netwarp.label_sets.CAMVID`, 255 = void.
-
-    Raises:
-        InputError: The file cannot be read, or has a colour that is none of the 32.
-    """
+    """Read a label image of the original release as the common 11 classes."""
     codes = _code(read_image(path))
     places = np.searchsorted(_CODES, codes).clip(max=len(_CODES) - 1)
     strays, counts = np.unique(codes[_CODES[places] != codes], return_counts=True)
@@ -143,17 +133,6 @@ def camvid_release(root: Path, split: str, *, length: int, cache: Path | None = 
     A still that does not look like the video's frame of its own number is left out and counted. Frames whose numbers
     follow each other without a gap make a clip. Where there is no video, or one frame is enough, only the stills
     themselves can follow each other, as in the form of 11 classes: with numbers that differ by at most ``gap``.
-
-    Args:
-        root: The folder.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        length: How many frames samples will have, at least 1.
-        cache: Folder for frames of the videos; by default :func:`~netwarp.datasets.video_frames.default_cache`.
-        gap: See above.
-
-    Raises:
-        InputError: Files are missing, or a video cannot be read.
-        OutputError: Frames cannot be kept.
     """
     stills, left_out = _stills(root, split)
     clips: list[Clip] = []

@@ -60,11 +60,7 @@ class MatchedVideo:
 
 
 def find_video(folders: tuple[Path, ...], sequence: str) -> Path | None:
-    """The raw video of a sequence: the one file whose name contains the sequence's.
-
-    Raises:
-        InputError: There are several.
-    """
+    """The raw video of a sequence: the one file whose name contains the sequence's."""
     text = RAW_VIDEOS.get(sequence, (sequence, 0))[0].casefold()
     found = [
         path
@@ -88,20 +84,7 @@ def match_video(
     before: int,
     cache: Path | None = None,
 ) -> MatchedVideo:
-    """Find out at which numbers a video's frames stand, and keep those right before the chosen stills.
-
-    Args:
-        video: The file; frames of another size than the stills' are scaled to it.
-        sequence: Its name.
-        stills: All stills of the sequence, by number.
-        chosen: Those to prepare for.
-        before: How many frames before each to keep.
-        cache: As for :class:`~netwarp.datasets.video_frames.VideoFrames`.
-
-    Raises:
-        InputError: The video or a still cannot be read.
-        OutputError: Frames cannot be kept.
-    """
+    """Find out at which numbers a video's frames stand, and keep those right before the chosen stills."""
     size = read_image(next(iter(stills.values()))).shape[:2]
     frames = VideoFrames(video, cache, size=(size[0], size[1]))
     if "first" not in frames.notes:

@@ -79,21 +79,7 @@ class DataSummary:
 
 
 def check_data(data: ClipData, length: int = 2, advance: Callable[[], None] | None = None) -> DataSummary:
-    """Read every frame, label and flow of a data set.
-
-    Args:
-        data: What to check.
-        length: Frames in a sample.
-        advance: Is called after each frame.
-
-    Returns:
-        What there is. Labelled frames that lack frames before them are no fault; they are in its ``left_out``.
-
-    Raises:
-        InputError: The first fault: a file that cannot be read, labels that are no classes, sizes that differ within
-            a clip or between a frame and its labels, a name that occurs twice.
-        ConfigurationError: ``length`` is below 1.
-    """
+    """Read every frame, label and flow of a data set."""
     samples = data.samples(length)
     summary = DataSummary(data.name, data.classes, length, len(data.clips), len(samples), samples.left_out)
     pixels = np.zeros(256, np.int64)

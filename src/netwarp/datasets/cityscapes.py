@@ -40,17 +40,6 @@ def cityscapes(root: Path, split: str) -> ClipData:
     nobody took apart is none. A clip ends where a frame number is missing.
 
     Labels are train ids (:mod:`.cityscapes_ids`). Those of ``test`` are not public: all is ignored there.
-
-    Args:
-        root: The folder that holds these three, or the first or the second not.
-        split: ``"train"``, ``"val"`` or ``"test"``: a folder in them.
-
-    Returns:
-        The data set. Labels without an image are left out and counted.
-
-    Raises:
-        InputError: The layout is another one.
-        ConfigurationError: There is no such split.
     """
     _check_layout(root, split)
     images = _files(root / _STILLS / split, _IMAGE) | _files(root / _VIDEO / split, _IMAGE)

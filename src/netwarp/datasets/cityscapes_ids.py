@@ -34,9 +34,6 @@ _UNLABELED = 0
 def average_instance_sizes(names: Sequence[str]) -> dict[int, float] | None:
     """Pixels of an average object by class, where the classes are Cityscapes', in whatever order; else None.
 
-    Args:
-        names: Of the classes.
-
     Example:
         >>> from netwarp.label_sets import CITYSCAPES
         >>> average_instance_sizes(CITYSCAPES.names[::-1])[0] == AVERAGE_INSTANCE_SIZES[18]
@@ -49,16 +46,6 @@ def average_instance_sizes(names: Sequence[str]) -> dict[int, float] | None:
 
 def to_train_ids(ids: NDArray[np.integer], name: str = "the label map") -> NDArray[np.uint8]:
     """Turn ids into train ids.
-
-    Args:
-        ids: Integers of 0 to 33, of any shape.
-        name: What they are, for the error.
-
-    Returns:
-        uint8 of that shape: 0 to 18, and 255 for ids that the evaluation leaves out.
-
-    Raises:
-        InputError: A value that is no id.
 
     Example:
         >>> to_train_ids(np.array([7, 26, 0, 29])).tolist()
@@ -77,16 +64,6 @@ def to_train_ids(ids: NDArray[np.integer], name: str = "the label map") -> NDArr
 
 def to_ids(train_ids: NDArray[np.integer], name: str = "the label map") -> NDArray[np.uint8]:
     """Turn train ids into ids, as Cityscapes' server takes them.
-
-    Args:
-        train_ids: Integers of 0 to 18, or 255, of any shape.
-        name: What they are, for the error.
-
-    Returns:
-        uint8 ids of that shape; 255 becomes 0, unlabeled.
-
-    Raises:
-        InputError: A value that is no train id.
 
     Example:
         >>> to_ids(np.array([0, 13, 255])).tolist()

@@ -21,15 +21,6 @@ def in_order_of(data: ClipData, outputs: Sequence[str]) -> ClipData:
 
     Published weights have a data set's classes in orders of their own (Yu and Koltun's CamVid network begins with
     building, tree, sky). Compared number by number, their labels would be wrong everywhere.
-
-    Args:
-        data: The data set.
-        outputs: Names of the network's outputs.
-
-    Returns:
-        The same with labels and classes in the network's order if its first outputs are the data's classes, each once,
-        in another order; else the data set itself.
-
     """
     names = data.classes.names
     places = [_place(name, outputs[: len(names)]) for name in names]
@@ -44,18 +35,7 @@ def in_order_of(data: ClipData, outputs: Sequence[str]) -> ClipData:
 
 
 def doubts_about(outputs: Sequence[str], data: ClipData) -> str | None:
-    """Outputs are compared by number: a line that says where their names show that they do not mean the same.
-
-    Args:
-        outputs: Names of a network's outputs.
-        data: A data set, :func:`in_order_of` these if it can be.
-
-    Returns:
-        The line, for a warning; None where there is no doubt, or nobody knows the names.
-
-    Raises:
-        ConfigurationError: The network has too few outputs.
-    """
+    """Outputs are compared by number: a line that says where their names show that they do not mean the same."""
     names = data.classes.names
     if len(outputs) < len(names):
         raise ConfigurationError(

@@ -36,20 +36,6 @@ def clip_folder(root: Path, split: str, *, length: int = 2, cache: Path | None =
     number follow each other in natural order.
 
     Of a video, the frames that have labels and the ``length − 1`` before each are taken out, once, and kept.
-
-    Args:
-        root: The folder.
-        split: A folder in it.
-        length: How many frames samples will have, at least 1.
-        cache: Folder for frames of videos; by default :func:`~netwarp.datasets.video_frames.default_cache`.
-
-    Returns:
-        The data set. Labels whose frame does not exist are left out and counted.
-
-    Raises:
-        InputError: The layout is another one, or a video cannot be read.
-        ConfigurationError: There is no such split; ``length`` is below 1.
-        OutputError: Frames of videos cannot be kept.
     """
     if length < 1:
         raise ConfigurationError(f"length must be at least 1, not {length}")
@@ -75,11 +61,7 @@ def clip_folder(root: Path, split: str, *, length: int = 2, cache: Path | None =
 
 
 def splits_in(root: Path) -> tuple[str, ...]:
-    """The splits of a folder: the folders in it that hold ``frames/``.
-
-    Raises:
-        InputError: There is none.
-    """
+    """The splits of a folder: the folders in it that hold ``frames/``."""
     if not root.is_dir():
         raise InputError(f"{root} is no folder: give one that holds {_CLASSES} and SPLIT/{_FRAMES}/CLIP/ for each clip")
     splits = tuple(sorted(entry.name for entry in root.iterdir() if (entry / _FRAMES).is_dir()))
@@ -89,11 +71,7 @@ def splits_in(root: Path) -> tuple[str, ...]:
 
 
 def read_class_names(path: Path) -> LabelSet:
-    """Read ``classes.txt``: a class a line, its name and then its colour or none; ``#`` begins a comment.
-
-    Raises:
-        InputError: It cannot be read, is empty, names a class twice, or a colour is none.
-    """
+    """Read ``classes.txt``: a class a line, its name and then its colour or none; ``#`` begins a comment."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:

@@ -33,19 +33,9 @@ class Predictions:
     What is wrong with single files is noted, and :meth:`check` says it when all are read. May be used by several
     threads.
 
-    Args:
-        folder: The folder.
-        data: What was labelled. Every frame that has labels there needs a file; others may have one.
-        ids: The values are Cityscapes' ids, not classes.
-
     Attributes:
         folder: The folder.
         files: The frames' files, by the frames' names.
-
-    Raises:
-        InputError: The folder is none, files are missing (the first is named, and all are counted), or two files are
-            one frame's.
-        ConfigurationError: ``ids`` for data with other classes than Cityscapes'.
     """
 
     def __init__(self, folder: str | Path, data: ClipData, ids: bool = False) -> None:
@@ -67,15 +57,7 @@ class Predictions:
         self._lock = threading.Lock()
 
     def read(self, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Read a frame's label map.
-
-        Args:
-            name: The frame's.
-            size: (height, width) that it must have.
-
-        Returns:
-            uint8 ``[H,W]``: classes, or their number where a pixel is given none. Only that where the file is faulty.
-        """
+        """Read a frame's label map."""
         try:
             return self._read(self.files[name], size)
         except InputError as error:
@@ -84,11 +66,7 @@ class Predictions:
             return np.full(size, self._classes, np.uint8)
 
     def check(self) -> None:
-        """See that all that was read is good.
-
-        Raises:
-            InputError: It is not: the first fault, in the frames' order, and the number of faulty files.
-        """
+        """See that all that was read is good."""
         if self._faults:
             first = min(self._faults, key=self._order.__getitem__)
             count = len(self._faults)
@@ -116,17 +94,7 @@ class Predictions:
 
 
 class PredictionWriter:
-    """Writes label maps as :class:`Predictions` reads them; files of the same names are replaced.
-
-    Args:
-        folder: Is made where it does not exist.
-        classes: Names and colours.
-        ids: Write Cityscapes' ids, as its server takes them.
-
-    Raises:
-        OutputError: The folder cannot be written to.
-        ConfigurationError: ``ids`` for other classes than Cityscapes'.
-    """
+    """Writes label maps as :class:`Predictions` reads them; files of the same names are replaced."""
 
     def __init__(self, folder: str | Path, classes: LabelSet, ids: bool = False) -> None:
         _check_ids(ids, classes)
@@ -137,18 +105,7 @@ class PredictionWriter:
         prepare_folder(self.folder)
 
     def write(self, name: str, labels: NDArray[np.integer]) -> Path:
-        """Write a frame's label map.
-
-        Args:
-            name: The frame's.
-            labels: ``[H,W]``; what is no class becomes 255, or id 0, unlabeled.
-
-        Returns:
-            Where it is.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
+        """Write a frame's label map."""
         path = self.folder / f"{name}.png"
         values = np.where((labels < 0) | (labels >= self._classes), IGNORE, labels).astype(np.uint8)
         write_mask(path, to_ids(values) if self.ids else values, self._palette)

@@ -47,19 +47,6 @@ class SampleReader(Sequence[LoadedSample]):
     :meth:`netwarp.datasets.augment.Geometry.apply` transforms it along with them.
 
     A ``DataLoader`` takes it as it is; every worker process has a memory of its own.
-
-    Args:
-        samples: What to read.
-        flow: As for :func:`netwarp.flow.make_flow`; None for none.
-        cache: Folder that estimated flow is kept in, by the frames' content and the flow's ``spec``. An estimator
-            without a ``spec`` is kept in memory only.
-        true_flow: The flow that the data set knows takes the place of ``flow``, exactly as it is; ``flow="true"`` says
-            the same.
-        memory: Bytes of frames, labels and flows that are held.
-
-    Raises:
-        ConfigurationError: The flow is none, or one that is looked up by frame number; ``memory`` is negative.
-        InputError: ``true_flow`` where a frame's is not known.
     """
 
     def __init__(
@@ -95,12 +82,7 @@ class SampleReader(Sequence[LoadedSample]):
     @overload
     def __getitem__(self, index: slice) -> list[LoadedSample]: ...
     def __getitem__(self, index: int | slice) -> LoadedSample | list[LoadedSample]:
-        """One sample, or those of a slice.
-
-        Raises:
-            InputError: A file cannot be read, or sizes differ.
-            OutputError: Flow cannot be kept on disk.
-        """
+        """One sample, or those of a slice."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         sample = self.samples[index]
@@ -214,17 +196,7 @@ class Batch:
 
 
 def collate(samples: Sequence[LoadedSample]) -> Batch:
-    """Stack samples into a batch: ``DataLoader(…, collate_fn=collate)``.
-
-    Args:
-        samples: At least one, all of one size and length; labels and flows in all of them or in none.
-
-    Returns:
-        The batch, in the samples' order.
-
-    Raises:
-        InputError: They differ in size or length, or only some have labels or flows.
-    """
+    """Stack samples into a batch: ``DataLoader(…, collate_fn=collate)``."""
     first = samples[0]
     for sample in samples:
         if sample.frames.shape != first.frames.shape:

@@ -50,17 +50,8 @@ class VideoFrames:
     So it is decoded from its start, once, up to the last frame that is wanted, and what is wanted is kept as PNG. A
     damaged video ends at the damage: behind it nobody knows a frame's index.
 
-    Args:
-        video: The file.
-        cache: Folder for frames, of all videos; by default :func:`default_cache`.
-        size: (height, width) that frames are brought to; by default their own.
-        matrix: As for :func:`~netwarp.video.decoding.upright_rgb`.
-
     Attributes:
         notes: What is known about the video, kept with its frames by :meth:`keep_notes`.
-
-    Raises:
-        InputError: The file does not exist.
     """
 
     def __init__(
@@ -82,17 +73,7 @@ class VideoFrames:
         self.notes: dict[str, Any] = self._kept_notes()
 
     def scan(self, until: int) -> Iterator[tuple[int, Image]]:
-        """Decode from the start.
-
-        Args:
-            until: Index of the last frame to decode.
-
-        Yields:
-            Indices and frames, RGB uint8 ``[H,W,3]``.
-
-        Raises:
-            InputError: The file holds no frame that can be read.
-        """
+        """Decode from the start."""
         with VideoFile(self.video, after_damage="stop", matrix=self.matrix) as source:
             index = -1
             for index, frame in enumerate(source):
@@ -104,17 +85,7 @@ class VideoFrames:
                 _LOG.warning("%s; frames behind the damage are left out", source.loss)
 
     def take(self, wanted: Collection[int], look: Callable[[int, Image], None] | None = None, until: int = -1) -> None:
-        """Keep frames, as far as the video has them.
-
-        Args:
-            wanted: Their indices. Nothing is decoded for those that are kept already.
-            look: Is called with every frame that is decoded.
-            until: Decode at least as far as this index.
-
-        Raises:
-            InputError: The video cannot be read.
-            OutputError: Frames cannot be kept.
-        """
+        """Keep frames, as far as the video has them."""
         missing = {index for index in wanted if index >= 0 and not self.path(index).exists()}
         missing = {index for index in missing if index < self.notes.get("length", index + 1)}
         last = max(until, *missing) if missing else until
@@ -143,11 +114,7 @@ class VideoFrames:
         return self.folder / (f"{index:06d}.png" if self.matrix is None else f"{index:06d}-{self.matrix}.png")
 
     def keep_notes(self) -> None:
-        """Write :attr:`notes` beside the frames.
-
-        Raises:
-            OutputError: They cannot be written.
-        """
+        """Write :attr:`notes` beside the frames."""
         self._write(self.folder / "notes.json", json.dumps(self.notes, indent=1).encode())
 
     def _kept_notes(self) -> dict[str, Any]:

@@ -22,13 +22,7 @@ __all__ = ["ClipFlow", "Shown", "runs_of", "show", "wait_for"]
 
 
 class ClipFlow:
-    """Flow from each frame of a clip to the one before it. What was found for a frame is kept until the next.
-
-    Args:
-        clip: The clip.
-        alone: Whether it is the only one of its data set: only then may a folder of precomputed flow hold no
-            sub-folders.
-    """
+    """Flow from each frame of a clip to the one before it. What was found for a frame is kept until the next."""
 
     def __init__(self, clip: Clip, alone: bool = False) -> None:
         self.clip = clip
@@ -38,21 +32,7 @@ class ClipFlow:
         self._found: dict[Hashable, tuple[Tensor, float]] = {}
 
     def of(self, flow: FlowEstimator, position: int, current: Tensor, previous: Tensor) -> tuple[Tensor, float]:
-        """Flow of a frame, by an estimator. Estimators with equal ``spec`` are the same.
-
-        Args:
-            flow: The estimator. ``"true"`` is the flow that the clip knows, precomputed flow that of the clip's folder.
-            position: Of the frame in its clip.
-            current: The frame, uint8 ``[1,3,H,W]``.
-            previous: The one before it, on the same device.
-
-        Returns:
-            ``[1,2,H,W]``, backward, pixels, on the frames' device; and the seconds that it took when it was estimated
-            (0 for the true flow, which nobody has to estimate).
-
-        Raises:
-            InputError: The flow is not known, or is that of another clip or size.
-        """
+        """Flow of a frame, by an estimator. Estimators with equal ``spec`` are the same."""
         if position != self._position:
             self._position, self._found = position, {}
         key = (getattr(flow, "spec", None) or id(flow), current.device)
@@ -150,15 +130,7 @@ class Shown:
         return None if self.frame.labels is None else self.frame.labels()
 
     def truth(self, size: tuple[int, int], device: torch.device) -> Truth | None:
-        """The frame's labels, and its instances where they are known; None where nobody labelled it.
-
-        Args:
-            size: (height, width) that they must have.
-            device: Where they are needed.
-
-        Raises:
-            InputError: They cannot be read, hold what is no class, or have another size.
-        """
+        """The frame's labels, and its instances where they are known; None where nobody labelled it."""
         if self.labels is None:
             return None
         if device not in self._truths:
@@ -181,15 +153,7 @@ def _as_tensor(values: NDArray[np.integer]) -> Tensor:
 
 
 def runs_of(clip: Clip, history: int | None) -> list[range]:
-    """The stretches of a clip that have to be shown.
-
-    Args:
-        clip: The clip.
-        history: How many frames before each labelled frame are shown; None shows the whole clip.
-
-    Returns:
-        Positions in the clip, in order, with a gap between each two stretches.
-    """
+    """The stretches of a clip that have to be shown."""
     if history is None:
         return [range(len(clip.frames))] if clip.frames else []
     runs: list[range] = []

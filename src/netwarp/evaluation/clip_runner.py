@@ -29,11 +29,7 @@ class Row(Protocol):
         """Forget the past: the next frame does not follow the last one."""
 
     def label(self, shown: Shown) -> tuple[Tensor, float | None]:
-        """Label the next frame.
-
-        Returns:
-            Integer ``[1,H,W]``, and the seconds that it took, or None where that means nothing.
-        """
+        """Label the next frame."""
 
 
 OnLabels = Callable[[str, ClipFrame, Tensor], None]
@@ -68,17 +64,6 @@ def measure(work: Work, workers: int = 1) -> dict[str, Scores]:
 
     Where ``torch.distributed`` runs, each process takes its part of the clips, and all return the scores of all clips:
     a call of all processes, which fails in all of them where it fails in one.
-
-    Args:
-        work: What is to be measured.
-        workers: Clips that are worked on at the same time, each by a thread with its part of torch's threads.
-
-    Returns:
-        Scores by the rows' names.
-
-    Raises:
-        ConfigurationError: There is no frame, or ``workers`` is below 1.
-        InputError: A frame, its labels or its flow cannot be used.
     """
     if workers < 1:
         raise ConfigurationError(f"at least 1 clip must be worked on at a time, not {workers}")

@@ -98,12 +98,7 @@ def frames_to_run(data: ClipData, history: int | None) -> int:
 
 
 class _ModelRow(Row):
-    """A model on its way through a clip.
-
-    Args:
-        model: The model.
-        turn: Held during its step.
-    """
+    """A model on its way through a clip."""
 
     def __init__(self, model: StreamModel, turn: AbstractContextManager[object]) -> None:
         self._model = model

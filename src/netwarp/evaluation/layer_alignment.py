@@ -51,12 +51,7 @@ class Distance:
         self._variance = 0.0
 
     def add(self, current: Tensor, other: Tensor) -> None:
-        """Count one more pair.
-
-        Args:
-            current: ``[B,C,h,w]``; its deviation counts.
-            other: ``[B,C,h,w]``.
-        """
+        """Count one more pair."""
         current, other = current.double(), other.double()
         self._apart += float((current - other).square().mean((2, 3)).sum())
         self._variance += float(current.var((2, 3), correction=0).sum())
@@ -85,19 +80,7 @@ class Alignment:
 def representations(
     base: nn.Module, layers: Sequence[str], preprocess: Preprocess | None = None
 ) -> Iterator[Callable[[Tensor], dict[str, Tensor]]]:
-    """Look at the layers of a network, which is left as it was.
-
-    Args:
-        base: The network; in evaluation mode meanwhile.
-        layers: Names of layers that run once a frame; ``"output"`` and ``"log_probs"`` may be among them.
-        preprocess: What the network wants done to a frame; by default its own.
-
-    Yields:
-        A function from a frame ``[B,3,H,W]`` to its representations ``[B,C,h,w]`` by their names.
-
-    Raises:
-        ConfigurationError: a layer is unknown or named twice.
-    """
+    """Look at the layers of a network, which is left as it was."""
     inner = [name for name in layers if name not in OUTPUTS]
     prepared = preprocess_of(base) if preprocess is None else preprocess
     taps = Taps(base, inner)
@@ -121,15 +104,7 @@ def representations(
 
 
 def neighbours(source: FrameSource, pairs: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pairs of neighbouring frames of one size, spread over a video as far as its length is known.
-
-    Args:
-        source: An open source; closed at the end.
-        pairs: Most pairs.
-
-    Yields:
-        The current and the previous frame, ``[1,3,H,W]`` uint8 each.
-    """
+    """Pairs of neighbouring frames of one size, spread over a video as far as its length is known."""
     apart = max(1, min(FURTHEST, ((source.length or 0) - 1) // pairs))
     found = 0
     previous: Tensor | None = None
@@ -151,22 +126,7 @@ def measure_alignment(
     flow: str | FlowEstimator = "dis",
     preprocess: Preprocess | None = None,
 ) -> tuple[list[Alignment], int]:
-    """Measure how far representations lie from the previous frame's, unwarped and warped; see the module's head.
-
-    Args:
-        base: The network.
-        layers: Names of layers that run once a frame; ``"output"`` and ``"log_probs"`` may be among them.
-        pairs: Current and previous frames, ``[1,3,H,W]``, RGB. Those across a scene cut are left out.
-        flow: An estimator, or its name.
-        preprocess: What the network wants done to a frame; by default its own.
-
-    Returns:
-        The picture's row, those of the layers in their order, and the number of pairs that were measured.
-
-    Raises:
-        InputError: there is no pair.
-        ConfigurationError: a layer is unknown.
-    """
+    """Measure how far representations lie from the previous frame's, unwarped and warped; see the module's head."""
     estimate, device = make_flow(flow), base_device(base)
     prepared = preprocess_of(base) if preprocess is None else preprocess
     distances = {name: (Distance(), Distance()) for name in (IMAGE, *layers)}

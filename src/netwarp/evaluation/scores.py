@@ -77,14 +77,7 @@ class Truth:
 
 
 class Tally:
-    """Measures of one row.
-
-    Args:
-        measures: What is to be measured.
-
-    Raises:
-        ConfigurationError: An impossible number of classes, width or window.
-    """
+    """Measures of one row."""
 
     def __init__(self, measures: Measures) -> None:
         self.iou = IoU(measures.classes)
@@ -100,23 +93,13 @@ class Tally:
         self._videos: list[VideoConsistency] = []
 
     def start(self, frames: int) -> None:
-        """Say that the next frame does not follow the last one.
-
-        Args:
-            frames: Number of frames that follow each other from there on, at least.
-        """
+        """Say that the next frame does not follow the last one."""
         # What could not fill a window in so many frames need not be counted.
         self._videos = [video for video in self.videos.values() if video.length <= frames]
         self._forget()
 
     def add(self, labels: Tensor, truth: Truth | None = None, flow: Tensor | None = None) -> None:
-        """Add the next frame.
-
-        Args:
-            labels: Integer ``[1,H,W]``.
-            truth: On the labels' device; None where the frame is not labelled.
-            flow: ``[1,2,H,W]``, backward, to the frame before; None where there is none of this size.
-        """
+        """Add the next frame."""
         if self._before is not None and self._before.shape != labels.shape:
             self._forget()
         self._follows = self._before is not None

@@ -36,15 +36,6 @@ class DISFlow:
     The flow of the paper's experiments (section 4). Safe to call from several threads; results repeat exactly. Frames
     of every size are taken: those too small for OpenCV are padded with their edge pixels.
 
-    Args:
-        preset: ``"ultrafast"``, ``"fast"`` or ``"medium"`` (the most exact), as OpenCV has them, or ``"light"``, which
-            brings labels from frame to frame about as well as ``"medium"`` in a third of its time.
-        scale: Fraction of the frame's size at which flow is estimated, in (0, 1]. Frames are shrunk by area
-            averaging, and the flow is brought back to the frame's size and units.
-
-    Raises:
-        ConfigurationError: No such preset, or a scale outside (0, 1].
-
     Example:
         >>> DISFlow("fast", scale=0.5).spec
         'dis:fast@0.5'

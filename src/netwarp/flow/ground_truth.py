@@ -19,11 +19,7 @@ class TrueFlow:
     spec = "true"
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
-        """Refuse: frames alone do not say their true flow.
-
-        Raises:
-            InputError: Always.
-        """
+        """Refuse: frames alone do not say their true flow."""
         raise InputError(
             "the true flow is known for clips of a data set that comes with it (streets): estimate it, with flow 'dis'"
         )

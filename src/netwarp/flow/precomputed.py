@@ -22,15 +22,6 @@ class PrecomputedFlow:
     all that follow. Frame ``index`` of the video has number ``first + step * index``.
 
     The flow of several clips lies in sub-folders that have the clips' names: :meth:`in_clip` takes one of them.
-
-    Args:
-        folder: The folder, of one video's files or of sub-folders.
-        first: Number of the video's first frame (which needs no file): 0, or 1 for names from ffmpeg.
-        step: What the numbers of neighbouring frames differ by: 2 where every other frame was kept.
-
-    Raises:
-        InputError: There is no such folder, no numbered ``.flo`` file in it or its sub-folders, or two of one number.
-        ConfigurationError: ``first`` is negative, or ``step`` is below 1.
     """
 
     on_cpu = True
@@ -51,14 +42,7 @@ class PrecomputedFlow:
         return f"precomputed:{self.folder}{first}{step}"
 
     def in_clip(self, clip: str) -> PrecomputedFlow:
-        """The flow of one clip out of several.
-
-        Args:
-            clip: Its name, which its sub-folder has.
-
-        Raises:
-            InputError: There is no such sub-folder, or one that cannot be used.
-        """
+        """The flow of one clip out of several."""
         folder = self.folder / clip
         if not folder.is_dir():
             raise InputError(
@@ -68,12 +52,7 @@ class PrecomputedFlow:
         return PrecomputedFlow(folder, self.first, self.step)
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
-        """Look the flow of frame ``index`` up; see :class:`netwarp.flow.FlowEstimator`.
-
-        Raises:
-            InputError: No index, more than one frame, no file for this frame, a bad file, one of another size, or
-                files of several clips.
-        """
+        """Look the flow of frame ``index`` up; see :class:`netwarp.flow.FlowEstimator`."""
         check_frames(current, previous)
         if not self._files:
             raise InputError(

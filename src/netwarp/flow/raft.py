@@ -28,18 +28,6 @@ class RAFTFlow:
 
     RAFT's flow leads from its first image to its second; with the current frame first it is our backward flow.
     Frames are padded with their edge pixels to multiples of 8 and at least 128, and the flow is cut to size.
-
-    Args:
-        weights: ``"large"`` or ``"small"``: torchvision's network with the weights that torchvision
-            recommends, downloaded once. Or a file of weights for either (``.pth`` state dict,
-            or ``.safetensors``): which of the two is told by its keys.
-        scale: Fraction of the frame's size at which flow is estimated, in (0, 1]. Frames are shrunk by area
-            averaging, and the flow is brought back to the frame's size and units.
-        updates: Number of recurrent updates: more are slower and more exact. Torchvision's default is 12.
-
-    Raises:
-        ConfigurationError: No such size or file, a scale outside (0, 1], or fewer than 1 update.
-        WeightsError: Weights that cannot be downloaded, are damaged, not finite, or of another network.
     """
 
     def __init__(self, weights: str | Path = "large", scale: float = 1.0, updates: int = 12) -> None:

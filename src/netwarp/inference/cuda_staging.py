@@ -18,9 +18,6 @@ class Staging:
     memory. Tensors that :meth:`mark` covers are good for the network's stream after :meth:`join`, and must be held
     until the frame's result was downloaded, as the stream that made them could write over them earlier. On a CPU none
     of it does anything.
-
-    Args:
-        device: The network's.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -45,20 +45,7 @@ class Seen:
 
 
 def look_back(frames: Iterable[Frame], video: StreamModel, detect_cuts: bool, staging: Staging) -> Iterator[Seen]:
-    """Find out what each frame has to do with the one before it: all that needs no network.
-
-    Args:
-        frames: In order.
-        video: Whose motion it is.
-        detect_cuts: Whether to look for scene cuts.
-        staging: The way to the network's device.
-
-    Yields:
-        Each frame.
-
-    Raises:
-        InputError: The flow cannot be used.
-    """
+    """Find out what each frame has to do with the one before it: all that needs no network."""
     # Flow that is computed on the CPU anyway needs no frames back from a GPU.
     on_host = getattr(video.flow, "on_cpu", False)
     cuts = Cuts() if detect_cuts else None

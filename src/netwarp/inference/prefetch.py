@@ -25,11 +25,6 @@ class Ahead(Generic[Item]):
 
     The thread starts with the first item that is asked for. An error of the items' maker comes out where the item that
     it failed to make would have. Whoever stops before the last item closes, or the thread waits for him.
-
-    Args:
-        items: Makes the items; from then on only the thread touches it. A generator is closed by the thread too.
-        depth: How many finished items may wait. One more is in the making, so that no more than ``depth + 1`` are held.
-        name: Of the thread.
     """
 
     def __init__(self, items: Iterable[Item], depth: int = 1, name: str = "netwarp-ahead") -> None:

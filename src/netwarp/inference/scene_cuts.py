@@ -33,15 +33,6 @@ def unexplained(current: Tensor, previous: Tensor, flow: Tensor) -> tuple[float,
     Brightness and contrast may differ (light changes, cameras adapt): the share is that left by the best gain and
     offset, 1 − r² with the correlation r of the two grey pictures, where the previous one shows what the flow says:
     what a pan uncovers at the border is new, but no other scene.
-
-    Args:
-        current: ``[1,3,H,W]``, RGB, uint8 or in 0–1.
-        previous: ``[1,3,H,W]``, the frame before it.
-        flow: ``[1,2,H,W]``, backward, pixels.
-
-    Returns:
-        The share of the current frame's variance that stays unexplained (0–1), and the root of that variance
-        (0–1, of a white frame).
     """
     present, past = _halved(_grey(current)), _halved(_grey(previous))
     flow = resize_flow(flow, (past.shape[-2], past.shape[-1])).to(past.dtype)
@@ -96,15 +87,7 @@ class Cuts:
         self._doubted = False
 
     def between(self, current: Tensor, previous: Tensor, flow: Tensor, *, index: int, time: float) -> bool:
-        """Whether two frames that follow each other show different scenes.
-
-        Args:
-            current: As in :func:`unexplained`.
-            previous: Likewise.
-            flow: Likewise.
-            index: Number of the current frame in its video, from 0.
-            time: Of it, in seconds.
-        """
+        """Whether two frames that follow each other show different scenes."""
         self._looked += 1
         if not is_cut(current, previous, flow):
             return False

@@ -39,18 +39,7 @@ class StreamModel(Protocol):
         *,
         index: int | None = None,
     ) -> tuple[Tensor, Any]:
-        """Segment the next frame.
-
-        Args:
-            frame: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1.
-            state: What the step before returned, with the previous frame as ``.frame``; None starts anew. Good for
-                one step: who needs it twice has to know that his model allows it.
-            flow: ``[B,2,H,W]``, backward, pixels, if known, or what :meth:`estimate_motion` made of it.
-            index: Number of the frame in its video, for flow that is looked up.
-
-        Returns:
-            ``[B,classes,H,W]``, largest at a pixel's class, and the state for the next step.
-        """
+        """Segment the next frame."""
 
     def estimate_flow(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
         """The flow that :meth:`step` would use, ``[B,2,H,W]``, backward, pixels."""

@@ -47,9 +47,6 @@ class Cores:
     of it. So where streams run in threads of one process, no pass has more than its part, and no more passes run at a
     time than there are cores for; the others wait for their turn.
 
-    Args:
-        count: Number of cores; those of the process by default.
-
     Attributes:
         streams: How many are under way.
         passes: How many run now.

@@ -61,9 +61,6 @@ class Pictures:
 def mirror_flow(flow: Tensor) -> Tensor:
     """The flow of mirrored frames: the map is mirrored, and what went right goes left; up and down stay.
 
-    Args:
-        flow: ``[B,2,H,W]``, pixels.
-
     >>> mirror_flow(torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])).squeeze(2).tolist()
     [[[-2.0, -1.0], [4.0, 3.0]]]
     """

@@ -21,13 +21,6 @@ Picture = npt.NDArray[np.uint8]
 def flow_colours(flow: npt.NDArray[np.floating], limit: float) -> Picture:
     """Colour a flow; no motion is white.
 
-    Args:
-        flow: ``[2,H,W]`` in pixels; channel 0 = u (right), channel 1 = v (down).
-        limit: Length in pixels that gets the full colour; longer flow gets no more.
-
-    Returns:
-        RGB uint8 ``[H,W,3]``.
-
     >>> flow_colours(np.array([[[0.0, 4.0]], [[0.0, 0.0]]]), limit=4.0).tolist()
     [[[255, 255, 255], [255, 0, 0]]]
     """
@@ -56,17 +49,7 @@ Flow = npt.NDArray[np.float32]
 
 
 def before_and_after(model: VideoModel, current: Picture, previous: Picture) -> tuple[Flow, Flow]:
-    """Flow before and after a model's FlowCNN.
-
-    Args:
-        model: One with a FlowCNN, which is shown what it is shown in the model: frames as they are, or as the network
-            sees them.
-        current: Frame, RGB uint8 ``[H,W,3]``.
-        previous: The one before it.
-
-    Returns:
-        Both ``[2,H,W]``, backward, in pixels of the frame.
-    """
+    """Flow before and after a model's FlowCNN."""
     device = base_device(model.base)
     present, past = (
         torch.from_numpy(frame).permute(2, 0, 1)[None].contiguous().to(device) for frame in (current, previous)

@@ -21,12 +21,7 @@ PACKAGES = {"torchvision": "torchvision", "opencv": "opencv-python-headless", "n
 
 
 def machine(device: str, threads: int | None = None) -> Machine:
-    """Facts of this machine, for the heads of tables and for JSON.
-
-    Args:
-        device: Where networks run, in torch's words.
-        threads: That torch is told to use; None for its own number.
-    """
+    """Facts of this machine, for the heads of tables and for JSON."""
     on_gpu = torch.device(device).type == "cuda"
     return {
         "cpu": _cpu(),

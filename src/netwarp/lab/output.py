@@ -19,25 +19,13 @@ def written(path: Path) -> AbstractContextManager[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
+    """Write a text as UTF-8."""
     with written(path) as file:
         file.write(text.encode())
 
 
 def new_figure(width: float, height: float) -> Any:  # noqa: ANN401
-    """An empty figure that belongs to no window.
-
-    Args:
-        width: In inches, of 150 pixels in the file.
-        height: Likewise.
-
-    Raises:
-        MissingExtraError: Matplotlib is not installed.
-    """
+    """An empty figure that belongs to no window."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -46,11 +34,7 @@ def new_figure(width: float, height: float) -> Any:  # noqa: ANN401
 
 
 def save_figure(figure: Any, path: Path) -> None:  # noqa: ANN401
-    """Write a figure as PNG.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
+    """Write a figure as PNG."""
     data = io.BytesIO()
     figure.savefig(data, format="png")
     with written(path) as file:

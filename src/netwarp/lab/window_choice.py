@@ -72,19 +72,6 @@ def choose_places(
 
     Windows lie on a grid of half their size and half their duration. Those with next to no pixels of thin things
     are left out.
-
-    Args:
-        truth: Labels of each clip, ``[T,H,W]``.
-        first: The labelling to compare with, likewise.
-        second: The labelling that gains or loses, likewise.
-        thin: The classes of thin things.
-        window: (height, width) in pixels.
-        frames: Consecutive frames in a window.
-        best: How many of the best to return.
-        least_share: Share of a window's pixels that must be of thin things.
-
-    Returns:
-        The places.
     """
     places: list[Place] = []
     for clip, (wanted, one, other) in enumerate(zip(truth, first, second, strict=True)):

@@ -19,18 +19,7 @@ Labels: TypeAlias = Tensor | NDArray[np.integer]
 
 
 def as_labels(labels: Labels, name: str) -> Tensor:
-    """Check labels and bring them to one form.
-
-    Args:
-        labels: As :data:`Labels`.
-        name: What they are, for the error.
-
-    Returns:
-        int64 ``[B,H,W]``, on the labels' device.
-
-    Raises:
-        InputError: They are not integer, or have another number of dimensions.
-    """
+    """Check labels and bring them to one form."""
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
         # Copied: torch takes neither numpy's negative strides nor foreign byte order, and warns of read-only memory.
         tensor = torch.from_numpy(labels.astype(np.int64))

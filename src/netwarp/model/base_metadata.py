@@ -47,20 +47,7 @@ def margin_of(base: nn.Module, layer: str) -> int:
 def label_set_of(
     base: nn.Module, classes: int, names: Sequence[str] | None, palette: Iterable[Sequence[int]] | None
 ) -> LabelSet:
-    """Names and colours of a network's classes: those that are said, else those that it carries, else made up.
-
-    Args:
-        base: The network, perhaps with ``.classes`` and ``.palette``.
-        classes: Number of its outputs.
-        names: Their names, if somebody says them.
-        palette: Their RGB colours (0–255), likewise.
-
-    Returns:
-        The label set.
-
-    Raises:
-        ConfigurationError: names or colours are not as many as classes, or a colour is none.
-    """
+    """Names and colours of a network's classes: those that are said, else those that it carries, else made up."""
     if names is None and _are_names(carried := getattr(base, "classes", None)):
         names = carried
     elif names is not None and not _are_names(names):

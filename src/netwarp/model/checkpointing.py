@@ -21,11 +21,6 @@ def recomputed(part: Callable[[Tensor], Result], frame: Tensor, module: nn.Modul
 
     Gradients are those of ``part`` itself: the second run draws the same random numbers, and batch norm does not count
     a batch twice.
-
-    Args:
-        part: What to compute.
-        frame: Its argument, on the device where it is computed.
-        module: Whose batch norms run in it.
     """
     if not torch.is_grad_enabled():
         return part(frame)

@@ -46,11 +46,7 @@ class StopPass(BaseException):
 
 
 def check_layers(base: nn.Module, names: Sequence[str]) -> None:
-    """Check names of layers without touching the network.
-
-    Raises:
-        ConfigurationError: a name is unknown (the closest are named) or comes twice.
-    """
+    """Check names of layers without touching the network."""
     known = [name for name, _ in base.named_modules() if name]
     for name in names:
         if name not in known:
@@ -60,15 +56,7 @@ def check_layers(base: nn.Module, names: Sequence[str]) -> None:
 
 
 class Taps:
-    """Hooks on some layers of a network.
-
-    Args:
-        base: The network.
-        names: Names of its layers, out of ``base.named_modules()``.
-
-    Raises:
-        ConfigurationError: see :func:`check_layers`; nothing was changed.
-    """
+    """Hooks on some layers of a network."""
 
     def __init__(self, base: nn.Module, names: Sequence[str]) -> None:
         check_layers(base, names)

@@ -14,18 +14,7 @@ __all__ = ["as_clip", "as_flows", "as_frames", "check_flow", "to_unit_range"]
 
 
 def as_frames(frame: Tensor | np.ndarray, device: torch.device) -> Tensor:
-    """Check a frame and bring it to a device.
-
-    Args:
-        frame: RGB; a tensor ``[B,3,H,W]``, uint8 (0–255) or floating point (0–1), or a numpy array ``[H,W,3]`` uint8.
-        device: Where to.
-
-    Returns:
-        ``[B,3,H,W]``, uint8 or floating point as given; a copy of a numpy array, a tensor itself.
-
-    Raises:
-        InputError: another shape, dtype or range of values.
-    """
+    """Check a frame and bring it to a device."""
     if isinstance(frame, np.ndarray):
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise InputError(f"a numpy frame must be RGB uint8 [H,W,3], got {frame.dtype} {list(frame.shape)}")
@@ -49,18 +38,7 @@ def as_frames(frame: Tensor | np.ndarray, device: torch.device) -> Tensor:
 
 
 def as_clip(frames: Tensor, device: torch.device) -> tuple[Tensor, ...]:
-    """Check the frames of a clip and bring them to a device.
-
-    Args:
-        frames: RGB ``[B,T,3,H,W]``, oldest first, uint8 or floating point in 0–1.
-        device: Where to.
-
-    Returns:
-        T frames ``[B,3,H,W]``.
-
-    Raises:
-        InputError: another shape, dtype or range of values.
-    """
+    """Check the frames of a clip and bring them to a device."""
     if not isinstance(frames, Tensor):
         raise InputError(f"a clip must be a tensor of frames [B,T,3,H,W], not {type(frames).__name__}")
     if frames.ndim != 5 or frames.shape[2] != 3 or frames.numel() == 0:
@@ -70,15 +48,7 @@ def as_clip(frames: Tensor, device: torch.device) -> tuple[Tensor, ...]:
 
 
 def as_flows(flows: Tensor | None, clip: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-    """The flows of a clip one by one; None for each where there are none.
-
-    Args:
-        flows: Should be ``[B,T-1,2,H,W]``: ``flows[:, i]`` leads from frame i+1 to frame i.
-        clip: T frames ``[B,3,H,W]``.
-
-    Raises:
-        InputError: another shape.
-    """
+    """The flows of a clip one by one; None for each where there are none."""
     if flows is None:
         return (None,) * (len(clip) - 1)
     batch, _, height, width = clip[0].shape
@@ -97,18 +67,7 @@ def to_unit_range(frame: Tensor) -> Tensor:
 
 
 def check_flow(flow: Tensor, frame: Tensor) -> Tensor:
-    """Refuse a flow that does not belong to a frame or that would spoil all that it warps.
-
-    Args:
-        flow: Should be ``[B,2,H,W]``.
-        frame: ``[B,3,H,W]``.
-
-    Returns:
-        The flow on the frame's device, float32 or better.
-
-    Raises:
-        InputError: another shape or dtype, NaN or infinite values.
-    """
+    """Refuse a flow that does not belong to a frame or that would spoil all that it warps."""
     expected = [frame.shape[0], 2, *frame.shape[-2:]]
     if not isinstance(flow, Tensor):
         raise InputError(f"flow must be a floating point tensor {expected}, not {type(flow).__name__}")

@@ -76,20 +76,7 @@ def base_device(base: nn.Module) -> torch.device:
 
 
 def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None = None) -> Probe:
-    """Run a network once, in evaluation mode, and look at all its layers. Leaves no trace in it.
-
-    Args:
-        base: The network.
-        preprocess: What it wants done to a frame.
-        size: (height, width) of the frame to try, or None for the smallest that the network takes.
-
-    Returns:
-        What was seen.
-
-    Raises:
-        ConfigurationError: the network fails on the frame, or does not return logits.
-        WeightsError: its logits are not finite.
-    """
+    """Run a network once, in evaluation mode, and look at all its layers. Leaves no trace in it."""
     sizes = (size,) if size is not None else SIZES
     error: Exception | None = None
     for candidate in sizes:
@@ -176,20 +163,7 @@ class Placement:
 def place(
     base: nn.Module, layers: Sequence[str], preprocess: Preprocess, example_size: tuple[int, int] | None = None
 ) -> Placement:
-    """Check that every layer can hold a NetWarp, by running the network once; leaves no trace in it.
-
-    Args:
-        base: The network.
-        layers: Names out of ``base.named_modules()``, and at most one of :data:`OUTPUTS`.
-        preprocess: What the network wants done to a frame.
-        example_size: (height, width) of a frame that the network takes, or None to try some.
-
-    Returns:
-        The layers in the order in which they run.
-
-    Raises:
-        ConfigurationError: a layer is unknown, comes twice, returns no feature map or runs more than once a frame.
-    """
+    """Check that every layer can hold a NetWarp, by running the network once; leaves no trace in it."""
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not all(isinstance(n, str) for n in layers):
         raise ConfigurationError(f"layers must be a list of names, not {layers!r}")
     if not isinstance(preprocess, Preprocess):

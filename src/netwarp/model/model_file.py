@@ -40,18 +40,7 @@ class SavedModel:
 
 
 def save(model: VideoModel, path: str | Path, *, include_base: bool = True) -> None:
-    """Write a model; written beside and then renamed, so that ``path`` never holds half a file.
-
-    Args:
-        model: The model.
-        path: Where to; an existing file is replaced. The folder is made if it does not exist.
-        include_base: Write the network's weights too. Without them, loading needs ``base=``.
-
-    Raises:
-        ConfigurationError: see :func:`configuration`.
-        OutputError: the file cannot be written.
-        WeightsError: a tensor holds NaN or infinite values.
-    """
+    """Write a model; written beside and then renamed, so that ``path`` never holds half a file."""
     from safetensors.torch import save as to_bytes
 
     path = Path(path)
@@ -67,12 +56,7 @@ def save(model: VideoModel, path: str | Path, *, include_base: bool = True) -> N
 
 
 def configuration(model: VideoModel) -> dict[str, Any]:
-    """How to build a model again, but for its tensors: plain values that JSON can hold.
-
-    Raises:
-        ConfigurationError: the model's flow has no ``spec``, or its gate is the user's own, so that nobody could build
-            it again.
-    """
+    """How to build a model again, but for its tensors: plain values that JSON can hold."""
     flow = getattr(model.flow, "spec", None)
     if not isinstance(flow, str):
         raise ConfigurationError(
@@ -101,18 +85,7 @@ def configuration(model: VideoModel) -> dict[str, Any]:
 
 
 def read(path: str | Path) -> SavedModel:
-    """Read what :func:`save` wrote.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its configuration and tensors.
-
-    Raises:
-        InputError: there is no such file.
-        WeightsError: it is no netwarp model, is damaged, of a newer format, or holds NaN.
-    """
+    """Read what :func:`save` wrote."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -154,11 +127,7 @@ def _gate(gate: Gate | None) -> dict[str, Any] | None:
 
 
 def check_finite(tensors: dict[str, Tensor], owner: str) -> None:
-    """Refuse weights with NaN or infinite values.
-
-    Raises:
-        WeightsError: names the first such tensor.
-    """
+    """Refuse weights with NaN or infinite values."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise WeightsError(f"{owner} holds NaN or infinite values in {name!r}: the weights are damaged")

@@ -57,11 +57,7 @@ class Options:
         gate: str | Gate | None,
         training_free: bool,
     ) -> Options:
-        """Check them, and fill in what was left out.
-
-        Raises:
-            ConfigurationError: an option is none, or two contradict each other.
-        """
+        """Check them, and fill in what was left out."""
         if layers is None:
             if not training_free:
                 raise ConfigurationError(

@@ -14,31 +14,13 @@ __all__ = ["labels_of", "logits_of", "representation_of", "to_frame_size", "with
 
 
 def labels_of(logits: Tensor) -> Tensor:
-    """The class of the largest logit; of equal ones the first.
-
-    Args:
-        logits: ``[B,classes,H,W]``.
-
-    Returns:
-        int64 ``[B,H,W]``, on the logits' device.
-    """
+    """The class of the largest logit; of equal ones the first."""
     # As argmax(1), which on the CPU takes ten times as long where the classes lie far apart in memory.
     return logits.max(1).indices
 
 
 def logits_of(output: Any) -> Tensor:  # noqa: ANN401
-    """The logits in what a segmentation network returns.
-
-    Args:
-        output: A tensor ``[B,classes,h,w]``, a mapping with ``"out"`` (torchvision) or an object with ``.logits``
-            (Hugging Face).
-
-    Returns:
-        ``[B,classes,h,w]``, at the network's own output size.
-
-    Raises:
-        ConfigurationError: none of these, or not such a tensor.
-    """
+    """The logits in what a segmentation network returns."""
     logits = output
     if isinstance(output, Mapping) and "out" in output:
         logits = output["out"]
@@ -57,11 +39,7 @@ def logits_of(output: Any) -> Tensor:  # noqa: ANN401
 
 
 def representation_of(output: Any) -> Tensor | None:  # noqa: ANN401
-    """The feature map in what a layer returns, or None if it returns something else.
-
-    Args:
-        output: A floating-point tensor ``[B,C,h,w]``, or a tuple or list that begins with one.
-    """
+    """The feature map in what a layer returns, or None if it returns something else."""
     if isinstance(output, (tuple, list)) and output:
         output = output[0]
     if isinstance(output, Tensor) and output.ndim == 4 and output.is_floating_point():
@@ -80,17 +58,7 @@ def with_representation(output: Any, representation: Tensor) -> Any:  # noqa: AN
 
 
 def to_frame_size(logits: Tensor, resized: tuple[int, int], padded: tuple[int, int], frame: tuple[int, int]) -> Tensor:
-    """Bring logits from the network's output size to the frame's, the way back through the preprocessing.
-
-    Args:
-        logits: ``[B,classes,h,w]``, over the padded input.
-        resized: (height, width) of the frame as the network saw it, without padding.
-        padded: The same with padding.
-        frame: (height, width) of the raw frame.
-
-    Returns:
-        ``[B,classes,H,W]``, bilinear where sizes differ; the same tensor where none does.
-    """
+    """Bring logits from the network's output size to the frame's, the way back through the preprocessing."""
     if tuple(logits.shape[-2:]) != padded:
         logits = F.interpolate(logits, size=padded, mode="bilinear", align_corners=False)
     if padded != resized:

@@ -55,14 +55,7 @@ class Motion:
     size: tuple[int, int]
 
     def beyond(self, margin: int) -> Motion:
-        """The same for a layer whose map looks beyond the network's input, where it sees that in a mirror.
-
-        Args:
-            margin: By how many pixels of the input on each side.
-
-        Returns:
-            Motion over ``size`` and the margin; the same for a margin of 0.
-        """
+        """The same for a layer whose map looks beyond the network's input, where it sees that in a mirror."""
         if margin == 0:
             return self
         flow = reflect_flow(resize_flow(self.flow, self.size), margin)
@@ -80,20 +73,7 @@ def motion_between(
     gate: Gate | None,
     preprocess: Preprocess,
 ) -> Motion:
-    """Correct a flow, judge it, and lay both over the network's input.
-
-    Args:
-        current: ``[B,3,H,W]``, RGB, uint8 or floating point in 0–1.
-        previous: ``[B,3,H,W]``, the frame before it, likewise.
-        flow: ``[B,2,H,W]``, backward, pixels, as it was estimated.
-        forward_flow: ``[B,2,H,W]``, from the previous frame to the current one, where the gate needs it.
-        flow_cnn: Corrects the flow, or None.
-        gate: Judges the flow as it was estimated, or None.
-        preprocess: What is done to a frame before the network sees it.
-
-    Returns:
-        The motion.
-    """
+    """Correct a flow, judge it, and lay both over the network's input."""
     present, past = to_unit_range(current), to_unit_range(previous)
     trust: Trust | None = None
     if isinstance(gate, LearnedGate):
@@ -125,27 +105,7 @@ def run_pass(
     whole: bool = True,
     alike: bool = False,
 ) -> Tensor | None:
-    """Run a network over a frame.
-
-    Args:
-        base: The network.
-        taps: Hooks on those of the layers that are modules.
-        layers: Names of the layers in the order in which they run.
-        frame: ``[B,3,H,W]``, RGB, uint8 or floating point in 0–1.
-        preprocess: What the network wants done to it.
-        combine: Called with the name and the representation ``[B,C,h,w]`` of each layer; returns what the network
-            goes on with.
-        whole: Whether the logits are wanted; else the pass ends at the last of the layers.
-        alike: Whether the layers' weights are the same for all channels. Then a constant per pixel, by which
-            log-probabilities differ from logits, stays one through every combination and every warp, and "log_probs"
-            need not be made for the same labels and probabilities.
-
-    Returns:
-        Logits ``[B,classes,H,W]``; None where they are not wanted.
-
-    Raises:
-        ConfigurationError: a layer did not run.
-    """
+    """Run a network over a frame."""
     seen: list[str] = []
 
     def visit(name: str, representation: Tensor) -> Tensor:
@@ -210,23 +170,7 @@ def flows_between(
     forward: Tensor | None = None,
     index: int | None = None,
 ) -> Flows | None:
-    """The flows that a model needs between two frames: those that are given, checked, else estimated.
-
-    Args:
-        model: The model.
-        current: ``[B,3,H,W]``.
-        previous: Likewise.
-        flow: ``[B,2,H,W]``, backward, if known.
-        forward: Likewise from the previous to the current frame.
-        index: Number of the current frame in its video, for estimators that look flow up.
-
-    Returns:
-        The flows; None where the model has no layers, and needs none.
-
-    Raises:
-        InputError: a flow does not fit the frames, or holds NaN.
-        ConfigurationError: the gate needs forward flow, and there is none to be had.
-    """
+    """The flows that a model needs between two frames: those that are given, checked, else estimated."""
     if not model.layers:
         return None
     flow = model.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current)
@@ -243,17 +187,7 @@ def flows_between(
 
 
 def motion_along(model: VideoModel, current: Tensor, previous: Tensor, flows: Flows) -> Motion:
-    """What a model makes of the flows between two frames: all of a step that does not need the network.
-
-    Args:
-        model: The model.
-        current: ``[B,3,H,W]``.
-        previous: Likewise.
-        flows: :func:`flows_between` the two.
-
-    Returns:
-        The motion, for :func:`advance`.
-    """
+    """What a model makes of the flows between two frames: all of a step that does not need the network."""
     return motion_between(
         current, previous, *flows, flow_cnn=model.flow_cnn, gate=model.gate, preprocess=model.preprocess
     )
@@ -262,18 +196,7 @@ def motion_along(model: VideoModel, current: Tensor, previous: Tensor, flows: Fl
 def advance(
     model: VideoModel, frame: Tensor, state: VideoState | None, motion: Motion | None, *, whole: bool = True
 ) -> tuple[Tensor | None, VideoState]:
-    """One pass over a frame, combined with the state if there is one.
-
-    Args:
-        model: The model.
-        frame: ``[B,3,H,W]``, checked.
-        state: What the frame before left, or None for a first frame.
-        motion: :func:`motion_along` the flows between the two; None without a state, or without layers.
-        whole: Whether the logits are wanted; else the pass ends at the last NetWarp.
-
-    Returns:
-        Logits ``[B,classes,H,W]``, if wanted, and what this frame leaves, with gradients.
-    """
+    """One pass over a frame, combined with the state if there is one."""
     kept: dict[str, Tensor] = {}
 
     def combine(name: str, current: Tensor) -> Tensor:
@@ -331,20 +254,7 @@ def unroll(
     every: bool = False,
     detach: bool = False,
 ) -> list[Tensor]:
-    """Frame after frame, with gradients through time; see :meth:`VideoModel.unroll`.
-
-    Args:
-        model: The model.
-        frames: ``[B,3,H,W]`` each, oldest first, checked.
-        flows: ``flows[i]`` leads from frame i+1 to frame i; None to estimate it.
-        forward_flows: Likewise from frame i to frame i+1.
-        checkpoint: Compute all but the last frame again in the backward pass.
-        every: Whether the logits of all frames are wanted.
-        detach: Give the past no gradient.
-
-    Returns:
-        Logits ``[B,classes,H,W]`` of every frame, or of the last alone.
-    """
+    """Frame after frame, with gradients through time; see :meth:`VideoModel.unroll`."""
     results: list[Tensor] = []
     state: VideoState | None = None
     last = len(frames) - 1

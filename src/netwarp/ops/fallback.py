@@ -25,12 +25,6 @@ class CompiledKernel:
 
     The module is imported at the first call, and with it a compiler, whose code then is compiled or fetched from disk.
 
-    Args:
-        module: Name of the module with ``combine`` and ``gradients``. It raises :class:`NotCompiledError`, or
-            ImportError, where its compiler fails; any other error is one.
-        compiler: The compiler's name.
-        advice: What may help where it fails.
-
     Attributes:
         usable: Whether the module did not fail yet.
     """

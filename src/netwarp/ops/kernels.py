@@ -51,21 +51,7 @@ class Kernel(Protocol):
         gate: Tensor | None,
         needed: Sequence[bool],
     ) -> list[Tensor]:
-        """Gradients of a loss, given the one with respect to the result.
-
-        Args:
-            grad: ``[B,C,h,w]``, any memory format.
-            current: This and those that follow: what the result was computed from.
-            previous: See above.
-            flow: See above.
-            w1: See above.
-            w2: See above.
-            gate: See above.
-            needed: Which of the six are wanted, in the order of the arguments.
-
-        Returns:
-            Those that are wanted, each with the shape and dtype of its tensor; new tensors all.
-        """
+        """Gradients of a loss, given the one with respect to the result."""
 
 
 WARP_COMBINE: dict[str, Kernel] = {

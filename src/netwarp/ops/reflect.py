@@ -20,16 +20,6 @@ def reflect(image: Tensor, margin: int) -> Tensor:
     As ``numpy.pad(mode="reflect")`` and OpenCV's ``BORDER_REFLECT_101``: unlike ``torch``'s own padding, a picture
     smaller than the margin is reflected as often as it takes.
 
-    Args:
-        image: ``[B,C,H,W]``.
-        margin: Pixels on each side, at least 0.
-
-    Returns:
-        ``[B,C,H+2·margin,W+2·margin]``; the same tensor for a margin of 0.
-
-    Raises:
-        InputError: ``image`` has another number of dimensions, or ``margin`` is below 0.
-
     >>> reflect(torch.tensor([[[[1.0, 2.0, 3.0]]]]), 2)[0, 0, 2]
     tensor([3., 2., 1., 2., 3., 2., 1.])
     """
@@ -43,16 +33,6 @@ def reflect(image: Tensor, margin: int) -> Tensor:
 
 def reflect_flow(flow: Tensor, margin: int) -> Tensor:
     """Reflect a flow outward along with its picture: left of the border, what moved to the right moves to the left.
-
-    Args:
-        flow: ``[B,2,H,W]``, pixels.
-        margin: Pixels on each side, at least 0.
-
-    Returns:
-        ``[B,2,H+2·margin,W+2·margin]``, pixels; the same tensor for a margin of 0.
-
-    Raises:
-        InputError: ``flow`` is not ``[B,2,H,W]``, or ``margin`` is below 0.
 
     >>> reflect_flow(torch.ones(1, 2, 1, 3), 1)[0, :, 1]
     tensor([[-1.,  1.,  1.,  1., -1.],

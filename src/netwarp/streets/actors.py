@@ -139,16 +139,7 @@ def _carried(path: Path, bob: float, step: float, height: float) -> Pose:
 
 
 def add_pedestrian(builder: Builder, outfit: Outfit, path: Path, *, tall: float, sideways: bool, ground: float) -> None:
-    """Put a pedestrian into the scene: head and trunk, two legs, two arms, each a rigid cut-out.
-
-    Args:
-        builder: Adds to the scene.
-        outfit: Clothes.
-        path: Where the person walks.
-        tall: Height of the person in metres.
-        sideways: Whether they cross the view (legs swing within the picture's plane) or walk along it.
-        ground: Height of what they walk on, metres.
-    """
+    """Put a pedestrian into the scene: head and trunk, two legs, two arms, each a rigid cut-out."""
     step = 0.42 * tall
     label = builder.label("pedestrian")
     axis = 2 if sideways else 0
@@ -171,14 +162,7 @@ def add_pedestrian(builder: Builder, outfit: Outfit, path: Path, *, tall: float,
 
 
 def add_cyclist(builder: Builder, outfit: Outfit, path: Path, *, yaw: float) -> None:
-    """Put a cyclist into the scene: the bicycle seen from its side, wheel and handlebar seen from its ends, the rider.
-
-    Args:
-        builder: Adds to the scene.
-        outfit: Clothes and bicycle.
-        path: Where they ride.
-        yaw: Direction of travel: 0 along the street, pi against it, ±pi/2 across.
-    """
+    """Put a cyclist into the scene: bicycle, wheel and handlebar seen from its ends, rider."""
     label = builder.label("bicyclist")
     turned = rotation(yaw)
     trunk, leg, black = outfit.riding, outfit.leg, outfit.black

@@ -17,14 +17,7 @@ __all__ = ["Blocks"]
 
 
 class Blocks:
-    """Builds what stands still: ground, houses, gardens, side streets, furniture and parked cars, block by block.
-
-    Args:
-        builder: Adds to the scene.
-        plan: The street's measures.
-        stock: The street's pictures.
-        shade: Takes the shade that things throw.
-    """
+    """Builds what stands still: ground, houses, gardens, side streets, furniture and parked cars, block by block."""
 
     def __init__(self, builder: Builder, plan: Plan, stock: Stock, shade: LightMap) -> None:
         self.builder, self.plan, self.stock, self.shade = builder, plan, stock, shade

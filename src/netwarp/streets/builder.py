@@ -26,12 +26,7 @@ few."""
 
 
 class Builder:
-    """Puts surfaces into a scene under the light of the day.
-
-    Args:
-        scene: The scene to add to.
-        weather: The light, which is painted into the textures once: faces turn little within a clip.
-    """
+    """Puts surfaces into a scene under the light of the day."""
 
     def __init__(self, scene: Scene, weather: Weather) -> None:
         self.scene, self.weather = scene, weather
@@ -49,19 +44,12 @@ class Builder:
 
         A longer clip has a longer street. Counted from one end to the other, its objects would have other numbers than
         the same ones in the shorter clip that it begins with.
-
-        Args:
-            number: Of the stretch, from 0; to be used once.
         """
         self._next = 1 + number * _STRETCH
 
     @contextmanager
     def one_object(self) -> Iterator[int]:
-        """Within this context, surfaces are parts of one object, whatever bodies carry them.
-
-        Yields:
-            The object's number, positive, and different from those of all others in the scene.
-        """
+        """Within this context, surfaces are parts of one object, whatever bodies carry them."""
         self._instance = self._next
         self._next += 1
         try:
@@ -71,15 +59,7 @@ class Builder:
 
     @contextmanager
     def carried_by(self, pose: Pose, *, moving: bool) -> Iterator[int]:
-        """Within this context, surfaces are given in the axes of a body.
-
-        Args:
-            pose: Where the body is.
-            moving: Whether it moves; what does not becomes part of the street.
-
-        Yields:
-            The body's index.
-        """
+        """Within this context, surfaces are given in the axes of a body."""
         turn, place = pose(0.0)
         self._lit_turn = turn
         if moving:
@@ -96,21 +76,7 @@ class Builder:
         self, corner: Vector, across: Vector, down: Vector, texture: Texture, label: int, *,
         one_sided: bool = False, tile: tuple[float, float] | None = None, normal: Vector | None = None,
     ) -> int:  # fmt: skip
-        """Add a surface.
-
-        Args:
-            corner: Where the texture's top left is, metres.
-            across: Edge along the texture's rows.
-            down: Edge along the texture's columns.
-            texture: As painted, in neutral light.
-            label: Its class.
-            one_sided: Seen only from the side where the texture is not mirrored.
-            tile: Metres after which the texture repeats.
-            normal: The way it faces for its light, where that is not the way it lies.
-
-        Returns:
-            Its index in the scene.
-        """
+        """Add a surface."""
         u, v, origin = np.array(across, np.float64), np.array(down, np.float64), np.array(corner, np.float64)
         if normal is None:
             (ux, uy, uz), (vx, vy, vz) = across, down

@@ -14,30 +14,14 @@ Matrix = NDArray[np.float64]
 
 
 def intrinsics(size: tuple[int, int]) -> Matrix:
-    """The pinhole matrix of a camera with a horizontal view of 56° at 16:9 and 50° at 4:3.
-
-    Args:
-        size: (height, width) in pixels.
-
-    Returns:
-        ``[3,3]``; pixel indices are the coordinates of pixel centres.
-    """
+    """The pinhole matrix of a camera with a horizontal view of 56° at 16:9 and 50° at 4:3."""
     h, w = size
     focal = 0.5 * w / math.tan(math.radians(28.0)) * (1.0 if w >= 1.6 * h else 1.14)
     return np.array([[focal, 0, (w - 1) / 2], [0, focal, (h - 1) / 2], [0, 0, 1]], np.float64)
 
 
 def rotation(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Matrix:
-    """A rotation in the world's axes: x right, y down, z forward.
-
-    Args:
-        yaw: Turn to the right about the vertical, radians.
-        pitch: Turn upwards about x.
-        roll: Turn clockwise, seen by who looks along z.
-
-    Returns:
-        ``[3,3]``, the rotated body's axes in its columns.
-    """
+    """A rotation in the world's axes: x right, y down, z forward."""
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (math.cos, math.sin))
     # Yaw · pitch · roll, multiplied out: this runs for every moving part of every frame.
     return np.array(
@@ -81,14 +65,7 @@ class Drive:
         return self.speed * (time - self.surge / w * (math.cos(w * time + p) - math.cos(p)))
 
     def pose(self, time: float) -> tuple[Matrix, Matrix]:
-        """The camera at a time.
-
-        Args:
-            time: Seconds.
-
-        Returns:
-            World-to-camera rotation ``[3,3]`` and the camera's place ``[3]`` in metres.
-        """
+        """The camera at a time."""
         p = self.phase
         x = self.lane + self.sway * math.sin(0.45 * time + p[1])
         pace = 0.3 + self.surge * math.sin(0.7 * time + p[0]) * 0.7
@@ -107,12 +84,7 @@ class Drive:
 
 
 def draw_drive(rng: np.random.Generator, lane: float) -> Drive:
-    """Draw a drive: mostly steady, at times slow, or with a wide slow turn of the view.
-
-    Args:
-        rng: Source of randomness.
-        lane: x of the middle of the car's lane, metres.
-    """
+    """Draw a drive: mostly steady, at times slow, or with a wide slow turn of the view."""
     slow = rng.random() < 0.25
     turning = rng.random() < 0.3
     return Drive(

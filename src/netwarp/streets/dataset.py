@@ -53,17 +53,6 @@ class Streets(Sequence[list[StreetFrame]]):
     Seeds of training and testing must differ, and nothing else need: ``Streets(range(16))`` and
     ``Streets(range(1000, 1004))`` share no street.
 
-    Args:
-        seeds: One for each clip.
-        frames: Frames in a clip.
-        size: (height, width) in pixels.
-        fps: Frames a second.
-        effects: As for :func:`render_clip`.
-        weather: As for :func:`render_clip`.
-
-    Raises:
-        ConfigurationError: A setting is out of range.
-
     Example:
         >>> streets = Streets(range(2), frames=3, size=(36, 64))
         >>> len(streets), len(streets[1]), len(streets.pairs())
@@ -120,15 +109,6 @@ class StreetPairs(Sequence[StreetPair]):
     """Pairs of frames of all clips, in order; a clip is rendered once, when its first pair is asked for.
 
     A sequence with a length: ``torch.utils.data.DataLoader`` takes it as it is.
-
-    Args:
-        streets: Where the clips come from.
-        cache: Folder that rendered clips are kept in (one ``.npz`` a clip, made if missing), or None for memory only.
-            A file's name holds all that its content depends on.
-        keep: Clips kept in memory, the latest used; None keeps all. A frame takes 17 bytes a pixel.
-
-    Raises:
-        ConfigurationError: Clips have a single frame, or ``keep`` is below 1.
     """
 
     def __init__(self, streets: Streets, cache: Path | str | None = None, keep: int | None = None) -> None:

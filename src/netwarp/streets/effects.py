@@ -66,12 +66,6 @@ class CameraEffects:
     """Applies effects to the frames of one clip.
 
     Every frame has a random generator of its own, so that a frame does not depend on those before it.
-
-    Args:
-        effects: Their strengths.
-        weather: Colour of the haze, noise, and whether there is a sun for clouds to hide.
-        size: (height, width) of the frames.
-        seed: The clip's seed.
     """
 
     def __init__(self, effects: Effects, weather: Weather, size: tuple[int, int], seed: int) -> None:
@@ -96,19 +90,7 @@ class CameraEffects:
     def __call__(
         self, colour: Image, nearness: Floats, flow: Floats, index: int, time: float, shade: Floats | None
     ) -> Image:
-        """One frame through air and camera.
-
-        Args:
-            colour: ``[H,W,3]`` the street as drawn.
-            nearness: ``[H,W]`` 1/depth in 1/metres, 0 for the sky.
-            flow: ``[2,H,W]`` motion since the frame before, pixels.
-            index: Number of the frame.
-            time: Its time in seconds.
-            shade: ``[H,W]`` light on the ground, 0–1, or None.
-
-        Returns:
-            ``[H,W,3]`` uint8.
-        """
+        """One frame through air and camera."""
         e = self.effects
         rng = np.random.default_rng([self.seed, 5, index])
         picture: Floats = colour.astype(np.float32)

@@ -21,14 +21,7 @@ _SCALE = 6
 
 
 class LightMap:
-    """A map of the shade on road and pavements; all lengths in metres.
-
-    Args:
-        weather: Where the sun stands, and how dark its shade is.
-        edge: The map reaches from -edge to edge across the street.
-        start: Where it begins along the street.
-        end: Where it ends.
-    """
+    """A map of the shade on road and pavements; all lengths in metres."""
 
     def __init__(self, weather: Weather, edge: float, start: float, end: float) -> None:
         self._sun, self._dark, self._edge, self._start = weather.sun_from, weather.shadow, edge, start
@@ -72,13 +65,7 @@ class LightMap:
 
 
 class GroundLight:
-    """Finds the light on every ground pixel of a view.
-
-    Args:
-        scene: Holds the map of light, the moving shadows and which surfaces are ground.
-        camera: ``[3,3]`` pinhole matrix.
-        moving: Darkness of the shadows under what moves, 0–1.
-    """
+    """Finds the light on every ground pixel of a view."""
 
     def __init__(self, scene: Scene, camera: Matrix, moving: float) -> None:
         self.scene, self.moving = scene, moving

@@ -21,15 +21,7 @@ Kind = TypeVar("Kind", bound=np.generic)
 
 
 def rendered_data(clips: Sequence[Sequence[StreetFrame]], name: str = "streets") -> ClipData:
-    """Make a data set of rendered frames; :func:`netwarp.streets.labelled_clips.street_clips` renders them itself.
-
-    Args:
-        clips: Each in order, as :func:`netwarp.streets.render_clip` gives it.
-        name: What the data set is called.
-
-    Returns:
-        The data set; every frame is labelled and knows its objects, and all but the first of a clip their true flow.
-    """
+    """Make a data set of rendered frames; :func:`netwarp.streets.labelled_clips.street_clips` renders them itself."""
     return ClipData(
         name,
         CAMVID,
@@ -73,21 +65,6 @@ def street_clips(
 
     What was rendered stays in memory, the clips used last, up to a GiB (at least one clip). A training that jumps
     between more clips than that wants a ``cache``.
-
-    Args:
-        split: ``"train"``, ``"val"`` or ``"test"``: no two of them share a street, whatever their seeds.
-        clips: Number of clips.
-        frames: Frames in a clip, at least 2.
-        size: (height, width) in pixels.
-        seed: Other seeds draw other streets.
-        every: Only each such frame has labels: the ``every``-th, the one ``every`` after it, …
-        cache: Folder that rendered clips are kept in.
-
-    Returns:
-        The data set; its labelled frames know their objects, and all but the first of a clip their true flow.
-
-    Raises:
-        ConfigurationError: A setting is out of range.
     """
     if split not in SPLITS:
         raise unknown_name("split of streets", split, SPLITS)

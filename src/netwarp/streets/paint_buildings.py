@@ -105,14 +105,7 @@ def _shopfront(rng: np.random.Generator, picture: Image, glow: Image, top: int, 
 
 
 def facade(rng: np.random.Generator, size: tuple[float, float], weather: Weather, scale: float = 20.0) -> Texture:
-    """The front of a house: ground floor with door or shop, windows in storeys, cornice, downpipe.
-
-    Args:
-        rng: Source of randomness.
-        size: (width, height) in metres.
-        weather: Says how many windows are lit.
-        scale: Texels per metre.
-    """
+    """The front of a house: ground floor with door or shop, windows in storeys, cornice, downpipe."""
     w, h = (max(int(s * scale), 8) for s in size)
     colour = _WALLS[int(rng.integers(len(_WALLS)))]
     picture = canvas(h, w, colour)

@@ -19,15 +19,7 @@ def road(
     period: float = 32.0,
     scale: tuple[int, int] = (32, 24),
 ) -> Texture:
-    """A stretch of road that repeats along the street: asphalt, lines, cracks, patches, manholes.
-
-    Args:
-        rng: Source of randomness.
-        half: Half the road's width in metres.
-        lanes: x of dashed lines, metres.
-        period: Length in metres.
-        scale: Texels per metre, across and along.
-    """
+    """A stretch of road that repeats along the street: asphalt, lines, cracks, patches, manholes."""
     sx, sz = scale
     w, h = int(2 * half * sx), int(period * sz)
     grey = rng.uniform(78, 122)
@@ -85,17 +77,7 @@ def pavement(rng: np.random.Generator, width: float, period: float = 8.0, scale:
 def skyline(
     rng: np.random.Generator, weather: Weather, extent: tuple[float, float, float, float], labels: tuple[int, int, int]
 ) -> tuple[Image, Image]:
-    """The sky with its clouds, and far roofs and trees along the horizon.
-
-    Args:
-        rng: Source of randomness.
-        weather: Colours and clouds.
-        extent: Part of the plane z = 1 that the picture covers: (left, top, right, bottom).
-        labels: Classes of sky, building and tree.
-
-    Returns:
-        Colours ``[h,w,3]`` and classes ``[h,w]``.
-    """
+    """The sky with its clouds, and far roofs and trees along the horizon."""
     w, h = 768, 256
     _, top, _, bottom = extent
     rise = np.linspace(-top, -bottom, h, dtype=np.float32)

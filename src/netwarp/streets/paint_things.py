@@ -141,14 +141,7 @@ def traffic_light(rng: np.random.Generator) -> Texture:
 
 
 def car_side(rng: np.random.Generator, paint: Rgb, profile: tuple[tuple[float, float], ...], glass: float) -> Texture:
-    """A car from its left: outline, windows, door lines, wheels.
-
-    Args:
-        rng: Source of randomness.
-        paint: Body colour.
-        profile: Upper outline from rear to front as (share of length, share of height above ground).
-        glass: Height of the windows' lower edge, as a share of the car's height.
-    """
+    """A car from its left: outline, windows, door lines, wheels."""
     w, h = 256, 96
     outline = [(x * (w - 1), (1 - y) * (h - 1)) for x, y in profile]
     shape = np.array([*outline, (w - 1, h * 0.84), (0, h * 0.84)], np.float32).astype(np.int32)

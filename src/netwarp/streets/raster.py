@@ -65,13 +65,7 @@ class View:
 
 
 class Rasteriser:
-    """Draws one scene with one camera.
-
-    Args:
-        scene: What to draw.
-        camera: ``[3,3]`` pinhole matrix of the final grid.
-        size: (height, width) of the final grid.
-    """
+    """Draws one scene with one camera."""
 
     def __init__(self, scene: Scene, camera: Matrix, size: tuple[int, int]) -> None:
         self.scene, self.camera, self.size = scene, camera, size
@@ -98,13 +92,7 @@ class Rasteriser:
         self.body_of = np.concatenate([[0], self._body])
 
     def draw(self, rotation: Matrix, place: Matrix, time: float) -> View:
-        """Draw the scene.
-
-        Args:
-            rotation: ``[3,3]`` world to camera.
-            place: ``[3]`` the camera in the world, metres.
-            time: Seconds.
-        """
+        """Draw the scene."""
         rotations, places = self.scene.poses(time)
         rotations, places = rotation @ rotations, (places - place) @ rotation.T
         frames = rotations[self._body] @ self._frames
@@ -134,12 +122,7 @@ class Rasteriser:
         )  # fmt: skip
 
     def _project(self, frames: Matrix) -> tuple[NDArray[np.intp], NDArray[np.intp], Matrix, NDArray[np.intp]]:
-        """Choose what can be seen, from front to back.
-
-        Returns:
-            Indices ``[n]``, boxes ``[n,4]`` on the fine grid (x0, y0, x1, y1; ends excluded), inverses ``[n,3,3]`` and
-            texture levels ``[n,2]``.
-        """
+        """Choose what can be seen, from front to back."""
         h, w = len(self._ys), len(self._xs)
         maps = self._fine_camera @ frames
         across, down, origin = maps[..., 0], maps[..., 1], maps[..., 2]
@@ -197,18 +180,7 @@ class Rasteriser:
         self, k: int, box: tuple[int, int, int, int], lines: Matrix, map_: Matrix, level: tuple[int, int],
         colour: Image, nearness: NDArray[np.float32], surface: NDArray[np.int32],
     ) -> None:  # fmt: skip
-        """Draw surface ``k`` into its box where it is nearer than what is there.
-
-        Args:
-            k: Index of the surface.
-            box: (x0, y0, x1, y1) on the fine grid.
-            lines: ``[5,3]`` functions of the pixel: 1/z, and four that are 0 or more inside.
-            map_: ``[3,3]`` pixel -> (a, b, 1), homogeneous.
-            level: Of the texture.
-            colour: ``[h,w,4]``, drawn into, as are the others.
-            nearness: ``[h,w]``.
-            surface: ``[h,w]``.
-        """
+        """Draw surface ``k`` into its box where it is nearer than what is there."""
         x0, y0, x1, y1 = box
         along = (lines[:, :1] * self._xs[x0:x1]).astype(np.float32)
         upright = (lines[:, 1:2] * self._ys[y0:y1] + lines[:, 2:]).astype(np.float32)

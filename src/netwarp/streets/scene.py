@@ -30,13 +30,7 @@ class Street:
 
 
 def build_street(seed: int, seconds: float, weather: str | None = None) -> Street:
-    """Build the street of a clip.
-
-    Args:
-        seed: Names the street.
-        seconds: How long the drive lasts: the street is built as far as it can be seen by then.
-        weather: One of :data:`~netwarp.streets.WEATHERS`, or None to let the seed decide.
-    """
+    """Build the street of a clip."""
     rng = np.random.default_rng([seed, 0])
     sky = draw_weather(rng, weather)
     plan = draw_plan(rng)

@@ -21,11 +21,6 @@ class Texture:
     Streets are seen at glancing angles: a road is squeezed along the view far more than across it, so that
     one common reduction would either shimmer or blur. Alpha is a cut-out mask, not glass: when a mask is reduced, its
     values are scaled so that the same share of it stays there, or bare branches would vanish with distance.
-
-    Args:
-        colour: ``[h,w,3]`` RGB, painted as in neutral daylight.
-        alpha: ``[h,w]`` cut-out mask, 0 or 255, or None for an opaque texture.
-        glow: ``[h,w]`` bool, texels that shine by themselves and are not darkened by :meth:`lit`.
     """
 
     def __init__(self, colour: Image, alpha: Image | None = None, glow: NDArray[np.bool_] | None = None) -> None:
@@ -77,17 +72,7 @@ class Texture:
 
 
 def mottle(rng: np.random.Generator, shape: tuple[int, int], cell: int, octaves: int = 3) -> Floats:
-    """Cloudy noise: random grids of ever finer cells, added up with halved weights.
-
-    Args:
-        rng: Source of randomness.
-        shape: (height, width) of the result.
-        cell: Size of the coarsest cells in pixels.
-        octaves: Number of grids.
-
-    Returns:
-        ``[h,w]``, about -1…1 with mean near 0.
-    """
+    """Cloudy noise: random grids of ever finer cells, added up with halved weights."""
     h, w = shape
     total: Floats = np.zeros(shape, np.float32)
     for octave in range(octaves):

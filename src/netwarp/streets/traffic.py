@@ -16,15 +16,7 @@ __all__ = ["Traffic"]
 
 
 class Traffic:
-    """Adds what moves, by where it is at time 0.
-
-    Args:
-        builder: Adds to the scene.
-        plan: The street's measures.
-        stock: The street's pictures.
-        drive: The camera's way, which everybody keeps clear of.
-        end: Nobody on foot or on a bicycle starts beyond this, metres.
-    """
+    """Adds what moves, by where it is at time 0."""
 
     def __init__(self, builder: Builder, plan: Plan, stock: Stock, drive: Drive, end: float) -> None:
         self.builder, self.plan, self.stock, self.drive, self.end = builder, plan, stock, drive, end

@@ -44,11 +44,7 @@ class Weather:
     noise: float
 
     def light_on(self, normal: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Light on a face, RGB factors.
-
-        Args:
-            normal: Unit vector that points out of the face.
-        """
+        """Light on a face, RGB factors."""
         # Light from above is stronger than light from below, which the ground only throws back.
         sky = 0.88 - 0.12 * float(normal[1])
         facing = max(float(normal @ self.sun_from), 0.0)
@@ -56,12 +52,7 @@ class Weather:
 
 
 def draw_weather(rng: np.random.Generator, kind: str | None = None) -> Weather:
-    """Draw the weather of a clip.
-
-    Args:
-        rng: Source of randomness; it advances alike whether ``kind`` is given or not.
-        kind: One of :data:`WEATHERS`, or None to draw it.
-    """
+    """Draw the weather of a clip."""
     drawn = str(rng.choice(WEATHERS, p=np.array([4, 4, 2, 1]) / 11))
     kind = kind or drawn
     tone = rng.uniform(-1, 1, 3)

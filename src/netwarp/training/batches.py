@@ -28,15 +28,6 @@ _ORDER, _VIEW, _TORCH = range(3)
 def clip_at(position: int, count: int, seed: int, stream: int = LABELLED) -> int:
     """Which clip is the ``position``-th to be trained on: all of them once in random order, then again in another.
 
-    Args:
-        position: From 0 on, without end.
-        count: Number of clips, at least 1.
-        seed: Of the order.
-        stream: :data:`LABELLED` or :data:`UNLABELLED`.
-
-    Returns:
-        0 … ``count − 1``.
-
     Example:
         >>> sorted(clip_at(position, 4, seed=0) for position in range(4))
         [0, 1, 2, 3]
@@ -57,17 +48,7 @@ def view_generator(position: int, seed: int, stream: int = LABELLED) -> np.rando
 
 
 def torch_seed(step: int, part: int, rank: int, seed: int) -> int:
-    """Seed of torch's random numbers (dropout) in a batch.
-
-    Args:
-        step: Number of the step.
-        part: Number of the batch in the step.
-        rank: Number of the process.
-        seed: Of the training.
-
-    Returns:
-        0 … 2⁶³ − 1.
-    """
+    """Seed of torch's random numbers (dropout) in a batch."""
     state = np.random.SeedSequence([seed, _TORCH, step, part, rank]).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
 
@@ -123,13 +104,6 @@ class WorkData(Dataset[Work]):
 
     What cannot be read becomes the step's error instead of being raised: work is made ahead, and the steps before it
     are still to be done.
-
-    Args:
-        reader: Clips with labels.
-        unlabelled: Clips for the consistency loss; not looked at unless the settings ask for some.
-        settings: Of the training.
-        classes: Number of classes that labels may have.
-        rank: Number of this process.
     """
 
     def __init__(

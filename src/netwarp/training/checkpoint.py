@@ -39,9 +39,6 @@ __all__ = [
 class RunFolder:
     """Names of all files that a training writes.
 
-    Args:
-        path: The folder.
-
     Attributes:
         log: A row for each step.
         tensorboard: The same for TensorBoard: a folder.
@@ -61,11 +58,7 @@ class RunFolder:
         self.result = path / "result.json"
 
     def check(self) -> None:
-        """See, without writing anything, that the folder can be used.
-
-        Raises:
-            OutputError: It cannot be written, or holds a result of which nobody knows how it came about.
-        """
+        """See, without writing anything, that the folder can be used."""
         check_places([], masks=self.path)
         if not self.last.exists():
             for file in (self.model, self.best, self.result):
@@ -77,11 +70,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
-        """Make the folder and keep others out while it is in use; where it stays empty, it is taken away again.
-
-        Raises:
-            OutputError: It cannot be made, or another process trains in it.
-        """
+        """Make the folder and keep others out while it is in use; where it stays empty, it is taken away again."""
         made = [place for place in (self.path, *self.path.parents) if not place.exists()]
         prepare_folder(self.path)
         try:
@@ -136,17 +125,6 @@ def fingerprint(
     """Describe a training that has not begun.
 
     Weights that are trained are left out, as the checkpoint brings its own; those that are frozen are in.
-
-    Args:
-        model: With what is frozen requiring no gradients.
-        settings: Of the training.
-        samples: What it is trained on; their names tell them apart.
-        unlabelled: Clips for the consistency loss.
-        validation: What it is validated on.
-        caller: More that must be the same.
-
-    Returns:
-        Values that JSON can hold.
     """
     frozen = ((name, p) for name, p in model.named_parameters() if not p.requires_grad)
     frames = () if validation is None else (frame.name for clip in validation.clips for frame in clip.frames)
@@ -168,10 +146,6 @@ def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     """The first thing that two trainings do not have in common, in words; None where they are the same.
 
     Rates and the clipping of gradients may differ.
-
-    Args:
-        theirs: A checkpoint's fingerprint.
-        ours: That of the training which is about to begin.
 
     Example:
         >>> difference({"training": {"steps": 100}}, {"training": {"steps": 200}})
@@ -253,16 +227,7 @@ def restore(model: VideoModel, tensors: dict[str, Tensor]) -> None:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, logs: Iterable[Path]) -> None:
-    """Write a checkpoint in place of the one before. It is on the disk when this returns.
-
-    Args:
-        path: The file.
-        checkpoint: What to write.
-        logs: Files that tell of its steps: they reach the disk before it does.
-
-    Raises:
-        OutputError: It cannot be written; the one before is still there.
-    """
+    """Write a checkpoint in place of the one before. It is on the disk when this returns."""
     content = {
         "format": FORMAT,
         "step": checkpoint.step,
@@ -294,14 +259,7 @@ def _flush(path: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
-    """Read a checkpoint; runs no code that is in it.
-
-    Returns:
-        The checkpoint, on the CPU; None where there is none.
-
-    Raises:
-        WeightsError: It is none, is damaged, or was written by a newer version.
-    """
+    """Read a checkpoint; runs no code that is in it."""
     if not path.exists():
         return None
     try:

@@ -131,11 +131,7 @@ ADVICE = "free space or name another folder"
 
 
 def check_tensorboard() -> None:
-    """See that TensorBoard can be written.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
+    """See that TensorBoard can be written."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
@@ -143,29 +139,12 @@ def check_tensorboard() -> None:
 
 
 def read_log(path: Path, steps: int) -> list[StepRecord]:
-    """The records of the first steps, as far as a log has them.
-
-    Args:
-        path: The CSV file.
-        steps: How many.
-
-    Returns:
-        In order; none where there is no log, or one of another form.
-    """
+    """The records of the first steps, as far as a log has them."""
     return [record for _, record in _rows(path, steps)]
 
 
 class Log:
-    """Writes the log; made at the first step that is done now.
-
-    Args:
-        csv: The CSV file; rows of the first ``done`` steps are kept, others are cut off.
-        tensorboard: Folder for TensorBoard's files, or None for none.
-        done: How many steps were done before.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
+    """Writes the log; made at the first step that is done now."""
 
     def __init__(self, csv: Path, tensorboard: Path | None, done: int) -> None:
         self.csv = csv
@@ -179,11 +158,7 @@ class Log:
             raise cannot_write(csv, error, ADVICE) from error
 
     def write(self, record: StepRecord) -> None:
-        """Add a row; it survives the death of this process.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
+        """Add a row; it survives the death of this process."""
         try:
             self._file.write(_line(record))
             self._file.flush()
@@ -264,16 +239,7 @@ SMOOTHING = 0.9
 
 @contextlib.contextmanager
 def progress_bar(steps: int, done: int, shown: bool) -> Iterator[Callable[[StepRecord], None]]:
-    """Show loss and IoU (both averaged over about ten steps), rate, and the latest validation.
-
-    Args:
-        steps: Of the training.
-        done: How many of them were done before.
-        shown: Or nothing at all.
-
-    Yields:
-        To be called with each step's record.
-    """
+    """Show loss and IoU (both averaged over about ten steps), rate, and the latest validation."""
     means: dict[str, float] = {}
     validation = ""
     with tqdm(total=steps, initial=done, unit="step", disable=not shown, dynamic_ncols=True) as bar:

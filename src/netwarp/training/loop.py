@@ -44,14 +44,6 @@ class Keeping:
 class BetweenSteps(Callback):
     """Validates, logs, keeps and tells, each when it is due.
 
-    Args:
-        settings: Of the training.
-        validation: Clips to validate on, or None.
-        keeping: Or None.
-        begun: The checkpoint that the training goes on from, or None.
-        signals: Ask to stop.
-        listeners: Called with every record, by the first process.
-
     Attributes:
         step: How many steps are done.
         kept: How many of them a checkpoint holds, or None.
@@ -195,21 +187,7 @@ def fit(
     between: BetweenSteps,
     begun: Checkpoint | None,
 ) -> None:
-    """Do the steps that are left.
-
-    Args:
-        model: Where it is to go on from; on its own device again afterwards.
-        data: Gives a process's work by its number.
-        groups: What is trained.
-        settings: Of the training.
-        weights: Of the classes in the loss, or None.
-        classes: Number of classes that labels have.
-        between: What is done between steps.
-        begun: The checkpoint that the training goes on from, or None.
-
-    Raises:
-        NetWarpError: Something could not be read or written, or the loss is not finite; on all processes.
-    """
+    """Do the steps that are left."""
     first = between.step
     module = TrainingModule(
         model,

@@ -24,19 +24,7 @@ __all__ = ["class_weights", "consistency_sum", "label_weight", "segmentation_sum
 
 
 def class_weights(labels: Iterable[NDArray[np.uint8]], classes: int, constant: float = 1.05) -> Tensor:
-    """Weights that let rare classes count: 1 / ln(constant + frequency), after ENet (arXiv 1606.02147).
-
-    Args:
-        labels: Label maps ``[H,W]`` to count in: classes, 255 = ignore.
-        classes: Number of classes.
-        constant: Above 1. At 1.05 weights go from 1.4 (everywhere) to 20.5 (nowhere), at 1.10 from 1.35 to 10.5.
-
-    Returns:
-        float32 ``[classes]``.
-
-    Raises:
-        InputError: A label is no class.
-    """
+    """Weights that let rare classes count: 1 / ln(constant + frequency), after ENet (arXiv 1606.02147)."""
     counts = np.zeros(classes)
     for image in labels:
         counted = np.bincount(image[image != IGNORE].ravel(), minlength=classes)
@@ -50,15 +38,7 @@ def class_weights(labels: Iterable[NDArray[np.uint8]], classes: int, constant: f
 
 
 def label_weight(labels: Tensor, weights: Tensor | None) -> Tensor:
-    """What the labels count: the sum of their classes' weights.
-
-    Args:
-        labels: ``[B,H,W]``, 255 = ignore.
-        weights: ``[classes]``, or None for 1 each.
-
-    Returns:
-        float64 ``[]``.
-    """
+    """What the labels count: the sum of their classes' weights."""
     counted = labels[labels != IGNORE]
     return (
         torch.tensor(float(counted.numel()), dtype=torch.float64, device=labels.device)
@@ -68,16 +48,7 @@ def label_weight(labels: Tensor, weights: Tensor | None) -> Tensor:
 
 
 def segmentation_sum(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    """Cross entropy, summed over the pixels that have labels.
-
-    Args:
-        logits: ``[B,classes,H,W]``.
-        labels: ``[B,H,W]``, 255 = ignore.
-        weights: ``[classes]``, or None for 1 each.
-
-    Returns:
-        float32 ``[]``.
-    """
+    """Cross entropy, summed over the pixels that have labels."""
     return F.cross_entropy(logits.float(), labels, weights, ignore_index=IGNORE, reduction="sum")
 
 
@@ -87,15 +58,6 @@ def consistency_sum(logits: Sequence[Tensor], frames: Tensor, flows: Tensor, gat
     KL(brought ‖ present) of the classes' probabilities, times the photometric gate, where the flow comes from inside
     the frame. What is brought is detached: the present is to follow the past, not the other way round (its gradient is
     then also that of cross entropy). Mean over pixels and pairs of frames, sum over clips.
-
-    Args:
-        logits: Of T frames, the oldest first, ``[B,classes,H,W]`` each.
-        frames: ``[B,T,3,H,W]``, RGB, uint8 or in 0–1.
-        flows: ``[B,T-1,2,H,W]``, backward, pixels: ``flows[:, i]`` leads from frame i+1 to frame i.
-        gate: Says where.
-
-    Returns:
-        float32 ``[]``.
     """
     total = logits[0].new_zeros((), dtype=torch.float32)
     for t in range(1, len(logits)):

@@ -12,16 +12,7 @@ __all__ = ["beyond_paper"]
 
 
 def beyond_paper(model: VideoModel, settings: TrainSettings, length: int) -> dict[str, Any]:
-    """Every option that differs from the paper's section 3.1: two frames, Eq. 3 from (1, 0), DIS flow, the paper's Λ.
-
-    Args:
-        model: The model before training.
-        settings: Of the training.
-        length: Frames in a clip.
-
-    Returns:
-        Option and value, as JSON can hold them; nothing where all is as in the paper.
-    """
+    """Every option that differs from the paper's section 3.1: two frames, Eq. 3 from (1, 0), DIS, the paper's Λ."""
     if not model.layers:
         return {"layers": "none: frame by frame"}
     starts = {(float(n.w1.mean()), float(n.w2.mean())) for n in model.netwarps if isinstance(n, NetWarp)}

@@ -32,15 +32,7 @@ def hold_w2(model: VideoModel) -> VideoModel:
 
 @contextmanager
 def frozen_as_told(model: VideoModel, train_base: bool | tuple[str, ...] | None) -> Iterator[None]:
-    """While it lasts, the parts of the network that are not to be trained require no gradients.
-
-    Args:
-        model: Only its network's parameters are touched.
-        train_base: As in :class:`TrainSettings`.
-
-    Raises:
-        ConfigurationError: A name is none of the network's modules; nothing was changed.
-    """
+    """While it lasts, the parts of the network that are not to be trained require no gradients."""
     modules = dict(model.base.named_modules())
     trained = () if train_base is None or isinstance(train_base, bool) else train_base
     for name in trained:
@@ -59,11 +51,7 @@ def frozen_as_told(model: VideoModel, train_base: bool | tuple[str, ...] | None)
 
 
 def parameter_groups(model: VideoModel, settings: TrainSettings) -> list[dict[str, Any]]:
-    """What requires gradients, for the optimiser: a group with a ``name`` and its highest rate for each part.
-
-    Raises:
-        ConfigurationError: There is nothing to train, or a rate for a part that is not trained.
-    """
+    """What requires gradients, for the optimiser: a group with a ``name`` and its highest rate for each part."""
     rates = dataclasses.asdict(settings.rates)
     found: dict[str, list[nn.Parameter]] = {name: [] for name in rates}
     for name, parameter in model.named_parameters():
@@ -85,13 +73,6 @@ def parameter_groups(model: VideoModel, settings: TrainSettings) -> list[dict[st
 
 def share_of_rate(step: int, steps: int) -> float:
     """Of the highest rate, in a step: rising over the first twentieth, falling along a cosine, never quite 0.
-
-    Args:
-        step: From 0 on.
-        steps: Of the training.
-
-    Returns:
-        Above 0, at most 1.
 
     Example:
         >>> [round(share_of_rate(step, 100), 2) for step in (0, 4, 50, 99)]

@@ -80,14 +80,7 @@ _LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning_fab
 
 
 def need_lightning(purpose: str = "training") -> None:
-    """Import Lightning; its loggers set their levels then.
-
-    Args:
-        purpose: What needs it.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
+    """Import Lightning; its loggers set their levels then."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

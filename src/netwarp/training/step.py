@@ -37,15 +37,6 @@ class TrainingModule(LightningModule):
     A step is a function of weights, optimiser state, and its number; nothing else is carried from step to step. Its
     batches are summed with weights that make them one large batch, however many devices share it.
 
-    Args:
-        model: The video model.
-        groups: What is trained (:func:`parameter_groups`).
-        settings: Of the training.
-        weights: ``[outputs]``, of the classes in the loss, or None.
-        classes: Number of classes that labels have.
-        load: Gives this process's work, when it is known which process that is.
-        optimiser: The state that the optimiser goes on from, or None.
-
     Attributes:
         peers: All processes of the training.
         record: Of the last step.
@@ -183,11 +174,7 @@ class TrainingModule(LightningModule):
         return float(norm)
 
     def _check_finite(self, work: Work, loss: float, gradient: float) -> None:
-        """Stop before anything is spoilt.
-
-        Raises:
-            WeightsError: Loss or gradient are not finite; the same on all processes.
-        """
+        """Stop before anything is spoilt."""
         if math.isfinite(loss) and math.isfinite(gradient):
             return
         names = [name for theirs in all_processes(work.names) for name in theirs]

@@ -284,11 +284,7 @@ def _comes_again(model: VideoModel, samples: Sequence[Sample], settings: TrainSe
 
 
 def _begun(place: RunFolder, marks: Mapping[str, Any]) -> Checkpoint | None:
-    """The checkpoint to go on from; None where there is none.
-
-    Raises:
-        WeightsError: It is damaged, or another training's.
-    """
+    """The checkpoint to go on from; None where there is none."""
     begun = read_checkpoint(place.last)
     if begun is not None and (other := difference(begun.fingerprint, marks)):
         raise WeightsError(

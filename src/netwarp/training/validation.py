@@ -14,15 +14,7 @@ TIOU_WIDTH = 2
 
 
 def check_validation(data: ClipData, monitor: str) -> None:
-    """See that there will be a score.
-
-    Args:
-        data: Clips to validate on.
-        monitor: Its name.
-
-    Raises:
-        ConfigurationError: It needs frames, or labels, that the clips do not have.
-    """
+    """See that there will be a score."""
     if monitor == "tc":
         if not any(len(clip.frames) > 1 for clip in data.clips):
             raise ConfigurationError(f"{data.name} has no clip of two frames to measure tc on")
@@ -35,13 +27,6 @@ def validate(model: VideoModel, data: ClipData) -> Scores:
 
     Of clips with few labels only those frames are run that a labelled one, or the one before it, depends on: as many
     as there are layers. A fused memory goes back to the beginning.
-
-    Args:
-        model: Whatever mode it is in; that is its mode afterwards, too.
-        data: The clips.
-
-    Returns:
-        The same on all processes.
     """
     training = model.training
     history = len(model.layers) + 1 if model.memory == "previous" else None

@@ -26,9 +26,6 @@ def is_cut_off(path: Path) -> bool:
 
     Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements and MPEG-TS packets; other containers say
     nothing about their length, and the answer is no.
-
-    Raises:
-        OSError: If the file cannot be read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -45,11 +42,7 @@ def is_cut_off(path: Path) -> bool:
 
 
 def is_damaged_inside(path: Path) -> bool:
-    """Whether a Matroska/WebM file that is not cut off holds a broken element; ``False`` for other containers.
-
-    Raises:
-        OSError: If the file cannot be read.
-    """
+    """Whether a Matroska/WebM file that is not cut off holds a broken element; ``False`` for other containers."""
     size = path.stat().st_size
     with path.open("rb") as file:
         if file.read(4) != _EBML:
@@ -59,11 +52,7 @@ def is_damaged_inside(path: Path) -> bool:
 
 
 def lacks_index(path: Path) -> bool:
-    """Whether this is an MP4/MOV file without the box that says where its frames are: it was never finished.
-
-    Raises:
-        OSError: If the file cannot be read.
-    """
+    """Whether this is an MP4/MOV file without the box that says where its frames are: it was never finished."""
     size = path.stat().st_size
     with path.open("rb") as file:
         if file.read(8)[4:] != b"ftyp":

@@ -26,10 +26,6 @@ def upright_rgb(frame: av.VideoFrame, matrix: str | None = None) -> Image:
 
     Gray is repeated, more than 8 bits are rounded to 8, what is transparent is laid over black. Frames that
     do not name their colour matrix are taken as BT.709 from 720 lines on and BT.601 below, as players do.
-
-    Args:
-        frame: As the decoder gives it.
-        matrix: The colour matrix, ``"ITU601"`` or ``"ITU709"``, for who knows better than the file.
     """
     hd = frame.height >= _HD_HEIGHT
     if matrix is None and frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb and hd:
@@ -105,12 +101,6 @@ def decoded_frames(
     """Yield the frames that were decoded without fault, in the order in which they are shown.
 
     Faults before the first frame are no damage: a recording that starts between two key frames has them.
-
-    Args:
-        container: Opened, at its start.
-        stream: Its stream to decode.
-        after_damage: End at the first fault, or go on at the next key frame.
-        damage: Is filled in.
     """
     stream.thread_type = "FRAME" if stream.width * stream.height >= _FRAME_THREADS_FROM else "SLICE"
     packets = container.demux(stream)

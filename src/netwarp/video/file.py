@@ -28,14 +28,6 @@ class VideoFile(FrameSource):
     much is missing. Damage is known from the decoder, from the container's own structure (see
     ``netwarp.video.container_check``) and, for Matroska and Flash video, from a picture that ends long before its
     declared duration; a fault that shows in none of them goes unnoticed.
-
-    Args:
-        path: The file. Its first frame is decoded at once.
-        after_damage: End at the first fault, or go on at the next key frame.
-        matrix: As for :func:`~netwarp.video.decoding.upright_rgb`.
-
-    Raises:
-        InputError: If it is missing, unreadable, empty, not a video, without a picture, or has no readable frame.
     """
 
     def __init__(self, path: Path, *, after_damage: AfterDamage = "resume", matrix: str | None = None) -> None:
@@ -123,13 +115,7 @@ class VideoFile(FrameSource):
 def timed(
     frames: Iterator[av.VideoFrame], fps: float | None, *, stamped: bool = True
 ) -> Iterator[tuple[av.VideoFrame, float]]:
-    """Add to every frame its seconds since the first.
-
-    Args:
-        frames: In the order in which they are shown.
-        fps: Average frames a second: a frame without a time stamp comes one interval after the one before.
-        stamped: Whether time stamps are to be believed.
-    """
+    """Add to every frame its seconds since the first."""
     start: float | None = None
     time = -1 / (fps or 25)
     for frame in frames:

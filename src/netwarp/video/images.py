@@ -50,11 +50,7 @@ def matching(pattern: str) -> list[Path]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images of a folder in natural order, hidden ones and sub-folders left out.
-
-    Raises:
-        InputError: If the folder cannot be listed or holds no image.
-    """
+    """The images of a folder in natural order, hidden ones and sub-folders left out."""
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
@@ -75,9 +71,6 @@ def read_image(path: Path) -> Image:
 
     Gray is repeated, palettes are looked up, 16 bits are brought to 8 by dropping the low byte, what is
     transparent is laid over black, and the orientation that a camera wrote down (EXIF) is applied.
-
-    Raises:
-        InputError: If the file cannot be opened or decoded.
     """
     try:
         with PIL.Image.open(path) as picture:
@@ -121,17 +114,7 @@ def _wide_gray_to_rgb(values: np.ndarray, mode: str) -> Image:
 
 
 class ImageFiles(FrameSource):
-    """Image files as a video, in the order given; frames may differ in size.
-
-    Args:
-        files: The images, at least one. The first is read at once.
-        description: What they are called together.
-        fps: The frames a second that they are shown at; images do not say.
-
-    Raises:
-        InputError: If the first image cannot be read, or, while iterating, a later one.
-        ConfigurationError: If ``fps`` is not positive.
-    """
+    """Image files as a video, in the order given; frames may differ in size."""
 
     def __init__(self, files: Sequence[Path], *, description: str, fps: float = 25.0) -> None:
         if not fps > 0:
@@ -146,11 +129,7 @@ class ImageFiles(FrameSource):
         self.size = (height, width)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield one frame an image.
-
-        Raises:
-            InputError: If one cannot be decoded.
-        """
+        """Yield one frame an image."""
         assert self.fps is not None
         for index, path in enumerate(self.paths):
             yield Frame(index=index, image=read_image(path), time=index / self.fps, name=path.stem)

@@ -17,11 +17,7 @@ __all__ = ["MaskFolder", "full_palette", "read_classes", "read_mask", "write_mas
 
 
 def full_palette(palette: Sequence[Colour]) -> npt.NDArray[np.uint8]:
-    """The colours of all 256 labels, ``[256, 3]``: the given ones, then PASCAL VOC's (255 is its pale "void").
-
-    Raises:
-        ConfigurationError: If there are more than 256, or one is no RGB triple of 0–255.
-    """
+    """The colours of all 256 labels, ``[256, 3]``: the given ones, then PASCAL VOC's (255 is its pale "void")."""
     if len(palette) > 256:
         raise ConfigurationError(f"a palette has at most 256 colours, not {len(palette)}")
     for index, colour in enumerate(palette):
@@ -32,17 +28,7 @@ def full_palette(palette: Sequence[Colour]) -> npt.NDArray[np.uint8]:
 
 
 def write_mask(path: str | Path, labels: npt.NDArray[np.integer], palette: Sequence[Colour]) -> None:
-    """Write a label map as an indexed PNG, complete or not at all.
-
-    Args:
-        path: The file; one that exists is replaced.
-        labels: ``[H, W]``, integers of 0–255.
-        palette: RGB colour of every class.
-
-    Raises:
-        OutputError: If it cannot be written.
-        ConfigurationError: If the labels or the palette cannot be stored so.
-    """
+    """Write a label map as an indexed PNG, complete or not at all."""
     target = Path(path)
     picture = PIL.Image.fromarray(_as_bytes(labels))
     picture.putpalette(full_palette(palette).tobytes())
@@ -61,11 +47,7 @@ def _as_bytes(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
 
 
 def read_mask(path: str | Path) -> npt.NDArray[np.uint8]:
-    """Read a label map ``[H, W]``: the indices of an indexed PNG, or the values of a gray one.
-
-    Raises:
-        InputError: If the file cannot be read or holds colours instead of labels.
-    """
+    """Read a label map ``[H, W]``: the indices of an indexed PNG, or the values of a gray one."""
     try:
         with PIL.Image.open(path) as picture:
             if picture.mode not in {"P", "L"}:
@@ -85,15 +67,6 @@ class MaskFolder:
 
     A second frame of the same name (from another folder) gets its index added. Every mask is whole from the moment
     it has its name, so whatever stops the work leaves a folder of good masks.
-
-    Args:
-        folder: Is made where it does not exist; masks of the same names are replaced.
-        palette: RGB colour of every class.
-        inputs: Files being read (``FrameSource.paths``): masks do not go among images that are read.
-
-    Raises:
-        OutputError: If the folder cannot be written to or holds the input's images.
-        ConfigurationError: If the palette is no palette.
     """
 
     def __init__(self, folder: str | Path, palette: Sequence[Colour], *, inputs: Iterable[Path] = ()) -> None:
@@ -111,12 +84,7 @@ class MaskFolder:
         self._written: set[str] = set()
 
     def write(self, labels: npt.NDArray[np.integer], index: int, name: str | None = None) -> Path:
-        """Write one frame's labels ``[H, W]`` and return the file.
-
-        Raises:
-            OutputError: If it cannot be written.
-            ConfigurationError: If the labels cannot be stored.
-        """
+        """Write one frame's labels ``[H, W]`` and return the file."""
         stem = f"{index:06d}" if name is None else name
         while stem in self._written:
             stem = f"{stem}_{index:06d}"
@@ -127,19 +95,7 @@ class MaskFolder:
 
 
 def read_classes(path: Path, classes: int, void: Collection[int] = ()) -> LabelMap:
-    """Read a label map from an indexed or gray image.
-
-    Args:
-        path: The file.
-        classes: Number of classes; a label is one of ``0`` to ``classes − 1``.
-        void: Values that the file has where nobody says what is there; 255 is always one of them.
-
-    Returns:
-        uint8 ``[H,W]``: classes, 255 = ignore.
-
-    Raises:
-        InputError: The file cannot be read as labels, or a value in it is neither a class nor void.
-    """
+    """Read a label map from an indexed or gray image."""
     labels = read_mask(path)
     counts = np.bincount(labels.ravel(), minlength=256)
     wrong = [int(value) for value in np.flatnonzero(counts[classes:IGNORE]) + classes if value not in void]

@@ -25,18 +25,7 @@ READ_TIMEOUT = 10.0
 
 
 class LiveStream(FrameSource):
-    """A stream or a device that FFmpeg reads. Lost packets are no end: reading goes on at the next key frame.
-
-    Args:
-        url: Its address, or its device for FFmpeg.
-        description: What to call it; the address otherwise.
-        input_format: FFmpeg's name of the device's kind; found out otherwise.
-        open_timeout: Seconds to wait while opening.
-        read_timeout: Seconds to wait for data later on.
-
-    Raises:
-        InputError: If it does not answer, holds no video, or gives no frame that can be decoded.
-    """
+    """A stream or a device that FFmpeg reads. Lost packets are no end: reading goes on at the next key frame."""
 
     def __init__(
         self,
@@ -110,14 +99,7 @@ class LiveStream(FrameSource):
 
 
 class OpenCVCamera(FrameSource):
-    """A camera through OpenCV, for systems whose cameras FFmpeg does not know by index.
-
-    Args:
-        index: The camera's index.
-
-    Raises:
-        InputError: If it cannot be opened or gives no picture.
-    """
+    """A camera through OpenCV, for systems whose cameras FFmpeg does not know by index."""
 
     def __init__(self, index: int) -> None:
         import cv2
@@ -159,11 +141,7 @@ class OpenCVCamera(FrameSource):
 
 
 def open_camera(camera: int | Path) -> FrameSource:
-    """Open a camera by its index, or on Linux by its device file.
-
-    Raises:
-        InputError: If there is no such camera, or it is in use.
-    """
+    """Open a camera by its index, or on Linux by its device file."""
     if not sys.platform.startswith("linux"):
         if isinstance(camera, int):
             return OpenCVCamera(camera)

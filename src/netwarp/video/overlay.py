@@ -28,21 +28,7 @@ def overlay(
     alpha: float = 0.5,
     outlines: bool = True,
 ) -> Image:
-    """Lay class colours over a frame, with a thin line where classes meet.
-
-    Args:
-        image: RGB uint8 ``[H, W, 3]``.
-        labels: Class indices ``[H, W]``; pixels of 255 stay as they are.
-        palette: RGB colour of every class.
-        alpha: Opacity of the colours, 0–1.
-        outlines: Whether to draw the lines, one pixel wide for every 720 lines of the picture.
-
-    Returns:
-        A new picture of the image's size.
-
-    Raises:
-        ConfigurationError: If sizes differ or ``alpha`` is out of its range.
-    """
+    """Lay class colours over a frame, with a thin line where classes meet."""
     if labels.shape != image.shape[:2]:
         raise ConfigurationError(f"labels of {_by(labels)} do not fit a frame of {_by(image)}: resize them first")
     if not 0 <= alpha <= 1:
@@ -78,19 +64,7 @@ def _edges(labels: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.bool_]:
 
 
 def side_by_side(left: Image, right: Image, captions: tuple[str, str] | None = None) -> Image:
-    """Put two pictures of one height beside each other, with a narrow gap and a caption at each one's top.
-
-    Args:
-        left: RGB uint8 ``[H, W, 3]``.
-        right: RGB uint8 ``[H, W', 3]``.
-        captions: What they are; long ones are set smaller until they fit.
-
-    Returns:
-        RGB uint8 ``[H, W + gap + W', 3]``.
-
-    Raises:
-        ConfigurationError: If the heights differ.
-    """
+    """Put two pictures of one height beside each other, with a narrow gap and a caption at each one's top."""
     if left.shape[0] != right.shape[0]:
         raise ConfigurationError(f"pictures of {_by(left)} and {_by(right)} differ in height: scale one first")
     height = left.shape[0]

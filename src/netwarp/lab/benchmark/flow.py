@@ -108,12 +108,7 @@ def flow_quality(asked: Asked, tell: Tell) -> Iterator[FlowQualityRow]:
 
 
 def quality_rows(scores: Mapping[str, Scores], data: str) -> Iterator[FlowQualityRow]:
-    """Rows of scores.
-
-    Args:
-        scores: By the flow's spec; ``""`` is frame by frame, and the flow behind it the slowest.
-        data: What it is called.
-    """
+    """Rows of scores."""
     slowest = next(its for spec, its in scores.items() if spec)
     for spec, its in scores.items():
         lost = {

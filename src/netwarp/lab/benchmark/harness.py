@@ -70,18 +70,6 @@ def in_own_process(
 
     As any generator it does nothing before it is asked for a value, and nothing after that until it is asked for the
     next: several of them can take turns.
-
-    Args:
-        tell: Called here with what the generator tells.
-        threads: That torch and OpenCV use there; None for their own numbers.
-        function: A module's function that yields; called with the arguments and a ``tell``.
-        *arguments: What can be pickled.
-
-    Yields:
-        What it yields.
-
-    Raises:
-        NetWarpError: It failed, or its process died.
     """
     # Spawned: a fork has this process's memory, and hangs where this one has threads.
     context = multiprocessing.get_context("spawn")
@@ -240,11 +228,6 @@ def alternating(functions: Mapping[str, Callable[[], object]], rounds: int, cloc
     """Time functions in turn, each round beginning with another one.
 
     Each runs twice before: once for all that happens only once, once to see how often a round has to repeat it.
-
-    Args:
-        functions: By name.
-        rounds: How often each is timed.
-        clock: Times it.
     """
     repeats = {}
     for name, function in functions.items():
@@ -268,12 +251,7 @@ def in_turn(items: Sequence[Item], number: int) -> list[Item]:
 
 
 def clock_for(device: str, cpu_time: bool = False) -> Clock:
-    """What times on a device: a GPU's own events, else the wall's clock.
-
-    Args:
-        device: In torch's words.
-        cpu_time: On a CPU, count the time of all of this process's threads instead: for a machine that others use.
-    """
+    """What times on a device: a GPU's own events, else the wall's clock."""
     if torch.device(device).type == "cuda":
         return _events(torch.device(device))
     return _reading(time.process_time if cpu_time else time.perf_counter)

@@ -144,16 +144,7 @@ def _rows(
 
 
 def run_crowd(crowd: Crowd, folder: Path, tell: Tell) -> Iterator[Together]:
-    """Run streams in this process.
-
-    Args:
-        crowd: What runs.
-        folder: For the video.
-        tell: Told nothing.
-
-    Yields:
-        What came of each run.
-    """
+    """Run streams in this process."""
     crowd.prepare()
     video = write_street(folder, crowd.size, DROPPED + crowd.frames + AHEAD)
     base = load_network(crowd.network, crowd.weights, crowd.device)
@@ -221,10 +212,6 @@ def _stream(model: VideoModel, video: Path, crowd: Crowd, stamps: list[float], s
 def rate_of(stamps: Sequence[Sequence[float]], frames: int) -> float:
     """Frames a second in sum, while all streams ran: each one's rate over its own whole frames.
 
-    Args:
-        stamps: When each stream began, and when it gave its results; of one of them all ``frames``.
-        frames: After which the first to be done ended it.
-
     >>> rate_of([[0, 1, 2, 3, 4], [0, 2, 4], [0, 4.1]], 4)
     1.5
     """
@@ -266,14 +253,7 @@ def measure_memory(asked: Asked, tell: Tell, apart: Apart) -> Iterator[LengthRow
 
 
 def memory_along(around: Around, asked: Asked, folder: Path, tell: Tell) -> Iterator[LengthRow]:
-    """Memory of this process after so many frames.
-
-    Args:
-        around: The model.
-        asked: How much.
-        folder: For the video.
-        tell: Told how far it is.
-    """
+    """Memory of this process after so many frames."""
     asked.prepare()
     size, lengths = asked.amounts.small_size, asked.amounts.lengths
     video = write_street(folder, size, max(lengths))

@@ -48,16 +48,7 @@ SEED = 3
 
 
 def write_street(folder: Path, size: tuple[int, int], frames: int) -> Path:
-    """Write a video of a drive through a street, unless it is there.
-
-    Args:
-        folder: Where to.
-        size: (height, width).
-        frames: At least so many.
-
-    Returns:
-        The file, an ``.mp4``.
-    """
+    """Write a video of a drive through a street, unless it is there."""
     path = folder / f"street-{size[1]}x{size[0]}-{frames}.mp4"
     if not path.exists():
         images = [frame.image for frame in render_clip(SEED, min(frames, RENDERED), size)]

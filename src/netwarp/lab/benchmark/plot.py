@@ -30,16 +30,7 @@ _LEGEND_ABOVE = ("warp", "flow")
 
 
 def draw(measured: Measured, path: Path) -> None:
-    """Draw what there is.
-
-    Args:
-        measured: With at least one row.
-        path: PNG file.
-
-    Raises:
-        MissingExtraError: Matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
+    """Draw what there is."""
     figure, data = figure_of(measured), io.BytesIO()
     figure.savefig(data, format="png")
     with written_whole(path) as file:

@@ -57,24 +57,6 @@ def benchmark(
 
     Tables are printed part by part. Where Ctrl-C or an error ends the work, what was measured until then is printed and
     written all the same.
-
-    Args:
-        asked: What is to be measured.
-        say: Prints a result.
-        tell: Called with what is being done.
-        json_file: Where the figures go as JSON; written after each part.
-        plot: PNG file for the picture.
-        apart: Runs what has to have a process of its own; by default :func:`in_own_process`.
-
-    Returns:
-        All that was measured.
-
-    Raises:
-        ConfigurationError: Something asked for makes no sense; nothing was done.
-        OutputError: A file cannot be written.
-        MissingExtraError: Matplotlib is not installed, and a plot was asked for.
-        NetWarpError: Something could not be measured.
-        KeyboardInterrupt: Ctrl-C, with a text that says where things are.
     """
     _check_places(json_file, plot)
     check(asked)
@@ -142,12 +124,7 @@ def _write_json(measured: Measured, path: Path) -> None:
 
 
 def check(asked: Asked) -> None:
-    """Raise for what is asked for and cannot be measured.
-
-    Raises:
-        ConfigurationError: A name is unknown, or options do not go together.
-        NetWarpError: Weights, data or flow cannot be used.
-    """
+    """Raise for what is asked for and cannot be measured."""
     for kind, names, known in (
         ("part", asked.parts, list(PARTS)),
         ("network", (*asked.networks, *asked.weights), list(NETWORKS)),

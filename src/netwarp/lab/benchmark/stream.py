@@ -49,14 +49,7 @@ def measure_stream(asked: Asked, tell: Tell, apart: Apart) -> Iterator[StreamRow
 
 
 def streams_of(name: str, asked: Asked, folder: Path, tell: Tell) -> Iterator[StreamRow]:
-    """The same for one network, in this process.
-
-    Args:
-        name: Of the network.
-        asked: How much.
-        folder: For videos.
-        tell: Told what is being done.
-    """
+    """The same for one network, in this process."""
     asked.prepare()
     network, amount = NETWORKS[name], asked.amounts.streams.get(name, DEFAULT)
     tell(f"{network.title}: loading")
@@ -91,16 +84,7 @@ def load_loops() -> None:
 
 
 def seconds_a_frame(results: Iterator[Segmented], dropped: int, frames: int) -> float:
-    """The time between two results, by the number of frames.
-
-    Args:
-        results: Of a video that has more frames than are looked at; closed afterwards.
-        dropped: Results before the clock starts, which it does with the last of them; at least 1.
-        frames: Results that follow and count.
-
-    Raises:
-        NetWarpError: There are not as many.
-    """
+    """The time between two results, by the number of frames."""
     meter = Meter(dropped, frames)
     with closing(results):  # type: ignore[type-var]
         for _ in results:
@@ -110,13 +94,7 @@ def seconds_a_frame(results: Iterator[Segmented], dropped: int, frames: int) -> 
 
 
 class Meter:
-    """Looks at the clock at the right results.
-
-    Args:
-        dropped: As for :func:`seconds_a_frame`.
-        frames: Likewise.
-        now: Gives seconds.
-    """
+    """Looks at the clock at the right results."""
 
     def __init__(self, dropped: int, frames: int, now: Callable[[], float] = time.perf_counter) -> None:
         self._first, self._last = dropped, dropped + frames
@@ -135,11 +113,7 @@ class Meter:
 
     @property
     def seconds(self) -> float:
-        """For each frame.
-
-        Raises:
-            NetWarpError: Not all have come.
-        """
+        """For each frame."""
         if self._count < self._last:
             raise NetWarpError(f"the video ended after {self._count} frames, before the {self._last} that are timed")
         return (self._ended - self._began) / (self._last - self._first)
@@ -168,15 +142,7 @@ def stream_rows(
     streamed: dict[Around, list[float]],
     rendered: dict[Around, list[float]],
 ) -> Iterator[StreamRow]:
-    """Rows from the seconds of each run, which took turns.
-
-    Args:
-        network: Whose they are.
-        amount: How much was run.
-        flow: Spec of the flow.
-        streamed: Seconds a frame by model, run by run.
-        rendered: Likewise with a video written; empty lists where there was none.
-    """
+    """Rows from the seconds of each run, which took turns."""
     for around, seconds in streamed.items():
         written = rendered[around]
         yield StreamRow(

@@ -29,12 +29,7 @@ TITLES = {
 
 
 def part_text(part: str, rows: Sequence[Row]) -> str:
-    """A part's section: its title, tables, and what they show.
-
-    Args:
-        part: Its name.
-        rows: Its rows, in any mixture of kinds.
-    """
+    """A part's section: its title, tables, and what they show."""
     return "\n\n".join([f"## {TITLES[part]}", *_SECTIONS[part](rows)])
 
 

@@ -52,14 +52,7 @@ class Compiled:
         self.why_not: str | None = None
 
     def of(self, run: Callable[[Warp], object]) -> Warp | None:
-        """Compile for new shapes.
-
-        Args:
-            run: Calls a warp in all ways in which it will be called: compiling is done at the first call.
-
-        Returns:
-            The compiled warp; None where it cannot be compiled.
-        """
+        """Compile for new shapes."""
         if self._hopeless:
             return None
         try:

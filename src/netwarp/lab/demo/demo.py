@@ -46,20 +46,6 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False, progress: bool = 
     Into ``out`` go ``index.html`` (self-contained), ``side_by_side.mp4``, ``street.mp4``, ``table.json``,
     ``table.md`` and ``model.safetensors``. They are made in a folder of their own and moved there when all are
     whole; what else is in ``out`` stays.
-
-    Args:
-        out: Folder for the results; made if missing.
-        seed: Which streets, and which random weights.
-        quick: Small and short, in seconds: everything is shown and nothing is learnt.
-        progress: Show bars on the terminal.
-
-    Returns:
-        The page and the table.
-
-    Raises:
-        ConfigurationError: ``seed`` is negative.
-        MissingExtraError: Jinja2 or Lightning is not installed.
-        OutputError: ``out`` cannot be written to.
     """
     began = time.perf_counter()
     if seed < 0:

@@ -67,17 +67,7 @@ QUALITY = 27
 
 
 def panels(image: Picture, truth: Picture, base: Picture, warped: Picture) -> Picture:
-    """Camera and truth above, frame by frame and NetWarp below.
-
-    Args:
-        image: RGB ``[H,W,3]``.
-        truth: Labels ``[H,W]``.
-        base: Labels frame by frame.
-        warped: Labels with NetWarp.
-
-    Returns:
-        RGB, of 2 × 2 panels with a gap.
-    """
+    """Camera and truth above, frame by frame and NetWarp below."""
     size = (image.shape[1] * TIMES, image.shape[0] * TIMES)
     large: Picture = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
     coloured = [overlay(large, enlarged(labels, TIMES), CAMVID.palette, alpha=0.65) for labels in (truth, base, warped)]
@@ -88,11 +78,7 @@ def panels(image: Picture, truth: Picture, base: Picture, warped: Picture) -> Pi
 
 
 def write_panels(story: Story, path: Path) -> tuple[int, int]:
-    """Write all test clips, one after the other, as :func:`panels`.
-
-    Returns:
-        (width, height) of the video.
-    """
+    """Write all test clips, one after the other, as :func:`panels`."""
     shape: tuple[int, ...] = ()
     with VideoWriter(path, fps=story.settings.fps, quality=QUALITY) as video:
         for clip, base, warped in zip(story.test, story.labels[BASE], story.labels[NETWARP], strict=True):

@@ -235,11 +235,7 @@ def _range(seeds: range) -> str:
 
 
 def need_jinja2() -> None:
-    """Say at once, and not after minutes of work, that the page cannot be written.
-
-    Raises:
-        MissingExtraError: Jinja2 is not installed.
-    """
+    """Say at once, and not after minutes of work, that the page cannot be written."""
     try:
         import jinja2  # noqa: F401
     except ImportError as error:
@@ -247,17 +243,7 @@ def need_jinja2() -> None:
 
 
 def render_page(story: Story, video: Path, video_size: tuple[int, int], command: str) -> str:
-    """The page as HTML.
-
-    Args:
-        story: What to tell.
-        video: The four panels, an mp4 file.
-        video_size: Its (width, height).
-        command: What the user called.
-
-    Returns:
-        The text of the file.
-    """
+    """The page as HTML."""
     import jinja2
 
     template = files("netwarp.lab.demo").joinpath("page.html.j2").read_text(encoding="utf-8")

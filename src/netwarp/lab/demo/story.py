@@ -124,16 +124,7 @@ class Story:
 
 
 def tell(settings: Settings, seed: int, progress: bool) -> Story:
-    """Render, train and compare.
-
-    Args:
-        settings: How much of everything.
-        seed: Which streets, and which random weights.
-        progress: Show bars.
-
-    Returns:
-        The story. PyTorch's global random state is left as it was.
-    """
+    """Render, train and compare."""
     story = Story(settings, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

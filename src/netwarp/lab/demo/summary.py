@@ -107,15 +107,7 @@ CLEAR, NOTICEABLE = 0.5, 0.1
 
 
 def verdict(rows: Mapping[str, Scores], classes: Sequence[str]) -> list[str]:
-    """Say what the table shows, the unwelcome included.
-
-    Args:
-        rows: Scores of :data:`BASE`, :data:`CONTROL`, :data:`FREE` and :data:`NETWARP`.
-        classes: Names of the classes.
-
-    Returns:
-        Sentences, one to a paragraph.
-    """
+    """Say what the table shows, the unwelcome included."""
     base, control, free, warped = (rows[name] for name in (BASE, CONTROL, FREE, NETWARP))
     milliseconds = warped.ms_per_frame - base.ms_per_frame
     sentences = [

@@ -54,12 +54,7 @@ class ClassLine:
 
 
 def class_lines(base: Sequence[Figures], netwarp: Sequence[Figures]) -> list[ClassLine]:
-    """A line for the mean, and one for each class.
-
-    Args:
-        base: Of the network frame by frame.
-        netwarp: Of NetWarp, all seeds.
-    """
+    """A line for the mean, and one for each class."""
     lines = [
         ClassLine(
             "mean", False,
@@ -139,12 +134,7 @@ def summary_of_classes(lines: Sequence[ClassLine]) -> list[str]:
 
 
 def draw_classes(lines: Sequence[ClassLine], title: str, path: Path) -> None:
-    """Draw each class's gain in IoU, here and in the paper.
-
-    Raises:
-        MissingExtraError: Matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
+    """Draw each class's gain in IoU, here and in the paper."""
     figure = new_figure(7.5, 1.4 + 0.3 * len(lines))
     figure.suptitle(title, fontsize=10)
     axes = figure.add_subplot()

@@ -45,17 +45,7 @@ PAPER = COLOURS[1]
 
 
 def draw_gains(results: Sequence[Result], title: str, path: Path) -> None:
-    """Draw gains in IoU, tIoU and iIoU, as far as they are known, with the noise in IoU as a band around 0.
-
-    Args:
-        results: Of a table's lines.
-        title: What was measured.
-        path: PNG file.
-
-    Raises:
-        MissingExtraError: Matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
+    """Draw gains in IoU, tIoU and iIoU, as far as they are known, with the noise in IoU as a band around 0."""
     shown = [result for result in results if result.to_base or paper_gain(results, result)]
     measures = [
         name for name in ("IoU", "tIoU", "iIoU")
@@ -136,12 +126,7 @@ class FlowShown:
 
 
 def flows_shown(model: VideoModel, data: ClipData) -> list[FlowShown]:
-    """The frame with the most motion of each of a few clips, spread over the data.
-
-    Args:
-        model: With a trained FlowCNN.
-        data: What to show of; frames without one of the same size before them are not looked at.
-    """
+    """The frame with the most motion of each of a few clips, spread over the data."""
     clips = [clip for clip in data.clips if len(clip.frames) > 1]
     chosen = clips[:: max(len(clips) // SHOWN, 1)][:SHOWN]
     return [max(_of_clip(model, clip), key=lambda shown: shown.motion) for clip in chosen]
@@ -157,12 +142,7 @@ def _of_clip(model: VideoModel, clip: Clip) -> list[FlowShown]:
 
 
 def draw_flows(shown: Sequence[FlowShown], title: str, path: Path) -> None:
-    """Draw frame, flow before, flow after and what changed, a frame a row.
-
-    Raises:
-        MissingExtraError: Matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
+    """Draw frame, flow before, flow after and what changed, a frame a row."""
     height, width = shown[0].image.shape[:2]
     figure = new_figure(10, 1.1 + 2.35 * len(shown) * height / width)
     figure.suptitle(f"{title}\nHue: direction. Full colour: the length above each picture, in pixels.", fontsize=9)

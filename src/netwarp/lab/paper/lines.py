@@ -49,14 +49,7 @@ def _base_line(name: str, paper: Published | None = None, *, row: Row | None = N
 
 
 def netwarp_row(setup: Setup, layers: Sequence[str], *, flow: str = "dis", transformed: bool = True) -> Row:
-    """NetWarps as the paper trains them (section 3.1): from (1, 0), on pairs, the whole network with them.
-
-    Args:
-        setup: What is trained with.
-        layers: Where they are.
-        flow: As for :func:`netwarp.flow.make_flow`.
-        transformed: Whether FlowCNN transforms the flow.
-    """
+    """NetWarps as the paper trains them (section 3.1): from (1, 0), on pairs, the whole network with them."""
     words = [f"NetWarp at {' and '.join(layers)}"]
     words += ["FlowCNN"] if transformed else []
     words += [flow] if flow != "dis" else []

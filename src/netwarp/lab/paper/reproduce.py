@@ -186,24 +186,6 @@ def reproduce(
 
     What is trained and measured is kept in ``out/units``, row by row, and shared by all targets: killed at any moment
     and called again, it goes on where it was.
-
-    Args:
-        name: One of :data:`TARGETS`.
-        asked: Data, network, and how much of everything.
-        out: Folder of the files ``NAME.csv``, ``NAME.md`` and ``NAME.png``.
-        rows: Names of the lines to do, beside the base and the controls; empty for all.
-        raft: Weights for RAFT, the accurate flow of Table 2.
-        device: Where networks run.
-        jobs: Processes that work at the same time.
-        progress: Show bars.
-
-    Returns:
-        The files, and the text.
-
-    Raises:
-        ConfigurationError: Something asked for makes no sense; nothing was done.
-        MissingExtraError: Matplotlib or Lightning is not installed.
-        NetWarpError: Data, network or files cannot be used.
     """
     target = TARGETS[name]
     if jobs < 1:

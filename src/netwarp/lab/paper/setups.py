@@ -103,19 +103,7 @@ class Setup:
 
 
 def setup_for(networks: tuple[str, ...], asked: Asked) -> Setup:
-    """Fill in what a user left out.
-
-    Args:
-        networks: Names of the networks that a target can be made with, the paper's first.
-        asked: What the user asks for.
-
-    Returns:
-        The setup: reduced networks on rendered streets, or full ones on the user's data.
-
-    Raises:
-        ConfigurationError: The network is none of those, or things contradict each other.
-        InputError: The data's splits cannot be found.
-    """
+    """Fill in what a user left out."""
     if asked.base is not None and asked.width is not None:
         plain = asked.base.partition("@")[0]
         raise ConfigurationError(f"--base and --width are both given: write --base {plain}@{asked.width:g}")

@@ -65,13 +65,7 @@ class Result:
 def results_of(
     lines: Sequence[Line], figures: Sequence[Figures], milliseconds: Mapping[str, float] | None = None
 ) -> list[Result]:
-    """A result for each line.
-
-    Args:
-        lines: Of a table.
-        figures: Of all units.
-        milliseconds: Median time of a frame by the row's name.
-    """
+    """A result for each line."""
     times = milliseconds or {}
     of = {line.row.name: [f for f in figures if f.row == line.row.name] for line in lines if line.row is not None}
     controls = {line.base: line.row.name for line in lines if line.kind == "control" and line.row is not None}
@@ -120,9 +114,6 @@ def seed_error(results: Sequence[Result]) -> float:
     """Standard error of a line's mean IoU over its seeds.
 
     The deviation is pooled over all lines that are trained, as a line has only a few seeds.
-
-    Returns:
-        In points; nan where there are fewer than two seeds.
     """
     spreads = [result.scores["IoU"] for result in results if result.to_base]
     spreads = [spread for spread in spreads if math.isfinite(spread.deviation)]
@@ -135,13 +126,6 @@ def seed_error(results: Sequence[Result]) -> float:
 
 def noise_of(by_seed: float, by_clip: float) -> float:
     """Twice the standard error of a difference, by chance in training and by the choice of the clips tested on.
-
-    Args:
-        by_seed: Standard error over seeds; nan where it is not known.
-        by_clip: Standard error over clips, likewise.
-
-    Returns:
-        Points; nan where neither is known.
 
     >>> noise_of(0.3, 0.4), noise_of(float("nan"), 0.4)
     (1.0, 0.8)
@@ -169,11 +153,7 @@ _IN_PAPER = ("IoU", "tIoU", "iIoU")
 
 
 def markdown_text(results: Sequence[Result]) -> list[str]:
-    """The table in Markdown, without columns in which nothing stands.
-
-    Args:
-        results: Of its lines.
-    """
+    """The table in Markdown, without columns in which nothing stands."""
     columns: dict[str, Callable[[Result], str]] = {
         **{name: partial(_score, name) for name in MEASURES},
         "ms a frame": _time,
@@ -273,11 +253,7 @@ BEYOND = 0.05
 
 
 def verdicts(results: Sequence[Result]) -> list[str]:
-    """Sentences on IoU: how large the noise is, then what is below the base, then what is below the control.
-
-    Args:
-        results: Of a table's lines.
-    """
+    """Sentences on IoU: how large the noise is, then what is below the base, then what is below the control."""
     netwarps = [result for result in results if result.line.kind == "netwarp" and result.to_base]
     if not netwarps:
         return []

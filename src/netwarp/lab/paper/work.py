@@ -29,15 +29,6 @@ def times_of(rows: Sequence[Row], bench: Bench, frames: int, store: Store) -> di
     """Median milliseconds of a frame by row, of models that took turns; weights make no difference to it.
 
     What was taken on this machine, with as many threads, is not taken again.
-
-    Args:
-        rows: What is timed; controls are not.
-        bench: Data and network.
-        frames: How many of the first test clip are run; the first, which has no past, does not count.
-        store: Where times are kept.
-
-    Raises:
-        NetWarpError: A model cannot be built or run, or the times cannot be kept.
     """
     timed = [row for row in rows if not row.control]
     settings = {row.name: row.settings() for row in timed}

@@ -102,17 +102,11 @@ class Bench(AbstractContextManager["Bench"]):
     What the frozen network returned for a frame is kept until the bench is left: rows that leave its inside alone have
     nothing of it to compute again, neither in training nor in testing.
 
-    Args:
-        plan: What is measured.
-
     Attributes:
         data: The data set, its classes in the order of the network's.
         doubts: What makes one doubt that the network and the data mean the same by their classes, or None.
         folds: Two halves of it both ways, or one fold, of two splits.
         base: The network, frozen, on the device.
-
-    Raises:
-        NetWarpError: Data or network cannot be used.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -160,11 +154,7 @@ class Bench(AbstractContextManager["Bench"]):
         }
 
     def do(self, unit: Unit, store: Store) -> Figures:
-        """Build, train and score what a unit asks for, and keep it.
-
-        Raises:
-            NetWarpError: It cannot be built, trained or kept.
-        """
+        """Build, train and score what a unit asks for, and keep it."""
         clock = Clock()
         row, fold = unit.row, self.folds[unit.fold]
         inside = bool(row.trained) or any(layer not in OUTPUTS for layer in row.layers)

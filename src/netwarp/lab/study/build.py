@@ -33,9 +33,6 @@ class Concatenation(nn.Module):
     The paper says only that features were concatenated. This is the smallest reading of it: nothing is warped, and
     every channel may draw on every channel of both frames. A fresh one passes the current representation on unchanged.
 
-    Args:
-        channels: Number of channels of the representation.
-
     Attributes:
         channels: The same.
     """
@@ -49,17 +46,7 @@ class Concatenation(nn.Module):
             self.mix.weight[:, :channels, 0, 0] = torch.eye(channels)
 
     def forward(self, current: Tensor, previous: Tensor, flow: Tensor, gate: Tensor | None = None) -> Tensor:
-        """Combine two frames' representations, as :meth:`netwarp.model.netwarp.NetWarp.forward` does.
-
-        Args:
-            current: ``[B,C,h,w]``, z_t.
-            previous: ``[B,C,h,w]``, z_{t−1}.
-            flow: Not looked at.
-            gate: Not looked at.
-
-        Returns:
-            ``[B,C,h,w]``.
-        """
+        """Combine two frames' representations, as :meth:`netwarp.model.netwarp.NetWarp.forward` does."""
         mixed: Tensor = self.mix(torch.cat([current, previous], dim=1))
         return mixed
 
@@ -77,19 +64,7 @@ AFTER = "after "
 
 
 def modules_behind(base: nn.Module, layer: str) -> tuple[str, ...]:
-    """The modules that begin when a layer is done, and have parameters.
-
-    Args:
-        base: The network.
-        layer: Name of one of its modules.
-
-    Returns:
-        Names of modules that run behind ``layer`` with all that is in them, the outermost of each, in the order in
-        which they begin. What also runs before, or within, is not among them.
-
-    Raises:
-        ConfigurationError: There is no such module, it does not run once a frame, or nothing runs behind it.
-    """
+    """The modules that begin when a layer is done, and have parameters."""
     modules = dict(base.named_modules())
     if layer not in modules or not layer:
         raise unknown_name("layer", layer, [name for name in modules if name])
@@ -120,18 +95,7 @@ def modules_behind(base: nn.Module, layer: str) -> tuple[str, ...]:
 
 
 def trained_modules(base: nn.Module, trained: tuple[str, ...]) -> tuple[str, ...]:
-    """The modules that :attr:`netwarp.lab.study.rows.Row.trained` names.
-
-    Args:
-        base: The network.
-        trained: Names of its modules, and ``"after LAYER"``.
-
-    Returns:
-        Names of modules.
-
-    Raises:
-        ConfigurationError: As :func:`modules_behind`.
-    """
+    """The modules that :attr:`netwarp.lab.study.rows.Row.trained` names."""
     names: list[str] = []
     for entry in trained:
         names += modules_behind(base, entry.removeprefix(AFTER)) if entry.startswith(AFTER) else [entry]
@@ -143,20 +107,7 @@ MOST_WINDOWS, MOST_PIXELS = 16, 2 * 713 * 713
 
 
 def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
-    """The model of a row, before training.
-
-    Args:
-        row: What to build.
-        base: The network, which stays as it is: a copy is made where some of it is to be trained. Call ``remove()`` on
-            the model to take its hooks out.
-        seed: Of the FlowCNN's initial weights.
-
-    Returns:
-        The model, in evaluation mode. What requires gradients is what the row trains.
-
-    Raises:
-        ConfigurationError: The network has no such layer, or the row asks for what there is not.
-    """
+    """The model of a row, before training."""
     if row.training_free:
         model = VideoModel(base, training_free=True, flow=row.flow)
     else:

@@ -76,20 +76,6 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
 
     Beside ``out.json``, ``out.md``, ``out-tiou.png`` and ``out-crops.png`` there is a folder ``out-units``, from which
     a command that was cut off goes on; only rows that were changed are done again.
-
-    Args:
-        asked: What is asked for.
-        out: The files' common beginning.
-        jobs: Processes that work at the same time.
-        progress: Show a bar.
-
-    Returns:
-        The files, and the table.
-
-    Raises:
-        ConfigurationError: A layer, row or number makes no sense; nothing was done.
-        MissingExtraError: Matplotlib or Lightning is not installed.
-        NetWarpError: Data, network or files cannot be used.
     """
     if asked.seeds < 1 or jobs < 1:
         raise ConfigurationError(f"at least 1 seed and 1 job are needed, not {asked.seeds} and {jobs}")

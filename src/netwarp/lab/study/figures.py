@@ -46,18 +46,7 @@ class Curve:
 
 
 def draw_curves(rows: Sequence[Row], figures: Sequence[Figures], title: str, path: Path) -> None:
-    """Draw the relative gain in tIoU over the network frame by frame for rows that are to be drawn and their controls.
-
-    Args:
-        rows: All rows.
-        figures: Of all units.
-        title: What was tested on.
-        path: PNG file.
-
-    Raises:
-        MissingExtraError: Matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
+    """Draw the relative gain in tIoU over the network frame by frame of chosen rows and their controls."""
     drawn = [row for row in rows if row.drawn]
     names = [row.name for row in drawn]
     # One control is enough to see by: that of the last row drawn.
@@ -73,18 +62,7 @@ def draw_curves(rows: Sequence[Row], figures: Sequence[Figures], title: str, pat
 def draw_gain_curves(
     curves: Sequence[Curve], title: str, path: Path, *, points: Mapping[str, tuple[int, float]] | None = None
 ) -> None:
-    """Draw gains in tIoU over the network frame by frame, by the width of the band.
-
-    Args:
-        curves: What to draw; those without a value are left out.
-        title: Of the figure.
-        path: PNG file.
-        points: The paper's value for a curve, (width, gain) by the curve's name.
-
-    Raises:
-        MissingExtraError: Matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
+    """Draw gains in tIoU over the network frame by frame, by the width of the band."""
     figure = new_figure(7.5, 4.2)
     axes = figure.add_subplot()
     axes.axhline(0, color="0.4", linewidth=1)
@@ -172,23 +150,7 @@ class Chosen:
 def draw_crops(
     clips: Sequence[Shown], classes: LabelSet, name: str, path: Path, *, title: str = "", share: int = 3
 ) -> Chosen:
-    """Draw the windows in which a row gains most over the network frame by frame, and those in which it loses most.
-
-    Args:
-        clips: What was tested on; all of one size.
-        classes: Names and colours.
-        name: Of the row.
-        path: PNG file.
-        title: What stands above; nothing by default.
-        share: Of a frame's height and width, a window has this part.
-
-    Returns:
-        What is shown.
-
-    Raises:
-        MissingExtraError: Matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
+    """Draw the windows in which a row gains most over the network frame by frame, and those in which it loses most."""
     height, width = clips[0].truth.shape[1:]
     window = (max(height // share, 1), max(width // share, 1))
     truth, base, warped = ([getattr(clip, which) for clip in clips] for which in ("truth", "base", "warped"))
@@ -262,13 +224,7 @@ CROPS_APART = 10
 
 
 def shown_clips(data: ClipData, base: Path, warped: Path) -> list[Shown]:
-    """Stretches of what was tested on, with both labellings.
-
-    Args:
-        data: What was tested on.
-        base: Label maps of the network frame by frame.
-        warped: Those of the row that is compared with it.
-    """
+    """Stretches of what was tested on, with both labellings."""
     first, second = _maps(base), _maps(warped)
     frames = pictured(data)
     # Crops are of one size.

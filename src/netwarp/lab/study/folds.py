@@ -32,15 +32,6 @@ def two_folds(data: ClipData) -> tuple[Fold, Fold]:
 
     Both halves of a single clip hold the frame in the middle: the last of the first half, where its labels count, and
     the first of the other half, where it has none. No labelled frame is in both halves.
-
-    Args:
-        data: A data set. A pair is a labelled frame with one before it.
-
-    Returns:
-        The fold that trains on the first half, and the reverse.
-
-    Raises:
-        ConfigurationError: There are fewer than two pairs.
     """
     clips = [clip for clip in map(_without_first_labels, data.clips) if _labelled(clip)]
     pairs = sum(len(_labelled(clip)) for clip in clips)
@@ -64,18 +55,7 @@ def two_folds(data: ClipData) -> tuple[Fold, Fold]:
 
 
 def one_fold(train: ClipData, test: ClipData) -> Fold:
-    """A data set that comes with its splits.
-
-    Args:
-        train: One of them.
-        test: The other.
-
-    Returns:
-        The fold.
-
-    Raises:
-        ConfigurationError: One of them has no pair, or their classes differ.
-    """
+    """A data set that comes with its splits."""
     if train.classes.names != test.classes.names:
         raise ConfigurationError(f"{train.name} and {test.name} have different classes: train on what is tested")
     parts = [replace(data, clips=tuple(map(_without_first_labels, data.clips))) for data in (train, test)]

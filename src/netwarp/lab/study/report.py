@@ -22,14 +22,7 @@ HEAD = ("", "IoU", "tIoU, 2 px", "tc", "ms a frame", "IoU − control", "tIoU �
 
 
 def experiment_table(summaries: Sequence[Summary]) -> str:
-    """Means ± standard deviations over seeds and folds, and behind them those of the differences to the control.
-
-    Args:
-        summaries: The rows.
-
-    Returns:
-        Lines of Markdown.
-    """
+    """Means ± standard deviations over seeds and folds, and behind them those of the differences to the control."""
     return "\n".join(markdown_table(HEAD, [_cells(summary) for summary in summaries]))
 
 
@@ -59,15 +52,7 @@ def document(
     figures: Sequence[Figures],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """All that was measured, as plain values; percent, and null where a measure does not apply.
-
-    Args:
-        bench: Data and network.
-        settings: What was asked for.
-        summaries: The rows.
-        figures: Of all units.
-        seconds: How long each stage took.
-    """
+    """All that was measured, as plain values; percent, and null where a measure does not apply."""
     return {
         "format": FORMAT,
         "netwarp": __version__,

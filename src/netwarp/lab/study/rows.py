@@ -131,21 +131,7 @@ class Row:
 def standard_rows(
     depths: Sequence[str], train_from: str | None = None, *, true_flow: bool = False, recipe: Recipe | None = None
 ) -> tuple[Row, ...]:
-    """The rows of the experiment.
-
-    Args:
-        depths: Layers from the shallowest to the deepest; ``"output"`` stands for the log-probabilities, as they sum
-            better.
-        train_from: A layer: in some rows what runs behind it is trained too.
-        true_flow: Also rows that use the true flow, the ceiling for all estimated flow.
-        recipe: How all of them are trained.
-
-    Returns:
-        The rows, each control before the rows that it is for.
-
-    Raises:
-        ConfigurationError: No depths.
-    """
+    """The rows of the experiment."""
     if not depths:
         raise ConfigurationError("no depths given: name the layers to try NetWarp at, such as --depths output")
     recipe = recipe or Recipe()
@@ -239,11 +225,7 @@ def with_controls(rows: Iterable[Row]) -> tuple[Row, ...]:
 
 
 def chosen(rows: Sequence[Row], names: Sequence[str]) -> tuple[Row, ...]:
-    """Some of the rows, which are drawn then, the controls that they need, and the network frame by frame.
-
-    Raises:
-        ConfigurationError: A name is no row's.
-    """
+    """Some of the rows, which are drawn then, the controls that they need, and the network frame by frame."""
     known = {row.name: row for row in rows}
     for name in names:
         if name not in known:

@@ -21,21 +21,7 @@ __all__ = ["run_units"]
 def run_units(
     units: Sequence[Unit], plan: Plan, store: Store, jobs: int, on_done: Callable[[Figures], None]
 ) -> list[Figures]:
-    """Do what was not done before.
-
-    Args:
-        units: What is to be done.
-        plan: What is measured.
-        store: Where it is kept.
-        jobs: Processes; 1 works in this one.
-        on_done: Called with each unit's figures, those that were kept first.
-
-    Returns:
-        The figures of all units, in their order.
-
-    Raises:
-        NetWarpError: A unit failed, or a process died. What was done is kept.
-    """
+    """Do what was not done before."""
     done: dict[Unit, Figures] = {}
 
     def finish(unit: Unit, figures: Figures) -> None:

@@ -48,9 +48,6 @@ def data_digest(*parts: ClipData) -> str:
 
     Of one that says what it follows from (:attr:`ClipData.origin`) no pixel is read; of others all labels are, and the
     first labelled picture of each clip, of the first :data:`READ` clips.
-
-    Raises:
-        InputError: A picture or its labels cannot be read.
     """
     digest = hashlib.sha256()
     for data in parts:
@@ -136,11 +133,7 @@ class Figures:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Figures:
-        """The figures that :meth:`as_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: They are none.
-        """
+        """The figures that :meth:`as_json` gave."""
         known = dict(values)
         for name in ("miou", "tc", "iiou"):
             known[name] = _number(known.get(name))
@@ -166,10 +159,6 @@ class Store:
     """A folder that keeps what was done, unit by unit, so that work that was cut off goes on where it was.
 
     A file's name tells all that its figures depend on: after a change to a row, that row is measured again.
-
-    Args:
-        folder: Made when the first unit is kept.
-        identity: All that the figures depend on besides the unit: data, network, code.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -210,11 +199,7 @@ class Store:
             return None
 
     def keep(self, unit: Unit, figures: Figures) -> None:
-        """Keep what a unit gave.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
+        """Keep what a unit gave."""
         write_text(self.path(unit), json.dumps(figures.as_json(), ensure_ascii=False))
 
 

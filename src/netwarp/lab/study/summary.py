@@ -21,11 +21,7 @@ __all__ = ["MEASURES", "LeftOut", "Spread", "Summary", "differences", "jackknife
 
 
 class LeftOut:
-    """Counts pixels clip by clip.
-
-    Args:
-        data: What is tested on.
-    """
+    """Counts pixels clip by clip."""
 
     def __init__(self, data: ClipData) -> None:
         self._classes = len(data.classes)
@@ -33,12 +29,7 @@ class LeftOut:
         self._matrices: dict[str, Tensor] = {}
 
     def add(self, frame: ClipFrame, labels: Tensor) -> None:
-        """Count a frame, if it is labelled.
-
-        Args:
-            frame: Of the data.
-            labels: ``[1,H,W]``, what a model said.
-        """
+        """Count a frame, if it is labelled."""
         if frame.labels is None:
             return
         clip, truth = self._clip_of[frame.name], torch.from_numpy(frame.labels().astype("int64"))[None]
@@ -55,13 +46,6 @@ class LeftOut:
 
 def jackknife(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     """Standard error of a difference in mean IoU by which clips were tested on (Tukey's jackknife).
-
-    Args:
-        one: From :meth:`LeftOut.scores`.
-        other: Likewise, of another model on the same clips.
-
-    Returns:
-        In points; nan where there are fewer than two clips.
 
     >>> jackknife({"a": 50.0, "b": 52.0}, {"a": 50.0, "b": 50.0})
     1.0
@@ -134,13 +118,7 @@ class Summary:
 def summarise(
     rows: Sequence[Row], figures: Sequence[Figures], milliseconds: Mapping[str, float] | None = None
 ) -> list[Summary]:
-    """One summary for each row.
-
-    Args:
-        rows: The rows.
-        figures: Of all units.
-        milliseconds: Median time of a frame by row.
-    """
+    """One summary for each row."""
     times = milliseconds or {}
     of = {row.name: [f for f in figures if f.row == row.name] for row in rows}
     return [
@@ -159,13 +137,7 @@ def summarise(
 def differences(
     figures: Sequence[Figures], others: Sequence[Figures], measures: Mapping[str, Callable[[Figures], float]] = MEASURES
 ) -> dict[str, Spread]:
-    """What a row has more than another, unit by unit: same fold, same seed.
-
-    Args:
-        figures: Of the row.
-        others: Of the other one; where nothing is trained it has but one seed.
-        measures: What is compared.
-    """
+    """What a row has more than another, unit by unit: same fold, same seed."""
     pairs = [(f, other) for f in figures if (other := _partner(f, others)) is not None]
     return {name: Spread.of([m(f) - m(other) for f, other in pairs]) for name, m in measures.items()}
 
@@ -177,15 +149,7 @@ def _partner(figures: Figures, others: Sequence[Figures]) -> Figures | None:
 
 
 def relative_gain(figures: Sequence[Figures], base: Sequence[Figures]) -> dict[int, Spread]:
-    """How much better than another row, in percent of what that has, by the width of the trimap (paper, figure 4).
-
-    Args:
-        figures: Of a row.
-        base: Of the network frame by frame.
-
-    Returns:
-        Over seeds and folds, by width in pixels.
-    """
+    """How much better than another row, in percent of what that has, by the width of the trimap (paper, figure 4)."""
     pairs = [(f, other) for f in figures if (other := _partner(f, base)) is not None]
     widths = sorted({width for f, _ in pairs for width in f.tiou})
     return {width: Spread.of([_relative(f.tiou[width], other.tiou[width]) for f, other in pairs]) for width in widths}

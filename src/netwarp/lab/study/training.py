@@ -42,12 +42,6 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     The folder need not exist. Who is in it stands in a file beside it, which is gone when the block ends; where its
     process is killed, the file stays, and keeps nobody out.
-
-    Args:
-        folder: What is not to be shared.
-
-    Raises:
-        OutputError: The folder that it lies in cannot be written.
     """
     try:
         import fcntl
@@ -114,21 +108,6 @@ def trained_base(
     """Train a network frame by frame, go on with that, or find that it was done before.
 
     Of two processes that need the same network, one trains it and the other waits.
-
-    Args:
-        spec: As for :func:`netwarp.load_base`.
-        classes: Likewise; None takes the names of the data's.
-        how: How it is trained.
-        folder: Where its weights are kept.
-        device: Where it is trained.
-        progress: Show a bar.
-        cache: As for :func:`netwarp.datasets.registry.open_data`.
-
-    Returns:
-        A file of weights for ``load_base``.
-
-    Raises:
-        NetWarpError: It cannot be built, trained or kept.
     """
     data = open_data(how.data, how.split, length=1, cache=cache)
     classes = data.classes.names if classes is None else classes
@@ -202,25 +181,7 @@ def train_row(
     replay: bool,
     folder: Path | None = None,
 ) -> list[float]:
-    """Train a row's model on its fold.
-
-    Args:
-        model: As :func:`netwarp.lab.study.build.build` made it.
-        row: Whose recipe it is.
-        fold: Whose training part is trained on.
-        seed: Of the order and the views.
-        device: Where the model is.
-        cache: Folder that estimated flow is kept in.
-        replay: As for :func:`netwarp.training.train`.
-        folder: Where the training goes on if it was cut off; a model that lies there is the result. None keeps nothing.
-            Of two processes that need the same training, one does it and the other waits.
-
-    Returns:
-        The loss of each step; nothing where the result was there.
-
-    Raises:
-        NetWarpError: It cannot be trained or kept.
-    """
+    """Train a row's model on its fold."""
     samples = fold.train.samples(row.length)
     others = [window for window in fold.train.windows(row.length) if window.frames[-1].labels is None]
     classes = len(fold.train.classes)

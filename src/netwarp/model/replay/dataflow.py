@@ -32,10 +32,6 @@ class Dataflow(TorchFunctionMode):
 
     A result matters from now on if something made of it is alive, if numbers were read from what was made of it, or if
     something made of it was changed in place. Tensors of unknown origin count as made of all results so far.
-
-    Args:
-        constants: Tensors that are made of no result.
-        trained: Called when something is computed with a tensor that requires a gradient; raises.
     """
 
     def __init__(self, constants: Iterable[Tensor], trained: Callable[[], None]) -> None:

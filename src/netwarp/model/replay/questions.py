@@ -14,12 +14,7 @@ Answer = Callable[[nn.Module, Callable[..., Any], tuple[Any, ...], dict[str, Any
 
 
 class Questions:
-    """In place of their ``forward``, modules call somebody; their hooks run as ever.
-
-    Args:
-        modules: Which; parameters, buffers and hooks stay as they are.
-        answer: Whom.
-    """
+    """In place of their ``forward``, modules call somebody; their hooks run as ever."""
 
     def __init__(self, modules: Sequence[nn.Module], answer: Answer) -> None:
         self._modules = modules

@@ -98,11 +98,7 @@ class Recording:
 
 
 class Recorder:
-    """Records a pass.
-
-    Args:
-        settled: What can be recorded.
-    """
+    """Records a pass."""
 
     def __init__(self, settled: Settled) -> None:
         self._settled = settled
@@ -114,11 +110,7 @@ class Recorder:
         self._random: list[Tensor] = []
 
     def record(self, network: nn.Module, forward: Callable[..., Any], frame: Tensor) -> Recording:
-        """Run a network on a frame ``[1,...]`` until something comes in that is not settled.
-
-        Raises:
-            Unfit: A module must be taken out of ``settled.replayable`` first.
-        """
+        """Run a network on a frame ``[1,...]`` until something comes in that is not settled."""
         self._random = _random_state(frame.device)
         try:
             with self._flow:
@@ -197,12 +189,7 @@ class Recorder:
 
 
 class Player:
-    """Plays recordings: one for each frame of a batch, all of one form.
-
-    Args:
-        settled: As when they were recorded.
-        recordings: At least one.
-    """
+    """Plays recordings: one for each frame of a batch, all of one form."""
 
     def __init__(self, settled: Settled, recordings: Sequence[Recording]) -> None:
         self._settled = settled
@@ -210,11 +197,7 @@ class Player:
         self._next = 0
 
     def play(self, network: nn.Module, forward: Callable[..., Any], frames: Tensor) -> Any:  # noqa: ANN401
-        """What ``network(frames)`` returns.
-
-        Raises:
-            Diverged: The recordings are not of this network on these frames, as it is now.
-        """
+        """What ``network(frames)`` returns."""
         output = self.call(network, forward, (frames,), {})
         if self._next < len(self._calls):
             raise Diverged

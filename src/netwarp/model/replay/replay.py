@@ -71,16 +71,9 @@ class Replay(AbstractContextManager["Replay"]):
     meantime; weights may be loaded (but not through ``.data``). All is forgotten on leaving, and the network is
     as it was before.
 
-    Args:
-        base: The network.
-        budget: Bytes of memory for what is kept. Frames beyond it are run at every pass.
-
     Attributes:
         declined: Why the network ran as ever the last time, or None.
         nbytes: Bytes of memory taken.
-
-    Raises:
-        ConfigurationError: the budget is negative.
     """
 
     def __init__(self, base: nn.Module, budget: int = 4 << 30) -> None:

@@ -69,9 +69,6 @@ class Watch:
 class Settled:
     """Modules sorted by what their output depends on, under one condition (:func:`condition_of`).
 
-    Args:
-        modules: All of a network, the network itself first.
-
     Attributes:
         replayable: Their output depends on the frame alone if their input does: nothing in them is trained, changes its
             statistics, looks at other samples of a batch, or is tapped (they themselves may be).

@@ -19,11 +19,6 @@ class Arrays:
 
     What is None becomes an array of size 0 with as many dimensions.
 
-    Args:
-        like: ``[B,C,h,w]``, whose memory format is that of the result.
-        features: ``[B,C,h,w]``, whose dtype and the flow's say what is computed in.
-        flow: ``[B,2,h,w]``.
-
     Attributes:
         dtype: What is computed in.
         channels_last: Whether maps are ``[B,h,w,C]`` or ``[B,C,h·w]``.

@@ -11,17 +11,7 @@ __all__ = ["hold", "locate"]
 
 @compiled
 def locate(flow: Array, x1: Array, y1: Array, right: Array, lower: Array, first: int, last: int) -> None:
-    """Follow a flow, as the Convention block of :mod:`netwarp.ops.warp` says; units are rows, ``B·h``.
-
-    Args:
-        flow: ``[B,2,h,w]``.
-        x1: ``[B,h·w]`` int32, becomes the cell's left column; its right one is the next, or the same at the border.
-        y1: Likewise its upper row.
-        right: ``[B,h·w]``, becomes the share of the right two, 0–1.
-        lower: Likewise of the lower two.
-        first: First unit.
-        last: Unit to stop before.
-    """
+    """Follow a flow, as the Convention block of :mod:`netwarp.ops.warp` says; units are rows, ``B·h``."""
     h, w = flow.shape[2:]
     real = flow.dtype.type
     zero, last_x, last_y = real(0), real(w - 1), real(h - 1)

@@ -24,11 +24,7 @@ _compiled: set[tuple[Callable[..., None], np.dtype[Any]]] = set()
 def combine(
     current: Tensor | None, previous: Tensor, flow: Tensor, w1: Tensor | None, w2: Tensor | None, gate: Tensor | None
 ) -> Tensor:
-    """See :meth:`netwarp.ops.kernels.Kernel.combine`.
-
-    Raises:
-        NotCompiledError: A loop cannot be compiled.
-    """
+    """See :meth:`netwarp.ops.kernels.Kernel.combine`."""
     arrays = Arrays(previous if current is None else current, previous, flow)
     result = arrays.new_map()
     combine_into(result, arrays, current, previous, flow, w1, w2, gate)
@@ -62,11 +58,7 @@ def gradients(
     gate: Tensor | None,
     needed: Sequence[bool],
 ) -> list[Tensor]:
-    """See :meth:`netwarp.ops.kernels.Kernel.gradients`.
-
-    Raises:
-        NotCompiledError: A loop cannot be compiled.
-    """
+    """See :meth:`netwarp.ops.kernels.Kernel.gradients`."""
     arrays = Arrays(previous if current is None else current, previous, flow)
     loops: Any = channels_last if arrays.channels_last else planes
     pulled, located, trust = arrays.maps(grad), _cells(arrays, flow), arrays.pixels(gate)

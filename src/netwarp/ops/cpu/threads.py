@@ -29,12 +29,6 @@ def in_parts(loop: Callable[..., None], arguments: tuple[Any, ...], count: int, 
 
     Parts are taken, not given: whoever has time, the caller too, takes the next from where they wait. So each is done
     once, also where a thread that the system refused had been given its work before.
-
-    Args:
-        loop: Takes the arguments and the first and last unit (not included) that it is to do; releases the GIL.
-        arguments: What it takes before those.
-        count: Number of units.
-        elements: Size of the whole work.
     """
     parts = min(torch.get_num_threads(), count, elements // WORTH_A_THREAD)
     if parts <= 1:

@@ -58,40 +58,6 @@ def pull(
     What sums up a pixel's channels, most of which lie in one thread or its neighbours, is summed up at every tile; what
     sums up pixels stays where it is until the last. So nothing in the loop waits for another thread. Results that
     several programs have a share in are written by each for itself, to be summed up in a fixed order.
-
-    Args:
-        grad: ``[B,C,h,w]``.
-        current: See :func:`netwarp.ops.cuda.forward.combine`, as for all that is not named here. None here, too, if
-            nothing that is wanted needs it.
-        previous: Likewise.
-        flow: See there.
-        w1: See there.
-        w2: See there.
-        gate: See there.
-        of_current: ``[B,C,h,w]``, or None, as all that follow: not wanted.
-        of_previous: ``[B,C,h,w]``, zero at first, and of the dtype that is computed in: pixels all over the map add to
-            it.
-        of_flow: ``[blocks,B,2,h,w]``.
-        of_w1: ``[runs,C]``.
-        of_w2: ``[runs,C]``.
-        of_gate: ``[blocks,B,1,h,w]``.
-        batch: See there.
-        channel_groups: See there.
-        h: See there.
-        w: See there.
-        step: See there.
-        apart: See there.
-        tiles_down: See there.
-        tiles_across: See there.
-        tiles_each: Tiles in a run, which is what one program does; of all images, the last run may have fewer.
-        group: See there.
-        channels_last: See there.
-        wide: See there.
-        real: See there.
-        tile_h: See there.
-        tile_w: See there.
-        tile_c: See there.
-        together: See there.
     """
     channels, pixels = channel_groups * group, h * w
     tiles = batch * tiles_down * tiles_across

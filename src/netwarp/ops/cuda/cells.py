@@ -23,18 +23,7 @@ def motion(
     apart: tl.tensor,
     real: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor]:
-    """Flow at pixels of one image, u and v, 0 where a pixel is not ``here``.
-
-    Args:
-        flow: ``[B,2,h,w]`` in either format.
-        image: Its number.
-        pixel: Numbers of pixels, along rows.
-        here: Which of them are there.
-        pixels: ``h·w``.
-        step: From a pixel's u to the next one's.
-        apart: From a pixel's u to its v.
-        real: What is computed in.
-    """
+    """Flow at pixels of one image, u and v, 0 where a pixel is not ``here``."""
     start = flow + image.to(tl.int64) * 2 * pixels
     u = tl.load(start + pixel * step, mask=here, other=0).to(real)
     v = tl.load(start + pixel * step + apart, mask=here, other=0).to(real)

@@ -20,11 +20,7 @@ PIXELS_AT_A_TIME = 256
 def combine(
     current: Tensor | None, previous: Tensor, flow: Tensor, w1: Tensor | None, w2: Tensor | None, gate: Tensor | None
 ) -> Tensor:
-    """See :meth:`netwarp.ops.kernels.Kernel.combine`.
-
-    Raises:
-        NotCompiledError: A kernel cannot be compiled.
-    """
+    """See :meth:`netwarp.ops.kernels.Kernel.combine`."""
     maps = Maps(previous if current is None else current, previous, flow)
     result = maps.new_map(previous.dtype)
     how = blocks.for_forward(maps.shape, result.dtype, maps.channels_last)
@@ -55,9 +51,6 @@ def gradients(
 
     The previous representation's has no order of its sum, hence no fixed rounding, unless PyTorch is told to be
     deterministic (``torch.use_deterministic_algorithms``); the others always come out the same, bitwise.
-
-    Raises:
-        NotCompiledError: A kernel cannot be compiled.
     """
     maps = Maps(previous if current is None else current, previous, flow)
     pulled, w2, gate = maps.map(grad), maps.flat(w2), maps.flat(gate)

@@ -41,31 +41,6 @@ def combine(
 
     Programs that follow one another take ``together`` blocks of a tile's channels, then the next tile: what one tile
     has fetched of the rows between two is in the second cache still when its neighbour below wants it.
-
-    Args:
-        current: ``[B,C,h,w]`` or None.
-        previous: Likewise; all maps have the same format.
-        flow: ``[B,2,h,w]``, see :func:`netwarp.ops.cuda.cells.motion` for its strides.
-        w1: ``[C]`` or None.
-        w2: ``[C]`` or None.
-        gate: ``[B,1,h,w]`` or None.
-        result: ``[B,C,h,w]``.
-        batch: B.
-        channel_groups: ``C`` in units of ``group``: so it is known how channels-last rows are aligned.
-        h: Height.
-        w: Width.
-        step: See ``flow``.
-        apart: See ``flow``.
-        tiles_down: Tiles in a column.
-        tiles_across: Tiles in a row.
-        group: A power of two that divides C.
-        channels_last: The maps' format.
-        wide: Whether offsets in one map need 64 bits.
-        real: What is computed in.
-        tile_h: Height of a tile.
-        tile_w: Width of a tile.
-        tile_c: Channels in a block.
-        together: Blocks that follow one another.
     """
     channels, pixels = channel_groups * group, h * w
     program = tl.program_id(0)

@@ -45,31 +45,6 @@ def gather(
     """The gradient for one tile of the previous representation's pixels and one block of channels.
 
     It takes as long as the longest list: where all flow leaves the map for one corner, that is all pixels in turn.
-
-    Args:
-        grad: ``[B,C,h,w]``.
-        flow: See :func:`netwarp.ops.cuda.forward.combine`, as for all that is not named here.
-        w2: See there.
-        gate: See there.
-        heads: ``[B·h·w]``.
-        nexts: ``[B·h·w]``.
-        of_previous: ``[B,C,h,w]``.
-        batch: See there.
-        channel_groups: See there.
-        h: See there.
-        w: See there.
-        step: See there.
-        apart: See there.
-        tiles_down: See there.
-        tiles_across: See there.
-        group: See there.
-        channels_last: See there.
-        wide: See there.
-        real: See there.
-        tile_h: See there.
-        tile_w: See there.
-        tile_c: See there.
-        together: See there.
     """
     channels, pixels = channel_groups * group, h * w
     program = tl.program_id(0)

@@ -23,18 +23,7 @@ LLVM's passes fail like this, and Triton looks for the driver on its own."""
 
 
 def launch(kernel: Any, programs: int, warps: int, *arguments: Tensor | int | None, **constants: Any) -> None:  # noqa: ANN401
-    """Start a kernel on the current stream of its tensors' device; does not wait for it.
-
-    Args:
-        kernel: See :func:`netwarp.ops.cuda.compiled.kernel`.
-        programs: How often it runs.
-        warps: How many threads each program has, in units of 32.
-        arguments: What it takes first; the first is a tensor or None, and there is one.
-        constants: What is compiled in, by name; dtypes of PyTorch become Triton's.
-
-    Raises:
-        NotCompiledError: It cannot be compiled here.
-    """
+    """Start a kernel on the current stream of its tensors' device; does not wait for it."""
     device = next(argument.device for argument in arguments if isinstance(argument, Tensor))
     constants = {name: REAL[value] if isinstance(value, torch.dtype) else value for name, value in constants.items()}
     try:

@@ -50,20 +50,7 @@ def link_as_they_come(
     real: tl.constexpr,
     size: tl.constexpr,
 ) -> None:
-    """Every pixel puts itself at the head of its cell's list; whoever comes last is first.
-
-    Args:
-        flow: ``[B,2,h,w]``, see :func:`netwarp.ops.cuda.cells.motion` for its strides.
-        heads: ``[B·h·w]``, −1 at first.
-        nexts: ``[B·h·w]``.
-        h: Height.
-        w: Width.
-        step: See ``flow``.
-        apart: See ``flow``.
-        blocks: Programs to an image.
-        real: What is computed in.
-        size: Pixels that a program does.
-    """
+    """Every pixel puts itself at the head of its cell's list; whoever comes last is first."""
     pixel, cell, here = _cells(flow, h, w, step, apart, blocks, real, size)
     number = pixel.to(heads.dtype.element_ty)
     tl.store(nexts + pixel, tl.atomic_xchg(heads + cell, number, mask=here, sem="relaxed"), mask=here)
@@ -81,19 +68,7 @@ def number_cells(
     real: tl.constexpr,
     size: tl.constexpr,
 ) -> None:
-    """Write down every pixel's cell, to be sorted.
-
-    Args:
-        flow: See :func:`link_as_they_come`, as for all that is not named here.
-        cells: ``[B·h·w]``.
-        h: See there.
-        w: See there.
-        step: See there.
-        apart: See there.
-        blocks: See there.
-        real: See there.
-        size: See there.
-    """
+    """Write down every pixel's cell, to be sorted."""
     pixel, cell, here = _cells(flow, h, w, step, apart, blocks, real, size)
     tl.store(cells + pixel, cell, mask=here)
 
@@ -107,16 +82,7 @@ def link_in_order(
     count: int,
     size: tl.constexpr,
 ) -> None:
-    """Link pixels of a cell as they follow one another.
-
-    Args:
-        cells: ``[B·h·w]``, sorted.
-        order: ``[B·h·w]``, the pixel whose cell each of them is.
-        heads: ``[B·h·w]``, −1 at first.
-        nexts: ``[B·h·w]``.
-        count: ``B·h·w``.
-        size: Pixels that a program does.
-    """
+    """Link pixels of a cell as they follow one another."""
     place = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
     here, followed = place < count, place + 1 < count
     cell = tl.load(cells + place, mask=here, other=-1)

@@ -24,11 +24,6 @@ def needs_wide_offsets(channels: int, h: int, w: int) -> bool:
 class Maps:
     """What all kernels of one call share.
 
-    Args:
-        like: ``[B,C,h,w]``, whose memory format is that of the result; maps in the other one are brought to it.
-        features: ``[B,C,h,w]``, whose dtype and the flow's say what is computed in.
-        flow: ``[B,2,h,w]``, in either format; another is copied.
-
     Attributes:
         dtype: What is computed in.
         channels_last: Whether maps are ``[B,h,w,C]`` in memory, or ``[B,C,h,w]``.

@@ -67,16 +67,7 @@ def places(
     channels_last: tl.constexpr,
     wide: tl.constexpr,
 ) -> tl.tensor:
-    """Offsets in one map ``[C,h,w]``, in either format.
-
-    Args:
-        pixel: Numbers of pixels, along rows.
-        channel: Numbers of channels.
-        pixels: ``h·w``.
-        channels: ``C``.
-        channels_last: Which format.
-        wide: Whether an offset may need 64 bits.
-    """
+    """Offsets in one map ``[C,h,w]``, in either format."""
     if wide:
         pixel = pixel.to(tl.int64)
         channel = channel.to(tl.int64)
