@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
 import pytest
 
 import netwarp
+from netwarp._moved import NEW_PLACES
 
 HEAVY = (
     "cv2",
@@ -53,3 +55,13 @@ def test_all_names_of_the_design():
 def test_unknown_attributes_are_refused():
     with pytest.raises(AttributeError, match="no attribute 'wrap'"):
         _ = netwarp.wrap
+
+
+@pytest.mark.parametrize(("old", "new"), NEW_PLACES.items())
+def test_old_paths_lead_to_the_same_module(old, new):
+    assert importlib.import_module(old) is importlib.import_module(new)
+
+
+def test_old_paths_that_never_were_are_not_found():
+    with pytest.raises(ModuleNotFoundError, match=r"netwarp\.data\.nothing"):
+        importlib.import_module("netwarp.data.nothing")

@@ -10,7 +10,7 @@ import pytest
 import netwarp
 
 ORDER = (
-    *("_version", "errors", "label_sets", "output_files", "distributed"),
+    *("_version", "_moved", "errors", "label_sets", "output_files", "distributed"),
     *("ops", "flow", "metrics", "video"),
     *("model", "bases", "datasets", "inference", "evaluation", "training", "convert"),
     *("cli", "streets", "lab"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from netwarp._moved import lead_old_paths
 from netwarp._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Sliding",
     "SlidingState",
 ]
+
+
+lead_old_paths()
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
