@@ -18,7 +18,8 @@ import netwarp
 from netwarp import PhotometricGate, VideoModel
 from netwarp.datasets.augment_settings import Augmentation
 from netwarp.datasets.registry import open_data
-from netwarp.evaluation.evaluate import Scores, evaluate
+from netwarp.evaluation.evaluate import evaluate
+from netwarp.evaluation.scores import Scores
 from netwarp.flow import DISFlow
 from netwarp.label_sets import CAMVID
 from netwarp.streets import CLASSES, Streets
@@ -103,9 +104,9 @@ def table(scores: dict[str, Scores]) -> None:
     print("| | IoU | tIoU, 2 px | tc | ms a frame / frame by frame |")
     print("|---|---|---|---|---|")
     for name, row in scores.items():
-        measures = ((row.miou, first.miou), (row.tiou[2], first.tiou[2]), (row.tc, first.tc))
+        measures = ((row["miou"], first["miou"]), (row["tiou"][2], first["tiou"][2]), (row["tc"], first["tc"]))
         cells = [f"{value:.2f}" + (f" ({value - of:+.2f})" if row is not first else "") for value, of in measures]
-        print(f"| {name} | {' | '.join(cells)} | {row.ms_per_frame / first.ms_per_frame:.2f} |")
+        print(f"| {name} | {' | '.join(cells)} | {row['ms_per_frame'] / first['ms_per_frame']:.2f} |")
 
 
 def main() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -56,12 +54,8 @@ def test_scores_are_those_of_one_process(pictures, tmp_path):
     (first, failure, read), (second, other_failure, other_read) = (
         torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in (0, 1)
     )
-    np.testing.assert_equal(dataclasses.asdict(first), dataclasses.asdict(second))
-    unlike = {"ms_per_frame": 0.0}
-    np.testing.assert_equal(
-        dataclasses.asdict(dataclasses.replace(first, **unlike)),
-        dataclasses.asdict(dataclasses.replace(expected, **unlike)),
-    )
+    np.testing.assert_equal(first, second)
+    np.testing.assert_equal(first | {"ms_per_frame": 0}, expected | {"ms_per_frame": 0})
     assert (read, other_read) == ([3, 0, 3, 0, 3], [0, 3, 0, 3, 0])
     # The process whose clips are whole fails too: it would otherwise wait for the other one for ever.
     assert failure == other_failure

@@ -1,4 +1,4 @@
-"""Tables and JSON of scores: no column for what was not measured, null where a measure does not apply."""
+"""Tables and JSON of scores: no column for what was not measured, null where a metric does not apply."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from netwarp.evaluation.scores import Scores
 
 NAN = math.nan
 CLASSES = ("road", "car")
-ALONE = Scores(60.1234, (90.0, NAN), {1: 30.0, 2: 40.0}, NAN, 10, 12.34, vc={8: NAN})
-OBJECTS = Scores(61.0, (91.0, 31.25), {1: 31.0, 2: NAN}, 95.5, 10, 15.0, 20.5, (NAN, 20.5), {8: NAN})
+ALONE: Scores = {
+    "miou": 60.1234, "per_class": (90.0, NAN), "tiou": {1: 30.0, 2: 40.0}, "iiou": NAN, "iiou_per_class": (NAN, NAN),
+    "tc": NAN, "vc": {8: NAN}, "frames": 10, "ms_per_frame": 12.34,
+}  # fmt: skip
+OBJECTS: Scores = {
+    "miou": 61.0, "per_class": (91.0, 31.25), "tiou": {1: 31.0, 2: NAN}, "iiou": 20.5, "iiou_per_class": (NAN, 20.5),
+    "tc": 95.5, "vc": {8: NAN}, "frames": 10, "ms_per_frame": 15.0,
+}  # fmt: skip
 
 
-def test_only_measures_that_apply_have_a_column():
+def test_only_metrics_that_apply_have_a_column():
     assert score_table({"a": ALONE}).splitlines()[0].split() == "IoU tIoU 1 px tIoU 2 px ms a frame".split()  # noqa: SIM905
     lines = score_table({"a": ALONE, "with more": OBJECTS}).splitlines()
     assert len({len(line) for line in lines}) == 1
@@ -33,7 +39,7 @@ def test_a_line_for_each_class():
     assert lines[3].split() == ["car", "–", "31.25", "–", "20.50"]
 
 
-def test_json_is_what_the_design_says():
+def test_json_keeps_its_keys():
     record = json.loads(json.dumps(score_record(OBJECTS, CLASSES), allow_nan=False))
     assert record == {
         "miou": 61.0,

@@ -66,7 +66,7 @@ def test_the_public_dilation_network_is_scored_by_name():
         truth += [CAMVID.names[i] for i in frame.labels().ravel().tolist()]
     data = in_order_of(original, base.classes)
     scores = evaluate({"row": model}, data)["row"]
-    for name, found in zip(data.classes.names, scores.per_class, strict=True):
+    for name, found in zip(data.classes.names, scores["per_class"], strict=True):
         either = sum(name in pair for pair in zip(said, truth, strict=True))
         both = sum(pair == (name, name) for pair in zip(said, truth, strict=True))
         assert found == pytest.approx(100 * both / either) if either else np.isnan(found)

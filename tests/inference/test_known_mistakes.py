@@ -124,10 +124,10 @@ class TestTheScoredFrame:
     def test_is_the_current_one(self, options, model, clip):
         scores = evaluate({"m": Sliding(model, **options)}, data_of(clip), history=2)["m"]
         assert clip.read == [0, 1, 2]
-        assert scores.frames == 1
-        assert scores.miou == 100
+        assert scores["frames"] == 1
+        assert scores["miou"] == 100
         stopped = evaluate({"m": _OneShort(Sliding(model, **options))}, data_of(clip), history=2)["m"]
-        assert stopped.miou < 30
+        assert stopped["miou"] < 30
 
     def test_a_result_depends_on_its_own_frame(self, pictures):
         frames, flows = pictures(3), [None, rough_flow(1, 32, 48), rough_flow(1, 32, 48)]

@@ -8,7 +8,7 @@ from inference.clip import Clip
 from model.tiny import PLAIN, Pan, tiny
 from netwarp import VideoModel
 from netwarp.inference.cuda_staging import Staging
-from netwarp.inference.motion_stage import look_back
+from netwarp.inference.motion_stage import prepare_frames
 
 CPU = torch.device("cpu")
 
@@ -26,7 +26,7 @@ class Asked(Pan):
 
 
 def seen_by(model, frames, detect_cuts=False):
-    return list(look_back(Clip(frames), model, detect_cuts, Staging(CPU)))
+    return list(prepare_frames(Clip(frames), model, detect_cuts, Staging(CPU)))
 
 
 def test_frames_in_order_with_the_motion_that_leads_to_each(pictures):

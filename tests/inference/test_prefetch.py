@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 
-from netwarp.inference.prefetch import Ahead
+from netwarp.inference.prefetch import Prefetcher
 
 
 class Made:
@@ -47,7 +47,7 @@ def netwarp_threads(name: str) -> list[threading.Thread]:
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_the_same_items_in_order_from_another_thread(length, depth):
     made = Made(length)
-    assert list(Ahead(iter(made), depth)) == list(range(1, length + 1))
+    assert list(Prefetcher(iter(made), depth)) == list(range(1, length + 1))
     assert threading.current_thread() not in made.threads
     assert made.closed_by is not threading.current_thread()
 
@@ -55,7 +55,7 @@ def test_the_same_items_in_order_from_another_thread(length, depth):
 @pytest.mark.parametrize("depth", [1, 3])
 def test_is_ahead_by_no_more_than_its_depth_and_the_one_in_the_making(depth):
     made = Made()
-    with Ahead(iter(made), depth) as ahead:
+    with Prefetcher(iter(made), depth) as ahead:
         for taken in range(1, 5):
             assert next(ahead) == taken
             made.wait_for(taken + depth + 1)
@@ -67,7 +67,7 @@ def test_is_ahead_by_no_more_than_its_depth_and_the_one_in_the_making(depth):
 
 def test_nothing_is_made_before_it_is_asked_for():
     made = Made()
-    with Ahead(iter(made), name="idle") as ahead:
+    with Prefetcher(iter(made), name="idle") as ahead:
         assert not made.count
         assert not netwarp_threads("idle")
         next(ahead)
@@ -80,7 +80,7 @@ def test_an_error_comes_where_its_item_would_have():
         yield 2
         raise OSError("no third")
 
-    ahead = Ahead(items())
+    ahead = Prefetcher(items())
     assert [next(ahead), next(ahead)] == [1, 2]
     with pytest.raises(OSError, match="no third") as raised:
         next(ahead)
@@ -91,7 +91,7 @@ def test_an_error_comes_where_its_item_would_have():
 
 def test_closing_ends_the_thread_and_closes_the_items_on_it():
     made = Made()
-    ahead = Ahead(iter(made), name="closed early")
+    ahead = Prefetcher(iter(made), name="closed early")
     next(ahead)
     made.wait_for(3)  # the thread waits for room now
     ahead.close()
@@ -114,7 +114,7 @@ def test_closing_before_the_first_item_closes_the_items():
 
     inner = items()
     next(inner)
-    Ahead(inner).close()
+    Prefetcher(inner).close()
     assert closed
 
 
@@ -128,8 +128,8 @@ def test_stages_that_were_stopped_wait_for_nobody():
         never.wait(10)
         yield 2
 
-    first = Ahead(items(), name="stuck")
-    second = Ahead((item for item in first), name="behind it")
+    first = Prefetcher(items(), name="stuck")
+    second = Prefetcher((item for item in first), name="behind it")
     assert next(second) == 1
     assert asked.wait(10)
     first.stop(), second.stop()
@@ -153,7 +153,7 @@ def test_an_error_holds_nothing_once_it_was_handled():
 
     gc.disable()
     try:
-        with Ahead(items()) as ahead:
+        with Prefetcher(items()) as ahead:
             next(ahead)
             with pytest.raises(OSError, match="no"):
                 next(ahead)
@@ -166,11 +166,14 @@ def test_an_error_holds_nothing_once_it_was_handled():
 
 def test_one_after_another():
     made = Made(20)
-    with Ahead(iter(made), name="first") as first, Ahead((2 * item for item in first), name="second") as second:
+    with (
+        Prefetcher(iter(made), name="first") as first,
+        Prefetcher((2 * item for item in first), name="second") as second,
+    ):
         assert [next(second) for _ in range(3)] == [2, 4, 6]
     assert not netwarp_threads("first")
     assert not netwarp_threads("second")
-    assert list(Ahead(2 * item for item in Ahead(iter(Made(5))))) == [2, 4, 6, 8, 10]
+    assert list(Prefetcher(2 * item for item in Prefetcher(iter(Made(5))))) == [2, 4, 6, 8, 10]
 
 
 def test_holds_no_item_that_was_taken():
@@ -192,7 +195,7 @@ def test_holds_no_item_that_was_taken():
             yield item
             del item
 
-    with Ahead(items(), depth=1) as ahead:
+    with Prefetcher(items(), depth=1) as ahead:
         for _ in range(3):
             item = next(ahead)
         for _ in range(5):  # three taken, one ready, one that waits for room
@@ -206,8 +209,8 @@ def test_holds_no_item_that_was_taken():
 
 PROGRAM = """
 import itertools
-from netwarp.inference.prefetch import Ahead
-ahead = Ahead(itertools.count())
+from netwarp.inference.prefetch import Prefetcher
+ahead = Prefetcher(itertools.count())
 print(next(ahead), flush=True)
 {last}
 """

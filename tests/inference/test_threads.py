@@ -11,7 +11,7 @@ import torch
 from inference.clip import Clip
 from model.tiny import PLAIN, Pan, tiny
 from netwarp import VideoModel, segment
-from netwarp.inference.threads import Cores
+from netwarp.inference.threads import ThreadBudget
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def four_threads():
 
 @pytest.mark.parametrize(("streams", "part"), [(1, 4), (2, 2), (3, 1), (4, 1), (9, 1)])
 def test_a_pass_has_its_part(streams, part):
-    cores = Cores()
+    cores = ThreadBudget()
     with ExitStack() as stack:
         for _ in range(streams):
             stack.enter_context(cores.stream())
@@ -35,7 +35,7 @@ def test_a_pass_has_its_part(streams, part):
 
 
 def test_no_more_passes_at_a_time_than_threads():
-    cores, most, lock = Cores(4), [], threading.Lock()
+    cores, most, lock = ThreadBudget(4), [], threading.Lock()
     together = threading.Barrier(4)  # passes only when four are inside at once
 
     def stream():
@@ -61,7 +61,7 @@ def test_no_more_passes_at_a_time_than_threads():
 
 
 def test_threads_that_were_cut_down_before_do_not_make_streams_wait_for_each_other():
-    cores, together = Cores(4), threading.Barrier(4)
+    cores, together = ThreadBudget(4), threading.Barrier(4)
 
     def stream():
         torch.set_num_threads(1)
@@ -78,7 +78,7 @@ def test_threads_that_were_cut_down_before_do_not_make_streams_wait_for_each_oth
 
 def test_new_threads_have_all_of_them_after_streams_that_overlapped():
     """Each thread is new, and finds the process's number as another stream has just set it."""
-    cores, inside, leave, seen = Cores(4), threading.Barrier(3), threading.Event(), []
+    cores, inside, leave, seen = ThreadBudget(4), threading.Barrier(3), threading.Event(), []
 
     def stream():
         with cores.stream():
@@ -106,7 +106,7 @@ def test_new_threads_have_all_of_them_after_streams_that_overlapped():
 
 
 def test_an_error_gives_the_threads_back():
-    cores = Cores()
+    cores = ThreadBudget()
     with pytest.raises(OSError, match="no"), cores.stream(), cores.stream(), cores.turn():
         raise OSError("no")
     assert torch.get_num_threads() == 4

@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from netwarp.metrics import InstanceIoU, IoU, Metric, TemporalConsistency, TrimapCurve, TrimapIoU, VideoConsistency
+from netwarp.metrics import (
+    InstanceIoU,
+    IoU,
+    Metric,
+    TemporalConsistency,
+    TrimapCurve,
+    TrimapIoU,
+    VideoConsistency,
+    VideoConsistencyCurve,
+)
 
 CLASSES = 4
 MAKE = {
@@ -18,6 +27,7 @@ MAKE = {
     "InstanceIoU, sizes": lambda: InstanceIoU(CLASSES, {1: 7.0, 2: 11.5}),
     "TemporalConsistency": lambda: TemporalConsistency(),
     "VideoConsistency": lambda: VideoConsistency(3),
+    "VideoConsistencyCurve": lambda: VideoConsistencyCurve((2, 4)),
 }
 
 
@@ -32,7 +42,7 @@ def feed(metric: Metric, seed: int) -> None:
     elif isinstance(metric, TemporalConsistency):
         flow = torch.from_numpy(rng.normal(0, 1, (3, 2, 9, 9)).astype(np.float32))
         metric.update(prediction[:-1], prediction[1:], flow)
-    elif isinstance(metric, VideoConsistency):
+    elif isinstance(metric, VideoConsistencyCurve):
         metric.start_clip()
         for frame in zip(prediction, target, strict=True):
             metric.update(*frame)

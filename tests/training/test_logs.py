@@ -8,14 +8,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netwarp.errors import OutputError
-from netwarp.training.logs import Log, Scores, StepRecord, read_log
+from netwarp.training.logs import Log, StepRecord, ValidationScores, read_log
 
 
-def record(step: int, scores: Scores | None = None) -> StepRecord:
+def record(step: int, scores: ValidationScores | None = None) -> StepRecord:
     return StepRecord(step, 1 / step, None, math.pi * step, 1e-3, 0.1 * step, scores)
 
 
-RECORDS = [record(step, Scores(50.0 + step, 40.0, math.nan) if step % 3 == 0 else None) for step in range(1, 10)]
+RECORDS = [
+    record(step, ValidationScores(50.0 + step, 40.0, math.nan) if step % 3 == 0 else None) for step in range(1, 10)
+]
 
 
 def written(folder: Path, records, done: int = 0, board: bool = False) -> bytes:

@@ -247,13 +247,13 @@ def _tell(options: Namespace, data: ClipData, measured: _Measured) -> None:
     rate = measured.frames / max(measured.seconds, 1e-9)
     noun = "frame" if measured.frames == 1 else "frames"
     say(
-        f"\n{data.name}: {scores.frames} labelled of {measured.frames} {noun} in {measured.seconds:.1f} s "
+        f"\n{data.name}: {scores['frames']} labelled of {measured.frames} {noun} in {measured.seconds:.1f} s "
         f"({rate:.1f} a second)"
     )
     if data.left_out:
         first = data.left_out[0]
         warn(f"{len(data.left_out)} labelled frames are left out; the first is {first.name}: {first.reason}")
-    if not scores.frames:
+    if not scores["frames"]:
         warn(f"{data.name} has no labels: there are only consistency and time")
     if options.json is not None:
         others = {row: score_record(its, data.classes.names) for row, its in measured.rows.items() if row != name}

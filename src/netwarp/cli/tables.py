@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from netwarp.evaluation.layer_alignment import IMAGE, Alignment
-from netwarp.evaluation.scores import Scores
+from netwarp.evaluation.scores import Scores, figures
 from netwarp.model.layers import OUTPUTS, LayerInfo, Probe
 
 __all__ = [
@@ -154,14 +154,14 @@ def _stride(stride: Sequence[float]) -> str:
 
 
 def score_table(rows: Mapping[str, Scores]) -> str:
-    """A line for each row, a column for each measure that applies to one of them."""
-    columns = [("IoU", [scores.miou for scores in rows.values()], 2)]
-    first = next(iter(rows.values()))
-    columns += [(f"tIoU {w} px", [scores.tiou[w] for scores in rows.values()], 2) for w in first.tiou]
-    columns.append(("iIoU", [scores.iiou for scores in rows.values()], 2))
-    columns.append(("consistency", [scores.tc for scores in rows.values()], 2))
-    columns += [(f"VC{length}", [scores.vc[length] for scores in rows.values()], 2) for length in first.vc]
-    columns.append(("ms a frame", [scores.ms_per_frame for scores in rows.values()], 1))
+    """A line for each row, a column for each figure that applies to one of them."""
+    columns: list[tuple[str, list[float], int]] = []
+    for key, figure in figures().items():
+        values = [scores[key] for scores in rows.values()]
+        if isinstance(values[0], dict):  # by width or length
+            columns += [(figure.head.format(each), [v[each] for v in values], figure.digits) for each in values[0]]
+        elif isinstance(values[0], float):
+            columns.append((figure.head, values, figure.digits))
     shown = [columns[0], *(column for column in columns[1:] if any(map(math.isfinite, column[1])))]
     lines = [["", *(head for head, _, _ in shown)]]
     lines += [[name, *(_number(values[i], digits) for _, values, digits in shown)] for i, name in enumerate(rows)]
@@ -169,32 +169,33 @@ def score_table(rows: Mapping[str, Scores]) -> str:
 
 
 def class_table(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
-    """A line for each class, with its IoU in each row, and its instance IoU where objects are known."""
-    objects = any(math.isfinite(scores.iiou) for scores in rows.values())
-    columns = [(f"IoU, {name}" if len(rows) > 1 else "IoU", scores.per_class) for name, scores in rows.items()]
-    if objects:
-        columns += [
-            (f"iIoU, {name}" if len(rows) > 1 else "iIoU", scores.iiou_per_class or (math.nan,) * len(classes))
-            for name, scores in rows.items()
-        ]
-    lines = [["class", *(head for head, _ in columns)]]
-    lines += [[name, *(_number(values[i], 2) for _, values in columns)] for i, name in enumerate(classes)]
+    """A line for each class, a column for each row's figure by class, if it applies to one class of one row."""
+    columns: list[tuple[str, Sequence[float], int]] = []
+    for key, figure in figures().items():
+        by_class = {name: scores[key] for name, scores in rows.items() if isinstance(scores[key], tuple)}
+        if not columns or any(math.isfinite(value) for values in by_class.values() for value in values):
+            columns += [
+                (f"{figure.head}, {name}" if len(rows) > 1 else figure.head, values, figure.digits)
+                for name, values in by_class.items()
+            ]
+    lines = [["class", *(head for head, _, _ in columns)]]
+    lines += [[name, *(_number(values[i], digits) for _, values, digits in columns)] for i, name in enumerate(classes)]
     return _aligned(lines)
 
 
 def score_record(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
-    """Scores as plain values, in percent, rounded to what can be told apart; None where a measure does not apply."""
-    return {
-        "miou": _rounded(scores.miou),
-        "per_class": dict(zip(classes, map(_rounded, scores.per_class), strict=True)),
-        "tiou": {str(width): _rounded(value) for width, value in scores.tiou.items()},
-        "iiou": _rounded(scores.iiou),
-        "iiou_per_class": dict(zip(classes, map(_rounded, scores.iiou_per_class), strict=False)),
-        "tc": _rounded(scores.tc),
-        "vc": {str(length): _rounded(value) for length, value in scores.vc.items()},
-        "frames": scores.frames,
-        "ms_per_frame": _rounded(scores.ms_per_frame),
-    }
+    """Scores as plain values, in percent, rounded to what can be told apart; None where a metric does not apply."""
+    return {key: _plain(value, classes) for key, value in scores.items()}
+
+
+def _plain(value: Any, classes: Sequence[str]) -> Any:  # noqa: ANN401
+    if isinstance(value, tuple):
+        return {name: _plain(each, classes) for name, each in zip(classes, value, strict=True)}
+    if isinstance(value, dict):
+        return {str(key): _plain(each, classes) for key, each in value.items()}
+    if isinstance(value, float):
+        return round(value, 3) if math.isfinite(value) else None
+    return value
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
@@ -208,7 +209,3 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
 
 def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else "–"
-
-
-def _rounded(value: float) -> float | None:
-    return round(value, 3) if math.isfinite(value) else None

@@ -8,17 +8,15 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from netwarp.datasets.clips import Clip, ClipFrame
 from netwarp.errors import InputError
-from netwarp.evaluation.scores import Truth
 from netwarp.flow import FlowEstimator, PrecomputedFlow, TrueFlow
 from netwarp.label_sets import LabelMap
 from netwarp.model.inputs import as_frames
 
-__all__ = ["ClipFlow", "Shown", "runs_of", "show", "wait_for"]
+__all__ = ["CachedFrame", "ClipFlow", "read_run", "runs_of", "wait_for"]
 
 
 class ClipFlow:
@@ -86,7 +84,7 @@ def _size(frame: Tensor) -> str:
 CPU = torch.device("cpu")
 
 
-class Shown:
+class CachedFrame:
     """A frame of a clip, and a look at the one before it.
 
     Attributes:
@@ -95,13 +93,13 @@ class Shown:
         before: The frame that was shown before it; None where the frame is the first of its run.
     """
 
-    def __init__(self, clip: Clip, position: int, before: Shown | None, flows: ClipFlow) -> None:
+    def __init__(self, clip: Clip, position: int, before: CachedFrame | None, flows: ClipFlow) -> None:
         self.clip = clip
         self.position = position
         self.before = before
         self._flows = flows
         self._images: dict[torch.device, Tensor] = {}
-        self._truths: dict[torch.device, Truth] = {}
+        self._truths: dict[torch.device, dict[str, Tensor]] = {}
 
     @property
     def frame(self) -> ClipFrame:
@@ -129,27 +127,21 @@ class Shown:
         """What people say of the frame, uint8 ``[H,W]``, 255 = ignore; None where nobody labelled it."""
         return None if self.frame.labels is None else self.frame.labels()
 
-    def truth(self, size: tuple[int, int], device: torch.device) -> Truth | None:
-        """The frame's labels, and its instances where they are known; None where nobody labelled it."""
-        if self.labels is None:
-            return None
+    def truth(self, size: tuple[int, int], device: torch.device) -> dict[str, Tensor]:
+        """Its ``target`` and ``instances``, int64 ``[1,H,W]`` each, as far as they are known."""
         if device not in self._truths:
-            self._truths[device] = self._read_truth(self.labels, size, device)
+            self._truths[device] = {}
+            instances = None if self.frame.instances is None or self.labels is None else self.frame.instances()
+            for name, what, values in (("target", "labels", self.labels), ("instances", "instances", instances)):
+                if values is None:
+                    continue
+                if values.shape != size:
+                    raise InputError(
+                        f"the {what} of frame {self.frame.name} are {values.shape[1]}×{values.shape[0]}, "
+                        f"but it is {size[1]}×{size[0]}: they must have the frame's size"
+                    )
+                self._truths[device][name] = torch.from_numpy(values.astype(np.int64))[None].to(device)
         return self._truths[device]
-
-    def _read_truth(self, labels: LabelMap, size: tuple[int, int], device: torch.device) -> Truth:
-        instances = None if self.frame.instances is None else self.frame.instances()
-        for what, values in (("labels", labels), ("instances", instances)):
-            if values is not None and values.shape != size:
-                raise InputError(
-                    f"the {what} of frame {self.frame.name} are {values.shape[1]}×{values.shape[0]}, "
-                    f"but it is {size[1]}×{size[0]}: they must have the frame's size"
-                )
-        return Truth(_as_tensor(labels).to(device), None if instances is None else _as_tensor(instances).to(device))
-
-
-def _as_tensor(values: NDArray[np.integer]) -> Tensor:
-    return torch.from_numpy(values.astype(np.int64))
 
 
 def runs_of(clip: Clip, history: int | None) -> list[range]:
@@ -167,11 +159,11 @@ def runs_of(clip: Clip, history: int | None) -> list[range]:
     return runs
 
 
-def show(clip: Clip, run: range, flows: ClipFlow) -> Iterator[Shown]:
+def read_run(clip: Clip, run: range, flows: ClipFlow) -> Iterator[CachedFrame]:
     """The frames of a run in order."""
-    shown: Shown | None = None
+    shown: CachedFrame | None = None
     for position in run:
         if shown is not None:
             shown.before = None  # or every frame of the clip would stay in memory
-        shown = Shown(clip, position, shown, flows)
+        shown = CachedFrame(clip, position, shown, flows)
         yield shown

@@ -1,4 +1,4 @@
-"""Clips through whatever labels them, and the labels into tallies: on several threads, in several processes."""
+"""Clips through whatever labels them, and the labels into collections: on several threads, in several processes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import Tensor
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame
 from netwarp.distributed import fail_together, part_of
 from netwarp.errors import ConfigurationError, NetWarpError
-from netwarp.evaluation.clip_reader import CPU, ClipFlow, Shown, show
-from netwarp.evaluation.scores import Measures, Scores, Tally
+from netwarp.evaluation.clip_reader import CPU, CachedFrame, ClipFlow, read_run
+from netwarp.evaluation.scores import MetricCollection, MetricSettings, Scores
 from netwarp.flow import FlowEstimator
 
 __all__ = ["OnLabels", "Row", "Work", "measure"]
@@ -28,7 +28,7 @@ class Row(Protocol):
     def start(self) -> None:
         """Forget the past: the next frame does not follow the last one."""
 
-    def label(self, shown: Shown) -> tuple[Tensor, float | None]:
+    def label(self, shown: CachedFrame) -> tuple[Tensor, float | None]:
         """Label the next frame."""
 
 
@@ -44,7 +44,7 @@ class Work:
         data: The clips.
         runs: Says which stretches of a clip are shown.
         rows: Makes the rows by name, anew for each clip.
-        measures: What is counted.
+        metrics: What metrics are made with.
         consistency_flow: What labels are carried along for temporal consistency.
         on_frame: Called after each frame, whatever the number of rows.
         on_labels: Called with each frame's labels.
@@ -53,7 +53,7 @@ class Work:
     data: ClipData
     runs: Callable[[Clip], list[range]]
     rows: Callable[[], Mapping[str, Row]]
-    measures: Measures
+    metrics: MetricSettings
     consistency_flow: FlowEstimator
     on_frame: Callable[[], None] | None = None
     on_labels: OnLabels | None = None
@@ -69,19 +69,19 @@ def measure(work: Work, workers: int = 1) -> dict[str, Scores]:
         raise ConfigurationError(f"at least 1 clip must be worked on at a time, not {workers}")
     if not any(clip.frames for clip in work.data.clips):
         raise ConfigurationError(f"{work.data.name} has no frames: there is nothing to evaluate")
-    tallies = {name: Tally(work.measures) for name in work.rows()}
+    collections = {name: MetricCollection(work.metrics) for name in work.rows()}
     failure: NetWarpError | None = None
     try:
         for part in _parts(work, workers):
-            for name, tally in part.items():
-                tallies[name].merge(tally)
+            for name, collection in part.items():
+                collections[name].merge(collection)
     except NetWarpError as error:
         failure = error
     fail_together(failure)
-    return {name: tally.reduce().scores() for name, tally in tallies.items()}
+    return {name: collection.reduce().scores() for name, collection in collections.items()}
 
 
-def _parts(work: Work, workers: int) -> Iterator[dict[str, Tally]]:
+def _parts(work: Work, workers: int) -> Iterator[dict[str, MetricCollection]]:
     """What each thread has counted."""
     clips = deque(part_of(work.data.clips))
     workers = min(workers, len(clips))
@@ -101,44 +101,46 @@ def _parts(work: Work, workers: int) -> Iterator[dict[str, Tally]]:
         torch.set_num_threads(threads)
 
 
-def _take_clips(work: Work, clips: deque[Clip], stop: threading.Event) -> dict[str, Tally]:
+def _take_clips(work: Work, clips: deque[Clip], stop: threading.Event) -> dict[str, MetricCollection]:
     """Measure clips until there are no more."""
-    tallies = {name: Tally(work.measures) for name in work.rows()}
+    collections = {name: MetricCollection(work.metrics) for name in work.rows()}
     with torch.no_grad():
         while clips and not stop.is_set():
             try:
                 clip = clips.popleft()
             except IndexError:  # another thread was faster
                 break
-            _measure_clip(work, clip, tallies, stop)
-    return tallies
+            _measure_clip(work, clip, collections, stop)
+    return collections
 
 
-def _measure_clip(work: Work, clip: Clip, tallies: Mapping[str, Tally], stop: threading.Event) -> None:
+def _measure_clip(work: Work, clip: Clip, collections: Mapping[str, MetricCollection], stop: threading.Event) -> None:
     rows = work.rows()
     flows = ClipFlow(clip, alone=len(work.data.clips) == 1)
     names = list(rows)
     for run in work.runs(clip):
         for name in names:
             rows[name].start()
-            tallies[name].start(len(run))
-        for shown in show(clip, run, flows):
+            collections[name].start(len(run))
+        for shown in read_run(clip, run, flows):
             if stop.is_set():
                 return
             # In turn, so that none always comes right after the reading.
             first = shown.position % len(names)
             for name in names[first:] + names[:first]:
                 labels, seconds = rows[name].label(shown)
-                _count(tallies[name], labels, seconds, shown, work.consistency_flow)
+                _count(collections[name], labels, seconds, shown, work.consistency_flow)
                 if work.on_labels is not None:
                     work.on_labels(name, shown.frame, labels)
             if work.on_frame is not None:
                 work.on_frame()
 
 
-def _count(tally: Tally, labels: Tensor, seconds: float | None, shown: Shown, flow: FlowEstimator) -> None:
-    carried = shown.flow(flow, CPU)
-    truth = shown.truth((labels.shape[1], labels.shape[2]), labels.device)
-    tally.add(labels, truth, None if carried is None else carried[0])
+def _count(
+    metrics: MetricCollection, labels: Tensor, seconds: float | None, frame: CachedFrame, flow: FlowEstimator
+) -> None:
+    carried = frame.flow(flow, CPU)
+    truth = frame.truth((labels.shape[1], labels.shape[2]), labels.device)
+    metrics.add(labels, **truth, flow=None if carried is None else carried[0])
     if seconds is not None:
-        tally.time(seconds)
+        metrics.time(seconds)

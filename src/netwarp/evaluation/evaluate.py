@@ -15,15 +15,15 @@ from netwarp.datasets.clips import Clip, ClipData
 from netwarp.datasets.predictions import Predictions
 from netwarp.distributed import fail_together
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.evaluation.clip_reader import CPU, Shown, runs_of, wait_for
+from netwarp.evaluation.clip_reader import CPU, CachedFrame, runs_of, wait_for
 from netwarp.evaluation.clip_runner import OnLabels, Row, Work, measure
-from netwarp.evaluation.scores import Measures, Scores
+from netwarp.evaluation.scores import MetricSettings, Scores
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.inference.stream_model import StreamModel
 from netwarp.model.layers import base_device
 from netwarp.model.outputs import labels_of
 
-__all__ = ["Scores", "evaluate", "evaluate_predictions", "frames_to_run"]
+__all__ = ["evaluate", "evaluate_predictions", "frames_to_run"]
 
 CONSISTENCY_FLOW = "dis:medium"
 
@@ -84,7 +84,7 @@ def evaluate(
         data,
         lambda clip: runs_of(clip, history),
         lambda: {name: _ModelRow(model, turn) for name, model in models.items()},
-        Measures(len(data.classes), widths, windows, average_sizes),
+        MetricSettings(len(data.classes), widths, windows, average_sizes),
         make_flow(consistency_flow),
         on_frame,
         on_labels,
@@ -109,7 +109,7 @@ class _ModelRow(Row):
     def start(self) -> None:
         self._state = None
 
-    def label(self, shown: Shown) -> tuple[Tensor, float]:
+    def label(self, shown: CachedFrame) -> tuple[Tensor, float]:
         image = shown.image(self._device)
         found = shown.flow(self._model.flow, self._device) if self._model.layers else None
         flow, seconds = found or (None, 0.0)
@@ -163,7 +163,7 @@ def evaluate_predictions(
         data,
         runs,
         lambda: {_ROW: _PredictedRow(predictions)},
-        Measures(len(data.classes), widths, windows, average_sizes),
+        MetricSettings(len(data.classes), widths, windows, average_sizes),
         make_flow(consistency_flow),
         on_frame,
     )
@@ -192,7 +192,7 @@ class _PredictedRow(Row):
     def start(self) -> None:
         pass
 
-    def label(self, shown: Shown) -> tuple[Tensor, None]:
+    def label(self, shown: CachedFrame) -> tuple[Tensor, None]:
         # What is labelled is compared with labels: the frame itself, much larger a file, need not be read.
         if shown.labels is not None:
             height, width = shown.labels.shape

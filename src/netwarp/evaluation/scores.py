@@ -1,61 +1,43 @@
-"""All measures of one row of a table, from its labels: frame after frame, clip after clip, process after process."""
+"""The metrics of ``netwarp evaluate``, and how the figures of one row of its table are counted.
+
+To add a metric: write its class, a :class:`netwarp.metrics.Metric`, and add one line to :data:`METRICS`. Table, JSON
+and per-class table follow from that line.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from netwarp.distributed import all_processes
-from netwarp.metrics import InstanceIoU, IoU, Metric, TemporalConsistency, TrimapCurve, VideoConsistency, band_matrices
+from netwarp.metrics import (
+    InstanceIoU,
+    Metric,
+    TemporalConsistency,
+    TrimapCurve,
+    VideoConsistencyCurve,
+    iou_per_class,
+    mean_iou,
+)
 
-__all__ = ["Measures", "Scores", "Tally", "Truth"]
+__all__ = ["METRICS", "Figure", "MetricCollection", "MetricSettings", "MetricSpec", "Scores", "figures"]
 
-
-@dataclass(frozen=True)
-class Scores:
-    """How well labels agree with the truth and with each other; shares in percent, nan where a measure does not apply.
-
-    Attributes:
-        miou: Mean IoU over classes.
-        per_class: IoU of each class.
-        tiou: IoU within so many pixels of label changes, by width.
-        tc: Temporal consistency along DIS-medium flow.
-        frames: Number of labelled frames.
-        ms_per_frame: Median time of a step, flow included, in milliseconds, of frames that follow another: a first one
-            has no past to bring along. Where there are only first ones, of those.
-        iiou: Mean instance IoU over the classes that have objects.
-        iiou_per_class: Instance IoU of each class.
-        vc: Video consistency, by the number of frames in a window.
-    """
-
-    miou: float
-    per_class: tuple[float, ...]
-    tiou: dict[int, float]
-    tc: float
-    frames: int
-    ms_per_frame: float
-    iiou: float = math.nan
-    iiou_per_class: tuple[float, ...] = ()
-    vc: dict[int, float] = field(default_factory=dict)
+Scores = dict[str, Any]
+"""The figures of one row by JSON key, in percent, nan where a metric does not apply: a number, a tuple with one number
+for each class, or a dict with one for each width or length. Besides those of :data:`METRICS`: ``frames``, the number of
+labelled frames, and ``ms_per_frame``, the median time of a step with its flow. Times are of frames that follow another,
+since a first frame has no past to bring along; where there are only first frames, of those."""
 
 
 @dataclass(frozen=True)
-class Measures:
-    """What is to be measured, and how.
-
-    Attributes:
-        classes: Number of classes that labels have.
-        widths: Of the bands around label changes, in pixels.
-        windows: Frames that video consistency looks at together.
-        average_sizes: Pixels of an average object by class, for iIoU; None takes the data's own.
-    """
+class MetricSettings:
+    """What metrics are made with: classes, widths of trimaps in pixels, windows of VC in frames, sizes for iIoU."""
 
     classes: int
     widths: tuple[int, ...] = (2,)
@@ -63,84 +45,127 @@ class Measures:
     average_sizes: Mapping[int, float] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """What people say of a frame.
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a metric: its heading (``{}`` is the width or length), how it is read, and how it is rounded."""
+
+    head: str
+    read: Callable[[Any], Any] = lambda metric: metric.compute()
+    digits: int = 2
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """A metric of the table.
 
     Attributes:
-        labels: int64 ``[H,W]``, 255 = ignore.
-        instances: int32 ``[H,W]``, 0 = none; None where nobody knows.
+        make: Makes an empty one.
+        inputs: What ``update`` takes, in this order: ``prediction``, ``previous`` (the prediction before), ``target``,
+            ``instances`` (``[1,H,W]`` each) and ``flow`` (``[1,2,H,W]``). A frame that lacks one of them is not
+            counted, and interrupts a metric of consecutive frames (:meth:`.Metric.start_clip`).
+        figures: By JSON key.
     """
 
-    labels: Tensor
-    instances: Tensor | None = None
+    make: Callable[[MetricSettings], Metric]
+    inputs: tuple[str, ...]
+    figures: dict[str, Figure]
 
 
-class Tally:
-    """Measures of one row."""
+METRICS: dict[str, MetricSpec] = {
+    "iou": MetricSpec(
+        lambda settings: TrimapCurve(settings.classes, settings.widths),
+        ("prediction", "target"),
+        {
+            "miou": Figure("IoU", lambda curve: mean_iou(curve.everywhere)),
+            "per_class": Figure("IoU", lambda curve: tuple(iou_per_class(curve.everywhere).tolist())),
+            "tiou": Figure("tIoU {} px"),
+        },
+    ),
+    "instance_iou": MetricSpec(
+        lambda settings: InstanceIoU(settings.classes, settings.average_sizes),
+        ("prediction", "target", "instances"),
+        {"iiou": Figure("iIoU"), "iiou_per_class": Figure("iIoU", lambda iou: tuple(iou.per_class().tolist()))},
+    ),
+    "temporal_consistency": MetricSpec(
+        lambda settings: TemporalConsistency(), ("previous", "prediction", "flow"), {"tc": Figure("consistency")}
+    ),
+    "video_consistency": MetricSpec(
+        lambda settings: VideoConsistencyCurve(settings.windows), ("prediction", "target"), {"vc": Figure("VC{}")}
+    ),
+}
+"""The metrics of ``netwarp evaluate``, in the order of its table and JSON."""
 
-    def __init__(self, measures: Measures) -> None:
-        self.iou = IoU(measures.classes)
-        self.trimaps = TrimapCurve(measures.classes, measures.widths)
-        self.instances = InstanceIoU(measures.classes, measures.average_sizes)
-        self.consistency = TemporalConsistency()
-        self.videos = {length: VideoConsistency(length) for length in measures.windows}
+
+def figures() -> dict[str, Figure]:
+    """All figures that are printed, by JSON key."""
+    metrics = {key: figure for spec in METRICS.values() for key, figure in spec.figures.items()}
+    return {**metrics, "ms_per_frame": Figure("ms a frame", digits=1)}
+
+
+class MetricCollection:
+    """Counts :data:`METRICS` and times for one row of the table: frame after frame, clip after clip."""
+
+    def __init__(self, settings: MetricSettings) -> None:
+        self.metrics = {name: spec.make(settings) for name, spec in METRICS.items()}
         self.frames = 0
         self.seconds: list[float] = []
         self.first_seconds: list[float] = []
         self._follows = False
-        self._before: Tensor | None = None
-        self._videos: list[VideoConsistency] = []
+        self._previous: Tensor | None = None
+        self._counted = list(self.metrics)
 
     def start(self, frames: int) -> None:
-        """Say that the next frame does not follow the last one."""
-        # What could not fill a window in so many frames need not be counted.
-        self._videos = [video for video in self.videos.values() if video.length <= frames]
+        """Begin a run of so many frames: the next one does not follow the last one."""
+        self._counted = [name for name, metric in self.metrics.items() if metric.shortest_run <= frames]
         self._forget()
 
-    def add(self, labels: Tensor, truth: Truth | None = None, flow: Tensor | None = None) -> None:
-        """Add the next frame."""
-        if self._before is not None and self._before.shape != labels.shape:
+    def add(
+        self,
+        prediction: Tensor,
+        target: Tensor | None = None,
+        instances: Tensor | None = None,
+        flow: Tensor | None = None,
+    ) -> None:
+        """Add the next frame; inputs as :class:`MetricSpec` has them."""
+        if self._previous is not None and self._previous.shape != prediction.shape:
             self._forget()
-        self._follows = self._before is not None
-        if self._before is not None and flow is not None:
-            self.consistency.update(self._before, labels, flow)
-        self._before = labels
-        target = None if truth is None else truth.labels[None]
-        for video in self._videos:
-            video.update(labels, target)
-        if truth is None or target is None:
-            return
-        self.frames += 1
-        *bands, everywhere = band_matrices(labels, target, self.iou.classes, self.trimaps.widths)
-        self.iou.matrix = self.iou.matrix + everywhere
-        self.trimaps.matrices = self.trimaps.matrices + torch.stack(bands)
-        if truth.instances is not None:
-            self.instances.update(labels, target, truth.instances[None])
+        given = {
+            "prediction": prediction,
+            "previous": self._previous,
+            "target": target,
+            "instances": instances,
+            "flow": flow,
+        }
+        for name in self._counted:
+            inputs = [given[each] for each in METRICS[name].inputs]
+            if any(each is None for each in inputs):
+                self.metrics[name].start_clip()
+            else:
+                self.metrics[name].update(*inputs)
+        self.frames += target is not None
+        self._follows, self._previous = self._previous is not None, prediction
 
     def time(self, seconds: float) -> None:
-        """Say how long the frame that was added last has taken."""
+        """Note how long the frame that was added last has taken."""
         (self.seconds if self._follows else self.first_seconds).append(seconds)
 
     def _forget(self) -> None:
-        self._before = None
-        for video in self._videos:
-            video.start_clip()
+        self._previous = None
+        for metric in self.metrics.values():
+            metric.start_clip()
 
     def merge(self, other: Self) -> None:
-        """Add what another tally of the same measures has counted."""
-        for mine, others in zip(self._metrics(), other._metrics(), strict=True):
-            mine.merge(others)
+        """Add what another collection with the same settings has counted."""
+        for name, metric in self.metrics.items():
+            metric.merge(other.metrics[name])
         self.frames += other.frames
         self.seconds += other.seconds
         self.first_seconds += other.first_seconds
 
     def reduce(self) -> Self:
-        """The tally of all processes of ``torch.distributed`` together: a call of all of them; alone, a copy."""
+        """The sum over all processes of ``torch.distributed``: a call of all of them; alone, a copy."""
         total = copy.copy(self)
-        total.iou, total.trimaps, total.instances = self.iou.reduce(), self.trimaps.reduce(), self.instances.reduce()
-        total.consistency = self.consistency.reduce()
-        total.videos = {length: video.reduce() for length, video in self.videos.items()}
+        total.metrics = {name: metric.reduce() for name, metric in self.metrics.items()}
         shares = all_processes((self.frames, self.seconds, self.first_seconds))
         total.frames = sum(frames for frames, _, _ in shares)
         total.seconds = [second for _, seconds, _ in shares for second in seconds]
@@ -148,19 +173,14 @@ class Tally:
         return total
 
     def scores(self) -> Scores:
-        """What follows from the counts."""
+        """The figures of all that was added."""
         timed = self.seconds or self.first_seconds
-        return Scores(
-            miou=self.iou.compute(),
-            per_class=tuple(self.iou.per_class().tolist()),
-            tiou=self.trimaps.compute(),
-            tc=self.consistency.compute(),
-            frames=self.frames,
-            ms_per_frame=1000 * statistics.median(timed) if timed else math.nan,
-            iiou=self.instances.compute(),
-            iiou_per_class=tuple(self.instances.per_class().tolist()),
-            vc={length: video.compute() for length, video in self.videos.items()},
-        )
-
-    def _metrics(self) -> list[Metric]:
-        return [self.iou, self.trimaps, self.instances, self.consistency, *self.videos.values()]
+        return {
+            **{
+                key: figure.read(metric)
+                for name, metric in self.metrics.items()
+                for key, figure in METRICS[name].figures.items()
+            },
+            "frames": self.frames,
+            "ms_per_frame": 1000 * statistics.median(timed) if timed else math.nan,
+        }

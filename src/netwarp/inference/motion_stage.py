@@ -16,7 +16,7 @@ from netwarp.inference.stream_model import StreamModel
 from netwarp.model.inputs import as_frames, check_flow
 from netwarp.video.source import Frame
 
-__all__ = ["Seen", "look_back"]
+__all__ = ["PreparedFrame", "prepare_frames"]
 
 log = logging.getLogger("netwarp")
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class PreparedFrame:
     """A frame, ready for the network.
 
     Attributes:
@@ -44,7 +44,9 @@ class Seen:
     mark: Any
 
 
-def look_back(frames: Iterable[Frame], video: StreamModel, detect_cuts: bool, staging: Staging) -> Iterator[Seen]:
+def prepare_frames(
+    frames: Iterable[Frame], video: StreamModel, detect_cuts: bool, staging: Staging
+) -> Iterator[PreparedFrame]:
     """Find out what each frame has to do with the one before it: all that needs no network."""
     # Flow that is computed on the CPU anyway needs no frames back from a GPU.
     on_host = getattr(video.flow, "on_cpu", False)
@@ -59,7 +61,7 @@ def look_back(frames: Iterable[Frame], video: StreamModel, detect_cuts: bool, st
             motion = None
             if flow is not None and last is not None:
                 motion = video.estimate_motion(image, last[1], staging.upload(flow), frame.index)
-            seen = Seen(frame, image, fresh, motion, staging.mark())
+            seen = PreparedFrame(frame, image, fresh, motion, staging.mark())
         last = looked_at, image
         yield seen
         del seen, motion, flow, image, host, looked_at  # not beside what the next frame takes

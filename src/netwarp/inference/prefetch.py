@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-__all__ = ["Ahead"]
+__all__ = ["Prefetcher"]
 
 Item = TypeVar("Item")
 
@@ -20,14 +20,14 @@ JOIN_SECONDS = 5.0
 """How long the end of the program waits for a thread that is, say, waiting for a camera."""
 
 
-class Ahead(Generic[Item]):
+class Prefetcher(Generic[Item]):
     """An iterator whose items are made by a thread of its own, in order. A context manager: leaving it ends the thread.
 
     The thread starts with the first item that is asked for. An error of the items' maker comes out where the item that
     it failed to make would have. Whoever stops before the last item closes, or the thread waits for him.
     """
 
-    def __init__(self, items: Iterable[Item], depth: int = 1, name: str = "netwarp-ahead") -> None:
+    def __init__(self, items: Iterable[Item], depth: int = 1, name: str = "netwarp-prefetch") -> None:
         self._items = items
         self._depth = depth
         self._name = name
@@ -116,11 +116,11 @@ class Ahead(Generic[Item]):
 
 
 def _close(items: object) -> None:
-    if isinstance(items, (Generator, Ahead)):
+    if isinstance(items, (Generator, Prefetcher)):
         items.close()
 
 
-_running: weakref.WeakSet[Ahead[Any]] = weakref.WeakSet()
+_running: weakref.WeakSet[Prefetcher[Any]] = weakref.WeakSet()
 
 
 @atexit.register

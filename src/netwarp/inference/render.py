@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.inference.prefetch import Ahead
+from netwarp.inference.prefetch import Prefetcher
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream import Segmented, segment
 from netwarp.model import VideoModel
@@ -123,7 +123,7 @@ def render(
             if video is not None:
                 writer = VideoWriter(video, fps=source.fps, quality=quality, inputs=source.paths)
                 stack.enter_context(writer)
-            for result in stack.enter_context(Ahead(results, name="netwarp-network")):
+            for result in stack.enter_context(Prefetcher(results, name="netwarp-network")):
                 if folder is not None:
                     folder.write(result.labels, result.index, result.name)
                 if writer is not None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
 from netwarp.flow import FlowEstimator
-from netwarp.inference.view_tensors import Pictures
+from netwarp.inference.view_tensors import ViewTensors
 from netwarp.inference.views import Tiling, View, Views
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.inputs import as_frames
@@ -262,7 +262,7 @@ class Sliding:
             flows = flows_between(model, present, past.frame, flow, index=index)
         size = (present.shape[-2], present.shape[-1])
         tilings = self.views.tilings(size)
-        whole = Pictures(present, None if past is None or flows is None else past.frame, flows)
+        whole = ViewTensors(present, None if past is None or flows is None else past.frame, flows)
         using: AbstractContextManager[Sequence[Memory]] = nullcontext(()) if past is None else past.used()
         with using as taken:
             memories: list[Memory | None] = [None] * len(tilings) if flows is None else [*taken]
@@ -289,7 +289,7 @@ class Sliding:
         """What a state must come from: the same views, and as many channels at each layer."""
         return self.views, tuple(netwarp.channels for netwarp in self.model.netwarps)
 
-    def _over_scales(self, whole: Pictures, tilings: Sequence[Tiling], memories: list[Memory | None]) -> Tensor:
+    def _over_scales(self, whole: ViewTensors, tilings: Sequence[Tiling], memories: list[Memory | None]) -> Tensor:
         """Probabilities of all scales, averaged; memories, of which there may be none yet, are replaced in place."""
         size = (whole.present.shape[-2], whole.present.shape[-1])
         result: Tensor | None = None
@@ -302,7 +302,7 @@ class Sliding:
         assert result is not None  # there is at least one scale
         return result.div_(len(tilings)) if len(tilings) > 1 else result
 
-    def _at_scale(self, seen: Pictures, tiling: Tiling, memory: Memory | None) -> tuple[Tensor, Memory]:
+    def _at_scale(self, seen: ViewTensors, tiling: Tiling, memory: Memory | None) -> tuple[Tensor, Memory]:
         """Probabilities of all views of a scale, averaged, and its memory: the same tensors, written over."""
         views = tiling.views(self.views.flip)
         videos = seen.present.shape[0]

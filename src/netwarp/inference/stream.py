@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.inference.cuda_staging import Staging
-from netwarp.inference.motion_stage import Seen, look_back
-from netwarp.inference.prefetch import Ahead
+from netwarp.inference.motion_stage import PreparedFrame, prepare_frames
+from netwarp.inference.prefetch import Prefetcher
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream_model import StreamModel
-from netwarp.inference.threads import Cores, opencv_on_one_thread
+from netwarp.inference.threads import ThreadBudget, opencv_on_one_thread
 from netwarp.model import VideoModel
 from netwarp.model.layers import base_device
 from netwarp.model.outputs import labels_of
@@ -32,7 +32,7 @@ log = logging.getLogger("netwarp")
 
 Item = TypeVar("Item")
 
-CORES = Cores()
+THREADS = ThreadBudget()
 """Those of this process, for all its streams."""
 
 
@@ -72,7 +72,7 @@ def segment(
 
     Reading and flow have threads of their own, which are a frame or two ahead of the network. They begin with the first
     result that is asked for and end with the last; whoever wants no more closes the iterator, or drops it. Streams that
-    run in several threads of a process share one model, if it is one, and a CPU's cores (:class:`.Cores`).
+    run in several threads of a process share one model, if it is one, and a CPU's cores (:class:`.ThreadBudget`).
 
     A scene cut and a change of size start anew, as a first frame does; the log (``logging.getLogger("netwarp")``) says
     so. The model is put into evaluation mode.
@@ -117,21 +117,21 @@ def _segment(
     with frames, ExitStack() as threads:
         turn: Callable[[], AbstractContextManager[None]] = nullcontext
         if staging.device.type == "cpu":
-            threads.enter_context(CORES.stream())
-            turn = CORES.turn
+            threads.enter_context(THREADS.stream())
+            turn = THREADS.turn
         if overlap:
             threads.enter_context(opencv_on_one_thread())
 
         def on_a_thread(items: Iterator[Item], name: str) -> Iterator[Item]:
             if not overlap:
                 return items
-            ahead = threads.enter_context(Ahead(items, name=f"netwarp-{name}"))
+            ahead = threads.enter_context(Prefetcher(items, name=f"netwarp-{name}"))
             stages.append(ahead)
             return ahead
 
-        stages: list[Ahead[Any]] = []
+        stages: list[Prefetcher[Any]] = []
         read = on_a_thread(_owned(frames), "reading")
-        seen = on_a_thread(look_back(read, video, detect_cuts, staging), "flow")
+        seen = on_a_thread(prepare_frames(read, video, detect_cuts, staging), "flow")
         for stage in stages:
             threads.callback(stage.stop)  # all, before any of them is waited for
         yield from _through_network(seen, video, single, staging, turn)
@@ -146,7 +146,7 @@ def _owned(frames: FrameSource) -> Iterator[Frame]:
 
 
 def _through_network(
-    frames: Iterator[Seen],
+    frames: Iterator[PreparedFrame],
     video: StreamModel,
     single: StreamModel | None,
     staging: Staging,

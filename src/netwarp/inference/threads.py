@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["Cores", "cores_of_process", "opencv_on_one_thread"]
+__all__ = ["ThreadBudget", "cores_of_process", "opencv_on_one_thread"]
 
 _lock = threading.RLock()  # garbage collection may end one block inside of another
 _users = 0
@@ -40,7 +40,7 @@ def opencv_on_one_thread() -> Iterator[None]:
                 cv2.setNumThreads(_before)
 
 
-class Cores:
+class ThreadBudget:
     """Gives each stream's passes their part of torch's threads: all of them to one stream, to more the fewer.
 
     A network gains little from its second thread and less from its eighth, but several networks side by side gain all

@@ -15,11 +15,11 @@ from netwarp.model.inputs import to_unit_range
 from netwarp.model.unrolled import Flows
 from netwarp.ops import resize_flow
 
-__all__ = ["Pictures", "mirror_flow"]
+__all__ = ["ViewTensors", "mirror_flow"]
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class ViewTensors:
     """Two frames and the flows between them, all on one grid.
 
     Attributes:
@@ -32,7 +32,7 @@ class Pictures:
     past: Tensor | None
     flows: Flows | None
 
-    def at_scale(self, tiling: Tiling, preprocess: Preprocess) -> Pictures:
+    def at_scale(self, tiling: Tiling, preprocess: Preprocess) -> ViewTensors:
         """All at the size of a scale, padded where its windows are larger.
 
         Frames are resized as preprocessing does it (bilinear with antialiasing), the flow's values along with its size.
@@ -43,19 +43,19 @@ class Pictures:
             lambda flow: _extended(resize_flow(flow, tiling.size), tiling.padded),
         )
 
-    def cut(self, views: Sequence[View], window: tuple[int, int]) -> Pictures:
+    def cut(self, views: Sequence[View], window: tuple[int, int]) -> ViewTensors:
         """All in views: ``[views·B,…]``, the whole batch for each view after another."""
         return self._each(
             lambda frame: _cut(frame, views, window, _mirrored),
             lambda flow: _cut(flow, views, window, mirror_flow),
         )
 
-    def _each(self, of_frame: Callable[[Tensor], Tensor], of_flow: Callable[[Tensor], Tensor]) -> Pictures:
+    def _each(self, of_frame: Callable[[Tensor], Tensor], of_flow: Callable[[Tensor], Tensor]) -> ViewTensors:
         if self.past is None or self.flows is None:
-            return Pictures(of_frame(self.present), None, None)
+            return ViewTensors(of_frame(self.present), None, None)
         backward, forward = self.flows
         flows = of_flow(backward), None if forward is None else of_flow(forward)
-        return Pictures(of_frame(self.present), of_frame(self.past), flows)
+        return ViewTensors(of_frame(self.present), of_frame(self.past), flows)
 
 
 def mirror_flow(flow: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from netwarp.metrics.iou import IoU, confusion_matrix, iou_per_class, mean_iou
 from netwarp.metrics.metric import Metric
 from netwarp.metrics.temporal import TemporalConsistency, temporal_consistency
 from netwarp.metrics.trimap import TrimapCurve, TrimapIoU, band_matrices, trimap, trimap_distance
-from netwarp.metrics.video_consistency import VideoConsistency, video_consistency
+from netwarp.metrics.video_consistency import VideoConsistency, VideoConsistencyCurve, video_consistency
 
 __all__ = [
     "InstanceIoU",
@@ -15,6 +15,7 @@ __all__ = [
     "TrimapCurve",
     "TrimapIoU",
     "VideoConsistency",
+    "VideoConsistencyCurve",
     "band_matrices",
     "confusion_matrix",
     "iiou_per_class",

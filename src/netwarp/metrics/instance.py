@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError, InputError
+from netwarp.label_sets import IGNORE
 from netwarp.metrics.iou import check_classes, confusion_matrix
-from netwarp.metrics.labels import IGNORE, Labels, as_labels
-from netwarp.metrics.metric import ONE, Metric
+from netwarp.metrics.metric import ONE, Labels, Metric, as_labels
 
 __all__ = ["InstanceIoU", "iiou_per_class", "instance_counts"]
 

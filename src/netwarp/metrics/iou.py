@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.metrics.labels import IGNORE, Labels, as_labels
-from netwarp.metrics.metric import Metric
+from netwarp.label_sets import IGNORE
+from netwarp.metrics.metric import Labels, Metric, as_labels
 
 __all__ = ["IoU", "check_classes", "confusion_matrix", "iou_per_class", "mean_iou", "pair_numbers"]
 

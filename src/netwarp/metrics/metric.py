@@ -1,17 +1,23 @@
-"""What all metrics are: whole numbers that add up, over frames and over processes."""
+"""The base class of metrics, whose state adds up over frames and processes, and the check of the labels they take."""
 
 from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from netwarp.errors import ConfigurationError
+from netwarp.errors import ConfigurationError, InputError
 
-__all__ = ["ONE", "Metric", "share"]
+__all__ = ["ONE", "Labels", "Metric", "as_labels", "share"]
+
+Labels: TypeAlias = Tensor | NDArray[np.integer]
+"""Integer ``[H,W]`` or ``[B,H,W]``, as a tensor on any device or a numpy array."""
 
 ONE = 1 << 36
 """A share of 1 as state: whole numbers add up to the same sum in any order. 2**27 of them fit into an int64."""
@@ -68,10 +74,19 @@ class Metric(ABC):
     def compute(self) -> Any:  # noqa: ANN401 (a number, or one for each width)
         """The score of all that was added so far, in percent; nan where nothing counts."""
 
+    @property
+    def shortest_run(self) -> int:
+        """How many consecutive frames it needs to count anything."""
+        return 1
+
+    def start_clip(self) -> None:  # noqa: B027 (most metrics look at one frame at a time)
+        """Say that the next frame does not follow the last one."""
+
     def reset(self) -> None:
         """Forget all frames."""
         for name, shape in self._shapes.items():
             setattr(self, name, torch.zeros(shape, dtype=torch.int64))
+        self.start_clip()
 
     def merge(self, other: Self) -> None:
         """Add what another metric has counted; the other one stays as it is.
@@ -112,3 +127,20 @@ class Metric(ABC):
 
     def _described(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._settings().items())})"
+
+
+def as_labels(labels: Labels, name: str) -> Tensor:
+    """Check labels and bring them to int64 ``[B,H,W]``."""
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
+        # Copied: torch takes neither numpy's negative strides nor foreign byte order, and warns of read-only memory.
+        tensor = torch.from_numpy(labels.astype(np.int64))
+    elif isinstance(labels, Tensor) and not (
+        labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool
+    ):
+        tensor = labels.long()
+    else:
+        kind = getattr(labels, "dtype", type(labels).__name__)
+        raise InputError(f"{name} must be integer labels, not {kind}: take argmax(1) of logits")
+    if tensor.ndim not in (2, 3):
+        raise InputError(f"{name} must be labels [H,W] or [B,H,W], not {list(tensor.shape)}")
+    return tensor[None] if tensor.ndim == 2 else tensor

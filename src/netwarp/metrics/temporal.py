@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from netwarp.errors import InputError
-from netwarp.metrics.labels import IGNORE, Labels, as_labels
-from netwarp.metrics.metric import ONE, Metric, share
+from netwarp.label_sets import IGNORE
+from netwarp.metrics.metric import ONE, Labels, Metric, as_labels, share
 
 __all__ = ["TemporalConsistency", "temporal_consistency"]
 

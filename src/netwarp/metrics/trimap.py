@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError
+from netwarp.label_sets import IGNORE
 from netwarp.metrics.iou import IoU, check_classes, iou_per_class, mean_iou, pair_numbers
-from netwarp.metrics.labels import IGNORE, Labels, as_labels
-from netwarp.metrics.metric import Metric
+from netwarp.metrics.metric import Labels, Metric, as_labels
 
 __all__ = ["TrimapCurve", "TrimapIoU", "band_matrices", "trimap", "trimap_distance"]
 
@@ -157,6 +157,7 @@ class TrimapCurve(Metric):
         classes: Number of classes.
         widths: Of the bands, each once, ascending.
         matrices: int64 ``[widths, classes, classes+1]``, a confusion matrix for each band.
+        everywhere: int64 ``[classes, classes+1]``, that of all pixels, which is counted along with them.
 
     Raises:
         ConfigurationError: No width, a width below 1, or an impossible number of classes.
@@ -169,6 +170,7 @@ class TrimapCurve(Metric):
     """
 
     matrices: Tensor
+    everywhere: Tensor
 
     def __init__(self, classes: int, widths: Iterable[int] = range(1, 21)) -> None:
         check_classes(classes)
@@ -177,11 +179,12 @@ class TrimapCurve(Metric):
         if not self.widths:
             raise ConfigurationError("a curve of trimaps needs at least one width")
         _check_width(self.widths[0])
-        super().__init__(matrices=(len(self.widths), classes, classes + 1))
+        super().__init__(matrices=(len(self.widths), classes, classes + 1), everywhere=(classes, classes + 1))
 
     def update(self, prediction: Labels, target: Labels) -> None:
         """Add frames; see :func:`netwarp.metrics.confusion_matrix`."""
-        self.matrices = self.matrices + band_matrices(prediction, target, self.classes, self.widths)[:-1]
+        counted = band_matrices(prediction, target, self.classes, self.widths)
+        self.matrices, self.everywhere = self.matrices + counted[:-1], self.everywhere + counted[-1]
 
     def per_class(self) -> Tensor:
         """float64 ``[widths, classes]`` in percent, nan for classes that occur nowhere in a band."""

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.metrics.labels import IGNORE, Labels, as_labels
-from netwarp.metrics.metric import ONE, Metric, share
+from netwarp.label_sets import IGNORE
+from netwarp.metrics.metric import ONE, Labels, Metric, as_labels, share
 
-__all__ = ["VideoConsistency", "video_consistency"]
+__all__ = ["VideoConsistency", "VideoConsistencyCurve", "video_consistency"]
 
 
 def video_consistency(frames: Iterable[tuple[Labels, Labels | None]], length: int) -> float:
     """VC_n of one clip; see :class:`VideoConsistency`.
 
     Args:
-        frames: Prediction and target of each frame, in order; the target is None where nobody labelled it.
+        frames: Prediction and target of each frame, in order; the target is None where there are no labels.
         length: Frames in a window, n.
 
     Returns:
         Percent, the mean over the clip's windows; nan where there is none.
 
     Raises:
-        InputError: Labels that are none, or do not belong together.
+        InputError: Labels are not integers, or do not belong together.
         ConfigurationError: Windows of less than 2 frames.
 
     Example:
@@ -40,22 +42,16 @@ def video_consistency(frames: Iterable[tuple[Labels, Labels | None]], length: in
     return metric.compute()
 
 
-class VideoConsistency(Metric):
-    """VC_n of a data set (VSPW; VC8 and VC16 are usual), frame by frame and in the memory of a few frames.
-
-    In each window of n consecutive labelled frames: of the pixels whose target is the same class in all n, the share
-    whose prediction is the same in all n too, right or wrong (IoU says how much is wrong): that is how the benchmark's
-    script counts, from which the published figures come. Averaged over the windows of all clips; one in which no pixel
-    keeps its target counts nowhere. In two things the script differs: it takes void for a class (here it is ignored),
-    and it leaves out each clip's last window (here, as in the paper, C frames have C−n+1 windows).
+class VideoConsistencyCurve(Metric):
+    """:class:`VideoConsistency` for windows of several lengths at once, for little more than for one.
 
     Args:
-        length: Frames in a window, n, at least 2.
+        lengths: Frames in a window, each at least 2.
 
     Attributes:
-        length: Frames in a window.
-        total: int64 scalar, the sum of the windows' shares in units of 1/:data:`netwarp.metrics.metric.ONE`.
-        windows: int64 scalar, their number.
+        lengths: Frames in a window, each once, ascending.
+        total: int64 ``[lengths]``, the sums of the windows' shares in units of 1/:data:`netwarp.metrics.metric.ONE`.
+        windows: int64 ``[lengths]``, their numbers.
 
     Raises:
         ConfigurationError: Windows of less than 2 frames.
@@ -64,11 +60,16 @@ class VideoConsistency(Metric):
     total: Tensor
     windows: Tensor
 
-    def __init__(self, length: int) -> None:
-        if length < 2:
-            raise ConfigurationError(f"video consistency needs windows of at least 2 frames, not {length}")
-        self.length = length
-        super().__init__(total=(), windows=())
+    def __init__(self, lengths: Iterable[int]) -> None:
+        self.lengths = tuple(sorted(set(lengths)))
+        if self.lengths and self.lengths[0] < 2:
+            raise ConfigurationError(f"video consistency needs windows of at least 2 frames, not {self.lengths[0]}")
+        super().__init__(total=(len(self.lengths),), windows=(len(self.lengths),))
+
+    @property
+    def shortest_run(self) -> int:
+        """The length of the shortest window."""
+        return min(self.lengths, default=sys.maxsize)
 
     def start_clip(self) -> None:
         """Say that the next frame does not follow the last one."""
@@ -77,20 +78,15 @@ class VideoConsistency(Metric):
         self._still: Tensor | None = None
         self._kept: Tensor | None = None
 
-    def reset(self) -> None:
-        """Forget all frames."""
-        super().reset()
-        self.start_clip()
-
     def update(self, prediction: Labels, target: Labels | None) -> None:
         """Add the next frame of a clip.
 
         Args:
             prediction: Integer ``[H,W]`` or ``[1,H,W]``.
-            target: Of the same shape, 255 = ignore; None where nobody labelled the frame: no window goes across it.
+            target: Of the same shape, 255 = ignore; None for a frame without labels: no window goes across it.
 
         Raises:
-            InputError: Labels that are none, more than one frame, or another size than the frame before.
+            InputError: Labels are not integers, or of more than one frame, or of another size than the frame before.
         """
         predicted = as_labels(prediction, "the prediction")
         wanted = predicted if target is None else as_labels(target, "the target")
@@ -119,11 +115,41 @@ class VideoConsistency(Metric):
         ignored = wanted == IGNORE
         self._still, self._kept = still.masked_fill(ignored, 0), kept.masked_fill(ignored, 0)
         self._before = (predicted.clone(), wanted.clone())  # the caller's memory may hold the next frame by then
-        whole = int((self._still >= self.length).sum())
-        if whole:
-            self.total = self.total + share(int((self._kept >= self.length).sum()), whole)
-            self.windows = self.windows + 1
+        counts = [(int((self._still >= n).sum()), int((self._kept >= n).sum())) for n in self.lengths]
+        shares = [(share(part, whole), 1) if whole else (0, 0) for whole, part in counts]
+        self.total = self.total + torch.tensor([part for part, _ in shares], dtype=torch.int64)
+        self.windows = self.windows + torch.tensor([one for _, one in shares], dtype=torch.int64)
+
+    def compute(self) -> Any:  # noqa: ANN401 (VideoConsistency has one number)
+        """The mean over all windows, in percent, by their length; nan where there is none."""
+        sums = zip(self.lengths, self.total.tolist(), self.windows.tolist(), strict=True)
+        return {length: 100 * total / (windows * ONE) if windows else math.nan for length, total, windows in sums}
+
+
+class VideoConsistency(VideoConsistencyCurve):
+    """VC_n of a data set (VSPW; VC8 and VC16 are usual), frame by frame and in the memory of a few frames.
+
+    In each window of n consecutive labelled frames: of the pixels whose target is the same class in all n, the share
+    whose prediction is the same in all n too, right or wrong (IoU says how much is wrong): that is how the benchmark's
+    script counts, from which the published figures come. Averaged over the windows of all clips; one in which no pixel
+    keeps its target counts nowhere. In two things the script differs: it takes void for a class (here it is ignored),
+    and it leaves out each clip's last window (here, as in the paper, C frames have C−n+1 windows).
+
+    Args:
+        length: Frames in a window, n, at least 2.
+
+    Attributes:
+        length: Frames in a window.
+
+    Raises:
+        ConfigurationError: Windows of less than 2 frames.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        super().__init__((length,))
 
     def compute(self) -> float:
         """The mean over all windows, in percent; nan where there is none."""
-        return 100 * int(self.total) / (int(self.windows) * ONE) if self.windows else math.nan
+        by_length: dict[int, float] = super().compute()
+        return by_length[self.length]

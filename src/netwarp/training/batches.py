@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from netwarp.datasets.augment import draw_view
 from netwarp.datasets.samples import Batch, LoadedSample, SampleReader, collate
 from netwarp.errors import InputError, NetWarpError
-from netwarp.metrics.labels import IGNORE
+from netwarp.label_sets import IGNORE
 from netwarp.training.settings import TrainSettings
 
 __all__ = ["Part", "Work", "WorkData", "clip_at", "torch_seed", "view_generator", "work_loader"]

@@ -26,9 +26,9 @@ __all__ = [
     "COLUMNS",
     "Best",
     "Log",
-    "Scores",
     "StepRecord",
     "TrainResult",
+    "ValidationScores",
     "check_tensorboard",
     "progress_bar",
     "read_log",
@@ -36,7 +36,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Scores:
+class ValidationScores:
     """How well a model does on validation clips, in percent; nan where nothing counts.
 
     Attributes:
@@ -89,7 +89,7 @@ class StepRecord:
     iou: float
     rate: float
     gradient: float
-    scores: Scores | None = None
+    scores: ValidationScores | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class TrainResult:
 
 COLUMNS = (
     *(f.name for f in fields(StepRecord) if f.name != "scores"),
-    *(f"val_{f.name}" for f in fields(Scores)),
+    *(f"val_{f.name}" for f in fields(ValidationScores)),
 )
 """Of the CSV log."""
 
@@ -211,7 +211,7 @@ def _parsed(line: str) -> StepRecord | None:
     except (TypeError, ValueError):
         return None
     scores = [values.pop(name) for name in COLUMNS if name.startswith("val_")]
-    return StepRecord(**values, scores=None if scores[0] is None else Scores(*scores))
+    return StepRecord(**values, scores=None if scores[0] is None else ValidationScores(*scores))
 
 
 def _board(folder: Path, done: Sequence[StepRecord]) -> SummaryWriter:

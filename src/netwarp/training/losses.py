@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netwarp.errors import InputError
-from netwarp.metrics.labels import IGNORE
+from netwarp.label_sets import IGNORE
 from netwarp.model import PhotometricGate
 from netwarp.model.inputs import to_unit_range
 from netwarp.ops import warp

@@ -6,7 +6,7 @@ from netwarp.datasets.clips import ClipData
 from netwarp.errors import ConfigurationError
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.model import VideoModel
-from netwarp.training.logs import Scores
+from netwarp.training.logs import ValidationScores
 
 __all__ = ["check_validation", "validate"]
 
@@ -22,7 +22,7 @@ def check_validation(data: ClipData, monitor: str) -> None:
         raise ConfigurationError(f"{data.name} has no labelled frame to measure {monitor} on")
 
 
-def validate(model: VideoModel, data: ClipData) -> Scores:
+def validate(model: VideoModel, data: ClipData) -> ValidationScores:
     """Score a model as it is, in evaluation mode; a call of all processes, each of which takes some of the clips.
 
     Of clips with few labels only those frames are run that a labelled one, or the one before it, depends on: as many
@@ -36,4 +36,4 @@ def validate(model: VideoModel, data: ClipData) -> Scores:
         scores = evaluate({"model": model}, data, widths=(TIOU_WIDTH,), windows=(), history=history)["model"]
     finally:
         model.train(training)
-    return Scores(scores.miou, scores.tiou[TIOU_WIDTH], scores.tc)
+    return ValidationScores(scores["miou"], scores["tiou"][TIOU_WIDTH], scores["tc"])

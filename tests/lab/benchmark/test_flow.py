@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from netwarp.evaluation.evaluate import Scores
+from netwarp.evaluation.scores import Scores
 from netwarp.lab.benchmark import flow
 from netwarp.lab.benchmark.flow import DIS, flow_times, measure_flow, quality_rows
 from netwarp.lab.benchmark.harness import here
@@ -35,7 +35,7 @@ def test_a_row_for_each_flow_and_size(monkeypatch: pytest.MonkeyPatch):
 
 
 def scores(miou: float, tiou: float, tc: float, ms: float) -> Scores:
-    return Scores(miou, (), {2: tiou}, tc, 101, ms)
+    return {"miou": miou, "tiou": {2: tiou}, "tc": tc, "frames": 101, "ms_per_frame": ms}
 
 
 def test_lost_is_what_the_slowest_has_more():

@@ -2,12 +2,12 @@
 
 import pytest
 
-from netwarp.evaluation.evaluate import Scores
+from netwarp.evaluation.scores import Scores
 from netwarp.lab.demo.summary import BASE, CONTROL, FREE, NETWARP, verdict
 
 
 def scores(miou: float, tc: float = 95.0, per_class: tuple[float, ...] = (80.0, 20.0)) -> Scores:
-    return Scores(miou, per_class, {2: 40.0}, tc, 10, 12.0)
+    return {"miou": miou, "per_class": per_class, "tiou": {2: 40.0}, "tc": tc, "frames": 10, "ms_per_frame": 12.0}
 
 
 def said(netwarp: float, control: float = 50.5) -> str:

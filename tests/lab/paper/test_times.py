@@ -32,7 +32,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def pretend(models, data, **_: object) -> dict[str, Scores]:
         asked.append(len(data.clips[0].frames))
-        return {name: Scores(50.0, (), {}, 90.0, 1, 10.0 + len(asked)) for name in models}
+        return {name: {"ms_per_frame": 10.0 + len(asked)} for name in models}
 
     monkeypatch.setattr(times, "evaluate", pretend)
     return asked

@@ -14,7 +14,8 @@ from netwarp.bases import load_base
 from netwarp.bases.memory_format import lay_out
 from netwarp.datasets.class_order import in_order_of
 from netwarp.datasets.registry import open_data
-from netwarp.evaluation.evaluate import Scores, evaluate, frames_to_run
+from netwarp.evaluation.evaluate import evaluate, frames_to_run
+from netwarp.evaluation.scores import Scores
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.flow.dis import PRESETS
 from netwarp.lab.benchmark.harness import Apart, Clock, Rounds, Tell, alternating, clock_for
@@ -112,17 +113,17 @@ def quality_rows(scores: Mapping[str, Scores], data: str) -> Iterator[FlowQualit
     slowest = next(its for spec, its in scores.items() if spec)
     for spec, its in scores.items():
         lost = {
-            "miou_loss": slowest.miou - its.miou,
-            "tiou_loss": slowest.tiou[WIDTH] - its.tiou[WIDTH],
-            "tc_loss": slowest.tc - its.tc,
+            "miou_loss": slowest["miou"] - its["miou"],
+            "tiou_loss": slowest["tiou"][WIDTH] - its["tiou"][WIDTH],
+            "tc_loss": slowest["tc"] - its["tc"],
         }
         yield FlowQualityRow(
             flow=spec or None,
             data=data,
-            frames=its.frames,
-            ms=its.ms_per_frame,
-            miou=its.miou,
-            tiou=its.tiou[WIDTH],
-            tc=its.tc,
+            frames=its["frames"],
+            ms=its["ms_per_frame"],
+            miou=its["miou"],
+            tiou=its["tiou"][WIDTH],
+            tc=its["tc"],
             **(lost if spec else dict.fromkeys(lost)),
         )

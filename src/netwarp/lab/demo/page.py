@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from netwarp.errors import MissingExtraError
-from netwarp.evaluation.evaluate import Scores
+from netwarp.evaluation.scores import Scores
 from netwarp.lab.demo.media import colours_of, enlarged, in_a_row, mp4_uri, png_uri
 from netwarp.lab.demo.story import RECIPE, Story
 from netwarp.lab.demo.summary import BASE, COLUMNS, CONTROL, NETWARP, cells, per_class_cells, verdict
@@ -289,7 +289,7 @@ def _rows(story: Story) -> list[dict[str, Any]]:
 
 def _values(scores: Scores) -> tuple[float, float, float]:
     """What the table shows in percent, as far as it shows it: equal texts are equally good."""
-    return round(scores.miou, 2), round(scores.tiou[2], 2), round(scores.tc, 2)
+    return round(scores["miou"], 2), round(scores["tiou"][2], 2), round(scores["tc"], 2)
 
 
 def _best(values: Sequence[float]) -> float:
@@ -304,7 +304,7 @@ def _class_rows(story: Story) -> list[dict[str, Any]]:
     rows = []
     for name in order:
         index = CLASSES.index(name)
-        values = [round(scores.per_class[index], 1) for scores in story.scores.values()]
+        values = [round(scores["per_class"][index], 1) for scores in story.scores.values()]
         rows.append(
             {
                 "name": name,

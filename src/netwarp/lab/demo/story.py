@@ -18,7 +18,8 @@ from tqdm import tqdm
 from netwarp.bases import load_base
 from netwarp.datasets.augment_settings import Augmentation
 from netwarp.datasets.clips import Sample
-from netwarp.evaluation.evaluate import Scores, evaluate
+from netwarp.evaluation.evaluate import evaluate
+from netwarp.evaluation.scores import Scores
 from netwarp.lab.demo.summary import BASE, CONTROL, FREE, NETWARP
 from netwarp.model import FlowCNN, PhotometricGate, VideoModel, VideoState
 from netwarp.model.outputs import labels_of

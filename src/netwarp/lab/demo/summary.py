@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netwarp.evaluation.evaluate import Scores
+from netwarp.evaluation.scores import Scores
 
 __all__ = [
     "BASE",
@@ -32,16 +32,16 @@ WIDTH = 2
 def cells(scores: Scores) -> tuple[str, ...]:
     """A row of the table, one text for each of :data:`COLUMNS`."""
     return (
-        _number(scores.miou, 2),
-        _number(scores.tiou[WIDTH], 2),
-        _number(scores.tc, 2),
-        _number(scores.ms_per_frame, 1),
+        _number(scores["miou"], 2),
+        _number(scores["tiou"][WIDTH], 2),
+        _number(scores["tc"], 2),
+        _number(scores["ms_per_frame"], 1),
     )
 
 
 def per_class_cells(scores: Scores) -> tuple[str, ...]:
     """IoU of each class; a dash where a class does not occur."""
-    return tuple(_number(value, 1) for value in scores.per_class)
+    return tuple(_number(value, 1) for value in scores["per_class"])
 
 
 def terminal(rows: Mapping[str, Scores]) -> str:
@@ -74,12 +74,12 @@ def as_json(rows: Mapping[str, Scores], classes: Sequence[str]) -> dict[str, Any
     """The rows as plain values, rounded to what can be told apart; null where a measure does not apply."""
     return {
         name: {
-            "miou": _rounded(scores.miou),
-            "per_class": dict(zip(classes, map(_rounded, scores.per_class), strict=True)),
-            "tiou": {str(width): _rounded(value) for width, value in scores.tiou.items()},
-            "tc": _rounded(scores.tc),
-            "frames": scores.frames,
-            "ms_per_frame": _rounded(scores.ms_per_frame),
+            "miou": _rounded(scores["miou"]),
+            "per_class": dict(zip(classes, map(_rounded, scores["per_class"]), strict=True)),
+            "tiou": {str(width): _rounded(value) for width, value in scores["tiou"].items()},
+            "tc": _rounded(scores["tc"]),
+            "frames": scores["frames"],
+            "ms_per_frame": _rounded(scores["ms_per_frame"]),
         }
         for name, scores in rows.items()
     }
@@ -109,19 +109,19 @@ CLEAR, NOTICEABLE = 0.5, 0.1
 def verdict(rows: Mapping[str, Scores], classes: Sequence[str]) -> list[str]:
     """Say what the table shows, the unwelcome included."""
     base, control, free, warped = (rows[name] for name in (BASE, CONTROL, FREE, NETWARP))
-    milliseconds = warped.ms_per_frame - base.ms_per_frame
+    milliseconds = warped["ms_per_frame"] - base["ms_per_frame"]
     sentences = [
-        f"Against the network frame by frame, NetWarp changes IoU by {_points(warped.miou - base.miou)}, IoU near "
-        f"label changes by {_points(warped.tiou[WIDTH] - base.tiou[WIDTH])} and temporal consistency by "
-        f"{_points(warped.tc - base.tc)}, for {milliseconds:.1f} ms more a frame.",
+        f"Against the network frame by frame, NetWarp changes IoU by {_points(warped['miou'] - base['miou'])}, IoU "
+        f"near label changes by {_points(warped['tiou'][WIDTH] - base['tiou'][WIDTH])} and temporal consistency by "
+        f"{_points(warped['tc'] - base['tc'])}, for {milliseconds:.1f} ms more a frame.",
         _against_control(warped, control, base),
-        f"Without any training, averaging along the flow changes IoU by {_points(free.miou - base.miou)}, IoU near "
-        f"label changes by {_points(free.tiou[WIDTH] - base.tiou[WIDTH])} and consistency by "
-        f"{_points(free.tc - base.tc)}. {_against_free(warped, free)}",
+        f"Without any training, averaging along the flow changes IoU by {_points(free['miou'] - base['miou'])}, IoU "
+        f"near label changes by {_points(free['tiou'][WIDTH] - base['tiou'][WIDTH])} and consistency by "
+        f"{_points(free['tc'] - base['tc'])}. {_against_free(warped, free)}",
     ]
     changes = sorted(
         (after - before, name)
-        for name, before, after in zip(classes, base.per_class, warped.per_class, strict=True)
+        for name, before, after in zip(classes, base["per_class"], warped["per_class"], strict=True)
         if math.isfinite(after - before)
     )
     if changes:
@@ -135,9 +135,11 @@ def verdict(rows: Mapping[str, Scores], classes: Sequence[str]) -> list[str]:
 def _against_control(warped: Scores, control: Scores, base: Scores) -> str:
     """Whether it was the video, or only more training."""
     iou, edges, consistency = (
-        warped.miou - control.miou, warped.tiou[WIDTH] - control.tiou[WIDTH], warped.tc - control.tc,
+        warped["miou"] - control["miou"], warped["tiou"][WIDTH] - control["tiou"][WIDTH], warped["tc"] - control["tc"],
     )  # fmt: skip
-    training = f"The control, trained as long but without a memory, moves IoU by {_points(control.miou - base.miou)}"
+    training = (
+        f"The control, trained as long but without a memory, moves IoU by {_points(control['miou'] - base['miou'])}"
+    )
     rest = f"near label changes the difference is {_points(edges)}, in consistency {_points(consistency)}"
     if iou >= CLEAR and min(edges, consistency) > -NOTICEABLE:
         return f"{training}; NetWarp is clearly better than it, by {_points(iou)}, which is owed to video; {rest}."
@@ -156,9 +158,9 @@ def _against_control(warped: Scores, control: Scores, base: Scores) -> str:
 def _against_free(warped: Scores, free: Scores) -> str:
     """What training NetWarp for this short time was worth."""
     differences = {
-        "IoU": warped.miou - free.miou,
-        "IoU near label changes": warped.tiou[WIDTH] - free.tiou[WIDTH],
-        "consistency": warped.tc - free.tc,
+        "IoU": warped["miou"] - free["miou"],
+        "IoU near label changes": warped["tiou"][WIDTH] - free["tiou"][WIDTH],
+        "consistency": warped["tc"] - free["tc"],
     }
     ahead = [name for name, difference in differences.items() if difference >= NOTICEABLE]
     behind = [name for name, difference in differences.items() if difference <= -NOTICEABLE]

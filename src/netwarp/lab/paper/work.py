@@ -44,7 +44,7 @@ def times_of(rows: Sequence[Row], bench: Bench, frames: int, store: Store) -> di
     finally:
         for model in models.values():
             model.remove()
-    times = {name: round(score.ms_per_frame, DIGITS) for name, score in scores.items()}
+    times = {name: round(score["ms_per_frame"], DIGITS) for name, score in scores.items()}
     write_text(path, json.dumps(times))
     return times
 

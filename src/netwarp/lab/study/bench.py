@@ -21,7 +21,8 @@ from netwarp.datasets.cityscapes_ids import average_instance_sizes
 from netwarp.datasets.class_order import doubts_about, in_order_of
 from netwarp.datasets.clips import ClipData, ClipFrame
 from netwarp.datasets.registry import open_data
-from netwarp.evaluation.evaluate import Scores, evaluate
+from netwarp.evaluation.evaluate import evaluate
+from netwarp.evaluation.scores import Scores
 from netwarp.lab.output import written
 from netwarp.lab.study.build import build, shown_as, trained_parameters
 from netwarp.lab.study.folds import Fold, one_fold, two_folds
@@ -185,17 +186,17 @@ class Bench(AbstractContextManager["Bench"]):
             row=row.name,
             fold=unit.fold,
             seed=unit.seed,
-            miou=scores.miou,
-            per_class=dict(zip(self.data.classes.names, scores.per_class, strict=True)),
-            tiou=scores.tiou,
-            tc=scores.tc,
-            frames=scores.frames,
+            miou=scores["miou"],
+            per_class=dict(zip(self.data.classes.names, scores["per_class"], strict=True)),
+            tiou=scores["tiou"],
+            tc=scores["tc"],
+            frames=scores["frames"],
             loss=ends(losses),
             parameters=parameters,
             seconds=clock.seconds,
             settings=row.settings(),
-            iiou=scores.iiou,
-            iiou_per_class=dict(zip(self.data.classes.names, scores.iiou_per_class, strict=True)),
+            iiou=scores["iiou"],
+            iiou_per_class=dict(zip(self.data.classes.names, scores["iiou_per_class"], strict=True)),
             left_out=left_out.scores(),
         )
         if store.wants_pictures(unit):

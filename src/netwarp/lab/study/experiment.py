@@ -103,7 +103,7 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
         figures = _run(units, plan, store, jobs, progress)
     with clock.timed("times"):
         scores = evaluate(models, _short(bench.folds[0].test), windows=())
-    summaries = summarise(rows, figures, {name: score.ms_per_frame for name, score in scores.items()})
+    summaries = summarise(rows, figures, {name: score["ms_per_frame"] for name, score in scores.items()})
     files = tuple(out.parent / f"{out.name}{end}" for end in (".json", ".md", "-tiou.png", "-crops.png"))
     with clock.timed("pictures"):
         draw_curves(rows, figures, f"{bench.data.name}, {plan.base}, {spread_over(asked.seeds)}", files[2])

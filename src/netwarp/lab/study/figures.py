@@ -18,8 +18,7 @@ from netwarp.lab.study.rows import BASE, Row
 from netwarp.lab.study.store import Figures
 from netwarp.lab.study.summary import relative_gain
 from netwarp.lab.window_choice import Choice, Place, choose_places
-from netwarp.label_sets import LabelMap, LabelSet
-from netwarp.metrics.labels import IGNORE
+from netwarp.label_sets import IGNORE, LabelMap, LabelSet
 from netwarp.video.label_maps import full_palette
 
 __all__ = ["COLOURS", "Chosen", "Curve", "Shown", "draw_crops", "draw_curves", "draw_gain_curves", "shown_clips"]
