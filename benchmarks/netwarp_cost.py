@@ -23,7 +23,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import cv2
 import torch
@@ -35,7 +34,6 @@ from netwarp.lab.benchmark.harness import in_turn
 from netwarp.lab.benchmark.networks import FLOW_CNNS, FRAME_BY_FRAME, Around, load_network
 from netwarp.lab.benchmark.networks import NETWORKS as STREAMED
 from netwarp.lab.demo.summary import markdown_table
-from netwarp.model import unrolled as steps
 from netwarp.streets import render_clip
 
 WHOLE = (1024, 2048)
@@ -108,7 +106,7 @@ class Stream:
         self.parts: dict[str, list[float]] = defaultdict(list)
         self.now: dict[str, float] = defaultdict(float)
         model.flow = self.timed("flow", model.flow)
-        self.motion_between = self.timed("FlowCNN", steps.motion_between)
+        model.motion_between = self.timed("FlowCNN", model.motion_between)
         for name, module in zip(model.layers, model.netwarps, strict=True):
             module.forward = self.timed(name, module.forward)
 
@@ -124,9 +122,8 @@ class Stream:
     @torch.no_grad()
     def step(self, frame: Tensor, counted: bool) -> None:
         self.now.clear()
-        with patch.object(steps, "motion_between", self.motion_between):
-            began = self.clock()
-            result, self.state = self.stepped.step(frame, self.state)
+        began = self.clock()
+        result, self.state = self.stepped.step(frame, self.state)
         seconds = self.clock() - began
         if not result.isfinite().all():
             raise SystemExit("the network's random weights gave infinite values, whose time would be no measure")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
+from collections.abc import Mapping, Set
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -75,6 +79,56 @@ def test_imports_only_go_up_the_order(path):
 def test_the_check_would_see_a_breach():
     text = "import torch, netwarp.cli\n\ndef f():\n    from netwarp.inference import stream\n    from ..flow import dis"
     assert imports_in(text, "netwarp.model") == {"netwarp.inference.stream", "netwarp.cli", "netwarp.flow.dis"}
+
+
+def circle_in(graph: Mapping[str, Set[str]]) -> list[str]:
+    """A module, what it imports, and so on until the first comes again; [] where no imports go round."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1][::-1]
+    return []
+
+
+def test_no_imports_go_round():
+    graph = {name_of(path): imports_in(path.read_text(), package_of(path)) & NAMES for path in MODULES}
+    assert sum(map(len, graph.values())) > len(MODULES)
+    assert circle_in(graph) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from netwarp.model.unrolled import VideoState",
+        "from netwarp.model import unrolled",
+        "def f():\n    import netwarp.model.unrolled",
+        "if TYPE_CHECKING:\n    from .unrolled import VideoState",
+        "from netwarp.model import VideoModel",
+    ],
+)
+def test_the_check_would_see_a_circle(back):
+    texts = {
+        "netwarp.model": "from netwarp.model.unrolled import VideoState",
+        "netwarp.model.unrolled": "from netwarp.model.hooks import Hooks",
+        "netwarp.model.hooks": "import torch",
+    }
+    graph = {name: imports_in(text, "netwarp.model") for name, text in texts.items()}
+    assert circle_in(graph) == []
+    circle = circle_in(graph | {"netwarp.model.hooks": imports_in(back, "netwarp.model")})
+    assert {"netwarp.model.unrolled", "netwarp.model.hooks"} <= set(circle)
+
+
+@pytest.mark.parametrize(("package", "importers"), [("lab", {"lab"}), ("streets", {"streets", "lab"})])
+def test_only_names_in_text_lead_to_what_the_library_does_not_need(package, importers):
+    for path in MODULES:
+        if layer_of(name_of(path)) not in importers:
+            assert package not in map(layer_of, imports_in(path.read_text(), package_of(path))), name_of(path)
+
+
+def test_reading_labels_needs_no_torch():
+    light = "netwarp.label_sets", "netwarp.video.label_maps", "netwarp.datasets.camvid"
+    code = f"import sys, {', '.join(light)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

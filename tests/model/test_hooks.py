@@ -10,7 +10,7 @@ from torch import nn
 
 from model.tiny import frozen_copy, hooks_on, same_state, tiny
 from netwarp.errors import ConfigurationError
-from netwarp.model.hooks import StopPass, Taps, check_layers
+from netwarp.model.hooks import Hooks, StopPass, check_layers
 
 X = torch.rand(1, 3, 16, 24)
 
@@ -22,20 +22,20 @@ def ones(name, representation):
 def test_layers_are_seen_in_order_and_can_be_exchanged():
     net, seen = tiny(), []
     plain = net(X)
-    taps = Taps(net, ["mid", "stem"])
-    with taps.visit(lambda name, z: seen.append((name, tuple(z.shape)))):
+    hooks = Hooks(net, ["mid", "stem"])
+    with hooks.intercept(lambda name, z: seen.append((name, tuple(z.shape)))):
         assert torch.equal(net(X), plain)
     assert seen == [("stem", (1, 8, 8, 12)), ("mid", (1, 6, 8, 12))]
-    with taps.visit(ones):
+    with hooks.intercept(ones):
         assert not torch.equal(net(X), plain)
 
 
 def test_nothing_happens_outside_a_visit():
     net = tiny()
     plain = net(X)
-    taps = Taps(net, ["stem"])
+    hooks = Hooks(net, ["stem"])
     assert torch.equal(net(X), plain)
-    with taps.visit(ones):
+    with hooks.intercept(ones):
         pass
     assert torch.equal(net(X), plain)
 
@@ -43,24 +43,27 @@ def test_nothing_happens_outside_a_visit():
 def test_nothing_happens_after_a_visit_that_failed():
     net = tiny()
     plain = net(X)
-    taps = Taps(net, ["stem"])
+    hooks = Hooks(net, ["stem"])
 
     def fail(name, representation):
         raise RuntimeError("no")
 
-    with pytest.raises(RuntimeError, match="no"), taps.visit(fail):
+    with pytest.raises(RuntimeError, match="no"), hooks.intercept(fail):
         net(X)
     assert torch.equal(net(X), plain)
 
 
 def test_other_taps_on_the_same_network_stay_out_of_it():
     net = tiny()
-    first, second = Taps(net, ["stem"]), Taps(net, ["stem", "mid"])
+    first, second = Hooks(net, ["stem"]), Hooks(net, ["stem", "mid"])
     seen = []
-    with first.visit(lambda name, z: seen.append(name)):
+    with first.intercept(lambda name, z: seen.append(name)):
         net(X)
     assert seen == ["stem"]
-    with second.visit(lambda name, z: seen.append(name)), first.visit(lambda name, z: seen.append(f"inner {name}")):
+    with (
+        second.intercept(lambda name, z: seen.append(name)),
+        first.intercept(lambda name, z: seen.append(f"inner {name}")),
+    ):
         net(X)
     assert seen == ["stem", "inner stem"]
 
@@ -69,8 +72,8 @@ def test_another_thread_runs_the_plain_network():
     net = tiny()
     with torch.no_grad():
         plain = net(X)
-        taps, results = Taps(net, ["stem"]), []
-        with taps.visit(ones):
+        hooks, results = Hooks(net, ["stem"]), []
+        with hooks.intercept(ones):
             thread = threading.Thread(target=lambda: results.append(net(X).detach()))
             thread.start()
             thread.join()
@@ -86,7 +89,7 @@ def test_a_pass_can_be_stopped():
     def stop(name, representation):
         raise StopPass
 
-    with Taps(net, ["act"]).visit(stop):
+    with Hooks(net, ["act"]).intercept(stop):
         net(X)
         pytest.fail("the network ran to its end")
     assert ran == ["stem", "act"]
@@ -109,7 +112,7 @@ def test_no_network_takes_a_stop_for_an_error_of_its_own():
     def stop(name, representation):
         raise StopPass
 
-    with Taps(net, ["inner.stem"]).visit(stop):
+    with Hooks(net, ["inner.stem"]).intercept(stop):
         net(X)
         ended.append(True)
     assert not ended
@@ -118,11 +121,11 @@ def test_no_network_takes_a_stop_for_an_error_of_its_own():
 def test_removed_taps_leave_no_trace():
     net = tiny()
     before = frozen_copy(net)
-    taps = Taps(net, ["stem", "mid"])
+    hooks = Hooks(net, ["stem", "mid"])
     assert hooks_on(net) == 2
     assert list(net.state_dict()) == list(before)
-    taps.remove()
-    taps.remove()
+    hooks.remove()
+    hooks.remove()
     assert hooks_on(net) == 0
     assert same_state(net, before)
 
@@ -141,11 +144,11 @@ def test_wrong_names_change_nothing(names, says):
     with pytest.raises(ConfigurationError, match=says):
         check_layers(net, names)
     with pytest.raises(ConfigurationError, match=says):
-        Taps(net, names)
+        Hooks(net, names)
     assert hooks_on(net) == 0
 
 
 def test_a_layer_without_a_feature_map_is_named():
     net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    with pytest.raises(ConfigurationError, match="layer '1' returns Tensor"), Taps(net, ["1"]).visit(ones):
+    with pytest.raises(ConfigurationError, match="layer '1' returns Tensor"), Hooks(net, ["1"]).intercept(ones):
         net(torch.zeros(1, 4))

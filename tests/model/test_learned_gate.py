@@ -14,7 +14,14 @@ from netwarp import LearnedGate, VideoModel, load
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import write_flo
 from netwarp.model import PhotometricGate, Preprocess
-from netwarp.model.gates import TERMS, feature_error, forward_backward_error, make_gate, relative_error, resize_trust
+from netwarp.model.gates import (
+    TERMS,
+    feature_error,
+    forward_backward_error,
+    make_gate,
+    relative_error,
+    resize_confidence,
+)
 from netwarp.model.model_file import read
 from netwarp.ops import warp
 
@@ -99,10 +106,10 @@ class TestErrors:
 
     @pytest.mark.parametrize("size", [(45, 60), (51, 77), (90, 120), (7, 3)])
     def test_trust_everywhere_stays_exactly_that_at_every_size(self, size):
-        assert torch.equal(resize_trust(torch.ones(1, 1, 360, 480), size), torch.ones(1, 1, *size))
+        assert torch.equal(resize_confidence(torch.ones(1, 1, 360, 480), size), torch.ones(1, 1, *size))
         trust = torch.rand(1, 1, 90, 120)
         expected = F.interpolate(trust, size=size, mode="bilinear", align_corners=False, antialias=True)
-        torch.testing.assert_close(resize_trust(trust, size), expected)
+        torch.testing.assert_close(resize_confidence(trust, size), expected)
 
 
 class TestFormula:

@@ -19,15 +19,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from netwarp.errors import InputError
+from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.inference.scene_cuts import is_cut
 from netwarp.model.base_metadata import margin_of, preprocess_of
-from netwarp.model.hooks import Taps
+from netwarp.model.hooks import Hooks
 from netwarp.model.inputs import as_frames, check_flow, to_unit_range
-from netwarp.model.layers import OUTPUTS, base_device, evaluating
+from netwarp.model.layers import OUTPUTS, base_device, base_dtype, evaluating
+from netwarp.model.outputs import logits_of
 from netwarp.model.preprocess import Preprocess
-from netwarp.model.unrolled import motion_between, run_pass
+from netwarp.model.unrolled import Motion
 from netwarp.ops import resize_flow, warp
 from netwarp.video.source import FrameSource
 
@@ -83,16 +84,21 @@ def representations(
     """Look at the layers of a network, which is left as it was."""
     inner = [name for name in layers if name not in OUTPUTS]
     prepared = preprocess_of(base) if preprocess is None else preprocess
-    taps = Taps(base, inner)
+    hooks = Hooks(base, inner)
 
     def look(frame: Tensor) -> dict[str, Tensor]:
         seen: dict[str, Tensor] = {}
 
-        def keep(name: str, representation: Tensor) -> Tensor:
+        def keep(name: str, representation: Tensor) -> None:
             seen[name] = representation.clone()  # a network may go on to change it in place
-            return representation
 
-        run_pass(base, taps, [*inner, "output"], frame, prepared, keep, whole=False)
+        with hooks.intercept(keep):
+            seen["output"] = logits_of(base(prepared(to_unit_range(frame)).to(base_dtype(base))))
+        for name in inner:
+            if name not in seen:
+                raise ConfigurationError(
+                    f"layer {name!r} did not run on this frame: choose one that runs on every frame"
+                )
         seen["log_probs"] = F.log_softmax(seen["output"].float(), dim=1)
         return {name: seen[name] for name in layers}
 
@@ -100,7 +106,7 @@ def representations(
         with evaluating(base), torch.no_grad():
             yield look
     finally:
-        taps.remove()
+        hooks.remove()
 
 
 def neighbours(source: FrameSource, pairs: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -138,12 +144,12 @@ def measure_alignment(
             if is_cut(current, previous, field):
                 continue
             measured += 1
-            motion = motion_between(current, previous, field, flow_cnn=None, gate=None, preprocess=prepared)
+            motion = Motion.over_input(field, None, prepared, (current.shape[-2], current.shape[-1]))
             present = {IMAGE: to_unit_range(current), **look(current)}
             past = {IMAGE: to_unit_range(previous), **look(previous)}
             for name, (unwarped, warped) in distances.items():
                 size = (present[name].shape[-2], present[name].shape[-1])
-                seen = field if name == IMAGE else motion.beyond(margin_of(base, name)).flow
+                seen = field if name == IMAGE else motion.with_margin(margin_of(base, name)).flow
                 along = resize_flow(seen, size)
                 unwarped.add(present[name], past[name])
                 warped.add(present[name], warp(past[name], along))

@@ -24,7 +24,6 @@ from netwarp.inference.views import Tiling, View, Views
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.inputs import as_frames
 from netwarp.model.layers import base_device
-from netwarp.model.unrolled import advance, flows_between, motion_along
 
 __all__ = ["Memory", "Sliding", "SlidingState"]
 
@@ -253,13 +252,13 @@ class Sliding:
                 where the step fails later (memory, Ctrl-C) the state is lost, and says so.
         """
         model = self.model
-        if model.taps is None:
+        if model.hooks is None:
             raise NetWarpError("this VideoModel was removed from its base: build a new one")
         present = as_frames(frame, base_device(model.base))
         past = self._checked(state)
         flows = None
         if past is not None and past.frame.shape == present.shape:
-            flows = flows_between(model, present, past.frame, flow, index=index)
+            flows = model.flows_between(present, past.frame, flow, index=index)
         size = (present.shape[-2], present.shape[-1])
         tilings = self.views.tilings(size)
         whole = ViewTensors(present, None if past is None or flows is None else past.frame, flows)
@@ -315,10 +314,7 @@ class Sliding:
             past = None
             if pictures.past is not None and memory is not None:
                 past = VideoState(pictures.past, tuple(kept[part] for kept in memory))
-            motion = None
-            if past is not None and pictures.flows is not None:
-                motion = motion_along(self.model, pictures.present, past.frame, pictures.flows)
-            logits, left = advance(self.model, pictures.present, past, motion)
+            logits, left = self.model.advance(pictures.present, past, pictures.flows)
             if memory is None:
                 # At once for all views: many large blocks between smaller ones would leave gaps in the heap.
                 memory = tuple(_room(kept, len(views) * videos) for kept in left.memory)

@@ -10,7 +10,6 @@ import torch
 
 from netwarp.model import VideoModel
 from netwarp.model.layers import base_device
-from netwarp.model.unrolled import motion_between
 from netwarp.ops import resize_flow
 
 __all__ = ["Flow", "before_and_after", "flow_colours", "flow_wheel", "length_of", "round_limit"]
@@ -56,7 +55,7 @@ def before_and_after(model: VideoModel, current: Picture, previous: Picture) -> 
     )
     with torch.no_grad():
         before = model.estimate_flow(present, past)
-        motion = motion_between(present, past, before, flow_cnn=model.flow_cnn, gate=None, preprocess=model.preprocess)
+        motion = model.motion_between(present, past, model.flows_between(present, past, before) or (before, None))
         size = (before.shape[-2], before.shape[-1])
         (height, width), padded = model.preprocess.grid(size)
         after = motion.flow

@@ -18,18 +18,18 @@ from netwarp.ops import resize_flow, warp
 
 __all__ = [
     "TERMS",
+    "Confidence",
     "LearnedGate",
     "PhotometricGate",
-    "Trust",
     "feature_error",
     "forward_backward_error",
     "make_gate",
     "photometric_error",
     "relative_error",
-    "resize_trust",
+    "resize_confidence",
 ]
 
-Trust = Tensor
+Confidence = Tensor
 """``[B,1,H,W]`` in 0–1: how far the warped representation can be trusted at a pixel."""
 
 
@@ -63,20 +63,12 @@ def relative_error(error: Tensor, scale: float, noise: float) -> Tensor:
     return (error / (scale + noise * median)) ** 2
 
 
-def resize_trust(trust: Trust, size: tuple[int, int]) -> Trust:
-    """Bring trust to another grid, averaging over its cells; full trust everywhere stays exactly that.
-
-    Args:
-        trust: ``[B,1,H,W]``.
-        size: (h, w).
-
-    Returns:
-        ``[B,1,h,w]``; the same tensor if nothing changes.
-    """
-    if tuple(trust.shape[-2:]) == size:
-        return trust
+def resize_confidence(confidence: Confidence, size: tuple[int, int]) -> Confidence:
+    """Bring confidence ``[B,1,H,W]`` to a size (h, w), averaging over its cells; 1 everywhere stays exactly 1."""
+    if tuple(confidence.shape[-2:]) == size:
+        return confidence
     # What is averaged are doubts, since the weights of an average of ones do not add up to 1 in every last bit.
-    return 1 - F.interpolate(1 - trust, size=size, mode="bilinear", align_corners=False, antialias=True)
+    return 1 - F.interpolate(1 - confidence, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
 @dataclass(frozen=True)
@@ -110,7 +102,7 @@ class PhotometricGate:
         if not (self.noise >= 0 and math.isfinite(self.noise)):
             raise ConfigurationError(f"a gate's noise must be at least 0, not {self.noise}")
 
-    def __call__(self, current: Tensor, previous: Tensor, flow: Tensor) -> Trust:
+    def __call__(self, current: Tensor, previous: Tensor, flow: Tensor) -> Confidence:
         """Compute the gate.
 
         Args:
@@ -240,7 +232,9 @@ class LearnedGate(nn.Module):
         value = parameter.to(torch.promote_types(torch.float32, parameter.dtype))
         return value + (value.clamp(min=0) - value).detach()
 
-    def forward(self, current: Tensor, previous: Tensor, flow: Tensor, forward_flow: Tensor | None = None) -> Trust:
+    def forward(
+        self, current: Tensor, previous: Tensor, flow: Tensor, forward_flow: Tensor | None = None
+    ) -> Confidence:
         """What frames and flow say.
 
         Args:
@@ -260,7 +254,7 @@ class LearnedGate(nn.Module):
             cost = cost + self.coefficient("forward_backward") * forward_backward_error(flow, forward_flow)
         return torch.exp(-cost).expand(flow.shape[0], 1, *flow.shape[2:])
 
-    def at_layer(self, trust: Trust, current: Tensor, previous: Tensor, flow: Tensor) -> Trust:
+    def at_layer(self, trust: Confidence, current: Tensor, previous: Tensor, flow: Tensor) -> Confidence:
         """The same at a layer, with what its representations say.
 
         Args:
@@ -278,7 +272,7 @@ class LearnedGate(nn.Module):
         with torch.no_grad():
             error = feature_error(current, previous, resize_flow(flow, size))
             cost = relative_error(error, self.FEATURE_SCALE, self.FEATURE_NOISE)
-        return resize_trust(trust, size) * torch.exp(-self.coefficient("features") * cost)
+        return resize_confidence(trust, size) * torch.exp(-self.coefficient("features") * cost)
 
     def to_dict(self) -> dict[str, Any]:
         """Its arguments as plain values, for a saved model."""
@@ -294,6 +288,17 @@ class LearnedGate(nn.Module):
 
 
 GATES = ("photometric", "learned")
+
+
+def gate_to_dict(gate: object) -> dict[str, Any] | None:
+    """What a saved model holds of a gate: its fields, under the name of their kind but for a photometric gate."""
+    if gate is None or isinstance(gate, PhotometricGate):
+        return None if gate is None else gate.to_dict()
+    if isinstance(gate, LearnedGate):
+        return {"learned": gate.to_dict()}
+    raise ConfigurationError(
+        f"a model with the gate {type(gate).__name__} cannot be saved: only a PhotometricGate or a LearnedGate can"
+    )
 
 
 def make_gate(spec: str) -> PhotometricGate | LearnedGate:

@@ -1,6 +1,6 @@
-"""Taps: forward hooks that read, and may exchange, what named layers of a network return.
+"""Forward hooks that read, and may exchange, what named layers of a network return.
 
-Hooks leave ``state_dict()`` keys alone. They act only inside :meth:`Taps.visit` and in the thread that called it;
+Hooks leave ``state_dict()`` keys alone. They act only inside :meth:`Hooks.intercept` and in the thread that called it;
 at any other time, and in other models that share the network, it runs as if they were not there.
 """
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.model.outputs import representation_of, with_representation
 
-__all__ = ["StopPass", "Taps", "check_layers"]
+__all__ = ["Hooks", "StopPass", "check_layers"]
 
 Visitor = Callable[[str, Tensor], Tensor | None]
 """Called with a layer's name and representation; returns what the network goes on with, or None for the same."""
@@ -30,7 +30,7 @@ Visitor = Callable[[str, Tensor], Tensor | None]
 class _Visit:
     """Whose pass it is; ``checkpoints`` are those that were running when it began, None where nothing is trained."""
 
-    taps: Taps
+    hooks: Hooks
     visitor: Visitor
     checkpoints: int | None
 
@@ -55,7 +55,7 @@ def check_layers(base: nn.Module, names: Sequence[str]) -> None:
             raise ConfigurationError(f"layer {name!r} is named twice: name each layer once")
 
 
-class Taps:
+class Hooks:
     """Hooks on some layers of a network."""
 
     def __init__(self, base: nn.Module, names: Sequence[str]) -> None:
@@ -63,7 +63,7 @@ class Taps:
         self._handles = [base.get_submodule(n).register_forward_hook(partial(self._on_forward, n)) for n in names]
 
     @contextmanager
-    def visit(self, visitor: Visitor) -> Iterator[None]:
+    def intercept(self, visitor: Visitor) -> Iterator[None]:
         """While it lasts, ``visitor`` sees the layers; a :class:`StopPass` that it raises ends the block."""
         token = _visiting.set(_Visit(self, visitor, _checkpoints_running() if torch.is_grad_enabled() else None))
         try:
@@ -81,7 +81,7 @@ class Taps:
 
     def _on_forward(self, name: str, module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ANN401
         visit = _visiting.get()
-        if visit is None or visit.taps is not self:
+        if visit is None or visit.hooks is not self:
             return None
         if visit.checkpoints is not None and _checkpoints_running() > visit.checkpoints:
             raise ConfigurationError(

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from netwarp.errors import ConfigurationError, InputError, WeightsError
-from netwarp.model.gates import LearnedGate, PhotometricGate
-from netwarp.model.options import Gate
+from netwarp.errors import InputError, WeightsError
 from netwarp.output_files import written_whole
 
-if TYPE_CHECKING:
-    from netwarp.model.video_model import VideoModel
-
-__all__ = ["MODEL_KEY", "SavedModel", "configuration", "read", "save"]
+__all__ = ["FORMAT", "MODEL_KEY", "SavedModel", "check_finite", "read", "write_model"]
 
 FORMAT = 2
 MODEL_KEY = "netwarp"
@@ -26,66 +22,28 @@ MODEL_KEY = "netwarp"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a file holds.
-
-    Attributes:
-        path: The file.
-        config: How to build the model: plain values.
-        tensors: The model's ``state_dict``, with or without the base's part (``base.…``).
-    """
+    """What a file holds: how to build the model, in plain values, and its ``state_dict``, or only that without base."""
 
     path: Path
     config: dict[str, Any]
     tensors: dict[str, Tensor]
 
 
-def save(model: VideoModel, path: str | Path, *, include_base: bool = True) -> None:
+def write_model(path: str | Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write a model; written beside and then renamed, so that ``path`` never holds half a file."""
     from safetensors.torch import save as to_bytes
 
-    path = Path(path)
-    config = configuration(model)
-    state = {k: v for k, v in model.state_dict().items() if include_base or not k.startswith("base.")}
-    check_finite(state, "the model")
+    check_finite(tensors, "the model")
     # Clones, because safetensors refuses tensors that share memory, as tied weights do.
     data = to_bytes(
-        {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, {MODEL_KEY: json.dumps(config)}
+        {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {MODEL_KEY: json.dumps(config)}
     )
-    with written_whole(path) as file:
+    with written_whole(Path(path)) as file:
         file.write(data)
 
 
-def configuration(model: VideoModel) -> dict[str, Any]:
-    """How to build a model again, but for its tensors: plain values that JSON can hold."""
-    flow = getattr(model.flow, "spec", None)
-    if not isinstance(flow, str):
-        raise ConfigurationError(
-            f"a model with the flow {type(model.flow).__name__} cannot be saved: give the flow a text 'spec'"
-        )
-    gate = _gate(model.gate)
-    # A network of the user's own may have an attribute of this name that means something else.
-    describe = getattr(getattr(model.base, "source", None), "to_dict", None)
-    return {
-        # The oldest that says it all, so that older versions read what they can.
-        "format": FORMAT if gate is not None and "learned" in gate else 1,
-        "layers": list(model.layers),
-        "flow": flow,
-        "flow_cnn": None
-        if model.flow_cnn is None
-        else {"variant": model.flow_cnn.variant, "stride": model.flow_cnn.stride, "start": model.flow_cnn.start},
-        "memory": model.memory,
-        "gate": gate,
-        "training_free": model.training_free,
-        "preprocess": model.preprocess.to_dict(),
-        "classes": list(model.classes),
-        "palette": [list(colour) for colour in model.palette],
-        "example_size": None if model.example_size is None else list(model.example_size),
-        "base": describe() if callable(describe) else None,
-    }
-
-
 def read(path: str | Path) -> SavedModel:
-    """Read what :func:`save` wrote."""
+    """Read what :func:`write_model` wrote."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -116,17 +74,7 @@ def read(path: str | Path) -> SavedModel:
     return SavedModel(path, config, tensors)
 
 
-def _gate(gate: Gate | None) -> dict[str, Any] | None:
-    if isinstance(gate, LearnedGate):
-        return {"learned": gate.to_dict()}
-    if gate is None or isinstance(gate, PhotometricGate):
-        return None if gate is None else gate.to_dict()
-    raise ConfigurationError(
-        f"a model with the gate {type(gate).__name__} cannot be saved: only a PhotometricGate or a LearnedGate can"
-    )
-
-
-def check_finite(tensors: dict[str, Tensor], owner: str) -> None:
+def check_finite(tensors: Mapping[str, Tensor], owner: str) -> None:
     """Refuse weights with NaN or infinite values."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError
-from netwarp.model.gates import resize_trust
+from netwarp.model.gates import resize_confidence
 from netwarp.ops import resize_flow, warp_combine
 
 __all__ = ["NetWarp"]
@@ -55,7 +55,7 @@ class NetWarp(nn.Module):
         """
         size = (current.shape[-2], current.shape[-1])
         if gate is not None:
-            gate = resize_trust(gate, size)
+            gate = resize_confidence(gate, size)
         return warp_combine(current, previous, resize_flow(flow, size), self.w1, self.w2, gate)
 
     def extra_repr(self) -> str:  # noqa: D102

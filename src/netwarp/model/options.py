@@ -13,7 +13,7 @@ from torch import Tensor
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.gates import LearnedGate, PhotometricGate, Trust, make_gate
+from netwarp.model.gates import Confidence, LearnedGate, PhotometricGate, make_gate
 
 __all__ = ["TRAINING_FREE_GATE", "TRAINING_FREE_START", "Gate", "Memory", "Options"]
 
@@ -22,7 +22,7 @@ TRAINING_FREE_GATE = PhotometricGate()
 """Weights and gate of the mode without training: chosen on rendered video (docs/training_free.md)."""
 
 Memory = Literal["previous", "fused"]
-Gate = PhotometricGate | LearnedGate | Callable[[Tensor, Tensor, Tensor], Trust]
+Gate = PhotometricGate | LearnedGate | Callable[[Tensor, Tensor, Tensor], Confidence]
 
 
 @dataclass(frozen=True)

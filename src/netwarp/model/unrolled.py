@@ -1,145 +1,32 @@
-"""From frame to frame: the network unrolled in time, one pass per frame, each combined with what the last one left."""
+"""The network unrolled in time: one pass a frame, combined with what the frame before left (paper, section 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from netwarp.errors import ConfigurationError, InputError
-from netwarp.flow import PrecomputedFlow
+from netwarp.errors import ConfigurationError, InputError, NetWarpError
+from netwarp.flow import FlowEstimator, PrecomputedFlow
 from netwarp.model.checkpointing import recomputed
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.gates import LearnedGate, Trust, resize_trust
-from netwarp.model.hooks import StopPass, Taps
-from netwarp.model.inputs import check_flow, to_unit_range
-from netwarp.model.layers import OUTPUTS, base_dtype
-from netwarp.model.options import Gate
+from netwarp.model.gates import Confidence, LearnedGate, resize_confidence
+from netwarp.model.hooks import Hooks, StopPass
+from netwarp.model.inputs import as_clip, as_flows, as_frames, check_flow, to_unit_range
+from netwarp.model.layers import base_device, base_dtype
+from netwarp.model.options import Gate, Memory
 from netwarp.model.outputs import logits_of, to_frame_size
 from netwarp.model.preprocess import Preprocess
 from netwarp.ops import reflect, reflect_flow, resize_flow
 
-if TYPE_CHECKING:
-    from netwarp.model.video_model import VideoModel
+__all__ = ["Flows", "Motion", "UnrolledNetwork", "VideoState"]
 
-__all__ = [
-    "Flows",
-    "Motion",
-    "VideoState",
-    "advance",
-    "flows_between",
-    "motion_along",
-    "motion_between",
-    "run_pass",
-    "unroll",
-]
-
-
-@dataclass(frozen=True, eq=False)
-class Motion:
-    """Flow and gate over all that the network sees, padding included; each layer brings them to its own size.
-
-    Attributes:
-        flow: ``[B,2,h,w]``, backward, after FlowCNN, in pixels of its own grid.
-        gate: ``[B,1,h',w']`` in 0–1, or None for trust everywhere.
-        size: (height, width) of the network's input, which both cover.
-    """
-
-    flow: Tensor
-    gate: Trust | None
-    size: tuple[int, int]
-
-    def beyond(self, margin: int) -> Motion:
-        """The same for a layer whose map looks beyond the network's input, where it sees that in a mirror."""
-        if margin == 0:
-            return self
-        flow = reflect_flow(resize_flow(self.flow, self.size), margin)
-        gate = None if self.gate is None else reflect(resize_trust(self.gate, self.size), margin)
-        return Motion(flow, gate, (self.size[0] + 2 * margin, self.size[1] + 2 * margin))
-
-
-def motion_between(
-    current: Tensor,
-    previous: Tensor,
-    flow: Tensor,
-    forward_flow: Tensor | None = None,
-    *,
-    flow_cnn: FlowCNN | None,
-    gate: Gate | None,
-    preprocess: Preprocess,
-) -> Motion:
-    """Correct a flow, judge it, and lay both over the network's input."""
-    present, past = to_unit_range(current), to_unit_range(previous)
-    trust: Trust | None = None
-    if isinstance(gate, LearnedGate):
-        trust = gate(present, past, flow, forward_flow)
-    elif gate is not None:
-        trust = gate(present, past, flow)
-    if flow_cnn is not None and not flow_cnn.sees_input:
-        flow = flow_cnn(flow, present, past)
-    resized, padded = preprocess.grid((current.shape[-2], current.shape[-1]))
-    if padded != resized:
-        # The representations cover the padding too, and so must what moves them.
-        margin = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
-        flow = F.pad(resize_flow(flow, resized), margin, mode="replicate")
-        if trust is not None:
-            trust = F.pad(resize_trust(trust, resized), margin, mode="replicate")
-    if flow_cnn is not None and flow_cnn.sees_input:
-        flow = flow_cnn(resize_flow(flow, padded), preprocess(present), preprocess(past))
-    return Motion(flow, trust, padded)
-
-
-def run_pass(
-    base: nn.Module,
-    taps: Taps,
-    layers: Sequence[str],
-    frame: Tensor,
-    preprocess: Preprocess,
-    combine: Callable[[str, Tensor], Tensor],
-    *,
-    whole: bool = True,
-    alike: bool = False,
-) -> Tensor | None:
-    """Run a network over a frame."""
-    seen: list[str] = []
-
-    def visit(name: str, representation: Tensor) -> Tensor:
-        combined = combine(name, representation)
-        seen.append(name)
-        if not whole and len(seen) == len(layers):
-            raise StopPass
-        return combined
-
-    logits: Tensor | None = None
-    with taps.visit(visit):
-        logits = logits_of(base(preprocess(to_unit_range(frame)).to(base_dtype(base))))
-    for name in layers:
-        if name not in seen and name not in OUTPUTS:
-            raise ConfigurationError(
-                f"layer {name!r} did not run on this frame: a NetWarp needs a layer that runs on every one"
-            )
-    if logits is None:
-        return None
-    if "output" in layers:
-        logits = combine("output", logits)
-    elif "log_probs" in layers:
-        dtype = torch.promote_types(torch.float32, logits.dtype)
-        if alike:
-            logits = combine("log_probs", logits.to(dtype)).to(logits.dtype)
-        else:
-            current = F.log_softmax(logits, dim=1, dtype=dtype)
-            # Adding the change keeps the logits of a fresh model bitwise, where log-probabilities would round anew.
-            logits = logits + (combine("log_probs", current) - current).to(logits.dtype)
-    if not whole:
-        return None
-    size = (frame.shape[-2], frame.shape[-1])
-    return to_frame_size(logits, *preprocess.grid(size), size)
-
+Frame = Tensor | np.ndarray
 
 Flows = tuple[Tensor, Tensor | None]
 """Backward flow between two frames, and the forward one where the gate looks at it; ``[B,2,H,W]`` each."""
@@ -147,7 +34,7 @@ Flows = tuple[Tensor, Tensor | None]
 
 @dataclass(frozen=True, eq=False)
 class VideoState:
-    """All that the next :meth:`VideoModel.step` needs from the past, and nothing else.
+    """All that the next :meth:`.VideoModel.step` needs from the past, and nothing else.
 
     Attributes:
         frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was handed in.
@@ -162,120 +49,353 @@ class VideoState:
         return VideoState(self.frame.detach(), tuple(kept.detach() for kept in self.memory))
 
 
-def flows_between(
-    model: VideoModel,
-    current: Tensor,
-    previous: Tensor,
-    flow: Tensor | None = None,
-    forward: Tensor | None = None,
-    index: int | None = None,
-) -> Flows | None:
-    """The flows that a model needs between two frames: those that are given, checked, else estimated."""
-    if not model.layers:
-        return None
-    flow = model.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current)
-    if not (isinstance(model.gate, LearnedGate) and model.gate.needs_forward_flow):
-        return flow, None
-    if forward is not None:
-        return flow, check_flow(forward, current)
-    if isinstance(model.flow, PrecomputedFlow):
-        raise ConfigurationError(
-            "the gate's term 'forward_backward' needs flow in both directions, and precomputed flow has one: "
-            "give forward_flows= to unroll, or leave that term out"
-        )
-    return flow, model.estimate_flow(previous, current)
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Flow and confidence over the network's input, padding included; each layer brings them to its own size."""
+
+    flow: Tensor  # [B,2,h,w], backward, after FlowCNN, in pixels of its own grid
+    confidence: Confidence | None  # [B,1,h',w'] in 0-1; None for 1 everywhere
+    size: tuple[int, int]  # (height, width) of the network's input, which both cover
+
+    @classmethod
+    def over_input(
+        cls, flow: Tensor, confidence: Confidence | None, preprocess: Preprocess, size: tuple[int, int]
+    ) -> Motion:
+        """Lay what covers a frame of a size (height, width) over the network's input: that may be padded."""
+        resized, padded = preprocess.grid(size)
+        if padded != resized:
+            # The representations cover the padding too, and so must what moves them.
+            margin = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
+            flow = F.pad(resize_flow(flow, resized), margin, mode="replicate")
+            if confidence is not None:
+                confidence = F.pad(resize_confidence(confidence, resized), margin, mode="replicate")
+        return cls(flow, confidence, padded)
+
+    def with_margin(self, margin: int) -> Motion:
+        """The same for a layer whose map covers more than the network's input, which it sees mirrored there."""
+        if margin == 0:
+            return self
+        flow = reflect_flow(resize_flow(self.flow, self.size), margin)
+        confidence = self.confidence
+        if confidence is not None:
+            confidence = reflect(resize_confidence(confidence, self.size), margin)
+        return Motion(flow, confidence, (self.size[0] + 2 * margin, self.size[1] + 2 * margin))
 
 
-def motion_along(model: VideoModel, current: Tensor, previous: Tensor, flows: Flows) -> Motion:
-    """What a model makes of the flows between two frames: all of a step that does not need the network."""
-    return motion_between(
-        current, previous, *flows, flow_cnn=model.flow_cnn, gate=model.gate, preprocess=model.preprocess
-    )
+class UnrolledNetwork(nn.Module):
+    """A network whose layers are combined with the previous frame's: how it runs. A subclass builds the parts."""
 
+    base: nn.Module
+    preprocess: Preprocess
+    hooks: Hooks | None  # on the network's layers; None once they are removed
+    layers: tuple[str, ...]  # in the order in which they run, "output" or "log_probs" last
+    margins: tuple[int, ...]  # how far each layer's map reaches beyond the network's input, in pixels of it
+    netwarps: nn.ModuleList  # one for each layer
+    flow: FlowEstimator
+    flow_cnn: FlowCNN | None
+    gate: Gate | None
+    memory: Memory
+    training_free: bool
 
-def advance(
-    model: VideoModel, frame: Tensor, state: VideoState | None, motion: Motion | None, *, whole: bool = True
-) -> tuple[Tensor | None, VideoState]:
-    """One pass over a frame, combined with the state if there is one."""
-    kept: dict[str, Tensor] = {}
+    def forward(self, current: Frame, previous: Frame, flow: Tensor | None = None) -> Tensor:
+        """Segment a frame with the help of the one before: the form for training (paper, "Usage and Training").
 
-    def combine(name: str, current: Tensor) -> Tensor:
-        combined = current
-        if state is not None and motion is not None:
-            combined = _combine(model, name, current, state, motion)
-        # A clone, since a network may go on to change its representation in place.
-        kept[name] = (current if model.memory == "previous" else combined).clone()
+        Gradients reach the network through both frames. The previous frame's pass stops at the last NetWarp.
+
+        Args:
+            current: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1.
+            previous: The frame before it, in the same form.
+            flow: ``[B,2,H,W]``, backward, pixels, if known; else it is estimated.
+
+        Returns:
+            Logits ``[B,classes,H,W]``.
+
+        Raises:
+            InputError: frames or flow do not fit together, or hold what they must not.
+            ConfigurationError: a layer with a NetWarp does not run on every frame.
+        """
+        present, past = self._checked(current), self._checked(previous)
+        if present.shape != past.shape:
+            raise InputError(
+                f"current {list(present.shape)} and previous {list(past.shape)} frame differ in size: "
+                "a pair must be two frames of one video"
+            )
+        return self._unroll((past, present), (flow,), (None,))[-1]
+
+    def step(
+        self,
+        frame: Frame,
+        state: VideoState | None = None,
+        flow: Tensor | Motion | None = None,
+        *,
+        index: int | None = None,
+    ) -> tuple[Tensor, VideoState]:
+        """Segment the next frame of a stream: one pass of the network per frame.
+
+        With one layer and ``memory="previous"`` a stream equals its pairs. With several, the deeper memories come from
+        a frame that was itself combined, as when the paper's network is unrolled in time.
+
+        Args:
+            frame: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1, or numpy ``[H,W,3]`` uint8.
+            state: What the step before returned. Without one, or with one for another size, the frame is a first one
+                and gets the network's own output.
+            flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known, or what
+                :meth:`estimate_motion` made of it; else it is estimated.
+            index: Number of the frame in its video, from 0, for flow that is looked up (``precomputed:``).
+
+        Returns:
+            Logits ``[B,classes,H,W]``, and the state for the next step. The state holds no gradients unless the model
+            is in training mode.
+
+        Raises:
+            InputError: as :meth:`forward`, or the state is another model's.
+        """
+        present = self._checked(frame)
+        if state is not None and not isinstance(state, VideoState):
+            raise InputError(f"state must be what the step before returned, or None, not {type(state).__name__}")
+        if state is not None and state.frame.shape != present.shape:
+            state = None
+        channels = tuple(netwarp.channels for netwarp in self.netwarps)
+        if state is not None and tuple(kept.shape[1] for kept in state.memory) != channels:
+            raise InputError("the state comes from a model with other layers: start a stream with state=None")
+        motion = None if state is None else self._motion(present, state.frame, flow, index)
+        logits, after = self.advance(present, state, motion)
+        assert logits is not None
+        # A clone, since cameras and decoders fill one tensor again and again.
+        after = VideoState(present.clone() if present is frame else present, after.memory)
+        return logits, after if self.training else after.detached()
+
+    def unroll(
+        self,
+        frames: Tensor,
+        flows: Tensor | None = None,
+        *,
+        forward_flows: Tensor | None = None,
+        checkpoint: bool = False,
+        every: bool = False,
+        detach: bool = False,
+    ) -> Tensor | list[Tensor]:
+        """Segment a clip with gradients through time: what :meth:`step` computes, frame after frame.
+
+        A frame whose logits are not asked for costs no more of its pass than its memory needs, and a frame that the
+        result does not depend on costs nothing: with ``memory="previous"`` and one layer those are all but the last
+        two.
+
+        Args:
+            frames: RGB ``[B,T,3,H,W]``, oldest first, uint8 or floating point in 0–1.
+            flows: ``[B,T-1,2,H,W]``, backward, pixels, if known: ``flows[:, i]`` leads from frame i+1 to frame i. Else
+                they are estimated.
+            forward_flows: ``[B,T-1,2,H,W]``, those from frame i to frame i+1, if known; only a learned gate with the
+                term ``forward_backward`` looks at them.
+            checkpoint: Keep no activations of the frames before the last and compute them again in the backward
+                pass: for a quarter to a third more time, a long clip takes about the memory of one frame.
+            every: Whether the logits of all frames are wanted.
+            detach: Give the past no gradient: memory is taken as it is, and frames before the last are run without.
+
+        Returns:
+            Logits ``[B,classes,H,W]`` of the last frame; with ``every`` a list of those of all frames.
+
+        Raises:
+            InputError: frames or flows do not fit together, or hold what they must not.
+            ConfigurationError: a layer with a NetWarp does not run on every frame.
+        """
+        clip = as_clip(frames, self._device())
+        given = (as_flows(each, clip) for each in (flows, forward_flows))
+        logits = self._unroll(clip, *given, checkpoint=checkpoint, every=every, detach=detach)
+        return logits if every else logits[-1]
+
+    @torch.no_grad()
+    def estimate_flow(self, current: Frame, previous: Frame, index: int | None = None) -> Tensor:
+        """The flow that :meth:`step` would use, before FlowCNN.
+
+        Args:
+            current: As in :meth:`step`.
+            previous: The frame before it, of the same size.
+            index: Number of the current frame in its video, for estimators that look flow up.
+
+        Returns:
+            ``[B,2,H,W]``, backward, pixels.
+
+        Raises:
+            InputError: the estimator gave something else, or NaN.
+        """
+        present, past = self._checked(current), self._checked(previous)
+        return check_flow(self.flow(present, past, index), present)
+
+    @torch.no_grad()
+    def estimate_motion(
+        self, current: Frame, previous: Frame, flow: Tensor | None = None, index: int | None = None
+    ) -> Motion | None:
+        """All of :meth:`step` that does not need the network: flow, FlowCNN and gate, for a thread that works ahead.
+
+        Args:
+            current: As in :meth:`step`.
+            previous: The frame before it, of the same size.
+            flow: ``[B,2,H,W]``, backward, pixels, if known; else it is estimated.
+            index: Number of the current frame in its video, for estimators that look flow up.
+
+        Returns:
+            What :meth:`step` takes in place of flow; None where the model has no layers, and needs none.
+
+        Raises:
+            InputError: as :meth:`step`.
+        """
+        return self._motion(self._checked(current), self._checked(previous), flow, index)
+
+    def _unroll(
+        self,
+        frames: Sequence[Tensor],
+        flows: Sequence[Tensor | None],
+        forward_flows: Sequence[Tensor | None],
+        *,
+        checkpoint: bool = False,
+        every: bool = False,
+        detach: bool = False,
+    ) -> list[Tensor]:
+        results: list[Tensor] = []
+        state: VideoState | None = None
+        last = len(frames) - 1
+        for index in range(0 if every else self._first_needed(last), len(frames)):
+            frame, wanted = frames[index], every or index == last
+            flow = None
+            if state is not None:
+                flow = self.flows_between(frame, state.frame, flows[index - 1], forward_flows[index - 1])
+            step = partial(self.advance, state=state, motion=flow, need_logits=wanted)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and (wanted or not detach)):
+                # The last frame is first in the backward pass: to compute it again there would save nothing.
+                logits, state = recomputed(step, frame, self.base) if checkpoint and index < last else step(frame)
+            if detach:
+                state = state.detached()
+            if logits is not None:
+                results.append(logits)
+        return results
+
+    def _first_needed(self, last: int) -> int:
+        """The first frame that the last one's logits depend on."""
+        if not self.layers:
+            return last
+        return max(last - 1, 0) if self.memory == "previous" and len(self.layers) == 1 else 0
+
+    def advance(
+        self, frame: Tensor, state: VideoState | None, motion: Flows | Motion | None, *, need_logits: bool = True
+    ) -> tuple[Tensor | None, VideoState]:
+        """Run the network on a frame, combine its layers with the state, and keep them for the next frame.
+
+        Without logits the pass ends at the last layer that is kept.
+        """
+        if state is not None and isinstance(motion, tuple):
+            motion = self.motion_between(frame, state.frame, motion)
+        kept: dict[str, Tensor] = {}
+
+        def combine(name: str, current: Tensor) -> Tensor:
+            combined = current
+            if state is not None and isinstance(motion, Motion):
+                combined = self._combine(name, current, state, motion)
+            # A clone, since a network may go on to change its representation in place.
+            kept[name] = (current if self.memory == "previous" else combined).clone()
+            if not need_logits and len(kept) == len(self.layers):
+                raise StopPass
+            return combined
+
+        assert self.hooks is not None  # else the frame would not have passed the check
+        logits: Tensor | None = None
+        with self.hooks.intercept(combine):
+            output = self.base(self.preprocess(to_unit_range(frame)).to(base_dtype(self.base)))
+            logits = self._at_output(logits_of(output), combine)
+        for name in self.layers:
+            if name not in kept:
+                raise ConfigurationError(
+                    f"layer {name!r} did not run on this frame: a NetWarp needs a layer that runs on every one"
+                )
+        if logits is not None:
+            size = (frame.shape[-2], frame.shape[-1])
+            logits = to_frame_size(logits, *self.preprocess.grid(size), size)
+        return logits, VideoState(frame, tuple(kept[name] for name in self.layers))
+
+    def _combine(self, name: str, current: Tensor, state: VideoState, motion: Motion) -> Tensor:
+        """Combine a layer's representation ``[B,C,h,w]`` with the state's, warped (paper, Eq. 1-3)."""
+        place = self.layers.index(name)
+        previous = state.memory[place]
+        if previous.shape != current.shape:
+            raise InputError(
+                f"layer {name!r} gives {list(current.shape)} now and gave {list(previous.shape)} for the "
+                "previous frame: a NetWarp needs a layer whose size depends on the frame's size alone"
+            )
+        motion = motion.with_margin(self.margins[place])
+        confidence = motion.confidence
+        if isinstance(self.gate, LearnedGate) and confidence is not None:
+            confidence = self.gate.at_layer(confidence, current, previous, motion.flow)
+        combined: Tensor = self.netwarps[place](current, previous, motion.flow, confidence)
         return combined
 
-    assert model.taps is not None  # else the frame would not have passed the check
-    logits = run_pass(
-        model.base,
-        model.taps,
-        model.layers,
-        frame,
-        model.preprocess,
-        combine,
-        whole=whole,
-        alike=model.training_free and not any(weights.requires_grad for weights in model.netwarps.parameters()),
-    )
-    return logits, VideoState(frame, tuple(kept[name] for name in model.layers))
+    def _at_output(self, logits: Tensor, combine: Callable[[str, Tensor], Tensor]) -> Tensor:
+        """Combine the network's output ``[B,classes,h,w]``, where it is a layer, as logits or log-probabilities."""
+        if "output" in self.layers:
+            return combine("output", logits)
+        if "log_probs" not in self.layers:
+            return logits
+        dtype = torch.promote_types(torch.float32, logits.dtype)
+        if self.training_free and not any(weights.requires_grad for weights in self.netwarps.parameters()):
+            # All classes have the same weights, and the softmax's constant per pixel changes nothing.
+            return combine("log_probs", logits.to(dtype)).to(logits.dtype)
+        current = F.log_softmax(logits, dim=1, dtype=dtype)
+        # Adding the change keeps the logits of a fresh model bitwise, where log-probabilities would round anew.
+        return logits + (combine("log_probs", current) - current).to(logits.dtype)
 
+    def flows_between(
+        self,
+        current: Tensor,
+        previous: Tensor,
+        flow: Tensor | None = None,
+        forward_flow: Tensor | None = None,
+        index: int | None = None,
+    ) -> Flows | None:
+        """The flows that the model needs between two frames: those that are given, checked, else estimated."""
+        if not self.layers:
+            return None
+        flow = self.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current)
+        if not (isinstance(self.gate, LearnedGate) and self.gate.needs_forward_flow):
+            return flow, None
+        if forward_flow is not None:
+            return flow, check_flow(forward_flow, current)
+        if isinstance(self.flow, PrecomputedFlow):
+            raise ConfigurationError(
+                "the gate's term 'forward_backward' needs flow in both directions, and precomputed flow has one: "
+                "give forward_flows= to unroll, or leave that term out"
+            )
+        return flow, self.estimate_flow(previous, current)
 
-def _step(
-    model: VideoModel, frame: Tensor, state: VideoState | None, flows: Flows | None, whole: bool
-) -> tuple[Tensor | None, VideoState]:
-    motion = None if state is None or flows is None else motion_along(model, frame, state.frame, flows)
-    return advance(model, frame, state, motion, whole=whole)
+    def motion_between(self, current: Tensor, previous: Tensor, flows: Flows) -> Motion:
+        """Correct the flow between two frames by FlowCNN, and ask the gate how far to trust it."""
+        flow, forward_flow = flows
+        present, past = to_unit_range(current), to_unit_range(previous)
+        confidence: Confidence | None = None
+        if isinstance(self.gate, LearnedGate):
+            confidence = self.gate(present, past, flow, forward_flow)
+        elif self.gate is not None:
+            confidence = self.gate(present, past, flow)
+        if self.flow_cnn is not None and not self.flow_cnn.sees_input:
+            flow = self.flow_cnn(flow, present, past)
+        size = (current.shape[-2], current.shape[-1])
+        motion = Motion.over_input(flow, confidence, self.preprocess, size)
+        if self.flow_cnn is not None and self.flow_cnn.sees_input:
+            flow = resize_flow(motion.flow, motion.size)
+            flow = self.flow_cnn(flow, self.preprocess(present), self.preprocess(past))
+            motion = Motion(flow, motion.confidence, motion.size)
+        return motion
 
+    def _motion(self, present: Tensor, past: Tensor, flow: Tensor | Motion | None, index: int | None) -> Motion | None:
+        if isinstance(flow, Motion):
+            if flow.size != self.preprocess.grid((present.shape[-2], present.shape[-1]))[1]:
+                raise InputError(f"the motion is that of another frame, of {flow.size[1]}×{flow.size[0]} pixels")
+            return flow
+        flows = self.flows_between(present, past, flow, index=index)
+        return None if flows is None else self.motion_between(present, past, flows)
 
-def _combine(model: VideoModel, name: str, current: Tensor, state: VideoState, motion: Motion) -> Tensor:
-    place = model.layers.index(name)
-    previous = state.memory[place]
-    if previous.shape != current.shape:
-        raise InputError(
-            f"layer {name!r} gives {list(current.shape)} now and gave {list(previous.shape)} for the "
-            "previous frame: a NetWarp needs a layer whose size depends on the frame's size alone"
-        )
-    motion = motion.beyond(model.margins[place])
-    trust = motion.gate
-    if isinstance(model.gate, LearnedGate) and trust is not None:
-        trust = model.gate.at_layer(trust, current, previous, motion.flow)
-    combined: Tensor = model.netwarps[place](current, previous, motion.flow, trust)
-    return combined
+    def _checked(self, frame: Frame) -> Tensor:
+        return as_frames(frame, self._device())
 
-
-def unroll(
-    model: VideoModel,
-    frames: Sequence[Tensor],
-    flows: Sequence[Tensor | None],
-    forward_flows: Sequence[Tensor | None],
-    *,
-    checkpoint: bool = False,
-    every: bool = False,
-    detach: bool = False,
-) -> list[Tensor]:
-    """Frame after frame, with gradients through time; see :meth:`VideoModel.unroll`."""
-    results: list[Tensor] = []
-    state: VideoState | None = None
-    last = len(frames) - 1
-    for index in range(0 if every else _first_needed(model, last), len(frames)):
-        frame, wanted = frames[index], every or index == last
-        between = None
-        if state is not None:
-            between = flows_between(model, frame, state.frame, flows[index - 1], forward_flows[index - 1])
-        step = partial(_step, model, state=state, flows=between, whole=wanted)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and (wanted or not detach)):
-            # The last frame is first in the backward pass: to compute it again there would save nothing.
-            logits, state = recomputed(step, frame, model.base) if checkpoint and index < last else step(frame)
-        if detach:
-            state = state.detached()
-        if logits is not None:
-            results.append(logits)
-    return results
-
-
-def _first_needed(model: VideoModel, last: int) -> int:
-    """The first frame that the last one's logits depend on."""
-    if not model.layers:
-        return last
-    return max(last - 1, 0) if model.memory == "previous" and len(model.layers) == 1 else 0
+    def _device(self) -> torch.device:
+        if self.hooks is None:
+            raise NetWarpError("this VideoModel was removed from its base: build a new one")
+        return base_device(self.base)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from netwarp.errors import ConfigurationError, InputError, NetWarpError
+from netwarp.errors import ConfigurationError
 from netwarp.flow import FlowEstimator
 from netwarp.model.base_metadata import label_set_of, margin_of, preprocess_of
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.hooks import Taps
-from netwarp.model.inputs import as_clip, as_flows, as_frames, check_flow
+from netwarp.model.gates import gate_to_dict
+from netwarp.model.hooks import Hooks
 from netwarp.model.layers import OUTPUTS, base_device, place
+from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
 from netwarp.model.options import Gate, Memory, Options
 from netwarp.model.preprocess import Preprocess
-from netwarp.model.unrolled import Motion, VideoState, advance, flows_between, motion_along, unroll
+from netwarp.model.unrolled import UnrolledNetwork, VideoState
 
 __all__ = ["VideoModel", "VideoState", "rest_frozen"]
 
@@ -46,10 +45,7 @@ def _rest_parts(module: nn.Module) -> None:
             part.eval()
 
 
-Frame = Tensor | np.ndarray
-
-
-class VideoModel(nn.Module):
+class VideoModel(UnrolledNetwork):
     """A segmentation network with NetWarps in it.
 
     Optical flow aligns the previous frame's representation at some layers with the current frame's, FlowCNN corrects
@@ -88,7 +84,7 @@ class VideoModel(nn.Module):
         netwarps: A :class:`NetWarp` for each.
         flow_cnn: The :class:`FlowCNN`, or None.
         gate: The gate, or None; a learned one has parameters ``gate.…``.
-        taps: The hooks on the network, or None once they are removed.
+        hooks: The hooks on the network, or None once they are removed.
 
     Raises:
         ConfigurationError: a layer is unknown or cannot hold a NetWarp, or options contradict each other. The network
@@ -123,7 +119,6 @@ class VideoModel(nn.Module):
         labels = label_set_of(base, placement.classes, classes, palette)
 
         self.layers = placement.layers
-        self._channels = placement.channels
         self.margins = tuple(margin_of(base, name) for name in placement.layers)
         self.base = base
         self.netwarps = nn.ModuleList(NetWarp(c, asked.start) for c in placement.channels)
@@ -145,159 +140,7 @@ class VideoModel(nn.Module):
         for own in (self.netwarps, self.flow_cnn, self.gate):
             if isinstance(own, nn.Module):
                 own.to(base_device(base)).train(base.training)
-        self.taps: Taps | None = Taps(base, [name for name in self.layers if name not in OUTPUTS])
-
-    def forward(self, current: Frame, previous: Frame, flow: Tensor | None = None) -> Tensor:
-        """Segment a frame with the help of the one before: the form for training (paper, "Usage and Training").
-
-        Gradients reach the network through both frames. The previous frame's pass stops at the last NetWarp.
-
-        Args:
-            current: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1.
-            previous: The frame before it, likewise.
-            flow: ``[B,2,H,W]``, backward, pixels, if known; else it is estimated.
-
-        Returns:
-            Logits ``[B,classes,H,W]``.
-
-        Raises:
-            InputError: frames or flow do not fit together, or hold what they must not.
-            ConfigurationError: a layer with a NetWarp does not run on every frame.
-        """
-        present, past = self._checked(current), self._checked(previous)
-        if present.shape != past.shape:
-            raise InputError(
-                f"current {list(present.shape)} and previous {list(past.shape)} frame differ in size: "
-                "a pair must be two frames of one video"
-            )
-        return unroll(self, (past, present), (flow,), (None,))[-1]
-
-    def unroll(
-        self,
-        frames: Tensor,
-        flows: Tensor | None = None,
-        *,
-        forward_flows: Tensor | None = None,
-        checkpoint: bool = False,
-        every: bool = False,
-        detach: bool = False,
-    ) -> Tensor | list[Tensor]:
-        """Segment a clip with gradients through time: what :meth:`step` computes, frame after frame.
-
-        A frame whose logits are not asked for costs no more of its pass than its memory needs, and a frame that the
-        result does not depend on costs nothing: with ``memory="previous"`` and one layer those are all but the last
-        two.
-
-        Args:
-            frames: RGB ``[B,T,3,H,W]``, oldest first, uint8 or floating point in 0–1.
-            flows: ``[B,T-1,2,H,W]``, backward, pixels, if known: ``flows[:, i]`` leads from frame i+1 to frame i. Else
-                they are estimated.
-            forward_flows: ``[B,T-1,2,H,W]``, those from frame i to frame i+1, if known; only a learned gate with the
-                term ``forward_backward`` looks at them.
-            checkpoint: Keep no activations of the frames before the last and compute them again in the backward
-                pass: for a quarter to a third more time, a long clip takes about the memory of one frame.
-            every: Whether the logits of all frames are wanted.
-            detach: Give the past no gradient: memory is taken as it is, and frames before the last are run without.
-
-        Returns:
-            Logits ``[B,classes,H,W]`` of the last frame; with ``every`` a list of those of all frames.
-
-        Raises:
-            InputError: frames or flows do not fit together, or hold what they must not.
-            ConfigurationError: a layer with a NetWarp does not run on every frame.
-        """
-        clip = as_clip(frames, self._device())
-        given = (as_flows(each, clip) for each in (flows, forward_flows))
-        logits = unroll(self, clip, *given, checkpoint=checkpoint, every=every, detach=detach)
-        return logits if every else logits[-1]
-
-    def step(
-        self,
-        frame: Frame,
-        state: VideoState | None = None,
-        flow: Tensor | Motion | None = None,
-        *,
-        index: int | None = None,
-    ) -> tuple[Tensor, VideoState]:
-        """Segment the next frame of a stream: one pass of the network per frame.
-
-        With one layer and ``memory="previous"`` a stream equals its pairs. With several, the deeper memories come from
-        a frame that was itself combined, as when the paper's network is unrolled in time.
-
-        Args:
-            frame: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1, or numpy ``[H,W,3]`` uint8.
-            state: What the step before returned. Without one, or with one for another size, the frame is a first one
-                and gets the network's own output.
-            flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known, or what
-                :meth:`estimate_motion` made of it; else it is estimated.
-            index: Number of the frame in its video, from 0, for flow that is looked up (``precomputed:``).
-
-        Returns:
-            Logits ``[B,classes,H,W]``, and the state for the next step. The state holds no gradients unless the model
-            is in training mode.
-
-        Raises:
-            InputError: as :meth:`forward`, or the state is another model's.
-        """
-        present = self._checked(frame)
-        if state is not None and not isinstance(state, VideoState):
-            raise InputError(f"state must be what the step before returned, or None, not {type(state).__name__}")
-        if state is not None and state.frame.shape != present.shape:
-            state = None
-        if state is not None and tuple(kept.shape[1] for kept in state.memory) != self._channels:
-            raise InputError("the state comes from a model with other layers: start a stream with state=None")
-        motion = None if state is None else self._motion(present, state.frame, flow, index)
-        logits, after = advance(self, present, state, motion)
-        assert logits is not None
-        # A clone, since cameras and decoders fill one tensor again and again.
-        after = VideoState(present.clone() if present is frame else present, after.memory)
-        return logits, after if self.training else after.detached()
-
-    @torch.no_grad()
-    def estimate_flow(self, current: Frame, previous: Frame, index: int | None = None) -> Tensor:
-        """The flow that :meth:`step` would use, before FlowCNN.
-
-        Args:
-            current: As in :meth:`step`.
-            previous: The frame before it, of the same size.
-            index: Number of the current frame in its video, for estimators that look flow up.
-
-        Returns:
-            ``[B,2,H,W]``, backward, pixels.
-
-        Raises:
-            InputError: the estimator gave something else, or NaN.
-        """
-        present, past = self._checked(current), self._checked(previous)
-        return check_flow(self.flow(present, past, index), present)
-
-    @torch.no_grad()
-    def estimate_motion(
-        self, current: Frame, previous: Frame, flow: Tensor | None = None, index: int | None = None
-    ) -> Motion | None:
-        """All of :meth:`step` that does not need the network: flow, FlowCNN and gate, for a thread that works ahead.
-
-        Args:
-            current: As in :meth:`step`.
-            previous: The frame before it, of the same size.
-            flow: ``[B,2,H,W]``, backward, pixels, if known; else it is estimated.
-            index: Number of the current frame in its video, for estimators that look flow up.
-
-        Returns:
-            What :meth:`step` takes in place of flow; None where the model has no layers, and needs none.
-
-        Raises:
-            InputError: as :meth:`step`.
-        """
-        return self._motion(self._checked(current), self._checked(previous), flow, index)
-
-    def _motion(self, present: Tensor, past: Tensor, flow: Tensor | Motion | None, index: int | None) -> Motion | None:
-        if isinstance(flow, Motion):
-            if flow.size != self.preprocess.grid((present.shape[-2], present.shape[-1]))[1]:
-                raise InputError(f"the motion is that of another frame, of {flow.size[1]}×{flow.size[0]} pixels")
-            return flow
-        flows = flows_between(self, present, past, flow, index=index)
-        return None if flows is None else motion_along(self, present, past, flows)
+        self.hooks = Hooks(base, [name for name in self.layers if name not in OUTPUTS])
 
     def train(self, mode: bool = True) -> Self:
         """Set training or evaluation mode, as ever, but leave what is frozen in evaluation mode.
@@ -316,25 +159,76 @@ class VideoModel(nn.Module):
         Returns:
             The network, exactly as it was (but for what training changed in its own weights).
         """
-        if self.taps is not None:
-            self.taps.remove()
-            self.taps = None
+        if self.hooks is not None:
+            self.hooks.remove()
+            self.hooks = None
         return self.base
 
-    def save(self, path: str | Path, *, include_base: bool = True) -> None:
-        """Write the model as one safetensors file; see :func:`netwarp.model.model_file.save`."""
-        from netwarp.model.model_file import save
+    def without_memory(self) -> VideoModel:
+        """The same network frame by frame, with the same preprocessing, classes and colours.
 
-        save(self, path, include_base=include_base)
+        Both models share the network, and each is of use as long as the other is.
+
+        Returns:
+            A model without layers.
+        """
+        return VideoModel(
+            self.base,
+            [],
+            preprocess=self.preprocess,
+            classes=self.classes,
+            palette=self.palette,
+            example_size=self.example_size,
+        )
+
+    def save(self, path: str | Path, *, include_base: bool = True) -> None:
+        """Write the model as one safetensors file, which :func:`netwarp.load` reads.
+
+        Args:
+            path: The file; it appears whole or not at all.
+            include_base: Whether the network's weights go into it.
+
+        Raises:
+            WeightsError: the model holds NaN or infinite values.
+            ConfigurationError: the flow or gate cannot be named in a file.
+            OutputError: the file cannot be written.
+        """
+        tensors = {k: v for k, v in self.state_dict().items() if include_base or not k.startswith("base.")}
+        write_model(path, self.configuration(), tensors)
+
+    def configuration(self) -> dict[str, Any]:
+        """How to build the model again, but for its tensors: plain values that JSON can hold.
+
+        Raises:
+            ConfigurationError: the flow or gate cannot be named in a file.
+        """
+        flow = getattr(self.flow, "spec", None)
+        if not isinstance(flow, str):
+            raise ConfigurationError(
+                f"a model with the flow {type(self.flow).__name__} cannot be saved: give the flow a text 'spec'"
+            )
+        flow_cnn = self.flow_cnn
+        # A network of the user's own may have an attribute of this name that means something else.
+        describe = getattr(getattr(self.base, "source", None), "to_dict", None)
+        gate = gate_to_dict(self.gate)
+        return {
+            # The oldest that says it all, so that older versions read what they can.
+            "format": FORMAT if gate is not None and "learned" in gate else 1,
+            "layers": list(self.layers),
+            "flow": flow,
+            "flow_cnn": None
+            if flow_cnn is None
+            else {"variant": flow_cnn.variant, "stride": flow_cnn.stride, "start": flow_cnn.start},
+            "memory": self.memory,
+            "gate": gate,
+            "training_free": self.training_free,
+            "preprocess": self.preprocess.to_dict(),
+            "classes": list(self.classes),
+            "palette": [list(colour) for colour in self.palette],
+            "example_size": None if self.example_size is None else list(self.example_size),
+            "base": describe() if callable(describe) else None,
+        }
 
     def extra_repr(self) -> str:  # noqa: D102
         gate = "learned" if isinstance(self.gate, nn.Module) else self.gate
         return f"layers={list(self.layers)}, memory={self.memory!r}, gate={gate}"
-
-    def _checked(self, frame: Frame) -> Tensor:
-        return as_frames(frame, self._device())
-
-    def _device(self) -> torch.device:
-        if self.taps is None:
-            raise NetWarpError("this VideoModel was removed from its base: build a new one")
-        return base_device(self.base)

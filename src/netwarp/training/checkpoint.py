@@ -19,7 +19,6 @@ from torch import Tensor
 from netwarp.datasets.clips import ClipData, Sample
 from netwarp.errors import OutputError, WeightsError
 from netwarp.model import VideoModel
-from netwarp.model.model_file import configuration
 from netwarp.output_files import cannot_write, check_places, prepare_folder, written_whole
 from netwarp.training.logs import Best
 from netwarp.training.settings import TrainSettings
@@ -129,7 +128,7 @@ def fingerprint(
     frozen = ((name, p) for name, p in model.named_parameters() if not p.requires_grad)
     frames = () if validation is None else (frame.name for clip in validation.clips for frame in clip.frames)
     described = {
-        "model": configuration(model) | {"frozen weights": _hash_of_tensors(frozen)},
+        "model": model.configuration() | {"frozen weights": _hash_of_tensors(frozen)},
         "training": settings.deciding(),
         "data": {
             "clips": _hash_of_names(samples),

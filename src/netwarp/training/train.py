@@ -22,7 +22,7 @@ from netwarp.datasets.samples import SampleReader
 from netwarp.distributed import is_first_process
 from netwarp.errors import ConfigurationError, InputError, WeightsError
 from netwarp.model import VideoModel
-from netwarp.model.model_file import configuration, read
+from netwarp.model.model_file import read
 from netwarp.model.replay import Replay
 from netwarp.output_files import written_whole
 from netwarp.training.batches import WorkData
@@ -130,7 +130,7 @@ def check_training(
         return
     if settings.tensorboard:
         check_tensorboard()
-    configuration(model)
+    model.configuration()  # raises where the model cannot be saved
     place.check()
 
 

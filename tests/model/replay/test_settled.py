@@ -8,7 +8,7 @@ from torch import nn
 
 from bases.networks import build
 from model.tiny import tiny
-from netwarp.model.hooks import Taps
+from netwarp.model.hooks import Hooks
 from netwarp.model.replay.settled import Settled, Watch, condition_of, is_opaque
 
 
@@ -57,7 +57,7 @@ def test_a_module_that_only_holds_others_may_be_in_training_mode():
 
 def test_what_is_tapped_but_nothing_around_it():
     network = block()
-    taps = Taps(network, ["0"])
+    taps = Hooks(network, ["0"])
     settled = Settled(list(network.modules()))
     assert settled.tapped == {network[0]}
     assert not settled.watched

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from netwarp.model.hooks import Taps
+from netwarp.model.hooks import Hooks
 
 __all__ = ["Settled", "Watch", "condition_of", "digest", "is_opaque", "version_of"]
 
@@ -73,7 +73,7 @@ class Settled:
         replayable: Their output depends on the frame alone if their input does: nothing in them is trained, changes its
             statistics, looks at other samples of a batch, or is tapped (they themselves may be).
         unsettled: What they return depends on more than the frame, or they change when they run.
-        tapped: What they return may be exchanged (:class:`netwarp.model.hooks.Taps`).
+        tapped: What they return may be exchanged (:class:`netwarp.model.hooks.Hooks`).
         watched: Somebody else has hooks on them, who might be surprised by a pass more.
     """
 
@@ -127,7 +127,7 @@ def _hooks(module: nn.Module) -> list[object]:
 
 
 def _is_tap(hook: object) -> bool:
-    return isinstance(getattr(getattr(hook, "func", None), "__self__", None), Taps)
+    return isinstance(getattr(getattr(hook, "func", None), "__self__", None), Hooks)
 
 
 def _is_capture(hook: object) -> bool:
