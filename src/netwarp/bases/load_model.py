@@ -9,7 +9,8 @@ from torch import nn
 
 from netwarp.bases.registry import rebuild_base
 from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
-from netwarp.model import FlowCNN, LearnedGate, PhotometricGate, Preprocess, VideoModel
+from netwarp.model import FlowCNN, Preprocess, VideoModel
+from netwarp.model.gates import gate_from_dict
 from netwarp.model.model_file import read
 
 __all__ = ["load"]
@@ -73,19 +74,13 @@ def _build(config: dict[str, Any], base: nn.Module) -> VideoModel:
         config["flow"],
         None if flow_cnn is None else FlowCNN(**flow_cnn),
         memory=config["memory"],
-        gate=_gate(config["gate"]),
+        gate=gate_from_dict(config["gate"]),
         training_free=config["training_free"],
         preprocess=Preprocess.from_dict(config["preprocess"]),
         classes=config["classes"],
         palette=config["palette"],
         example_size=None if example_size is None else tuple(example_size),
     )
-
-
-def _gate(values: dict[str, Any] | None) -> PhotometricGate | LearnedGate | None:
-    if values is None:
-        return None
-    return LearnedGate.from_dict(values["learned"]) if "learned" in values else PhotometricGate(**values)
 
 
 def _check_fit(path: str | Path, expected: dict[str, Any], found: dict[str, Any]) -> None:

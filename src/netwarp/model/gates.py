@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from types import NoneType
-from typing import Any
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +17,18 @@ from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.ops import resize_flow, warp
 
 __all__ = [
+    "GATES",
     "TERMS",
     "Confidence",
+    "Gate",
+    "GateFunction",
     "LearnedGate",
     "PhotometricGate",
+    "as_gate",
     "feature_error",
     "forward_backward_error",
+    "gate_from_dict",
+    "gate_to_dict",
     "make_gate",
     "photometric_error",
     "relative_error",
@@ -32,32 +38,57 @@ __all__ = [
 Confidence = Tensor
 """``[B,1,H,W]`` in 0–1: how far the warped representation can be trusted at a pixel."""
 
+GateFunction = Callable[[Tensor, Tensor, Tensor], Confidence]
+"""A gate of your own in its simplest form: a function of current frame, previous frame and flow."""
+
+
+@runtime_checkable
+class Gate(Protocol):
+    """What says how far the warped representation can be trusted, pixel by pixel.
+
+    :class:`PhotometricGate` and :class:`LearnedGate` are gates. A model takes a :data:`GateFunction` in place of one.
+    """
+
+    @property
+    def needs_forward_flow(self) -> bool:
+        """Whether it looks at flow in both directions, which the model then estimates too."""
+
+    def __call__(
+        self, current: Tensor, previous: Tensor, flow: Tensor, forward_flow: Tensor | None = None
+    ) -> Confidence:
+        """Compute the confidence from frames and flow.
+
+        Args:
+            current: ``[B,3,H,W]``, RGB in 0–1.
+            previous: ``[B,3,H,W]``.
+            flow: ``[B,2,H,W]``, backward, pixels.
+            forward_flow: ``[B,2,H,W]``, from the previous frame to the current one, where :attr:`needs_forward_flow`.
+
+        Returns:
+            ``[B,1,H,W]`` in 0–1.
+        """
+
+    def at_layer(self, confidence: Confidence, current: Tensor, previous: Tensor, flow: Tensor) -> Confidence:
+        """Adapt the confidence to a layer, by what its representations say.
+
+        Args:
+            confidence: ``[B,1,H,W]``, what the call returned.
+            current: ``[B,C,h,w]``, the layer's representation.
+            previous: ``[B,C,h,w]``, the one that it remembers.
+            flow: ``[B,2,H',W']``, backward, on any grid over the same picture.
+
+        Returns:
+            ``[B,1,h,w]`` in 0–1, or ``confidence`` itself.
+        """
+
 
 def photometric_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
-    """How far the current frame is from the previous one warped along the flow.
-
-    Args:
-        current: ``[B,3,H,W]``, RGB in 0–1.
-        previous: ``[B,3,H,W]``.
-        flow: ``[B,2,H,W]``, backward, pixels.
-
-    Returns:
-        ``[B,1,H,W]``, the mean absolute difference over the three channels, in 0–1.
-    """
+    """Mean absolute difference ``[B,1,H,W]`` of a frame ``[B,3,H,W]`` to the previous one, warped along the flow."""
     return (current - warp(previous, flow)).abs().mean(1, keepdim=True)
 
 
 def relative_error(error: Tensor, scale: float, noise: float) -> Tensor:
-    """An error against what is usual in its map: ``(e / (scale + noise · median(e)))²``.
-
-    Args:
-        error: e, ``[B,1,H,W]``, at least 0.
-        scale: In the units of the error.
-        noise: How many medians of each map are added to it.
-
-    Returns:
-        ``[B,1,H,W]``.
-    """
+    """``(e / (scale + noise · median(e)))²`` of an error ``[B,1,H,W]``: against what is usual in its map."""
     # Every fourth row and column are plenty for a median, and a sixteenth of the time.
     median = error[..., ::4, ::4].flatten(1).median(1).values.view(-1, 1, 1, 1)
     return (error / (scale + noise * median)) ** 2
@@ -80,7 +111,7 @@ class PhotometricGate:
     noisy video as well as a clean one.
 
     Attributes:
-        sigma: Error (0–1) at which the trust has fallen to 1/e in a video without noise.
+        sigma: Error (0–1) at which the confidence has fallen to 1/e in a video without noise.
         window: Side of the window in pixels over which the error is averaged, odd; 1 for none.
         noise: How many median errors are added to ``sigma``; 0 for a fixed gate.
 
@@ -91,6 +122,7 @@ class PhotometricGate:
     sigma: float = 0.02
     window: int = 1
     noise: float = 3.0
+    needs_forward_flow: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not all(isinstance(value, (int, float)) for value in (self.sigma, self.window, self.noise)):
@@ -102,18 +134,15 @@ class PhotometricGate:
         if not (self.noise >= 0 and math.isfinite(self.noise)):
             raise ConfigurationError(f"a gate's noise must be at least 0, not {self.noise}")
 
-    def __call__(self, current: Tensor, previous: Tensor, flow: Tensor) -> Confidence:
-        """Compute the gate.
-
-        Args:
-            current: ``[B,3,H,W]``, RGB in 0–1.
-            previous: ``[B,3,H,W]``.
-            flow: ``[B,2,H,W]``, backward, pixels.
-
-        Returns:
-            ``[B,1,H,W]`` in 0–1.
-        """
+    def __call__(
+        self, current: Tensor, previous: Tensor, flow: Tensor, forward_flow: Tensor | None = None
+    ) -> Confidence:
+        """Compute the confidence; see :class:`Gate`."""
         return torch.exp(-self.cost(current, previous, flow))
+
+    def at_layer(self, confidence: Confidence, current: Tensor, previous: Tensor, flow: Tensor) -> Confidence:
+        """Leave the confidence as it is; see :class:`Gate`."""
+        return confidence
 
     def cost(self, current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
         """``(e/s)²`` at every pixel, ``[B,1,H,W]``; arguments as in a call."""
@@ -123,8 +152,13 @@ class PhotometricGate:
         return relative_error(error, self.sigma, self.noise)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, for a saved model."""
+        """Its arguments as plain values, for a saved model."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**values)
 
 
 TERMS = ("photometric", "forward_backward", "features")
@@ -132,17 +166,10 @@ STARTS = ("open", "photometric")
 
 
 def forward_backward_error(backward: Tensor, forward: Tensor) -> Tensor:
-    """How far there and back again misses the start, against what flow of that length may miss.
+    """How far there and back again misses the start, ``[B,1,H,W]``, against what flow of that length may miss.
 
-    ``|b + f(b)|² / (0.01 (|b|² + |f(b)|²) + 0.5)``: above 1 a pixel counts as occluded in Sundaram, Brox and Keutzer
-    (ECCV 2010, Eq. 5).
-
-    Args:
-        backward: b, ``[B,2,H,W]``, from the current frame to the previous one, pixels.
-        forward: f, ``[B,2,H,W]``, from the previous frame to the current one, on the previous frame's grid.
-
-    Returns:
-        ``[B,1,H,W]``, at least 0, on the current frame's grid.
+    ``|b + f(b)|² / (0.01 (|b|² + |f(b)|²) + 0.5)`` for flows ``[B,2,H,W]``: above 1 a pixel counts as occluded in
+    Sundaram, Brox and Keutzer (ECCV 2010, Eq. 5).
     """
     back = warp(forward, backward)
     missed = (backward + back).square().sum(1, keepdim=True)
@@ -150,16 +177,9 @@ def forward_backward_error(backward: Tensor, forward: Tensor) -> Tensor:
 
 
 def feature_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
-    """How far the current representation is from the previous one warped along the flow.
+    """How far a representation ``[B,C,h,w]`` is from the previous one, warped along a flow of this grid, ``[B,1,h,w]``.
 
-    Args:
-        current: ``[B,C,h,w]``.
-        previous: ``[B,C,h,w]``.
-        flow: ``[B,2,h,w]``, backward, pixels of this grid.
-
-    Returns:
-        ``[B,1,h,w]``, root mean square over the channels, relative to the current representation's own deviation over
-        the map; float32 or better.
+    Root mean square over the channels, relative to the representation's own deviation over the map; float32 or better.
     """
     dtype = torch.promote_types(torch.float32, current.dtype)
     current, warped = current.to(dtype), warp(previous.to(dtype), flow)
@@ -185,16 +205,14 @@ class LearnedGate(nn.Module):
         error: How the photometric error is measured.
 
     Attributes:
-        photometric: A parameter ``[]`` each, as far as ``terms`` name it. Below 0 it counts as 0.
-        forward_backward: Likewise.
-        features: Likewise.
+        photometric: A parameter ``[]`` for each of ``terms``, of its name. Below 0 it counts as 0.
 
     Raises:
         ConfigurationError: a start or term is unknown, or there is no term, or none to start from.
     """
 
     FEATURE_SCALE = 0.2
-    """Error at which trust in a representation falls by e^−a in a video without noise, in deviations."""
+    """Error at which confidence in a representation falls by e^−a in a video without noise, in deviations."""
     FEATURE_NOISE = 3.0
 
     def __init__(
@@ -220,7 +238,7 @@ class LearnedGate(nn.Module):
 
     @property
     def needs_forward_flow(self) -> bool:
-        """Whether it looks at flow in both directions."""
+        """Whether one of its terms looks at flow in both directions."""
         return "forward_backward" in self.terms
 
     def coefficient(self, term: str) -> Tensor:
@@ -235,17 +253,7 @@ class LearnedGate(nn.Module):
     def forward(
         self, current: Tensor, previous: Tensor, flow: Tensor, forward_flow: Tensor | None = None
     ) -> Confidence:
-        """What frames and flow say.
-
-        Args:
-            current: ``[B,3,H,W]``, RGB in 0–1.
-            previous: ``[B,3,H,W]``.
-            flow: ``[B,2,H,W]``, backward, pixels.
-            forward_flow: ``[B,2,H,W]``, from the previous frame to the current one, where :attr:`needs_forward_flow`.
-
-        Returns:
-            ``[B,1,H,W]`` in 0–1.
-        """
+        """Compute the confidence from frames and flow; see :class:`Gate`."""
         cost = torch.zeros((), device=flow.device)
         if "photometric" in self.terms:
             cost = cost + self.coefficient("photometric") * self.error.cost(current, previous, flow)
@@ -254,32 +262,22 @@ class LearnedGate(nn.Module):
             cost = cost + self.coefficient("forward_backward") * forward_backward_error(flow, forward_flow)
         return torch.exp(-cost).expand(flow.shape[0], 1, *flow.shape[2:])
 
-    def at_layer(self, trust: Confidence, current: Tensor, previous: Tensor, flow: Tensor) -> Confidence:
-        """The same at a layer, with what its representations say.
-
-        Args:
-            trust: ``[B,1,H,W]``, what frames and flow said.
-            current: ``[B,C,h,w]``, the layer's representation.
-            previous: ``[B,C,h,w]``, the one that it remembers.
-            flow: ``[B,2,H',W']``, backward, on any grid over the same picture.
-
-        Returns:
-            ``[B,1,h,w]`` in 0–1; with no such term ``trust`` itself.
-        """
+    def at_layer(self, confidence: Confidence, current: Tensor, previous: Tensor, flow: Tensor) -> Confidence:
+        """Multiply by what the representations say, where ``features`` is a term; see :class:`Gate`."""
         if "features" not in self.terms:
-            return trust
+            return confidence
         size = (current.shape[-2], current.shape[-1])
         with torch.no_grad():
             error = feature_error(current, previous, resize_flow(flow, size))
             cost = relative_error(error, self.FEATURE_SCALE, self.FEATURE_NOISE)
-        return resize_confidence(trust, size) * torch.exp(-self.coefficient("features") * cost)
+        return resize_confidence(confidence, size) * torch.exp(-self.coefficient("features") * cost)
 
     def to_dict(self) -> dict[str, Any]:
         """Its arguments as plain values, for a saved model."""
         return {"start": self.start, "terms": list(self.terms), "error": self.error.to_dict()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> LearnedGate:
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of :meth:`to_dict`."""
         return cls(values["start"], values["terms"], error=PhotometricGate(**values["error"]))
 
@@ -287,18 +285,49 @@ class LearnedGate(nn.Module):
         return f"start={self.start!r}, terms={list(self.terms)}, error={self.error}"
 
 
-GATES = ("photometric", "learned")
+@dataclass(frozen=True)
+class _FunctionGate:
+    """A user's own gate, which is only a function of three tensors."""
+
+    function: GateFunction
+    needs_forward_flow: bool = False
+
+    def __call__(
+        self, current: Tensor, previous: Tensor, flow: Tensor, forward_flow: Tensor | None = None
+    ) -> Confidence:
+        return self.function(current, previous, flow)
+
+    def at_layer(self, confidence: Confidence, current: Tensor, previous: Tensor, flow: Tensor) -> Confidence:
+        return confidence
+
+
+def as_gate(gate: Gate | GateFunction | None) -> Gate | None:
+    """Give a function of three tensors the form of a gate; a gate stays itself."""
+    return gate if gate is None or isinstance(gate, Gate) else _FunctionGate(gate)
+
+
+GATES: dict[str, type[PhotometricGate | LearnedGate]] = {"photometric": PhotometricGate, "learned": LearnedGate}
+"""The gates that have a name, in text and in saved models."""
 
 
 def gate_to_dict(gate: object) -> dict[str, Any] | None:
-    """What a saved model holds of a gate: its fields, under the name of their kind but for a photometric gate."""
-    if gate is None or isinstance(gate, PhotometricGate):
-        return None if gate is None else gate.to_dict()
-    if isinstance(gate, LearnedGate):
-        return {"learned": gate.to_dict()}
+    """What a saved model holds of a gate: its arguments, under the name of its kind but for a photometric one."""
+    if gate is None:
+        return None
+    for kind, known in GATES.items():
+        if isinstance(gate, known):
+            return gate.to_dict() if kind == "photometric" else {kind: gate.to_dict()}
     raise ConfigurationError(
         f"a model with the gate {type(gate).__name__} cannot be saved: only a PhotometricGate or a LearnedGate can"
     )
+
+
+def gate_from_dict(values: dict[str, Any] | None) -> PhotometricGate | LearnedGate | None:
+    """The inverse of :func:`gate_to_dict`."""
+    if values is None:
+        return None
+    kind = next((kind for kind in GATES if kind in values), "photometric")
+    return GATES[kind].from_dict(values.get(kind, values))
 
 
 def make_gate(spec: str) -> PhotometricGate | LearnedGate:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Literal
 
-from torch import Tensor
-
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.gates import Confidence, LearnedGate, PhotometricGate, make_gate
+from netwarp.model.gates import Gate, GateFunction, LearnedGate, PhotometricGate, make_gate
 
-__all__ = ["TRAINING_FREE_GATE", "TRAINING_FREE_START", "Gate", "Memory", "Options"]
+__all__ = ["TRAINING_FREE_GATE", "TRAINING_FREE_START", "Memory", "Options"]
 
 TRAINING_FREE_START = (0.2, 0.8)
 TRAINING_FREE_GATE = PhotometricGate()
 """Weights and gate of the mode without training: chosen on rendered video (docs/training_free.md)."""
 
 Memory = Literal["previous", "fused"]
-Gate = PhotometricGate | LearnedGate | Callable[[Tensor, Tensor, Tensor], Confidence]
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Options:
     flow_cnn: FlowCNN | None
     memory: Memory
     start: tuple[float, float]
-    gate: Gate | None
+    gate: Gate | GateFunction | None
 
     @classmethod
     def of(
@@ -54,7 +51,7 @@ class Options:
         *,
         memory: Memory | None,
         start: tuple[float, float] | None,
-        gate: str | Gate | None,
+        gate: str | Gate | GateFunction | None,
         training_free: bool,
     ) -> Options:
         """Check them, and fill in what was left out."""

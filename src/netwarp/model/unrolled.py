@@ -15,11 +15,11 @@ from netwarp.errors import ConfigurationError, InputError, NetWarpError
 from netwarp.flow import FlowEstimator, PrecomputedFlow
 from netwarp.model.checkpointing import recomputed
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.gates import Confidence, LearnedGate, resize_confidence
+from netwarp.model.gates import Confidence, Gate, GateFunction, as_gate, resize_confidence
 from netwarp.model.hooks import Hooks, StopPass
 from netwarp.model.inputs import as_clip, as_flows, as_frames, check_flow, to_unit_range
 from netwarp.model.layers import base_device, base_dtype
-from netwarp.model.options import Gate, Memory
+from netwarp.model.options import Memory
 from netwarp.model.outputs import logits_of, to_frame_size
 from netwarp.model.preprocess import Preprocess
 from netwarp.ops import reflect, reflect_flow, resize_flow
@@ -93,7 +93,7 @@ class UnrolledNetwork(nn.Module):
     netwarps: nn.ModuleList  # one for each layer
     flow: FlowEstimator
     flow_cnn: FlowCNN | None
-    gate: Gate | None
+    gate: Gate | GateFunction | None
     memory: Memory
     training_free: bool
 
@@ -322,9 +322,9 @@ class UnrolledNetwork(nn.Module):
                 "previous frame: a NetWarp needs a layer whose size depends on the frame's size alone"
             )
         motion = motion.with_margin(self.margins[place])
-        confidence = motion.confidence
-        if isinstance(self.gate, LearnedGate) and confidence is not None:
-            confidence = self.gate.at_layer(confidence, current, previous, motion.flow)
+        confidence, gate = motion.confidence, as_gate(self.gate)
+        if confidence is not None and gate is not None:
+            confidence = gate.at_layer(confidence, current, previous, motion.flow)
         combined: Tensor = self.netwarps[place](current, previous, motion.flow, confidence)
         return combined
 
@@ -354,7 +354,8 @@ class UnrolledNetwork(nn.Module):
         if not self.layers:
             return None
         flow = self.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current)
-        if not (isinstance(self.gate, LearnedGate) and self.gate.needs_forward_flow):
+        gate = as_gate(self.gate)
+        if gate is None or not gate.needs_forward_flow:
             return flow, None
         if forward_flow is not None:
             return flow, check_flow(forward_flow, current)
@@ -369,11 +370,8 @@ class UnrolledNetwork(nn.Module):
         """Correct the flow between two frames by FlowCNN, and ask the gate how far to trust it."""
         flow, forward_flow = flows
         present, past = to_unit_range(current), to_unit_range(previous)
-        confidence: Confidence | None = None
-        if isinstance(self.gate, LearnedGate):
-            confidence = self.gate(present, past, flow, forward_flow)
-        elif self.gate is not None:
-            confidence = self.gate(present, past, flow)
+        gate = as_gate(self.gate)
+        confidence = None if gate is None else gate(present, past, flow, forward_flow)
         if self.flow_cnn is not None and not self.flow_cnn.sees_input:
             flow = self.flow_cnn(flow, present, past)
         size = (current.shape[-2], current.shape[-1])

@@ -12,12 +12,12 @@ from netwarp.errors import ConfigurationError
 from netwarp.flow import FlowEstimator
 from netwarp.model.base_metadata import label_set_of, margin_of, preprocess_of
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.gates import gate_to_dict
+from netwarp.model.gates import Gate, GateFunction, gate_to_dict
 from netwarp.model.hooks import Hooks
 from netwarp.model.layers import OUTPUTS, base_device, place
 from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
-from netwarp.model.options import Gate, Memory, Options
+from netwarp.model.options import Memory, Options
 from netwarp.model.preprocess import Preprocess
 from netwarp.model.unrolled import UnrolledNetwork, VideoState
 
@@ -100,7 +100,7 @@ class VideoModel(UnrolledNetwork):
         *,
         memory: Memory | None = None,
         start: tuple[float, float] | None = None,
-        gate: str | Gate | None = None,
+        gate: str | Gate | GateFunction | None = None,
         training_free: bool = False,
         preprocess: Preprocess | None = None,
         classes: Sequence[str] | None = None,
