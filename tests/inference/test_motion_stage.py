@@ -1,14 +1,18 @@
-"""What is known of a frame before the network sees it."""
+"""The stage before the network: new starts, motion, one check of the flow."""
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 
 from inference.clip import Clip
 from model.tiny import PLAIN, Pan, tiny
-from netwarp import VideoModel
-from netwarp.inference.cuda_staging import Staging
+from netwarp import Sliding, VideoModel
+from netwarp.errors import InputError
 from netwarp.inference.motion_stage import prepare_frames
+from netwarp.inference.threads import Staging
 
 CPU = torch.device("cpu")
 
@@ -57,6 +61,28 @@ def test_a_change_of_size_is_a_new_start_and_no_flow_is_asked_for(pictures):
     seen = seen_by(VideoModel(tiny(), ["mid"], flow=flow, preprocess=PLAIN), frames)
     assert [s.fresh for s in seen] == ["first frame", None, "change of size", None]
     assert [index for _, _, index in flow.pairs] == [1, 3]
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_flow_is_checked_once_a_frame(windows, pictures, monkeypatch):
+    checked, isfinite = [], torch.isfinite
+    monkeypatch.setattr(torch, "isfinite", lambda tensor: checked.append(tensor.shape) or isfinite(tensor))
+    model = VideoModel(tiny(), ["mid"], flow=Pan(), preprocess=PLAIN)
+    if windows:
+        model = Sliding(model, 20)
+    state = None
+    for prepared in seen_by(model, pictures(4), detect_cuts=True):
+        _, state = model.step(prepared.image, state, prepared.motion)
+    assert len(checked) == 3
+
+
+@pytest.mark.parametrize("detect_cuts", [False, True])
+def test_flow_with_nan_is_refused(detect_cuts, pictures):
+    def broken(current, previous, index=None):
+        return torch.full((1, 2, *current.shape[-2:]), math.nan)
+
+    with pytest.raises(InputError, match="NaN"):
+        seen_by(VideoModel(tiny(), ["mid"], flow=broken, preprocess=PLAIN), pictures(2), detect_cuts)
 
 
 def test_on_a_cpu_nothing_is_copied():

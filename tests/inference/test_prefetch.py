@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 
-from netwarp.inference.prefetch import Prefetcher
+from netwarp.inference.threads import Prefetcher
 
 
 class Made:
@@ -209,7 +209,7 @@ def test_holds_no_item_that_was_taken():
 
 PROGRAM = """
 import itertools
-from netwarp.inference.prefetch import Prefetcher
+from netwarp.inference.threads import Prefetcher
 ahead = Prefetcher(itertools.count())
 print(next(ahead), flush=True)
 {last}

@@ -85,7 +85,7 @@ def test_a_step_that_fails_midway_is_said_to_have_failed(pictures, failure):
     with pytest.raises(type(failure) if isinstance(failure, Exception) else failure):
         model.step(second, state)
     hook.remove()
-    with pytest.raises(InputError, match=r"step that this state was handed to failed midway.*start anew") as error:
+    with pytest.raises(InputError, match="failed midway") as error:
         model.step(second, state)
     assert "\n" not in str(error.value)
     assert state.nbytes == 0

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import FlowEstimator, make_flow
-from netwarp.inference.scene_cuts import is_cut
+from netwarp.inference.motion_stage import is_cut
 from netwarp.model.base_metadata import margin_of, preprocess_of
 from netwarp.model.hooks import Hooks
 from netwarp.model.inputs import as_frames, check_flow, to_unit_range

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.inference.prefetch import Prefetcher
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream import Segmented, segment
+from netwarp.inference.threads import Prefetcher
 from netwarp.model import VideoModel
 from netwarp.output_files import check_places
 from netwarp.video.label_maps import MaskFolder, full_palette

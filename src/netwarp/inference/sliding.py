@@ -1,9 +1,8 @@
-"""A video model in windows, at several scales, mirrored too: the protocol of the paper's PSPNet (section 4.2).
+"""A video model in windows, at several scales, also mirrored: the protocol of the paper's PSPNet (section 4.2).
 
-Every view (a window of a scale, as it is or mirrored) is a stream of its own, with a memory of its own, so that a frame
-costs one pass of the network per view. The flow is estimated once a frame, between whole frames, and follows each view:
-its values are scaled with the frame, it is cut as the frame is, and where the frame is mirrored the map is mirrored and
-u changes sign.
+Every view (a window of a scale, as it is or mirrored) is a stream with its own memory, so that a frame costs one pass
+of the network per view. The flow is estimated once a frame, between whole frames, and is scaled, cut and mirrored as
+the frame is.
 """
 
 from __future__ import annotations
@@ -24,23 +23,24 @@ from netwarp.inference.views import Tiling, View, Views
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.inputs import as_frames
 from netwarp.model.layers import base_device
+from netwarp.model.unrolled import Flows
 
 __all__ = ["Memory", "Sliding", "SlidingState"]
 
 Memory = tuple[Tensor, ...]
-"""``[views·B,C,h,w]`` at each layer: what all views of a scale remember, in the views' order."""
+"""``[views·B,C,h,w]`` at each layer: the memory of all views of a scale, in the views' order."""
 
 
 class SlidingState:
-    """All that the next :meth:`Sliding.step` needs from the past.
+    """All that the next :meth:`Sliding.step` needs from the past. A step uses it up.
 
-    A step uses it up: it writes each memory of the new frame over the one that it has just used, so that there is never
-    more than one frame's (at the paper's six scales and two layers they are 7.5 GiB). Of two threads that hand one
-    state to steps at the same time, one is refused.
+    The step writes the new frame's memories over those that it has used, so that there is never more than one frame's
+    (at the paper's six scales and two layers they are 7.5 GiB). Of two threads that pass one state to steps at the
+    same time, one gets an error.
 
     Attributes:
-        frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was handed in.
-        shape: Views, and channels of each memory: what a model must have to go on from here.
+        frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was passed in.
+        shape: Views and channels of each memory, which a model must have to go on from here.
     """
 
     def __init__(self, frame: Tensor, memory: Sequence[Memory], shape: tuple[object, ...]) -> None:
@@ -51,10 +51,10 @@ class SlidingState:
         self._held: list[Sequence[Memory]] = [memory]
 
     def take(self) -> Sequence[Memory]:
-        """The memories, scale by scale; the state is used up.
+        """Take the memories, scale by scale, and use the state up.
 
         Raises:
-            InputError: it was before.
+            InputError: It was used up before.
         """
         try:
             return self._held.pop()
@@ -63,11 +63,7 @@ class SlidingState:
 
     @contextlib.contextmanager
     def used(self) -> Iterator[Sequence[Memory]]:
-        """The same for the step in the block: where that fails, whoever uses the state again is told so.
-
-        Raises:
-            InputError: it was used up before.
-        """
+        """Take the memories for a step in the block; if it fails, later errors about the state say so."""
         try:
             yield self.take()
         except BaseException:
@@ -75,10 +71,10 @@ class SlidingState:
             raise
 
     def look(self) -> Sequence[Memory]:
-        """The memories, scale by scale, without using the state up: tensors that its step will write over.
+        """Look at the memories, scale by scale, without using the state up: its step will write over the tensors.
 
         Raises:
-            InputError: the state was used up.
+            InputError: The state was used up.
         """
         try:
             return self._held[0]
@@ -88,11 +84,11 @@ class SlidingState:
     def _used_up(self) -> InputError:
         if self._failed:
             return InputError(
-                "the step that this state was handed to failed midway, and left nothing of its memory: start anew with "
-                "state=None (state.copy() before a step makes one to go back to)"
+                "the step that took this state failed midway, and its memory is lost: start anew with state=None "
+                "(state.copy() before a step makes one to go back to)"
             )
         return InputError(
-            "this state was used up by an earlier step: hand on the one that it returned "
+            "this state was used up by an earlier step: pass the one that it returned "
             "(state.copy() before that step makes one more)"
         )
 
@@ -102,22 +98,22 @@ class SlidingState:
         return sum(kept.nbytes for memory in tuple(self._held) for scale in memory for kept in scale)
 
     def copy(self) -> SlidingState:
-        """One more of the same with memories of its own, for another step.
+        """Copy the state and its memories, for another step.
 
         Raises:
-            InputError: this one was used up.
+            InputError: It was used up.
         """
         return SlidingState(self.frame, [tuple(kept.clone() for kept in scale) for scale in self.look()], self.shape)
 
 
 IN_A_PASS: dict[str, tuple[int, int]] = {"cpu": (1 << 19, 4)}
 IN_A_PASS_ELSEWHERE = (1 << 22, 32)
-"""Views that a network sees together, by the kind of its device: as many as have so many pixels, and no more than so
-many. On a CPU larger passes are not faster, and take more memory; a GPU wants more to do at a time."""
+"""Views in one pass by the network's device: at most so many pixels together, and at most so many views. On a CPU
+larger passes are not faster and take more memory."""
 
 
 class Sliding:
-    """A video model that is shown windows of a frame, scales of it, and both mirrored.
+    """A video model that runs on windows of a frame, at several scales, also mirrored.
 
     Probabilities of all views are averaged: in each scale where windows overlap, then over the scales, each brought
     back to the frame's size.
@@ -126,23 +122,22 @@ class Sliding:
         model: The video model; ``layers=[]`` is its network frame by frame, and has no memory.
         window: Side, or (height, width), of the windows; None for whole frames. A frame that is smaller is padded at
             the bottom and right with the network's mean colour, as PSPNet's own protocol does.
-        stride: From window to window, likewise; by default two thirds of the window, rounded up. The last window of a
-            row or column is shifted back to end at the border.
+        stride: From window to window, in the same form; by default two thirds of the window, rounded up. The last
+            window of a row or column is shifted back to end at the border.
         scales: Sizes ``round(scale · side) + 1`` that a frame is resized to (:func:`.scaled_size`), also for scale 1;
             None for the frame as it is.
-        flip: Whether every view is shown mirrored too.
-        batch: Views in one pass of the network. None takes up to four where they are small, and one of 713×713; on a
-            GPU up to 32, and eight of 713×713. It makes no difference to the result but for rounding; with fewer a pass
-            takes less memory.
+        flip: Run every view mirrored too.
+        batch: Views in one pass of the network. None takes up to four small ones or one of 713×713; on a GPU up to 32,
+            or eight of 713×713. It changes the result by rounding alone; fewer take less memory.
 
     Attributes:
         model: The video model.
-        views: What its network is shown.
-        batch: As it was given.
+        views: The views of each frame.
+        batch: As given.
 
     Raises:
-        ConfigurationError: A number is out of range or none, a stride has no window or leaves gaps, or the model's
-            preprocessing resizes everything to another size.
+        ConfigurationError: A number is out of range, a stride has no window or leaves gaps, or the model's
+            preprocessing resizes to another size.
     """
 
     def __init__(
@@ -166,8 +161,8 @@ class Sliding:
         size = model.preprocess.size
         if size is not None and (window is not None or scales is not None) and size != self.views.window:
             raise ConfigurationError(
-                f"the preprocessing resizes all that the network is shown to {size[1]}×{size[0]}, which is not the "
-                "size of the windows: set model.preprocess to one without size"
+                f"the preprocessing resizes every view to {size[1]}×{size[0]}, which is not the size of the windows: "
+                "set model.preprocess to one without size"
             )
         self.model = model
         self.batch = batch
@@ -184,7 +179,7 @@ class Sliding:
 
     @property
     def flow(self) -> FlowEstimator:
-        """What estimates flow between whole frames."""
+        """The estimator of flow between whole frames."""
         return self.model.flow
 
     @property
@@ -217,20 +212,19 @@ class Sliding:
         self,
         current: Tensor | np.ndarray,
         previous: Tensor | np.ndarray,
-        flow: Tensor | None = None,
+        flow: Tensor | Flows | None = None,
         index: int | None = None,
-    ) -> Tensor | None:
-        """The flow that :meth:`step` would use, or None without layers; what follows from it differs by scale."""
-        if not self.layers:
-            return None
-        return self.estimate_flow(current, previous, index) if flow is None else flow
+    ) -> Flows | None:
+        """Estimate or check the flow for :meth:`step`; None without layers. FlowCNN and gate run in each view."""
+        device = base_device(self.model.base)
+        return self.model.flows_between(as_frames(current, device), as_frames(previous, device), flow, index=index)
 
     @torch.no_grad()
     def step(
         self,
         frame: Tensor | np.ndarray,
         state: SlidingState | None = None,
-        flow: Tensor | None = None,
+        flow: Tensor | Flows | None = None,
         *,
         index: int | None = None,
     ) -> tuple[Tensor, SlidingState]:
@@ -240,7 +234,8 @@ class Sliding:
             frame: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1, or numpy ``[H,W,3]`` uint8.
             state: What the step before returned; this step uses it up. Without one, or with one for another size, the
                 frame is a first one.
-            flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known; else it is estimated.
+            flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known, or what
+                :meth:`estimate_motion` made of it; else it is estimated.
             index: Number of the frame in its video, from 0, for flow that is looked up (``precomputed:``).
 
         Returns:
@@ -248,8 +243,8 @@ class Sliding:
             next step.
 
         Raises:
-            InputError: as :meth:`VideoModel.step`, or the state was used up before. Nothing was taken from it then;
-                where the step fails later (memory, Ctrl-C) the state is lost, and says so.
+            InputError: As :meth:`VideoModel.step`, or the state was used up before. It can still be used after that;
+                where the step fails later (memory, Ctrl-C) the state is lost.
         """
         model = self.model
         if model.hooks is None:
@@ -265,7 +260,7 @@ class Sliding:
         using: AbstractContextManager[Sequence[Memory]] = nullcontext(()) if past is None else past.used()
         with using as taken:
             memories: list[Memory | None] = [None] * len(tilings) if flows is None else [*taken]
-            del taken  # those of another size: they must not lie beside the new ones
+            del taken  # the memories of another size: they must not lie beside the new ones
             result = self._over_scales(whole, tilings, memories)
         # A clone, since cameras and decoders fill one tensor again and again.
         kept = [memory for memory in memories if memory is not None]
@@ -285,11 +280,11 @@ class Sliding:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What a state must come from: the same views, and as many channels at each layer."""
+        """The views and each layer's channels, which a state must have been made with."""
         return self.views, tuple(netwarp.channels for netwarp in self.model.netwarps)
 
     def _over_scales(self, whole: ViewTensors, tilings: Sequence[Tiling], memories: list[Memory | None]) -> Tensor:
-        """Probabilities of all scales, averaged; memories, of which there may be none yet, are replaced in place."""
+        """Average the probabilities of all scales, and replace the memories (None at first) in the list."""
         size = (whole.present.shape[-2], whole.present.shape[-1])
         result: Tensor | None = None
         for number, tiling in enumerate(tilings):
@@ -302,7 +297,7 @@ class Sliding:
         return result.div_(len(tilings)) if len(tilings) > 1 else result
 
     def _at_scale(self, seen: ViewTensors, tiling: Tiling, memory: Memory | None) -> tuple[Tensor, Memory]:
-        """Probabilities of all views of a scale, averaged, and its memory: the same tensors, written over."""
+        """Average the probabilities of a scale's views, and write its memory over, in the same tensors."""
         views = tiling.views(self.views.flip)
         videos = seen.present.shape[0]
         batch = self.batch or _views_in_a_pass(tiling.window, seen.present.device)
@@ -340,14 +335,14 @@ def _views_in_a_pass(window: tuple[int, int], device: torch.device) -> int:
 
 
 def _room(like: Tensor, batch: int) -> Tensor:
-    """For a batch of such representations, in their memory format."""
+    """Allocate a batch of such representations, in their memory format."""
     last = not like.is_contiguous() and like.is_contiguous(memory_format=torch.channels_last)
     memory_format = torch.channels_last if last else torch.contiguous_format
     return torch.empty((batch, *like.shape[1:]), dtype=like.dtype, device=like.device, memory_format=memory_format)
 
 
 def _add(total: Tensor, probabilities: Tensor, view: View) -> None:
-    """Add those of a view where it lies; what lies beyond the frame is dropped."""
+    """Add the probabilities of a view where it lies; what lies beyond the frame is dropped."""
     upright = probabilities.flip(-1) if view.mirrored else probabilities
     place = total[..., view.top : view.top + upright.shape[-2], view.left : view.left + upright.shape[-1]]
     place += upright[..., : place.shape[-2], : place.shape[-1]]

@@ -14,12 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from netwarp.inference.cuda_staging import Staging
 from netwarp.inference.motion_stage import PreparedFrame, prepare_frames
-from netwarp.inference.prefetch import Prefetcher
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream_model import StreamModel
-from netwarp.inference.threads import ThreadBudget, opencv_on_one_thread
+from netwarp.inference.threads import Prefetcher, Staging, ThreadBudget, opencv_on_one_thread
 from netwarp.model import VideoModel
 from netwarp.model.layers import base_device
 from netwarp.model.outputs import labels_of

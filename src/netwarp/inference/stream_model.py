@@ -1,4 +1,4 @@
-"""What the engine needs of a model that segments a stream: a video model has it, and so has one in windows."""
+"""The interface of a model that segments a stream: a video model's, and that of one in windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["StreamModel"]
 
 
 class StreamModel(Protocol):
-    """A :class:`netwarp.VideoModel`, or a :class:`netwarp.inference.sliding.Sliding` around one."""
+    """A :class:`netwarp.VideoModel`, or a :class:`netwarp.Sliding` around one."""
 
     @property
     def base(self) -> nn.Module:
@@ -25,7 +25,7 @@ class StreamModel(Protocol):
 
     @property
     def flow(self) -> FlowEstimator:
-        """What estimates flow for it."""
+        """The estimator of its flow."""
 
     @property
     def palette(self) -> Sequence[tuple[int, int, int]]:
@@ -34,23 +34,24 @@ class StreamModel(Protocol):
     def step(
         self,
         frame: Tensor,
-        state: Any = None,  # noqa: ANN401 - each has a state of its own
-        flow: Any = None,  # noqa: ANN401 - likewise
+        state: Any = None,  # noqa: ANN401 - each model has its own
+        flow: Any = None,  # noqa: ANN401 - a tensor, or what estimate_motion returned
         *,
         index: int | None = None,
     ) -> tuple[Tensor, Any]:
         """Segment the next frame."""
 
-    def estimate_flow(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
-        """The flow that :meth:`step` would use, ``[B,2,H,W]``, backward, pixels."""
-
     def estimate_motion(
-        self, current: Tensor, previous: Tensor, flow: Tensor | None = None, index: int | None = None
-    ) -> Any:  # noqa: ANN401 - each makes another use of it
-        """As much of :meth:`step` as does not need the network, which takes it in place of flow.
+        self,
+        current: Tensor,
+        previous: Tensor,
+        flow: Any = None,  # noqa: ANN401 - a tensor, or Flows that were checked
+        index: int | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Do the part of :meth:`step` that needs no network, which takes the result in place of flow.
 
         A thread may do it for the next frame while another runs the network.
         """
 
-    def eval(self) -> Any:  # noqa: ANN401 - itself, as torch has it
-        """Go to evaluation mode."""
+    def eval(self) -> Any:  # noqa: ANN401
+        """Set evaluation mode."""

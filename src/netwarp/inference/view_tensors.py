@@ -1,4 +1,4 @@
-"""A frame, the one before it and the flow between them: scaled, padded, cut into views, mirrored, all of them alike."""
+"""Two frames and the flow between them, brought to a scale, padded, cut into views and mirrored together."""
 
 from __future__ import annotations
 
@@ -20,20 +20,14 @@ __all__ = ["ViewTensors", "mirror_flow"]
 
 @dataclass(frozen=True, eq=False)
 class ViewTensors:
-    """Two frames and the flows between them, all on one grid.
+    """Two frames and the flows between them, all on one grid."""
 
-    Attributes:
-        present: ``[B,3,H,W]``, the current frame, uint8 or floating point in 0–1.
-        past: ``[B,3,H,W]``, the one before it, or None.
-        flows: Between the two, or None with it.
-    """
-
-    present: Tensor
-    past: Tensor | None
-    flows: Flows | None
+    present: Tensor  # [B,3,H,W], the current frame, uint8 or floating point in 0-1
+    past: Tensor | None  # [B,3,H,W], the frame before it
+    flows: Flows | None  # between the two
 
     def at_scale(self, tiling: Tiling, preprocess: Preprocess) -> ViewTensors:
-        """All at the size of a scale, padded where its windows are larger.
+        """Bring all to the size of a scale, padded where its windows are larger.
 
         Frames are resized as preprocessing does it (bilinear with antialiasing), the flow's values along with its size.
         At the bottom and right frames are padded with the network's mean colour, and flow as it is at the edge.
@@ -44,7 +38,7 @@ class ViewTensors:
         )
 
     def cut(self, views: Sequence[View], window: tuple[int, int]) -> ViewTensors:
-        """All in views: ``[views·B,…]``, the whole batch for each view after another."""
+        """Cut all into views: ``[views·B,…]``, the whole batch for each view after another."""
         return self._each(
             lambda frame: _cut(frame, views, window, _mirrored),
             lambda flow: _cut(flow, views, window, mirror_flow),
@@ -54,12 +48,12 @@ class ViewTensors:
         if self.past is None or self.flows is None:
             return ViewTensors(of_frame(self.present), None, None)
         backward, forward = self.flows
-        flows = of_flow(backward), None if forward is None else of_flow(forward)
+        flows = Flows(of_flow(backward), None if forward is None else of_flow(forward))
         return ViewTensors(of_frame(self.present), of_frame(self.past), flows)
 
 
 def mirror_flow(flow: Tensor) -> Tensor:
-    """The flow of mirrored frames: the map is mirrored, and what went right goes left; up and down stay.
+    """Mirror a flow ``[B,2,H,W]`` left to right: the map is mirrored and u changes its sign.
 
     >>> mirror_flow(torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])).squeeze(2).tolist()
     [[[-2.0, -1.0], [4.0, 3.0]]]

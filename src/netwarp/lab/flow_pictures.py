@@ -10,6 +10,7 @@ import torch
 
 from netwarp.model import VideoModel
 from netwarp.model.layers import base_device
+from netwarp.model.unrolled import Flows
 from netwarp.ops import resize_flow
 
 __all__ = ["Flow", "before_and_after", "flow_colours", "flow_wheel", "length_of", "round_limit"]
@@ -55,7 +56,7 @@ def before_and_after(model: VideoModel, current: Picture, previous: Picture) -> 
     )
     with torch.no_grad():
         before = model.estimate_flow(present, past)
-        motion = model.motion_between(present, past, model.flows_between(present, past, before) or (before, None))
+        motion = model.motion_between(present, past, model.flows_between(present, past, before) or Flows(before))
         size = (before.shape[-2], before.shape[-1])
         (height, width), padded = model.preprocess.grid(size)
         after = motion.flow

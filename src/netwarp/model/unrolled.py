@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,8 +29,12 @@ __all__ = ["Flows", "Motion", "UnrolledNetwork", "VideoState"]
 
 Frame = Tensor | np.ndarray
 
-Flows = tuple[Tensor, Tensor | None]
-"""Backward flow between two frames, and the forward one where the gate looks at it; ``[B,2,H,W]`` each."""
+
+class Flows(NamedTuple):
+    """Checked flow between two frames, ``[B,2,H,W]``: backward, and forward where the gate looks at it."""
+
+    backward: Tensor
+    forward: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +229,7 @@ class UnrolledNetwork(nn.Module):
 
     @torch.no_grad()
     def estimate_motion(
-        self, current: Frame, previous: Frame, flow: Tensor | None = None, index: int | None = None
+        self, current: Frame, previous: Frame, flow: Tensor | Flows | None = None, index: int | None = None
     ) -> Motion | None:
         """All of :meth:`step` that does not need the network: flow, FlowCNN and gate, for a thread that works ahead.
 
@@ -346,25 +351,26 @@ class UnrolledNetwork(nn.Module):
         self,
         current: Tensor,
         previous: Tensor,
-        flow: Tensor | None = None,
+        flow: Tensor | Flows | None = None,
         forward_flow: Tensor | None = None,
         index: int | None = None,
     ) -> Flows | None:
-        """The flows that the model needs between two frames: those that are given, checked, else estimated."""
+        """The flows that the model needs between two frames: those that are given, checked once, else estimated."""
         if not self.layers:
             return None
-        flow = self.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current)
+        if not isinstance(flow, Flows):
+            flow = Flows(self.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current))
         gate = as_gate(self.gate)
-        if gate is None or not gate.needs_forward_flow:
-            return flow, None
+        if flow.forward is not None or gate is None or not gate.needs_forward_flow:
+            return flow
         if forward_flow is not None:
-            return flow, check_flow(forward_flow, current)
+            return flow._replace(forward=check_flow(forward_flow, current))
         if isinstance(self.flow, PrecomputedFlow):
             raise ConfigurationError(
                 "the gate's term 'forward_backward' needs flow in both directions, and precomputed flow has one: "
                 "give forward_flows= to unroll, or leave that term out"
             )
-        return flow, self.estimate_flow(previous, current)
+        return flow._replace(forward=self.estimate_flow(previous, current))
 
     def motion_between(self, current: Tensor, previous: Tensor, flows: Flows) -> Motion:
         """Correct the flow between two frames by FlowCNN, and ask the gate how far to trust it."""
@@ -382,7 +388,9 @@ class UnrolledNetwork(nn.Module):
             motion = Motion(flow, motion.confidence, motion.size)
         return motion
 
-    def _motion(self, present: Tensor, past: Tensor, flow: Tensor | Motion | None, index: int | None) -> Motion | None:
+    def _motion(
+        self, present: Tensor, past: Tensor, flow: Tensor | Flows | Motion | None, index: int | None
+    ) -> Motion | None:
         if isinstance(flow, Motion):
             if flow.size != self.preprocess.grid((present.shape[-2], present.shape[-1]))[1]:
                 raise InputError(f"the motion is that of another frame, of {flow.size[1]}×{flow.size[0]} pixels")
