@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from netwarp.errors import ConfigurationError, NetWarpError
-from netwarp.flow import FLOWS, DISFlow, PrecomputedFlow, RAFTFlow, ZeroFlow, make_flow, write_flo
+from netwarp.errors import ConfigurationError, InputError, NetWarpError
+from netwarp.flow import FLOWS, DISFlow, PrecomputedFlow, RAFTFlow, ZeroFlow, flow_source, make_flow, spec_of, write_flo
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,14 @@ def test_an_estimator_is_returned_as_it_is():
     assert make_flow(flow) is flow
 
 
+def test_the_flow_of_clips_is_a_name_and_no_estimator():
+    flow = flow_source("true")
+    assert flow == flow_source(flow) == spec_of(flow) == "true"
+    assert flow_source("zero").spec == spec_of(flow_source("zero")) == "zero"
+    with pytest.raises(InputError, match="'dis'"):
+        make_flow("true")
+
+
 def test_a_new_flow_is_one_class_and_one_line(monkeypatch):
     class Constant:
         def __init__(self, u: str, times: int = 1) -> None:
@@ -78,6 +86,8 @@ def test_a_new_flow_is_one_class_and_one_line(monkeypatch):
         ("raft:/nowhere/weights.pth", "/nowhere/weights.pth"),
         ("zero:1", "zero"),
         ("zero@0.5", "NAME"),
+        ("true:streets", "'true' alone"),
+        ("tru", "did you mean 'true'"),
         ("precomputed", "folder"),
         ("precomputed:", "folder"),
         ("precomputed:/nowhere", "/nowhere"),

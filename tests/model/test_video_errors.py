@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from model.tiny import PLAIN, Pan, frozen_copy, hooks_on, same_state, tiny
-from netwarp import NetWarpError, VideoModel
+from netwarp import NetWarpError, VideoModel, load
 from netwarp.errors import ConfigurationError, InputError, WeightsError
 from netwarp.model import FlowCNN
 
@@ -117,6 +117,23 @@ def test_an_estimator_that_gives_something_else(bad):
     model = VideoModel(tiny(), ["mid"], flow=bad, preprocess=PLAIN)
     with pytest.raises(InputError, match="flow"):
         model(FRAME, FRAME)
+
+
+def test_the_flow_of_clips_must_be_given(tmp_path):
+    model = VideoModel(tiny(), ["mid"], flow="true", preprocess=PLAIN)
+    given = torch.zeros(1, 2, 16, 24)
+    _, state = model.step(FRAME)
+    for call in (
+        lambda: model.step(FRAME, state),
+        lambda: model(FRAME, FRAME),
+        lambda: model.estimate_flow(FRAME, FRAME),
+    ):
+        with pytest.raises(InputError, match="'dis'"):
+            call()
+    model.save(tmp_path / "m.safetensors")
+    back = load(tmp_path / "m.safetensors", tiny())
+    assert back.flow == "true"
+    assert torch.equal(back.step(FRAME, state, given)[0], model(FRAME, FRAME, given))
 
 
 @pytest.mark.parametrize("other", [["stem"], ["stem", "mid"], [], ["output"]])

@@ -256,9 +256,9 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
 
 def _saved(options: Namespace, base: nn.Module | None, where: str) -> VideoModel:
     from netwarp.bases.memory_format import lay_out
-    from netwarp.flow import make_flow
+    from netwarp.flow import flow_source
 
-    flow = None if options.flow is None else make_flow(options.flow)
+    flow = None if options.flow is None else flow_source(options.flow)
     with quiet_loading(options.debug):
         from netwarp.bases.load_model import load
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from netwarp.datasets.cache import DiskCache, RecentTensors, compact_flow, flow_key
 from netwarp.datasets.clips import ClipFrame, Sample
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.flow import FlowEstimator, PrecomputedFlow, RAFTFlow, TrueFlow, make_flow
+from netwarp.flow import FlowEstimator, PrecomputedFlow, RAFTFlow, flow_source
 
 __all__ = ["Batch", "LoadedSample", "SampleReader", "collate"]
 
@@ -58,9 +58,9 @@ class SampleReader(Sequence[LoadedSample]):
         memory: int = 1 << 29,
     ) -> None:
         self.samples = samples
-        estimator = None if flow is None else make_flow(flow)
-        self.true_flow = true_flow or isinstance(estimator, TrueFlow)
-        self.flow = None if self.true_flow else estimator
+        estimator = None if flow is None else flow_source(flow)
+        self.true_flow = true_flow or isinstance(estimator, str)
+        self.flow = None if true_flow or isinstance(estimator, str) else estimator
         if isinstance(self.flow, PrecomputedFlow):
             raise ConfigurationError(
                 "precomputed flow is looked up by frame number, which samples do not have: "

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from netwarp.datasets.clips import Clip, ClipFrame
 from netwarp.errors import InputError
-from netwarp.flow import FlowEstimator, PrecomputedFlow, TrueFlow
+from netwarp.flow import FlowSource, PrecomputedFlow, spec_of
 from netwarp.label_sets import LabelMap
 from netwarp.model.inputs import as_frames
 
@@ -29,17 +29,17 @@ class ClipFlow:
         self._position: int | None = None
         self._found: dict[Hashable, tuple[Tensor, float]] = {}
 
-    def of(self, flow: FlowEstimator, position: int, current: Tensor, previous: Tensor) -> tuple[Tensor, float]:
+    def of(self, flow: FlowSource, position: int, current: Tensor, previous: Tensor) -> tuple[Tensor, float]:
         """Flow of a frame, by an estimator. Estimators with equal ``spec`` are the same."""
         if position != self._position:
             self._position, self._found = position, {}
-        key = (getattr(flow, "spec", None) or id(flow), current.device)
+        key = (spec_of(flow) or id(flow), current.device)
         if key not in self._found:
             self._found[key] = self._find(flow, position, current, previous)
         return self._found[key]
 
-    def _find(self, flow: FlowEstimator, position: int, current: Tensor, previous: Tensor) -> tuple[Tensor, float]:
-        if isinstance(flow, TrueFlow):
+    def _find(self, flow: FlowSource, position: int, current: Tensor, previous: Tensor) -> tuple[Tensor, float]:
+        if isinstance(flow, str):
             return self._true(position, current), 0.0
         if isinstance(flow, PrecomputedFlow):
             flow = self._in_clip(flow)
@@ -113,7 +113,7 @@ class CachedFrame:
             self._images[device] = source.to(device)
         return self._images[device]
 
-    def flow(self, estimator: FlowEstimator, device: torch.device) -> tuple[Tensor, float] | None:
+    def flow(self, estimator: FlowSource, device: torch.device) -> tuple[Tensor, float] | None:
         """Flow to the frame before, as :meth:`ClipFlow.of`; None where there is none, or one of another size."""
         if self.before is None:
             return None

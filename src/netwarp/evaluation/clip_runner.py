@@ -17,7 +17,7 @@ from netwarp.distributed import fail_together, part_of
 from netwarp.errors import ConfigurationError, NetWarpError
 from netwarp.evaluation.clip_reader import CPU, CachedFrame, ClipFlow, read_run
 from netwarp.evaluation.scores import MetricCollection, MetricSettings, Scores
-from netwarp.flow import FlowEstimator
+from netwarp.flow import FlowSource
 
 __all__ = ["OnLabels", "Row", "Work", "measure"]
 
@@ -54,7 +54,7 @@ class Work:
     runs: Callable[[Clip], list[range]]
     rows: Callable[[], Mapping[str, Row]]
     metrics: MetricSettings
-    consistency_flow: FlowEstimator
+    consistency_flow: FlowSource
     on_frame: Callable[[], None] | None = None
     on_labels: OnLabels | None = None
 
@@ -137,7 +137,7 @@ def _measure_clip(work: Work, clip: Clip, collections: Mapping[str, MetricCollec
 
 
 def _count(
-    metrics: MetricCollection, labels: Tensor, seconds: float | None, frame: CachedFrame, flow: FlowEstimator
+    metrics: MetricCollection, labels: Tensor, seconds: float | None, frame: CachedFrame, flow: FlowSource
 ) -> None:
     carried = frame.flow(flow, CPU)
     truth = frame.truth((labels.shape[1], labels.shape[2]), labels.device)

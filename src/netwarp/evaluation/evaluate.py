@@ -18,7 +18,7 @@ from netwarp.errors import ConfigurationError, InputError
 from netwarp.evaluation.clip_reader import CPU, CachedFrame, runs_of, wait_for
 from netwarp.evaluation.clip_runner import OnLabels, Row, Work, measure
 from netwarp.evaluation.scores import MetricSettings, Scores
-from netwarp.flow import FlowEstimator, make_flow
+from netwarp.flow import FlowEstimator, flow_source
 from netwarp.inference.stream_model import StreamModel
 from netwarp.model.layers import base_device
 from netwarp.model.outputs import labels_of
@@ -85,7 +85,7 @@ def evaluate(
         lambda clip: runs_of(clip, history),
         lambda: {name: _ModelRow(model, turn) for name, model in models.items()},
         MetricSettings(len(data.classes), widths, windows, average_sizes),
-        make_flow(consistency_flow),
+        flow_source(consistency_flow),
         on_frame,
         on_labels,
     )
@@ -164,7 +164,7 @@ def evaluate_predictions(
         runs,
         lambda: {_ROW: _PredictedRow(predictions)},
         MetricSettings(len(data.classes), widths, windows, average_sizes),
-        make_flow(consistency_flow),
+        flow_source(consistency_flow),
         on_frame,
     )
     scores = measure(work, workers)[_ROW]

@@ -3,21 +3,23 @@
 from netwarp.flow.dis import DISFlow
 from netwarp.flow.estimator import FlowEstimator
 from netwarp.flow.flo import read_flo, write_flo
-from netwarp.flow.ground_truth import TrueFlow
 from netwarp.flow.precomputed import PrecomputedFlow
 from netwarp.flow.raft import RAFTFlow
-from netwarp.flow.registry import FLOWS, make_flow
+from netwarp.flow.registry import FLOWS, TRUE_FLOW, FlowSource, flow_source, make_flow, spec_of
 from netwarp.flow.zero import ZeroFlow
 
 __all__ = [
     "FLOWS",
+    "TRUE_FLOW",
     "DISFlow",
     "FlowEstimator",
+    "FlowSource",
     "PrecomputedFlow",
     "RAFTFlow",
-    "TrueFlow",
     "ZeroFlow",
+    "flow_source",
     "make_flow",
     "read_flo",
+    "spec_of",
     "write_flo",
 ]

@@ -5,26 +5,31 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from typing import Final, Literal
 
-from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.errors import ConfigurationError, InputError, unknown_name
 from netwarp.flow.dis import DISFlow
 from netwarp.flow.estimator import FlowEstimator
-from netwarp.flow.ground_truth import TrueFlow
 from netwarp.flow.precomputed import PrecomputedFlow
 from netwarp.flow.raft import RAFTFlow
 from netwarp.flow.zero import ZeroFlow
 
-__all__ = ["FLOWS", "make_flow"]
+__all__ = ["FLOWS", "TRUE_FLOW", "FlowSource", "flow_source", "make_flow", "only_in_clips", "spec_of"]
 
 FLOWS: dict[str, Callable[..., FlowEstimator]] = {
     "dis": DISFlow,
     "raft": RAFTFlow,
     "zero": ZeroFlow,
     "precomputed": PrecomputedFlow,
-    "true": TrueFlow,
 }
 """Every flow by its name. A new one is a class (see :class:`FlowEstimator`) and a line here: what follows the colon
 in its spec is its first argument, ``@`` its ``scale``, ``,key=value`` its other arguments, whole numbers."""
+
+TRUE_FLOW: Final = "true"
+"""The name of the flow that a data set knows, the ceiling of every estimate: it is read with the clip's frames."""
+
+FlowSource = FlowEstimator | Literal["true"]
+"""Where a model's flow comes from: an estimator, or the clips themselves."""
 
 
 def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
@@ -38,9 +43,11 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
     ``raft``, ``raft:large``, ``raft:small``  RAFT with torchvision's weights (downloaded once)
     ``raft:FILE``, ``raft:small,updates=20``  RAFT with weights from a file; with another number of updates
     ``precomputed:FOLDER,first=1``          ``.flo`` files by frame number; the first frame's is 1
-    ``true``                                that of the data set, where flow is known (rendered clips)
     ``zero``                                no motion
     ======================================  ==============================================================
+
+    Where clips are read that come with flow (rendered ones), ``true`` names theirs: no estimator, see
+    :func:`flow_source`.
 
     Args:
         spec: Such a text; or an estimator, which is returned as it is.
@@ -50,7 +57,7 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
 
     Raises:
         ConfigurationError: A name, option or value that does not exist, or something missing.
-        InputError: The folder of precomputed flow cannot be used.
+        InputError: The folder of precomputed flow cannot be used, or the text is ``true``.
         WeightsError: RAFT's weights cannot be used.
 
     Example:
@@ -63,8 +70,10 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
         _check_takes_index(spec)
         return spec
     name, rest = re.fullmatch(r"([^:@,]*)(.*)", spec, re.DOTALL).groups()  # type: ignore[union-attr]
+    if name == TRUE_FLOW:
+        raise ConfigurationError(f"flow {spec!r}: write 'true' alone") if rest else only_in_clips()
     if name not in FLOWS:
-        raise unknown_name("flow", name, FLOWS)
+        raise unknown_name("flow", name, [*FLOWS, TRUE_FLOW])
     build = FLOWS[name]
     parameters = inspect.signature(build).parameters
     options: dict[str, float] = {}
@@ -88,6 +97,24 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
     except TypeError as error:
         raise ConfigurationError(f"flow {spec!r} does not fit what {name!r} takes: {error}") from None
     return build(*bound.args, **bound.kwargs)
+
+
+def flow_source(spec: str | FlowEstimator) -> FlowSource:
+    """Build the estimator that a text names, as :func:`make_flow`, but let ``"true"`` stand."""
+    return TRUE_FLOW if isinstance(spec, str) and spec == TRUE_FLOW else make_flow(spec)
+
+
+def spec_of(flow: FlowSource) -> str | None:
+    """The text that names a flow again; None where it has none."""
+    spec = flow if isinstance(flow, str) else getattr(flow, "spec", None)
+    return spec if isinstance(spec, str) else None
+
+
+def only_in_clips() -> InputError:
+    """The error for ``"true"`` where there are frames alone."""
+    return InputError(
+        "the true flow is known for clips of a data set that comes with it (streets): estimate it, with flow 'dis'"
+    )
 
 
 def _check_takes_index(estimator: FlowEstimator) -> None:

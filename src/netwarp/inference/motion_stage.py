@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from netwarp.flow.registry import only_in_clips
 from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.threads import Staging
 from netwarp.model.inputs import as_frames, check_flow, to_unit_range
@@ -82,6 +83,8 @@ def _compare(
         return "change of size", None
     if not video.layers:
         return None, None
+    if isinstance(video.flow, str):
+        raise only_in_clips()
     flow = check_flow(video.flow(image, previous, frame.index), image)
     if cuts is not None and cuts.between(image, previous, flow, index=frame.index, time=frame.time):
         return "scene cut", None

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
-from netwarp.flow import FlowEstimator
+from netwarp.flow import FlowSource
 from netwarp.inference.view_tensors import ViewTensors
 from netwarp.inference.views import Tiling, View, Views
 from netwarp.model import VideoModel, VideoState
@@ -178,8 +178,8 @@ class Sliding:
         return self.model.layers
 
     @property
-    def flow(self) -> FlowEstimator:
-        """The estimator of flow between whole frames."""
+    def flow(self) -> FlowSource:
+        """The estimator of flow between whole frames, or the name of the clips' own."""
         return self.model.flow
 
     @property

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from netwarp.flow import FlowEstimator
+from netwarp.flow import FlowSource
 
 __all__ = ["StreamModel"]
 
@@ -24,8 +24,8 @@ class StreamModel(Protocol):
         """Where its memory is; without any it segments frame by frame, and needs no flow."""
 
     @property
-    def flow(self) -> FlowEstimator:
-        """The estimator of its flow."""
+    def flow(self) -> FlowSource:
+        """The estimator of its flow, or the name of the clips' own."""
 
     @property
     def palette(self) -> Sequence[tuple[int, int, int]]:

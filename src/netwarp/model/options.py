@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Literal
 
 from netwarp.errors import ConfigurationError, unknown_name
-from netwarp.flow import FlowEstimator, make_flow
+from netwarp.flow import FlowEstimator, FlowSource, flow_source
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, LearnedGate, PhotometricGate, make_gate
 
@@ -36,7 +36,7 @@ class Options:
     """
 
     layers: Sequence[str]
-    flow: FlowEstimator
+    flow: FlowSource
     flow_cnn: FlowCNN | None
     memory: Memory
     start: tuple[float, float]
@@ -83,7 +83,7 @@ class Options:
             raise ConfigurationError(f"start must be the initial (w1, w2), not {start!r}")
         if isinstance(flow_cnn, str):
             flow_cnn = FlowCNN(flow_cnn, stride=None)
-        return cls(layers, make_flow(flow), flow_cnn, memory, start, gate)
+        return cls(layers, flow_source(flow), flow_cnn, memory, start, gate)
 
 
 def _is_weight(value: object) -> bool:

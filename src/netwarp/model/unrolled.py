@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
-from netwarp.flow import FlowEstimator, PrecomputedFlow
+from netwarp.flow import FlowSource, PrecomputedFlow
+from netwarp.flow.registry import only_in_clips
 from netwarp.model.checkpointing import recomputed
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Confidence, Gate, GateFunction, as_gate, resize_confidence
@@ -96,7 +97,7 @@ class UnrolledNetwork(nn.Module):
     layers: tuple[str, ...]  # in the order in which they run, "output" or "log_probs" last
     margins: tuple[int, ...]  # how far each layer's map reaches beyond the network's input, in pixels of it
     netwarps: nn.ModuleList  # one for each layer
-    flow: FlowEstimator
+    flow: FlowSource
     flow_cnn: FlowCNN | None
     gate: Gate | GateFunction | None
     memory: Memory
@@ -222,8 +223,10 @@ class UnrolledNetwork(nn.Module):
             ``[B,2,H,W]``, backward, pixels.
 
         Raises:
-            InputError: the estimator gave something else, or NaN.
+            InputError: the estimator gave something else, or NaN, or the flow is ``"true"``.
         """
+        if isinstance(self.flow, str):
+            raise only_in_clips()
         present, past = self._checked(current), self._checked(previous)
         return check_flow(self.flow(present, past, index), present)
 

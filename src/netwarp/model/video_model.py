@@ -9,7 +9,7 @@ from typing import Any, Self
 from torch import nn
 
 from netwarp.errors import ConfigurationError
-from netwarp.flow import FlowEstimator
+from netwarp.flow import FlowEstimator, spec_of
 from netwarp.model.base_metadata import label_set_of, margin_of, preprocess_of
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, gate_to_dict
@@ -60,7 +60,8 @@ class VideoModel(UnrolledNetwork):
             network's own output size), or ``"log_probs"`` (the same as log-probabilities, which sum better over time;
             the result are logits again, equal to the log-probabilities but for a constant per pixel). ``[]`` is the
             network frame by frame.
-        flow: An estimator, or its name (:func:`netwarp.flow.make_flow`).
+        flow: An estimator, or its name (:func:`netwarp.flow.make_flow`), or ``"true"``: the flow that rendered clips
+            come with, which evaluation and training read with the frames.
         flow_cnn: ``"paper"`` or ``"release"``, at the stride of the finest of the layers and at the release's, a
             :class:`FlowCNN` such as ``FlowCNN()``, the paper's at full size, or None to use the flow as it is.
         memory: ``"previous"`` keeps the previous frame's own representation (the paper); ``"fused"`` keeps the combined
@@ -202,8 +203,8 @@ class VideoModel(UnrolledNetwork):
         Raises:
             ConfigurationError: the flow or gate cannot be named in a file.
         """
-        flow = getattr(self.flow, "spec", None)
-        if not isinstance(flow, str):
+        flow = spec_of(self.flow)
+        if flow is None:
             raise ConfigurationError(
                 f"a model with the flow {type(self.flow).__name__} cannot be saved: give the flow a text 'spec'"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from netwarp.flow import spec_of
 from netwarp.model import VideoModel
 from netwarp.model.netwarp import NetWarp
 from netwarp.training.settings import TrainSettings
@@ -16,7 +17,7 @@ def beyond_paper(model: VideoModel, settings: TrainSettings, length: int) -> dic
     if not model.layers:
         return {"layers": "none: frame by frame"}
     starts = {(float(n.w1.mean()), float(n.w2.mean())) for n in model.netwarps if isinstance(n, NetWarp)}
-    spec = getattr(model.flow, "spec", type(model.flow).__name__)
+    spec = spec_of(model.flow) or type(model.flow).__name__
     options = {
         "length": (length, length == 2),
         "start": ([list(start) for start in sorted(starts)], starts == {(1.0, 0.0)}),

@@ -14,7 +14,7 @@ from netwarp.bases import load_base
 from netwarp.datasets.clips import ClipData
 from netwarp.datasets.registry import open_data
 from netwarp.errors import ConfigurationError, unknown_name
-from netwarp.flow import make_flow
+from netwarp.flow import flow_source
 from netwarp.lab.output import new_figure, write_text
 from netwarp.lab.paper import lines
 from netwarp.lab.paper.class_table import (
@@ -220,7 +220,7 @@ def _check(setup: Setup, rows: Sequence[Row]) -> None:
     """See, before minutes of training, that network and flows are to be had."""
     load_base(setup.base, setup.weights)
     for row in rows:
-        make_flow(row.flow)
+        flow_source(row.flow)
 
 
 def _plan(setup: Setup, folder: Path, device: str, progress: bool) -> Plan:
