@@ -14,7 +14,7 @@ import pytest
 import netwarp
 
 ORDER = (
-    *("_version", "_moved", "errors", "label_sets", "output_files", "distributed"),
+    *("_version", "_moved", "errors", "label_sets", "output_files", "distributed", "weights"),
     *("ops", "flow", "metrics", "video"),
     *("model", "bases", "datasets", "inference", "evaluation", "training", "convert"),
     *("cli", "streets", "lab"),

@@ -19,6 +19,7 @@ __all__ = [
     "NetWarpError",
     "OutputError",
     "WeightsError",
+    "reason_of",
     "unknown_name",
 ]
 
@@ -83,3 +84,15 @@ def _listed(names: Sequence[str]) -> str:
     if len(", ".join(words)) <= LONGEST:
         return ", ".join(words)
     return f"{', '.join(words[:FIRST])} and {len(words) - FIRST} more"
+
+
+def reason_of(error: BaseException) -> str:
+    r"""The first line of an exception's message, or its class where there is no message.
+
+    >>> reason_of(ValueError("no such thing\nlong explanation"))
+    'no such thing'
+    >>> reason_of(KeyError())
+    'KeyError'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__

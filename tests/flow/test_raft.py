@@ -80,12 +80,12 @@ def test_without_network_the_error_names_the_way_out(monkeypatch):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda state: state.popitem(), "is missing"),
-        (lambda state: state.update(extra=torch.zeros(1)), "extra is not of it"),
-        (lambda state: state.update({next(iter(state)): torch.zeros(7)}), r"is \[7\], not"),
-        (lambda state: state.update({next(iter(state)): next(iter(state.values())) * torch.nan}), "not finite"),
-        (lambda state: state.update(note="text"), "no state dict"),
-        (lambda state: state.clear(), "is missing and"),
+        (lambda state: state.popitem(), "1 of"),
+        (lambda state: state.update(extra=torch.zeros(1)), "extra"),
+        (lambda state: state.update({next(iter(state)): torch.zeros(7)}), r"is \[7\]"),
+        (lambda state: state.update({next(iter(state)): next(iter(state.values())) * torch.nan}), "NaN"),
+        (lambda state: state.update(note="text"), "note"),
+        (lambda state: state.clear(), "no state dict"),
     ],
 )
 def test_weights_of_another_network_or_damaged(tmp_path, state, spoil, words):
@@ -115,5 +115,5 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
 
     path = tmp_path / "evil.pth"
     torch.save({"weight": Evil()}, path)
-    with pytest.raises(WeightsError, match="not a readable file of weights"):
+    with pytest.raises(WeightsError, match="runs code"):
         RAFTFlow(path)

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from netwarp.bases.spec import BaseSource, ClassRequest, carry, reason_of
-from netwarp.bases.weights import check_finite, no_named_weights, read_weights, unwrapped, weights_file
-from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError
+from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, weights_file, weights_from_file
+from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError, reason_of
 from netwarp.label_sets import LabelSet, label_set
 from netwarp.model.preprocess import Preprocess
+from netwarp.weights import check_finite, unwrapped
 
 __all__ = ["load_huggingface", "rebuild_huggingface"]
 
@@ -32,10 +32,9 @@ def load_huggingface(name: str, weights: str | Path | None, classes: int | Seque
     run.
     """
     asked = ClassRequest.of(classes)
-    path = weights_file(weights)
-    if path is None and weights not in (None, "default"):
-        raise no_named_weights(str(weights), f"hf:{name}")
-    state = None if path is None else unwrapped(read_weights(path))
+    if weights == "default" and weights_file(weights) is None:
+        weights = None
+    state = weights_from_file(weights, f"hf:{name}")
     where, local = _place(name)
     transformers = _transformers()
     options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
@@ -44,7 +43,7 @@ def load_huggingface(name: str, weights: str | Path | None, classes: int | Seque
             config = transformers.AutoConfig.from_pretrained(where, **options)
         count = asked.agreed(config.num_labels, None, f"hf:{name}")
         preprocess = _preprocess(transformers, where, config, options)
-        origin = f"hf:{name}" if path is None else str(path)
+        origin = f"hf:{name}" if weights is None else str(weights)
         arguments = {
             "config": config,
             "dtype": torch.float32,
@@ -56,12 +55,14 @@ def load_huggingface(name: str, weights: str | Path | None, classes: int | Seque
                 network, info = _auto(transformers).from_pretrained(where, **arguments, **options)
             else:
                 # Through transformers, which knows the older names of its tensors.
-                network, info = _class_of(transformers, config).from_pretrained(None, state_dict=state, **arguments)
+                network, info = _class_of(transformers, config).from_pretrained(
+                    None, state_dict=unwrapped(state), **arguments
+                )
     _check_loaded(info, origin)
     check_finite(network.state_dict(), origin)
     names = tuple(str(config.id2label[i]) for i in range(count))
     labels = asked.labels(count, label_set(count, names))
-    return carry(network, _source(name, labels, preprocess, config))
+    return attach_source(network, _source(name, labels, preprocess, config))
 
 
 def rebuild_huggingface(source: BaseSource) -> nn.Module:

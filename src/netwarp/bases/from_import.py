@@ -13,22 +13,19 @@ from typing import Any
 
 from torch import nn
 
-from netwarp.bases.spec import BaseSource, ClassRequest, carry, reason_of
-from netwarp.bases.weights import check_finite, load_weights, no_named_weights, read_weights, weights_file
-from netwarp.errors import ConfigurationError, NetWarpError, unknown_name
+from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, weights_from_file
+from netwarp.errors import ConfigurationError, NetWarpError, reason_of, unknown_name
 from netwarp.label_sets import LabelSet
 from netwarp.model.layers import probe
 from netwarp.model.preprocess import Preprocess
+from netwarp.weights import check_finite, load_weights
 
 __all__ = ["load_import", "module_exists", "rebuild_import"]
 
 
 def load_import(spec: str, weights: str | Path | None, classes: int | Sequence[str] | None) -> nn.Module:
     """``package.module:callable``: see :func:`netwarp.bases.load_base`."""
-    path = weights_file(weights)
-    if path is None and weights is not None:
-        raise no_named_weights(weights, spec)
-    state = None if path is None else read_weights(path)
+    state = weights_from_file(weights, spec)
     asked = ClassRequest.of(classes)
     network = _call(spec, asked.count)
     preprocess = getattr(network, "preprocess", None)
@@ -36,8 +33,8 @@ def load_import(spec: str, weights: str | Path | None, classes: int | Sequence[s
         preprocess = Preprocess()
     elif not isinstance(preprocess, Preprocess):
         raise ConfigurationError(f"{spec}: its .preprocess is {type(preprocess).__name__}, not netwarp.Preprocess")
-    if state is not None and path is not None:
-        load_weights(network, state, path)
+    if state is not None and weights is not None:
+        load_weights(network, state, weights)
     else:
         check_finite(network.state_dict(), spec)
     known = _labels(network, spec)
@@ -45,7 +42,7 @@ def load_import(spec: str, weights: str | Path | None, classes: int | Sequence[s
     if asked.count not in (None, count):
         raise ConfigurationError(f"{spec} has {count} outputs, classes={asked.count} were asked for")
     labels = asked.labels(count, known)
-    return carry(network, BaseSource(spec, labels.names, labels.palette, preprocess))
+    return attach_source(network, BaseSource(spec, labels.names, labels.palette, preprocess))
 
 
 def rebuild_import(source: BaseSource) -> nn.Module:

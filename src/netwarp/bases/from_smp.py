@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from netwarp.bases.spec import BaseSource, ClassRequest, carry, reason_of, spelled
-from netwarp.bases.weights import load_weights, outputs_in, read_weights, weights_file
-from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, unknown_name
+from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, canonical_name, outputs_in, weights_file
+from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, reason_of, unknown_name
 from netwarp.model.preprocess import Preprocess
+from netwarp.weights import load_weights, read_weights
 
 __all__ = ["load_smp", "rebuild_smp"]
 
@@ -36,7 +36,7 @@ def load_smp(name: str, weights: str | Path | None, classes: int | Sequence[str]
         load_weights(network, state, path)
     labels = asked.labels(count)
     preprocess = _preprocess(architecture, encoder, encoder_weights, network)
-    return carry(network, BaseSource(spec, labels.names, labels.palette, preprocess))
+    return attach_source(network, BaseSource(spec, labels.names, labels.palette, preprocess))
 
 
 def rebuild_smp(source: BaseSource) -> nn.Module:
@@ -59,14 +59,14 @@ def _names(name: str) -> tuple[str, str]:
     if not slash or not architecture or not encoder:
         raise ConfigurationError(f"smp:{name} is incomplete: write smp:ARCH/ENCODER, for example smp:Unet/resnet18")
     architectures = [network.__name__ for network in smp.MODEL_ARCHITECTURES_MAPPING.values()]
-    architecture = spelled("smp architecture", architecture, architectures)
+    architecture = canonical_name("smp architecture", architecture, architectures)
     if encoder.startswith("tu-"):
         import timm
 
         if not timm.is_model(encoder[3:]):
             raise unknown_name("smp encoder", encoder, [f"tu-{model}" for model in timm.list_models()])
         return architecture, encoder
-    return architecture, spelled("smp encoder", encoder, smp.encoders.get_encoder_names())
+    return architecture, canonical_name("smp encoder", encoder, smp.encoders.get_encoder_names())
 
 
 def _encoder_weights(encoder: str, weights: str) -> str:
@@ -76,7 +76,7 @@ def _encoder_weights(encoder: str, weights: str) -> str:
         known = list(_smp().encoders.encoders[encoder]["pretrained_settings"])
     if weights.casefold() == "default":
         return "imagenet" if "imagenet" in known else known[0]
-    return spelled(f"encoder weights of {encoder}", weights, known)
+    return canonical_name(f"encoder weights of {encoder}", weights, known)
 
 
 def _build(architecture: str, encoder: str, classes: int, encoder_weights: str | None) -> nn.Module:

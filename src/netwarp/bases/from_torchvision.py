@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from netwarp.bases.spec import BaseSource, ClassRequest, carry, reason_of, spelled
-from netwarp.bases.weights import load_weights, outputs_in, read_weights, weights_file
-from netwarp.errors import WeightsError, unknown_name
+from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, canonical_name, outputs_in, weights_file
+from netwarp.errors import WeightsError, reason_of, unknown_name
 from netwarp.label_sets import VOC
 from netwarp.model.preprocess import Preprocess
+from netwarp.weights import load_weights, read_weights
 
 __all__ = ["load_torchvision", "rebuild_torchvision"]
 
@@ -35,7 +35,7 @@ def load_torchvision(name: str, weights: str | Path | None, classes: int | Seque
     if state is not None:
         load_weights(network, state, origin, spare=("aux_classifier.", "module.aux_classifier."))
     labels = asked.labels(count, VOC)
-    return carry(network, BaseSource(spec, labels.names, labels.palette, Preprocess()))
+    return attach_source(network, BaseSource(spec, labels.names, labels.palette, Preprocess()))
 
 
 def rebuild_torchvision(source: BaseSource) -> nn.Module:
@@ -46,7 +46,7 @@ def rebuild_torchvision(source: BaseSource) -> nn.Module:
 def _name(name: str) -> str:
     from torchvision import models
 
-    return spelled("torchvision segmentation network", name, models.list_models(module=models.segmentation))
+    return canonical_name("torchvision segmentation network", name, models.list_models(module=models.segmentation))
 
 
 def _build(name: str, classes: int) -> nn.Module:

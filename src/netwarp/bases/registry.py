@@ -16,7 +16,7 @@ from netwarp.bases.from_import import load_import, module_exists, rebuild_import
 from netwarp.bases.from_smp import load_smp, rebuild_smp
 from netwarp.bases.from_torchvision import load_torchvision, rebuild_torchvision
 from netwarp.bases.shipped import BASES, load_shipped, rebuild_shipped
-from netwarp.bases.spec import BaseSource, carry
+from netwarp.bases.spec import BaseSource, attach_source
 from netwarp.errors import ConfigurationError, unknown_name
 
 __all__ = ["SCHEMES", "Scheme", "load_base", "rebuild_base"]
@@ -110,14 +110,14 @@ def rebuild_base(source: BaseSource | Mapping[str, Any], *, run_imports: bool = 
     if not isinstance(source, BaseSource):
         source = BaseSource.from_dict(source)
     if source.scheme in SCHEMES:
-        return carry(SCHEMES[source.scheme].rebuild(source), source)
+        return attach_source(SCHEMES[source.scheme].rebuild(source), source)
     if not run_imports:
         raise ConfigurationError(
             f"the model's base is {source.spec}, which is code outside of netwarp: if you trust it, "
             f"build it with load_base({source.spec!r}) and pass it as base="
         )
     _check_import(source.scheme, source.name, source.spec)
-    return carry(rebuild_import(source), source)
+    return attach_source(rebuild_import(source), source)
 
 
 def _check_import(module: str, path: str, spec: str) -> None:

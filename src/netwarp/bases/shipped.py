@@ -18,12 +18,12 @@ from netwarp.bases.dilated_vgg import (
 )
 from netwarp.bases.espnet import ESPNET_CAMVID, ESPNET_PREPROCESS, ESPNet
 from netwarp.bases.pspnet import PSPNET_PREPROCESS, PSPNet
-from netwarp.bases.spec import BaseSource, ClassRequest, carry, width_of
+from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, outputs_in, weights_from_file, width_of
 from netwarp.bases.streetnet import STREETNET_PREPROCESS, StreetNet
-from netwarp.bases.weights import load_weights, no_named_weights, outputs_in, read_weights, weights_file
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.label_sets import CAMVID, CITYSCAPES, LabelSet
 from netwarp.model.preprocess import Preprocess
+from netwarp.weights import load_weights
 
 __all__ = ["BASES", "ShippedBase", "load_shipped", "rebuild_shipped", "shipped_base"]
 
@@ -92,18 +92,15 @@ def load_shipped(name: str, weights: str | Path | None, classes: int | Sequence[
     """``netwarp:NAME``: see :func:`netwarp.bases.load_base`."""
     base = shipped_base(name)
     spec = f"netwarp:{name}"
-    path = weights_file(weights)
-    if path is None and weights is not None:
-        raise no_named_weights(weights, spec)
-    state = None if path is None else read_weights(path)
+    state = weights_from_file(weights, spec)
     asked = ClassRequest.of(classes)
     held = None if state is None else outputs_in(state, [base.head])
     count = asked.agreed(held, len(base.labels), spec)
     network = base.build(count)
-    if state is not None and path is not None:
-        load_weights(network, state, path)
+    if state is not None and weights is not None:
+        load_weights(network, state, weights)
     labels = asked.labels(count, base.labels)
-    return carry(network, BaseSource(spec, labels.names, labels.palette, base.preprocess))
+    return attach_source(network, BaseSource(spec, labels.names, labels.palette, base.preprocess))
 
 
 def rebuild_shipped(source: BaseSource) -> nn.Module:

@@ -1,133 +1,43 @@
-"""Where a base came from: all that is needed to build it again without its weights."""
+"""Reading of ``load_base``'s arguments (classes, weights, names, widths), and what a loaded network carries."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, WeightsError, unknown_name
 from netwarp.label_sets import LabelSet, label_set
 from netwarp.model.preprocess import Preprocess
+from netwarp.weights import PREFIXES, read_weights
 
-__all__ = ["BaseSource", "ClassRequest", "carry", "channels_at", "reason_of", "spelled", "width_of"]
+__all__ = [
+    "BaseSource",
+    "ClassRequest",
+    "attach_source",
+    "canonical_name",
+    "channels_at",
+    "outputs_in",
+    "weights_file",
+    "weights_from_file",
+    "width_of",
+]
 
-
-def channels_at(width: float, channels: int) -> int:
-    """How many channels a layer has in a network of reduced width.
-
-    >>> channels_at(0.125, 64), channels_at(0.001, 64)
-    (8, 1)
-    """
-    if not 0 < width <= 1:
-        raise ConfigurationError(f"a width is a fraction of the channels, above 0 and at most 1, not {width}")
-    return max(1, round(width * channels))
-
-
-def width_of(text: str) -> float:
-    """The fraction that a text names.
-
-    >>> width_of("0.125")
-    0.125
-    """
-    try:
-        width = float(text)
-    except ValueError:
-        width = 0.0
-    if not 0 < width <= 1:
-        raise ConfigurationError(
-            f"a width is a fraction of the channels, above 0 and at most 1, as in @0.125; not {text!r}"
-        )
-    return width
-
-
-@dataclass(frozen=True)
-class ClassRequest:
-    """What was passed as ``classes=``: a number, names, or neither.
-
-    Attributes:
-        count: Number of classes, or None if any will do.
-        names: Their names, or None if not said.
-    """
-
-    count: int | None = None
-    names: tuple[str, ...] | None = None
-
-    @classmethod
-    def of(cls, classes: int | Sequence[str] | None) -> ClassRequest:
-        """Read a user's ``classes=``.
-
-        >>> ClassRequest.of(["road", "sky"]).count
-        2
-        """
-        if classes is None:
-            return cls()
-        if isinstance(classes, int) and not isinstance(classes, bool):
-            if classes < 1:
-                raise ConfigurationError(f"classes must be at least 1, not {classes}")
-            return cls(classes)
-        if isinstance(classes, Sequence) and not isinstance(classes, (str, bytes)):
-            names = tuple(classes)
-            if names and all(isinstance(name, str) and name for name in names):
-                return cls(len(names), names)
-        raise ConfigurationError(f"classes must be a number or a list of names, not {classes!r}")
-
-    def agreed(self, held: int | None, default: int | None, spec: str) -> int:
-        """The number of outputs to build."""
-        if held is not None:
-            if self.count not in (None, held):
-                raise WeightsError(f"the weights have {held} outputs, classes={self.count} were asked for")
-            return held
-        count = self.count or default
-        if count is None:
-            raise ConfigurationError(f"{spec} has no number of classes of its own: say classes=…")
-        return count
-
-    def labels(self, count: int, known: LabelSet | None = None) -> LabelSet:
-        """Names and colours for ``count`` outputs: those asked for, else ``known`` if as many, else numbers."""
-        if self.names is None and known is not None and len(known) == count:
-            return known
-        return label_set(count, self.names)
-
-
-def reason_of(error: BaseException) -> str:
-    r"""The first line of an exception's message, or its class where it says nothing.
-
-    >>> reason_of(ValueError("no such thing\nlong explanation"))
-    'no such thing'
-    >>> reason_of(KeyError())
-    'KeyError'
-    """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
-
-
-def spelled(kind: str, name: str, known: Iterable[str]) -> str:
-    """A name as its library spells it.
-
-    >>> spelled("smp architecture", "unet", ["Unet", "FPN"])
-    'Unet'
-    """
-    names = list(known)
-    if name in names:
-        return name
-    alike = [candidate for candidate in names if candidate.casefold() == name.casefold()]
-    if len(alike) == 1:
-        return alike[0]
-    raise unknown_name(kind, name, names)
+_SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".tar", ".th", ".safetensors"}
 
 
 @dataclass(frozen=True)
 class BaseSource:
-    """A network's architecture and what belongs to it, as plain values: it goes through JSON and back.
+    """A network's architecture and what belongs to it, as plain values that go through JSON and back.
 
     Attributes:
         spec: How :func:`netwarp.bases.load_base` names the network, e.g. ``"smp:Unet/resnet18"``.
         classes: Name of each output.
         palette: RGB colour (0–255) of each output.
-        preprocess: What the network wants done to a frame.
+        preprocess: The preprocessing that the network expects.
         options: What else the scheme needs to build it, JSON-able (Hugging Face: the configuration).
     """
 
@@ -178,17 +88,128 @@ class BaseSource:
         return source
 
 
-def carry(network: nn.Module, source: BaseSource) -> nn.Module:
-    """Hang ``.preprocess``, ``.classes``, ``.palette`` and ``.source`` on a network, and set it to eval mode.
+def attach_source(network: nn.Module, source: BaseSource) -> nn.Module:
+    """Set ``.preprocess``, ``.classes``, ``.palette`` and ``.source`` of a network, and evaluation mode.
 
     Plain attributes: ``state_dict()`` and ``named_modules()`` stay as they were.
     """
-    carried = {
-        "preprocess": source.preprocess,
-        "classes": source.classes,
-        "palette": source.palette,
-        "source": source,
-    }
-    for name, value in carried.items():
+    own = {"preprocess": source.preprocess, "classes": source.classes, "palette": source.palette, "source": source}
+    for name, value in own.items():
         setattr(network, name, value)
     return network.eval()
+
+
+@dataclass(frozen=True)
+class ClassRequest:
+    """What was passed as ``classes=``: a number, names, or neither."""
+
+    count: int | None = None
+    names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, classes: int | Sequence[str] | None) -> ClassRequest:
+        """Read a user's ``classes=``.
+
+        >>> ClassRequest.of(["road", "sky"]).count
+        2
+        """
+        if classes is None:
+            return cls()
+        if isinstance(classes, int) and not isinstance(classes, bool):
+            if classes < 1:
+                raise ConfigurationError(f"classes must be at least 1, not {classes}")
+            return cls(classes)
+        if isinstance(classes, Sequence) and not isinstance(classes, (str, bytes)):
+            names = tuple(classes)
+            if names and all(isinstance(name, str) and name for name in names):
+                return cls(len(names), names)
+        raise ConfigurationError(f"classes must be a number or a list of names, not {classes!r}")
+
+    def agreed(self, held: int | None, default: int | None, spec: str) -> int:
+        """The number of outputs to build: that of the weights if there are any, else as asked for, else the default."""
+        if held is not None:
+            if self.count not in (None, held):
+                raise WeightsError(f"the weights have {held} outputs, classes={self.count} were asked for")
+            return held
+        count = self.count or default
+        if count is None:
+            raise ConfigurationError(f"{spec} has no number of classes of its own: give classes=…")
+        return count
+
+    def labels(self, count: int, known: LabelSet | None = None) -> LabelSet:
+        """Names and colours for ``count`` outputs: those asked for, else ``known`` if as many, else numbers."""
+        if self.names is None and known is not None and len(known) == count:
+            return known
+        return label_set(count, self.names)
+
+
+def weights_file(weights: str | Path | None) -> Path | None:
+    """The path in what a user passed as ``weights=``, or None if that is a name such as ``"default"``.
+
+    >>> weights_file("default"), weights_file("runs/best.pth").name
+    (None, 'best.pth')
+    """
+    if weights is None:
+        return None
+    path = Path(weights).expanduser()
+    named = isinstance(weights, Path) or path.suffix.lower() in _SUFFIXES or len(path.parts) > 1 or path.exists()
+    return path if named else None
+
+
+def weights_from_file(weights: str | Path | None, spec: str) -> dict[str, Tensor] | None:
+    """Read the file that ``weights=`` names, where only a file makes sense; None without weights."""
+    path = weights_file(weights)
+    if path is None and weights is not None:
+        raise ConfigurationError(f"{spec} has no weights named {str(weights)!r}: give a .pth, .pt or .safetensors file")
+    return None if path is None else read_weights(path)
+
+
+def outputs_in(state: Mapping[str, Tensor], heads: Iterable[tuple[str, int]]) -> int | None:
+    """The number of outputs that weights have, by the name and dimension of the last layer's tensor."""
+    for name, dimension in heads:
+        for prefix in ("", *PREFIXES):
+            tensor = state.get(prefix + name)
+            if tensor is not None and tensor.ndim > dimension:
+                return tensor.shape[dimension]
+    return None
+
+
+def canonical_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """A name as its library spells it.
+
+    >>> canonical_name("smp architecture", "unet", ["Unet", "FPN"])
+    'Unet'
+    """
+    names = list(known)
+    if name in names:
+        return name
+    alike = [candidate for candidate in names if candidate.casefold() == name.casefold()]
+    if len(alike) == 1:
+        return alike[0]
+    raise unknown_name(kind, name, names)
+
+
+def width_of(text: str) -> float:
+    """The fraction of a network's channels that a text names, above 0 and at most 1.
+
+    >>> width_of("0.125")
+    0.125
+    """
+    try:
+        width = float(text)
+    except ValueError:
+        width = 0.0
+    if not 0 < width <= 1:
+        raise ConfigurationError(
+            f"a width is a fraction of the channels, above 0 and at most 1, as in @0.125; not {text!r}"
+        )
+    return width
+
+
+def channels_at(width: float, channels: int) -> int:
+    """The number of a layer's channels in a network of reduced width.
+
+    >>> channels_at(0.125, 64), channels_at(0.001, 64)
+    (8, 1)
+    """
+    return max(1, round(width_of(str(width)) * channels))

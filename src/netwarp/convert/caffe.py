@@ -14,7 +14,6 @@ from torch.overrides import TorchFunctionMode
 from netwarp.bases import load_base
 from netwarp.bases.shipped import ShippedBase, shipped_base
 from netwarp.bases.spec import ClassRequest
-from netwarp.bases.weights import load_weights
 from netwarp.convert.architecture import Architecture, architecture, likely_architecture
 from netwarp.convert.caffe_layers import Parameter, Wanted, fitting, named, outputs_of, taken, wanted_by
 from netwarp.convert.caffemodel import Caffemodel, read_caffemodel
@@ -22,6 +21,7 @@ from netwarp.convert.files import checked_files, memory_in_words
 from netwarp.errors import WeightsError
 from netwarp.model import FlowCNN, VideoModel
 from netwarp.output_files import written_whole
+from netwarp.weights import load_weights
 
 __all__ = ["Converted", "convert_caffe", "drafted"]
 

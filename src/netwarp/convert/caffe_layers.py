@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from netwarp.bases.weights import check_finite
 from netwarp.convert.caffemodel import Blob, CaffeLayer, Caffemodel
 from netwarp.errors import WeightsError
+from netwarp.weights import check_finite
 
 __all__ = ["Parameter", "Wanted", "fitting", "named", "outputs_of", "taken", "wanted_by"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, WeightsError, unknown_name
 from netwarp.flow.estimator import check_frames, check_scale, frames_to_float
 from netwarp.ops.warp import resize_flow
+from netwarp.weights import load_weights, read_weights, unwrapped
 
 __all__ = ["RAFTFlow"]
 
@@ -90,30 +90,12 @@ def _load(weights: str) -> nn.Module:
             if path.suffix or path.name != weights:
                 raise ConfigurationError(f"no file of RAFT weights at {weights}")
             raise unknown_name("RAFT size or file of weights", weights, SIZES)
-        state = _read(path)
+        state = unwrapped(read_weights(path))
         # Only the large network learns how to bring its flow to full size.
         size = "large" if any(key.startswith("mask_predictor.") for key in state) else "small"
     network: nn.Module = getattr(optical_flow, f"raft_{size}")(weights=None)
-    wrong = _differences(network.state_dict(), state)
-    if wrong:
-        shown = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
-        raise WeightsError(f"{weights} does not hold the weights of torchvision's raft_{size}: {shown}")
-    broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise WeightsError(f"{weights} holds weights that are not finite: {broken[0]}")
-    network.load_state_dict(state)
+    load_weights(network, state, weights)
     return network.eval().requires_grad_(False)
-
-
-def _differences(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
-    missing = [f"{key} is missing" for key in wanted if key not in given]
-    foreign = [f"{key} is not of it" for key in given if key not in wanted]
-    shapes = [
-        f"{key} is {list(given[key].shape)}, not {list(value.shape)}"
-        for key, value in wanted.items()
-        if key in given and given[key].shape != value.shape
-    ]
-    return missing + foreign + shapes
 
 
 def _download(size: str) -> dict[str, Tensor]:
@@ -127,24 +109,4 @@ def _download(size: str) -> dict[str, Tensor]:
             f"RAFT's weights could not be downloaded from {known.url} ({error}): "
             "fetch them by hand and name the file, raft:FILE"
         ) from error
-    return state
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors import SafetensorError
-            from safetensors.torch import load_file
-
-            try:
-                state: Any = load_file(path)
-            except SafetensorError as error:
-                raise ValueError(error) from error
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
-        raise WeightsError(f"{path} is not a readable file of weights ({reason})") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} holds no state dict (a dict of tensors): save network.state_dict()")
     return state

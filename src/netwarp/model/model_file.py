@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from netwarp.errors import InputError, WeightsError
 from netwarp.output_files import written_whole
+from netwarp.weights import MODEL_KEY, check_finite, read_safetensors
 
-__all__ = ["FORMAT", "MODEL_KEY", "SavedModel", "check_finite", "read", "write_model"]
+__all__ = ["FORMAT", "MODEL_KEY", "SavedModel", "read", "write_model"]
 
 FORMAT = 2
-MODEL_KEY = "netwarp"
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,15 @@ def write_model(path: str | Path, config: Mapping[str, Any], tensors: Mapping[st
 
 def read(path: str | Path) -> SavedModel:
     """Read what :func:`write_model` wrote."""
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no model file at {path}")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        tensors, metadata = read_safetensors(path)
+    except WeightsError as error:
         raise WeightsError(
-            f"{path} is no file that VideoModel.save wrote ({str(error).splitlines()[0]}): "
-            "weights of a network go to load_base (--base SPEC --weights FILE)"
+            f"{error}: VideoModel.save did not write it, and weights of a network go to load_base "
+            "(--base SPEC --weights FILE)"
         ) from error
     if MODEL_KEY not in metadata:
         raise WeightsError(
@@ -72,10 +67,3 @@ def read(path: str | Path) -> SavedModel:
         raise WeightsError(f"{path} was written by a newer netwarp (format {config['format']}): update netwarp")
     check_finite(tensors, str(path))
     return SavedModel(path, config, tensors)
-
-
-def check_finite(tensors: Mapping[str, Tensor], owner: str) -> None:
-    """Refuse weights with NaN or infinite values."""
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise WeightsError(f"{owner} holds NaN or infinite values in {name!r}: the weights are damaged")

@@ -1,4 +1,4 @@
-"""Weights out of a file into a network: everything is checked before the network changes."""
+"""Weights files: read without running code, checked whole, and loaded only if all of them fit."""
 
 from __future__ import annotations
 
@@ -12,48 +12,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netwarp.bases.spec import reason_of
-from netwarp.errors import ConfigurationError, WeightsError
-from netwarp.model.model_file import MODEL_KEY
+from netwarp.errors import WeightsError, reason_of
 
-__all__ = [
-    "check_finite",
-    "load_weights",
-    "no_named_weights",
-    "outputs_in",
-    "read_weights",
-    "unwrapped",
-    "weights_file",
-]
+__all__ = ["MODEL_KEY", "check_finite", "load_weights", "read_safetensors", "read_weights", "unwrapped"]
 
 State = dict[str, Tensor]
 
-_SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".tar", ".th", ".safetensors"}
+MODEL_KEY = "netwarp"
+"""Metadata of a safetensors file that holds a whole video model."""
+
 # Where training scripts put the state dict, and what DataParallel and torch.compile put before its keys.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "weights")
-_PREFIXES = ("module.", "_orig_mod.")
-
-
-def weights_file(weights: str | Path | None) -> Path | None:
-    """The path in what a user passed as ``weights=``, or None if that is a name such as ``"default"``.
-
-    >>> weights_file("default"), weights_file("runs/best.pth").name
-    (None, 'best.pth')
-    """
-    if weights is None:
-        return None
-    path = Path(weights).expanduser()
-    named = isinstance(weights, Path) or path.suffix.lower() in _SUFFIXES or len(path.parts) > 1 or path.exists()
-    return path if named else None
+PREFIXES = ("module.", "_orig_mod.")
 
 
 def read_weights(path: Path) -> State:
-    """Read a state dict from a file, without running any code in it."""
+    """Read a network's state dict from a ``.safetensors`` file or a checkpoint, without running any code in it."""
     if not path.exists():
         raise WeightsError(f"no weights file at {path}")
     if not path.is_file():
         raise WeightsError(f"{path} is a folder: give the weights file in it")
-    content: Any = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch(path)
+    if path.suffix.lower() == ".safetensors":
+        content, metadata = read_safetensors(path)
+        if MODEL_KEY in metadata:
+            raise WeightsError(
+                f"{path} is a whole netwarp model, not a network's weights: give it to netwarp.load (--model)"
+            )
+    else:
+        content = _read_torch(path)
     while isinstance(content, Mapping):
         inner = next((content[w] for w in _WRAPPERS if isinstance(content.get(w), Mapping)), None)
         if inner is None:
@@ -70,20 +56,15 @@ def read_weights(path: Path) -> State:
     return dict(content)
 
 
-def _read_safetensors(path: Path) -> Any:  # noqa: ANN401
+def read_safetensors(path: Path) -> tuple[Any, dict[str, str]]:
+    """Read the tensors and the metadata of a safetensors file."""
     from safetensors import safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            whole_model = MODEL_KEY in (file.metadata() or {})
-            content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except Exception as error:  # damaged bytes may raise anything
         raise WeightsError(f"{path} cannot be read as safetensors: {reason_of(error)}") from error
-    if whole_model:
-        raise WeightsError(
-            f"{path} is a whole netwarp model, not a network's weights: give it to netwarp.load (--model)"
-        )
-    return content
 
 
 def _read_torch(path: Path) -> Any:  # noqa: ANN401
@@ -108,20 +89,10 @@ def _read_torch(path: Path) -> Any:  # noqa: ANN401
         raise WeightsError(f"{path} is no checkpoint, or is damaged ({reason_of(error)[:120]})") from error
 
 
-def outputs_in(state: Mapping[str, Tensor], heads: Iterable[tuple[str, int]]) -> int | None:
-    """The number of outputs that weights have."""
-    for name, dimension in heads:
-        for prefix in ("", *_PREFIXES):
-            tensor = state.get(prefix + name)
-            if tensor is not None and tensor.ndim > dimension:
-                return tensor.shape[dimension]
-    return None
-
-
 def load_weights(
     network: nn.Module, state: Mapping[str, Tensor], origin: str | Path, spare: tuple[str, ...] = ()
 ) -> None:
-    """Load weights that must fit exactly."""
+    """Load weights that fit exactly, but for names that begin with ``spare``; else the network does not change."""
     expected = network.state_dict()
     given = {k: v for k, v in unwrapped(state, expected).items() if not k.startswith(spare or ("\0",))}
     for name, tensor in expected.items():
@@ -138,9 +109,9 @@ def load_weights(
 
 
 def unwrapped(state: Mapping[str, Tensor], expected: Iterable[str] = ()) -> State:
-    """Weights without the prefixes that ``DataParallel`` and ``torch.compile`` put before every name."""
+    """Strip the prefixes that ``DataParallel`` and ``torch.compile`` put before every name."""
     names, own = dict(state), tuple(expected)
-    for prefix in _PREFIXES * 2:  # in either order
+    for prefix in PREFIXES * 2:  # in either order
         wrapped = bool(names) and all(name.startswith(prefix) for name in names)
         if wrapped and not any(name.startswith(prefix) for name in own):
             names = {name.removeprefix(prefix): tensor for name, tensor in names.items()}
@@ -148,7 +119,7 @@ def unwrapped(state: Mapping[str, Tensor], expected: Iterable[str] = ()) -> Stat
 
 
 def check_finite(state: Mapping[str, Tensor], origin: str | Path) -> None:
-    """Raise :class:`WeightsError` if a tensor holds NaN or infinity, naming it."""
+    """Refuse weights with NaN or infinity, and name the tensor."""
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             what = "NaN" if bool(torch.isnan(tensor).any()) else "infinity"
@@ -181,8 +152,3 @@ def _check_shapes(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], o
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-
-
-def no_named_weights(weights: str | Path, spec: str) -> ConfigurationError:
-    """The error for a name where only a file makes sense, for the caller to raise."""
-    return ConfigurationError(f"{spec} has no weights named {str(weights)!r}: give a .pth, .pt or .safetensors file")

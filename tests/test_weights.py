@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from netwarp.bases.weights import load_weights, outputs_in, read_weights, weights_file
+from netwarp.bases.spec import outputs_in, weights_file
 from netwarp.errors import WeightsError
+from netwarp.weights import load_weights, read_weights
 
 
 def network():
