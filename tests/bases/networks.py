@@ -16,7 +16,7 @@ from torch import nn
 
 from netwarp.bases import BaseSource, load_base, rebuild_base
 from netwarp.label_sets import label_set
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 
 CLASSES = 5
 

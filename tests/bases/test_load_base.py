@@ -10,7 +10,7 @@ from networks import CLASSES, DPT, SEGFORMER, UPERNET
 from netwarp.bases import BASES, load_base
 from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError
 from netwarp.label_sets import CAMVID, CITYSCAPES, VOC
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 
 
 def refused(message, *arguments, kind=NetWarpError, **options):

@@ -1,9 +1,8 @@
 """Networks as users write them, for the tests of import paths."""
 
+import netwarp.model.preprocess as p
 import torch
 from torch import nn
-
-import netwarp.model.preprocess as p
 
 
 class Plain(nn.Module):

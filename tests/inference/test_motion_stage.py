@@ -65,11 +65,11 @@ def test_a_change_of_size_is_a_new_start_and_no_flow_is_asked_for(pictures):
 
 @pytest.mark.parametrize("windows", [False, True])
 def test_flow_is_checked_once_a_frame(windows, pictures, monkeypatch):
-    checked, isfinite = [], torch.isfinite
-    monkeypatch.setattr(torch, "isfinite", lambda tensor: checked.append(tensor.shape) or isfinite(tensor))
     model = VideoModel(tiny(), ["mid"], flow=Pan(), preprocess=PLAIN)
     if windows:
         model = Sliding(model, 20)
+    checked, isfinite = [], torch.isfinite
+    monkeypatch.setattr(torch, "isfinite", lambda tensor: checked.append(tensor.shape) or isfinite(tensor))
     state = None
     for prepared in seen_by(model, pictures(4), detect_cuts=True):
         _, state = model.step(prepared.image, state, prepared.motion)

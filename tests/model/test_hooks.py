@@ -10,7 +10,7 @@ from torch import nn
 
 from model.tiny import frozen_copy, hooks_on, same_state, tiny
 from netwarp.errors import ConfigurationError
-from netwarp.model.hooks import Hooks, StopPass, check_layers
+from netwarp.model.outputs import Hooks, StopPass, check_layers
 
 X = torch.rand(1, 3, 16, 24)
 

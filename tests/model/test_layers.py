@@ -10,7 +10,8 @@ from torch import nn
 from model.tiny import PLAIN, TinyNet, frozen_copy, hooks_on, same_state, tiny
 from netwarp.errors import ConfigurationError, WeightsError
 from netwarp.model import Preprocess
-from netwarp.model.layers import base_device, base_dtype, place, probe
+from netwarp.model.inputs import base_device, base_dtype
+from netwarp.model.layers import place, probe
 
 
 class Wrapped(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from netwarp.bases.spec import channels_at
 from netwarp.errors import ConfigurationError
 from netwarp.label_sets import CAMVID, LabelSet
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 from netwarp.ops.reflect import reflect
 
 __all__ = [

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError
 from netwarp.label_sets import CAMVID, LabelSet
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 
 __all__ = ["ESPNET_CAMVID", "ESPNET_PREPROCESS", "ESPModule", "ESPNet", "StridedESPModule"]
 

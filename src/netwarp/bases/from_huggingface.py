@@ -14,7 +14,7 @@ from torch import nn
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, weights_file, weights_from_file
 from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError, reason_of
 from netwarp.label_sets import LabelSet, label_set
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 from netwarp.weights import check_finite, unwrapped
 
 __all__ = ["load_huggingface", "rebuild_huggingface"]

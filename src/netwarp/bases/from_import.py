@@ -16,8 +16,8 @@ from torch import nn
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, weights_from_file
 from netwarp.errors import ConfigurationError, NetWarpError, reason_of, unknown_name
 from netwarp.label_sets import LabelSet
+from netwarp.model.inputs import Preprocess
 from netwarp.model.layers import probe
-from netwarp.model.preprocess import Preprocess
 from netwarp.weights import check_finite, load_weights
 
 __all__ = ["load_import", "module_exists", "rebuild_import"]

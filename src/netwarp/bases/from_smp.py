@@ -10,7 +10,7 @@ from torch import nn
 
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, canonical_name, outputs_in, weights_file
 from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, reason_of, unknown_name
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 from netwarp.weights import load_weights, read_weights
 
 __all__ = ["load_smp", "rebuild_smp"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, canonical_name, outputs_in, weights_file
 from netwarp.errors import WeightsError, reason_of, unknown_name
 from netwarp.label_sets import VOC
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 from netwarp.weights import load_weights, read_weights
 
 __all__ = ["load_torchvision", "rebuild_torchvision"]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netwarp.model.layers import base_device
+from netwarp.model.inputs import base_device
 
 __all__ = ["lay_channels_last", "lay_out"]
 

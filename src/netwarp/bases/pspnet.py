@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from netwarp.bases.spec import channels_at
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 
 __all__ = ["BINS", "PSPNET_PREPROCESS", "STAGES", "STEM", "Bottleneck", "ConvNorm", "PSPNet", "Stage"]
 

@@ -22,7 +22,7 @@ from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, outputs_
 from netwarp.bases.streetnet import STREETNET_PREPROCESS, StreetNet
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.label_sets import CAMVID, CITYSCAPES, LabelSet
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 from netwarp.weights import load_weights
 
 __all__ = ["BASES", "ShippedBase", "load_shipped", "rebuild_shipped", "shipped_base"]

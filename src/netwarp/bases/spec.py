@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, WeightsError, unknown_name
 from netwarp.label_sets import LabelSet, label_set
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 from netwarp.weights import PREFIXES, read_weights
 
 __all__ = [

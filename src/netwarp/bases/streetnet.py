@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 
 __all__ = ["STREETNET_PREPROCESS", "StreetNet"]
 

@@ -222,7 +222,7 @@ def _measures(data: ClipData, options: Namespace) -> dict[str, Any]:
 
 def _workers(options: Namespace, models: Mapping[str, StreamModel], data: ClipData) -> int:
     """As many clips at a time as is faster and needs no great memory; one where times are to be compared."""
-    from netwarp.model.layers import base_device
+    from netwarp.model.inputs import base_device
 
     first = next(frame for clip in data.clips for frame in clip.frames)
     height, width = first.image().shape[:2]

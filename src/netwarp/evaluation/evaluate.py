@@ -20,7 +20,7 @@ from netwarp.evaluation.clip_runner import OnLabels, Row, Work, measure
 from netwarp.evaluation.scores import MetricSettings, Scores
 from netwarp.flow import FlowEstimator, flow_source
 from netwarp.inference.stream_model import StreamModel
-from netwarp.model.layers import base_device
+from netwarp.model.inputs import base_device
 from netwarp.model.outputs import labels_of
 
 __all__ = ["evaluate", "evaluate_predictions", "frames_to_run"]

@@ -23,12 +23,10 @@ from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.inference.motion_stage import is_cut
 from netwarp.model.base_metadata import margin_of, preprocess_of
-from netwarp.model.hooks import Hooks
-from netwarp.model.inputs import as_frames, check_flow, to_unit_range
-from netwarp.model.layers import OUTPUTS, base_device, base_dtype, evaluating
-from netwarp.model.outputs import logits_of
-from netwarp.model.preprocess import Preprocess
-from netwarp.model.unrolled import Motion
+from netwarp.model.inputs import Preprocess, as_frames, base_device, check_flow, network_input, to_unit_range
+from netwarp.model.layers import OUTPUTS, evaluating
+from netwarp.model.motion import Motion
+from netwarp.model.outputs import Hooks, logits_of
 from netwarp.ops import resize_flow, warp
 from netwarp.video.source import FrameSource
 
@@ -93,7 +91,7 @@ def representations(
             seen[name] = representation.clone()  # a network may go on to change it in place
 
         with hooks.intercept(keep):
-            seen["output"] = logits_of(base(prepared(to_unit_range(frame)).to(base_dtype(base))))
+            seen["output"] = logits_of(base(network_input(base, prepared, frame)))
         for name in inner:
             if name not in seen:
                 raise ConfigurationError(

@@ -15,7 +15,7 @@ from netwarp.flow.registry import only_in_clips
 from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.threads import Staging
 from netwarp.model.inputs import as_frames, check_flow, to_unit_range
-from netwarp.model.unrolled import Flows
+from netwarp.model.motion import Flows
 from netwarp.ops import resize_flow, warp
 from netwarp.video.source import Frame
 

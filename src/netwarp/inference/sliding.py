@@ -21,9 +21,8 @@ from netwarp.flow import FlowSource
 from netwarp.inference.view_tensors import ViewTensors
 from netwarp.inference.views import Tiling, View, Views
 from netwarp.model import VideoModel, VideoState
-from netwarp.model.inputs import as_frames
-from netwarp.model.layers import base_device
-from netwarp.model.unrolled import Flows
+from netwarp.model.inputs import as_frames, base_device
+from netwarp.model.motion import Flows
 
 __all__ = ["Memory", "Sliding", "SlidingState"]
 

@@ -19,7 +19,7 @@ from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.threads import Prefetcher, Staging, ThreadBudget, opencv_on_one_thread
 from netwarp.model import VideoModel
-from netwarp.model.layers import base_device
+from netwarp.model.inputs import base_device
 from netwarp.model.outputs import labels_of
 from netwarp.video.open import open_frames
 from netwarp.video.source import Frame, FrameSource

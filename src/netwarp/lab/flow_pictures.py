@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 
 from netwarp.model import VideoModel
-from netwarp.model.layers import base_device
-from netwarp.model.unrolled import Flows
+from netwarp.model.inputs import base_device
+from netwarp.model.motion import Flows
 from netwarp.ops import resize_flow
 
 __all__ = ["Flow", "before_and_after", "flow_colours", "flow_wheel", "length_of", "round_limit"]

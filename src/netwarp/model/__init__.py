@@ -2,8 +2,8 @@
 
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import LearnedGate, PhotometricGate
+from netwarp.model.inputs import Preprocess
 from netwarp.model.netwarp import NetWarp
-from netwarp.model.preprocess import Preprocess
 from netwarp.model.video_model import VideoModel, VideoState
 
 __all__ = ["FlowCNN", "LearnedGate", "NetWarp", "PhotometricGate", "Preprocess", "VideoModel", "VideoState"]

@@ -13,7 +13,7 @@ from torch import nn
 
 from netwarp.errors import ConfigurationError
 from netwarp.label_sets import Colour, LabelSet, label_set
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess
 
 __all__ = ["label_set_of", "margin_of", "preprocess_of"]
 

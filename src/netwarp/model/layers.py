@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
 from netwarp.model.base_metadata import margin_of
-from netwarp.model.hooks import check_layers
-from netwarp.model.outputs import logits_of, representation_of
-from netwarp.model.preprocess import Preprocess
+from netwarp.model.inputs import Preprocess, base_device, base_dtype
+from netwarp.model.outputs import check_layers, logits_of, representation_of
 
-__all__ = ["OUTPUTS", "LayerInfo", "Placement", "Probe", "base_device", "base_dtype", "place", "probe"]
+__all__ = ["OUTPUTS", "LayerInfo", "Placement", "Probe", "place", "probe"]
 
 # A frame that is tried when nobody says a size: small ones are fast, but some networks need a large one.
 SIZES = ((64, 64), (128, 128), (256, 256), (512, 512), (713, 713))
@@ -63,16 +62,6 @@ class Probe:
     def output_stride(self) -> tuple[float, float]:
         """Frame pixels per pixel of the logits, vertically and horizontally; padding counts as frame."""
         return self.frame[0] / self.output[0], self.frame[1] / self.output[1]
-
-
-def base_dtype(base: nn.Module) -> torch.dtype:
-    """The floating-point dtype that a network computes in: its first parameter's, or float32 if it has none."""
-    return next((p.dtype for p in base.parameters() if p.is_floating_point()), torch.float32)
-
-
-def base_device(base: nn.Module) -> torch.device:
-    """The device that a network lies on: its first parameter's, or the CPU if it has none."""
-    return next((p.device for p in base.parameters()), torch.device("cpu"))
 
 
 def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None = None) -> Probe:

@@ -1,16 +1,31 @@
-"""What networks return, brought to one form: logits of a whole network, representations of its layers."""
+"""What a network and its layers return: logits, labels, and representations, which hooks read and may exchange."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from netwarp.errors import ConfigurationError
+from netwarp.errors import ConfigurationError, unknown_name
 
-__all__ = ["labels_of", "logits_of", "representation_of", "to_frame_size", "with_representation"]
+__all__ = [
+    "Hooks",
+    "StopPass",
+    "check_layers",
+    "labels_of",
+    "logits_of",
+    "representation_of",
+    "to_frame_size",
+    "with_representation",
+]
 
 
 def labels_of(logits: Tensor) -> Tensor:
@@ -66,3 +81,91 @@ def to_frame_size(logits: Tensor, resized: tuple[int, int], padded: tuple[int, i
     if resized != frame:
         logits = F.interpolate(logits, size=frame, mode="bilinear", align_corners=False)
     return logits
+
+
+Visitor = Callable[[str, Tensor], Tensor | None]
+"""Called with a layer's name and representation; returns what the network goes on with, or None for the same."""
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """Whose pass it is; ``checkpoints`` are those that were running when it began, None where nothing is trained."""
+
+    hooks: Hooks
+    visitor: Visitor
+    checkpoints: int | None
+
+
+_visiting: ContextVar[_Visit | None] = ContextVar("visiting", default=None)
+
+
+class StopPass(BaseException):
+    """Raised by a visitor that has seen all it wanted: the rest of the network need not run.
+
+    Not an ``Exception``, so that no network takes it for an error of its own.
+    """
+
+
+def check_layers(base: nn.Module, names: Sequence[str]) -> None:
+    """Check names of layers without touching the network."""
+    known = [name for name, _ in base.named_modules() if name]
+    for name in names:
+        if name not in known:
+            raise unknown_name("layer", name, known)
+        if list(names).count(name) > 1:
+            raise ConfigurationError(f"layer {name!r} is named twice: name each layer once")
+
+
+class Hooks:
+    """Hooks on some layers of a network."""
+
+    def __init__(self, base: nn.Module, names: Sequence[str]) -> None:
+        check_layers(base, names)
+        self._handles = [base.get_submodule(n).register_forward_hook(partial(self._on_forward, n)) for n in names]
+
+    @contextmanager
+    def intercept(self, visitor: Visitor) -> Iterator[None]:
+        """While it lasts, ``visitor`` sees the layers; a :class:`StopPass` that it raises ends the block."""
+        token = _visiting.set(_Visit(self, visitor, _checkpoints_running() if torch.is_grad_enabled() else None))
+        try:
+            yield
+        except StopPass:
+            pass
+        finally:
+            _visiting.reset(token)
+
+    def remove(self) -> None:
+        """Take the hooks off; the network is as it was before."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _on_forward(self, name: str, module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ANN401
+        visit = _visiting.get()
+        if visit is None or visit.hooks is not self:
+            return None
+        if visit.checkpoints is not None and _checkpoints_running() > visit.checkpoints:
+            raise ConfigurationError(
+                f"layer {name!r} runs inside gradient checkpointing, which runs it again without its NetWarp: "
+                "turn checkpointing off, checkpoint the whole VideoModel, or take torch.no_grad() if nothing is trained"
+            )
+        representation = representation_of(output)
+        if representation is None:
+            raise ConfigurationError(
+                f"layer {name!r} returns {type(output).__name__}, not a feature map [B,C,h,w]: "
+                "choose another layer ('netwarp layers' lists those that work)"
+            )
+        exchanged = visit.visitor(name, representation)
+        return None if exchanged is None else with_representation(output, exchanged)
+
+
+def _checkpoints_running() -> int:
+    """How many frames of ``torch.utils.checkpoint`` the caller is under.
+
+    What those run is run again in the backward pass, when the visit is long over. Torch has no public way to ask.
+    """
+    count, frame = 0, sys._getframe()
+    while (caller := frame.f_back) is not None:
+        frame = caller
+        count += frame.f_globals.get("__name__") == "torch.utils.checkpoint"
+    return count

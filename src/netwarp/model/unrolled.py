@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,25 +17,23 @@ from netwarp.flow import FlowSource, PrecomputedFlow
 from netwarp.flow.registry import only_in_clips
 from netwarp.model.checkpointing import recomputed
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.gates import Confidence, Gate, GateFunction, as_gate, resize_confidence
-from netwarp.model.hooks import Hooks, StopPass
-from netwarp.model.inputs import as_clip, as_flows, as_frames, check_flow, to_unit_range
-from netwarp.model.layers import base_device, base_dtype
-from netwarp.model.options import Memory
-from netwarp.model.outputs import logits_of, to_frame_size
-from netwarp.model.preprocess import Preprocess
-from netwarp.ops import reflect, reflect_flow, resize_flow
+from netwarp.model.gates import Gate, GateFunction, as_gate
+from netwarp.model.inputs import (
+    Preprocess,
+    as_clip,
+    as_flows,
+    as_frames,
+    base_device,
+    check_flow,
+    network_input,
+)
+from netwarp.model.motion import Flows, Motion
+from netwarp.model.outputs import Hooks, StopPass, logits_of, to_frame_size
 
-__all__ = ["Flows", "Motion", "UnrolledNetwork", "VideoState"]
+__all__ = ["Memory", "UnrolledNetwork", "VideoState"]
 
 Frame = Tensor | np.ndarray
-
-
-class Flows(NamedTuple):
-    """Checked flow between two frames, ``[B,2,H,W]``: backward, and forward where the gate looks at it."""
-
-    backward: Tensor
-    forward: Tensor | None = None
+Memory = Literal["previous", "fused"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,39 +51,6 @@ class VideoState:
     def detached(self) -> VideoState:
         """The same without gradients."""
         return VideoState(self.frame.detach(), tuple(kept.detach() for kept in self.memory))
-
-
-@dataclass(frozen=True, eq=False)
-class Motion:
-    """Flow and confidence over the network's input, padding included; each layer brings them to its own size."""
-
-    flow: Tensor  # [B,2,h,w], backward, after FlowCNN, in pixels of its own grid
-    confidence: Confidence | None  # [B,1,h',w'] in 0-1; None for 1 everywhere
-    size: tuple[int, int]  # (height, width) of the network's input, which both cover
-
-    @classmethod
-    def over_input(
-        cls, flow: Tensor, confidence: Confidence | None, preprocess: Preprocess, size: tuple[int, int]
-    ) -> Motion:
-        """Lay what covers a frame of a size (height, width) over the network's input: that may be padded."""
-        resized, padded = preprocess.grid(size)
-        if padded != resized:
-            # The representations cover the padding too, and so must what moves them.
-            margin = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
-            flow = F.pad(resize_flow(flow, resized), margin, mode="replicate")
-            if confidence is not None:
-                confidence = F.pad(resize_confidence(confidence, resized), margin, mode="replicate")
-        return cls(flow, confidence, padded)
-
-    def with_margin(self, margin: int) -> Motion:
-        """The same for a layer whose map covers more than the network's input, which it sees mirrored there."""
-        if margin == 0:
-            return self
-        flow = reflect_flow(resize_flow(self.flow, self.size), margin)
-        confidence = self.confidence
-        if confidence is not None:
-            confidence = reflect(resize_confidence(confidence, self.size), margin)
-        return Motion(flow, confidence, (self.size[0] + 2 * margin, self.size[1] + 2 * margin))
 
 
 class UnrolledNetwork(nn.Module):
@@ -263,7 +228,10 @@ class UnrolledNetwork(nn.Module):
         results: list[Tensor] = []
         state: VideoState | None = None
         last = len(frames) - 1
-        for index in range(0 if every else self._first_needed(last), len(frames)):
+        first = 0  # of those that the results depend on
+        if not every and (not self.layers or (self.memory == "previous" and len(self.layers) == 1)):
+            first = max(last - len(self.layers), 0)
+        for index in range(first, len(frames)):
             frame, wanted = frames[index], every or index == last
             flow = None
             if state is not None:
@@ -277,12 +245,6 @@ class UnrolledNetwork(nn.Module):
             if logits is not None:
                 results.append(logits)
         return results
-
-    def _first_needed(self, last: int) -> int:
-        """The first frame that the last one's logits depend on."""
-        if not self.layers:
-            return last
-        return max(last - 1, 0) if self.memory == "previous" and len(self.layers) == 1 else 0
 
     def advance(
         self, frame: Tensor, state: VideoState | None, motion: Flows | Motion | None, *, need_logits: bool = True
@@ -308,7 +270,7 @@ class UnrolledNetwork(nn.Module):
         assert self.hooks is not None  # else the frame would not have passed the check
         logits: Tensor | None = None
         with self.hooks.intercept(combine):
-            output = self.base(self.preprocess(to_unit_range(frame)).to(base_dtype(self.base)))
+            output = self.base(network_input(self.base, self.preprocess, frame))
             logits = self._at_output(logits_of(output), combine)
         for name in self.layers:
             if name not in kept:
@@ -376,20 +338,8 @@ class UnrolledNetwork(nn.Module):
         return flow._replace(forward=self.estimate_flow(previous, current))
 
     def motion_between(self, current: Tensor, previous: Tensor, flows: Flows) -> Motion:
-        """Correct the flow between two frames by FlowCNN, and ask the gate how far to trust it."""
-        flow, forward_flow = flows
-        present, past = to_unit_range(current), to_unit_range(previous)
-        gate = as_gate(self.gate)
-        confidence = None if gate is None else gate(present, past, flow, forward_flow)
-        if self.flow_cnn is not None and not self.flow_cnn.sees_input:
-            flow = self.flow_cnn(flow, present, past)
-        size = (current.shape[-2], current.shape[-1])
-        motion = Motion.over_input(flow, confidence, self.preprocess, size)
-        if self.flow_cnn is not None and self.flow_cnn.sees_input:
-            flow = resize_flow(motion.flow, motion.size)
-            flow = self.flow_cnn(flow, self.preprocess(present), self.preprocess(past))
-            motion = Motion(flow, motion.confidence, motion.size)
-        return motion
+        """What FlowCNN and gate make of the flows between two frames."""
+        return Motion.between(current, previous, flows, self.flow_cnn, as_gate(self.gate), self.preprocess)
 
     def _motion(
         self, present: Tensor, past: Tensor, flow: Tensor | Flows | Motion | None, index: int | None

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
 from torch import nn
 
-from netwarp.errors import ConfigurationError
-from netwarp.flow import FlowEstimator, spec_of
+from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.flow import FlowEstimator, FlowSource, flow_source, spec_of
 from netwarp.model.base_metadata import label_set_of, margin_of, preprocess_of
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.gates import Gate, GateFunction, gate_to_dict
-from netwarp.model.hooks import Hooks
-from netwarp.model.layers import OUTPUTS, base_device, place
+from netwarp.model.gates import Gate, GateFunction, LearnedGate, PhotometricGate, gate_to_dict, make_gate
+from netwarp.model.inputs import Preprocess, base_device
+from netwarp.model.layers import OUTPUTS, place
 from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
-from netwarp.model.options import Memory, Options
-from netwarp.model.preprocess import Preprocess
-from netwarp.model.unrolled import UnrolledNetwork, VideoState
+from netwarp.model.outputs import Hooks
+from netwarp.model.unrolled import Memory, UnrolledNetwork, VideoState
 
 __all__ = ["VideoModel", "VideoState", "rest_frozen"]
 
@@ -43,6 +45,11 @@ def _rest_parts(module: nn.Module) -> None:
             _rest_parts(part)
         elif trained:
             part.eval()
+
+
+TRAINING_FREE_START = (0.2, 0.8)
+TRAINING_FREE_GATE = PhotometricGate()
+"""Weights and gate of the mode without training: chosen on rendered video (docs/training_free.md)."""
 
 
 class VideoModel(UnrolledNetwork):
@@ -114,7 +121,7 @@ class VideoModel(UnrolledNetwork):
                 f"the base must be a segmentation network (torch.nn.Module), not {type(base).__name__}: "
                 "netwarp.load_base(NAME, weights=…) loads one"
             )
-        asked = Options.of(layers, flow, flow_cnn, memory=memory, start=start, gate=gate, training_free=training_free)
+        asked = _Options.of(layers, flow, flow_cnn, memory=memory, start=start, gate=gate, training_free=training_free)
         preprocess = preprocess_of(base) if preprocess is None else preprocess
         placement = place(base, asked.layers, preprocess, example_size)
         labels = label_set_of(base, placement.classes, classes, palette)
@@ -233,3 +240,62 @@ class VideoModel(UnrolledNetwork):
     def extra_repr(self) -> str:  # noqa: D102
         gate = "learned" if isinstance(self.gate, nn.Module) else self.gate
         return f"layers={list(self.layers)}, memory={self.memory!r}, gate={gate}"
+
+
+@dataclass(frozen=True)
+class _Options:
+    """A model's options, checked and complete."""
+
+    layers: Sequence[str]  # not yet looked up in the network
+    flow: FlowSource
+    flow_cnn: FlowCNN | None
+    memory: Memory
+    start: tuple[float, float]
+    gate: Gate | GateFunction | None
+
+    @classmethod
+    def of(
+        cls,
+        layers: Sequence[str] | None,
+        flow: str | FlowEstimator,
+        flow_cnn: str | FlowCNN | None,
+        *,
+        memory: Memory | None,
+        start: tuple[float, float] | None,
+        gate: str | Gate | GateFunction | None,
+        training_free: bool,
+    ) -> _Options:
+        """Check them, and fill in what was left out."""
+        if layers is None:
+            if not training_free:
+                raise ConfigurationError(
+                    "no layers given: name those that get a NetWarp ('netwarp layers' lists them), "
+                    "or use training_free=True"
+                )
+            layers = ["log_probs"]
+        if flow_cnn is not None and not isinstance(flow_cnn, (str, FlowCNN)):
+            raise ConfigurationError(f"flow_cnn must be 'paper', 'release', a FlowCNN or None, not {flow_cnn!r}")
+        gate = make_gate(gate) if isinstance(gate, str) else gate
+        if gate is not None and not callable(gate):
+            raise ConfigurationError(f"gate must be a name, a PhotometricGate, a LearnedGate or None, not {gate!r}")
+        if training_free:
+            if isinstance(flow_cnn, FlowCNN):
+                raise ConfigurationError("training_free=True uses no FlowCNN: an untrained one only harms the flow")
+            if isinstance(gate, LearnedGate):
+                raise ConfigurationError("training_free=True learns no gate: give a PhotometricGate, or none")
+            flow_cnn, gate = None, gate or TRAINING_FREE_GATE
+        if memory is None:
+            memory = "fused" if training_free else "previous"
+        if memory not in ("previous", "fused"):
+            raise unknown_name("memory", memory, ("previous", "fused"))
+        if start is None:
+            start = TRAINING_FREE_START if training_free else (1.0, 0.0)
+        if not isinstance(start, (tuple, list)) or len(start) != 2 or not all(_is_weight(value) for value in start):
+            raise ConfigurationError(f"start must be the initial (w1, w2), not {start!r}")
+        if isinstance(flow_cnn, str):
+            flow_cnn = FlowCNN(flow_cnn, stride=None)
+        return cls(layers, flow_source(flow), flow_cnn, memory, start, gate)
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)

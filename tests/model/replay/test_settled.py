@@ -8,7 +8,7 @@ from torch import nn
 
 from bases.networks import build
 from model.tiny import tiny
-from netwarp.model.hooks import Hooks
+from netwarp.model.outputs import Hooks
 from netwarp.model.replay.settled import Settled, Watch, condition_of, is_opaque
 
 

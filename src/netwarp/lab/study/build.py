@@ -13,7 +13,8 @@ from netwarp.inference.stream_model import StreamModel
 from netwarp.lab.study.rows import Row
 from netwarp.model import FlowCNN, VideoModel
 from netwarp.model.base_metadata import preprocess_of
-from netwarp.model.layers import base_device, base_dtype, evaluating, probe
+from netwarp.model.inputs import base_device, base_dtype
+from netwarp.model.layers import evaluating, probe
 from netwarp.training.parameters import hold_w2
 
 __all__ = [

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from netwarp.model.hooks import Hooks
+from netwarp.model.outputs import Hooks
 
 __all__ = ["Settled", "Watch", "condition_of", "digest", "is_opaque", "version_of"]
 
@@ -73,7 +73,7 @@ class Settled:
         replayable: Their output depends on the frame alone if their input does: nothing in them is trained, changes its
             statistics, looks at other samples of a batch, or is tapped (they themselves may be).
         unsettled: What they return depends on more than the frame, or they change when they run.
-        tapped: What they return may be exchanged (:class:`netwarp.model.hooks.Hooks`).
+        tapped: What they return may be exchanged (:class:`netwarp.model.outputs.Hooks`).
         watched: Somebody else has hooks on them, who might be surprised by a pass more.
     """
 
