@@ -1,8 +1,9 @@
 """Networks as users write them, for the tests of import paths."""
 
-import netwarp.model.preprocess as p
 import torch
 from torch import nn
+
+import netwarp.model as p
 
 
 class Plain(nn.Module):
