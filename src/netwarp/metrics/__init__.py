@@ -1,4 +1,4 @@
-"""Measures of labels against labels: a pure function first, a thin class that accumulates on top. In percent."""
+"""Metrics of label maps, in percent: a pure function each, and a class that accumulates over a data set."""
 
 from netwarp.metrics.instance import InstanceIoU, iiou_per_class, instance_counts
 from netwarp.metrics.iou import IoU, confusion_matrix, iou_per_class, mean_iou

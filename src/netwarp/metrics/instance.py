@@ -1,4 +1,4 @@
-"""Instance IoU: iIoU = iTP / (iTP + FP + iFN) (paper, section 4), in which a small object weighs as much as a large."""
+"""Instance IoU: iIoU = iTP / (iTP + FP + iFN), where a small object weighs as much as a large (paper, section 4)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _ID_BITS = 32
 
 
 def instance_counts(prediction: Labels, target: Labels, instances: Labels, classes: int) -> Tensor:
-    """Count, for each class, how much of its objects was found and how many pixels were wrongly taken for it.
+    """Count each class's objects, how much of them was found, and the pixels wrongly taken for it; frames add up.
 
-    An object is the pixels of one class and one number in one frame. Counts of several frames add up.
+    An object is the pixels of one class and one number in one frame.
 
     Args:
-        prediction: As for :func:`netwarp.metrics.confusion_matrix`.
-        target: As there. Its ignored pixels count nowhere, objects on them neither.
-        instances: Integer, of the same shape: which object a pixel belongs to, 0 = none. A crowd that nobody took
-            apart is no object: it counts only where it is taken for another class.
+        prediction: Integer ``[H,W]`` or ``[B,H,W]``, as for :func:`netwarp.metrics.confusion_matrix`.
+        target: Integer labels of the same shape; 255 is not counted, nor are objects there.
+        instances: Integer, of the same shape: the number of a pixel's object, 0 = none. A crowd whose objects are not
+            told apart is 0: it counts only where it is taken for another class.
         classes: Number of classes, 1 to 255.
 
     Returns:
@@ -36,9 +36,8 @@ def instance_counts(prediction: Labels, target: Labels, instances: Labels, class
         this one.
 
     Raises:
-        InputError: Shapes differ, the target holds a label that is neither a class nor 255, or a number of an object
-            does not fit into 32 bits.
-        ConfigurationError: An impossible number of classes.
+        InputError: Shapes differ, a label is neither a class nor 255, or an object's number needs more than 32 bits.
+        ConfigurationError: The number of classes is not 1 to 255.
 
     Example:
         >>> target = torch.tensor([[1, 1, 1, 1, 1, 0]])
@@ -51,7 +50,7 @@ def instance_counts(prediction: Labels, target: Labels, instances: Labels, class
     numbers = as_labels(instances, "the instances")
     if numbers.shape != wanted.shape:
         raise InputError(
-            f"instances and target differ in shape: {list(numbers.shape)} and {list(wanted.shape)}; "
+            f"instances and target differ in shape, {list(numbers.shape)} and {list(wanted.shape)}: "
             "give the instances of the same frames"
         )
     limits = np.iinfo(np.int32)
@@ -72,19 +71,11 @@ def instance_counts(prediction: Labels, target: Labels, instances: Labels, class
 
 
 def iiou_per_class(counts: Tensor, average_sizes: Mapping[int, float] | None = None) -> Tensor:
-    """Instance IoU of each class: an object's pixels weigh average size of its class / its own size.
+    """Instance IoU of each class from :func:`instance_counts`: float64 ``[classes]`` in percent, nan without objects.
 
-    Args:
-        counts: From :func:`instance_counts`, ``[4, classes]``.
-        average_sizes: Pixels of an average object, by class; other classes have no objects. None takes the average over
-            the counted objects themselves.
-
-    Returns:
-        float64 ``[classes]`` in percent, nan for classes without objects. A class of ``average_sizes`` of which none
-        occurs has 0 where something was taken for it, else nan, as in Cityscapes' own evaluation.
-
-    Raises:
-        ConfigurationError: A class outside the counts, or a size that is not positive.
+    An object's pixels weigh the average size of its class / its own size. ``average_sizes`` has the pixels of an
+    average object by class, and other classes have no objects; None takes the average over the counted objects. As in
+    Cityscapes' own evaluation, a class of ``average_sizes`` without objects has 0 where something was taken for it.
     """
     shares, number, pixels, wrongly_taken = counts.double().unbind()
     shares = shares / ONE
@@ -109,18 +100,10 @@ def _check_sizes(sizes: Mapping[int, float], classes: int) -> None:
 class InstanceIoU(Metric):
     """Instance IoU over a data set, equal to Cityscapes' own evaluation with its average sizes.
 
-    Args:
-        classes: Number of classes, 1 to 255.
-        average_sizes: As for :func:`iiou_per_class`: Cityscapes' are
-            :data:`.AVERAGE_INSTANCE_SIZES`; None takes the average over the data set itself.
-
     Attributes:
-        classes: Number of classes.
-        average_sizes: As given.
-        counts: int64 ``[4, classes]``, see :func:`instance_counts`.
-
-    Raises:
-        ConfigurationError: An impossible number of classes, or sizes that do not belong to them.
+        classes: Number of classes, 1 to 255.
+        average_sizes: As for :func:`iiou_per_class`; Cityscapes' are :data:`.AVERAGE_INSTANCE_SIZES`.
+        counts: int64 ``[4, classes]``, from :func:`instance_counts`.
     """
 
     counts: Tensor

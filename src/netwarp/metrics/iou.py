@@ -1,4 +1,4 @@
-"""Intersection over union: IoU = TP / (TP + FP + FN) (paper, section 4), over a whole data set at once."""
+"""Intersection over union over a data set: IoU = TP / (TP + FP + FN) (paper, section 4)."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ __all__ = ["IoU", "check_classes", "confusion_matrix", "iou_per_class", "mean_io
 
 
 def confusion_matrix(prediction: Labels, target: Labels, classes: int) -> Tensor:
-    """Count pixels by what they are and what they were taken for.
-
-    Matrices of several frames add up to the matrix of them all.
+    """Count pixels by target and prediction; matrices of several frames add up.
 
     Args:
-        prediction: Integer ``[H,W]`` or ``[B,H,W]``. A label outside ``0 … classes-1`` is allowed and wrong: a network
-            with one output more than the target has classes ("void") misses the pixels that it gives to it.
+        prediction: Integer ``[H,W]`` or ``[B,H,W]``. A label outside ``0 … classes-1`` is allowed and wrong, as from a
+            network with one output more than the target has classes ("void").
         target: Integer labels of the same shape; 255 is not counted.
         classes: Number of classes, 1 to 255.
 
     Returns:
-        int64 ``[classes, classes+1]`` on the CPU: row = target, column = prediction, the last column
-        for predictions outside the classes.
+        int64 ``[classes, classes+1]`` on the CPU: row = target, column = prediction, the last column for predictions
+        outside the classes.
 
     Raises:
         InputError: Shapes differ, or the target holds a label that is neither a class nor 255.
-        ConfigurationError: An impossible number of classes.
+        ConfigurationError: The number of classes is not 1 to 255.
 
     Example:
         >>> import numpy as np
@@ -41,11 +39,9 @@ def confusion_matrix(prediction: Labels, target: Labels, classes: int) -> Tensor
 
 
 def pair_numbers(prediction: Labels, target: Labels, classes: int) -> Tensor:
-    """Which cell of a confusion matrix a pixel belongs to; arguments and errors as of :func:`confusion_matrix`.
+    """Number each pixel's cell of the confusion matrix, row · (classes + 1) + column: int32 ``[B,H,W]``.
 
-    Returns:
-        int32 ``[B,H,W]`` on the prediction's device: row · (classes + 1) + column, where row ``classes`` takes the
-        ignored pixels.
+    Arguments and errors are those of :func:`confusion_matrix`; row ``classes`` takes the ignored pixels.
     """
     check_classes(classes)
     predicted, wanted = as_labels(prediction, "the prediction"), as_labels(target, "the target")
@@ -71,27 +67,16 @@ def pair_numbers(prediction: Labels, target: Labels, classes: int) -> Tensor:
 
 
 def check_classes(classes: int) -> None:
-    """See that a number of classes is possible.
-
-    Raises:
-        ConfigurationError: It is not 1 to 255.
-    """
+    """Refuse a number of classes that is not 1 to 255."""
     if not 1 <= classes <= IGNORE:
         raise ConfigurationError(f"the number of classes must be 1 to {IGNORE} ({IGNORE} = ignore), not {classes}")
 
 
 def iou_per_class(matrix: Tensor) -> Tensor:
-    """IoU of each class.
+    """IoU of each class from a confusion matrix: float64 ``[classes]`` in percent, nan for classes that do not occur.
 
-    Args:
-        matrix: From :func:`confusion_matrix`, ``[classes, classes+1]``.
-
-    Returns:
-        float64 ``[classes]`` in percent, nan for classes that occur neither in target nor prediction.
-
-    Example:
-        >>> iou_per_class(torch.tensor([[3, 1, 0], [0, 0, 0]])).tolist()
-        [75.0, 0.0]
+    >>> iou_per_class(torch.tensor([[3, 1, 0], [0, 0, 0]])).tolist()
+    [75.0, 0.0]
     """
     hits = matrix.diagonal().double()
     union = matrix.sum(1) + matrix[:, :-1].sum(0) - hits
@@ -99,33 +84,20 @@ def iou_per_class(matrix: Tensor) -> Tensor:
 
 
 def mean_iou(matrix: Tensor) -> float:
-    """Mean IoU over the classes that occur.
+    """Mean IoU over the classes that occur in a confusion matrix, in percent; nan where none does.
 
-    Args:
-        matrix: From :func:`confusion_matrix`, ``[classes, classes+1]``.
-
-    Returns:
-        Percent, or nan where no class occurs.
-
-    Example:
-        >>> mean_iou(torch.tensor([[3, 1, 0], [0, 1, 0]]))
-        62.5
+    >>> mean_iou(torch.tensor([[3, 1, 0], [0, 1, 0]]))
+    62.5
     """
     return float(iou_per_class(matrix).nanmean())
 
 
 class IoU(Metric):
-    """IoU over a data set: one confusion matrix for all frames.
-
-    Args:
-        classes: Number of classes, 1 to 255.
+    """IoU over a data set, from one confusion matrix of all frames.
 
     Attributes:
-        classes: Number of classes.
+        classes: Number of classes, 1 to 255.
         matrix: int64 ``[classes, classes+1]``, the pixels so far.
-
-    Raises:
-        ConfigurationError: An impossible number of classes.
 
     Example:
         >>> import numpy as np

@@ -26,26 +26,25 @@ ONE = 1 << 36
 def share(part: int, whole: int) -> int:
     """``part / whole`` in units of 1/:data:`ONE`, rounded to the nearest; ``whole`` is at least 1.
 
-    Example:
-        >>> share(3, 4) * 4 == 3 * ONE
-        True
+    >>> share(3, 4) * 4 == 3 * ONE
+    True
     """
     return (2 * part * ONE + whole) // (2 * whole)
 
 
 class Metric(ABC):
-    """A measure that accumulates over a data set. Its class says what to count and what follows from the counts.
+    """A metric that accumulates over a data set: a subclass says what to count and what follows from the counts.
 
-    State is int64 alone, so that sums over devices are exact: one process or several, in whatever order, give the same
-    score to the last bit. (torchmetrics' ``Metric`` is not the base: importing it takes seconds, for every command.)
-
-    Attributes that are public and no state are settings: metrics merge only where these are equal. All can be pickled.
+    State is int64 alone, so that sums are exact: any number of processes, in any order, gives the same score to the
+    last bit. (torchmetrics' ``Metric`` is not the base: importing it takes seconds, for every command.) Public
+    attributes that are not state are settings; metrics merge only where these are equal.
+    :data:`netwarp.evaluation.scores.METRICS` lists those that ``netwarp evaluate`` prints.
 
     Args:
         **shapes: The state: name and shape of each tensor, an attribute of that name, int64 on the CPU, zero at first.
 
     Attributes:
-        update: Adds frames; what it takes is the class's own matter.
+        update: Adds frames; a subclass chooses the arguments.
 
     Example:
         >>> class Pixels(Metric):
@@ -89,11 +88,7 @@ class Metric(ABC):
         self.start_clip()
 
     def merge(self, other: Self) -> None:
-        """Add what another metric has counted; the other one stays as it is.
-
-        Raises:
-            ConfigurationError: The other one measures something else.
-        """
+        """Add what another metric of the same class and settings has counted."""
         if type(self) is not type(other) or self._settings() != other._settings():
             raise ConfigurationError(
                 f"metrics merge with their like: {self._described()} does not with {other._described()}"
@@ -102,14 +97,10 @@ class Metric(ABC):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def reduce(self) -> Self:
-        """The metric of all processes together.
+        """Return a copy with the sum over all processes of ``torch.distributed``, the same on each.
 
-        A call of all processes of ``torch.distributed``, with metrics of the same settings. This metric stays as it
-        is, with its own process's share, so that calling again, or going on and calling later, counts nothing twice.
-        (The copy knows all processes' frames: do not reduce it again.)
-
-        Returns:
-            A copy with the sum of all processes' states, the same on each; without ``torch.distributed``, a plain copy.
+        All processes must call it. This metric keeps its own process's share, so that it can go on and be reduced
+        again; the copy must not be.
         """
         total = copy.deepcopy(self)
         if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -1,4 +1,4 @@
-"""Temporal consistency: how much of the labelling survives from one frame to the next."""
+"""Temporal consistency: the share of labels that stay the same along the flow from one frame to the next."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ __all__ = ["TemporalConsistency", "temporal_consistency"]
 
 
 def temporal_consistency(previous: Labels, current: Labels, flow: Tensor) -> float:
-    """Share of the pixels whose label equals the previous label, brought along by the flow.
+    """Share of the pixels whose label equals the previous frame's label along the flow.
 
-    Each pixel (x, y) of the current frame looks at the pixel of the previous frame that is nearest to
-    (x+u, y+v); halves go to the right and down. Left out are pixels that come from outside the frame,
-    and those labelled 255 in either frame.
+    Each pixel (x, y) is compared with the pixel of the previous frame nearest to (x+u, y+v); halves go right and down.
+    Pixels that come from outside the frame, or are labelled 255 in either frame, are not counted.
 
     Args:
         previous: Labels of frame t−1, integer ``[H,W]`` or ``[B,H,W]``.

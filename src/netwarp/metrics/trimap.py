@@ -1,4 +1,4 @@
-"""Trimap IoU: IoU within a band around the target's label changes (paper, section 4, tIoU)."""
+"""Trimap IoU: IoU in a band around the target's label changes (paper, section 4, tIoU)."""
 
 from __future__ import annotations
 
@@ -16,50 +16,25 @@ __all__ = ["TrimapCurve", "TrimapIoU", "band_matrices", "trimap", "trimap_distan
 
 
 def trimap(labels: Labels, width: int) -> Tensor:
-    """The band of pixels within ``width`` of a label change.
+    """The band of pixels within ``width`` of a label change: bool of the labels' shape, False on ignored pixels.
 
-    The pixels on both sides of a change (one of whose four neighbours has another label) are at distance 1;
-    from there the distance grows as the chessboard's king walks. A band of width w is thus the change's two sides
-    dilated by a (2w−1)×(2w−1) square, and what the authors' script calls 3, the side of that square, is width 2,
-    the paper's default. A change from or to ignored pixels counts as one, as in that script; the edge of the frame
-    does not.
+    The pixels on both sides of a change (one of whose four neighbours has another label) are at distance 1; from there
+    the distance is the chessboard distance. A band of width w is thus the two sides of the change, dilated by a
+    (2w−1)×(2w−1) square. The authors' script names the side of that square: its 3 is width 2, the paper's default. A
+    change from or to ignored pixels (255) counts, as in that script; the edge of the frame does not.
 
-    Args:
-        labels: Integer ``[H,W]`` or ``[B,H,W]``, of the target; 255 is ignored.
-        width: At least 1, in pixels.
-
-    Returns:
-        bool of the labels' shape, on their device; False on ignored pixels.
-
-    Raises:
-        ConfigurationError: A width below 1.
-        InputError: No integer labels of such a shape.
-
-    Example:
-        >>> trimap(torch.tensor([[7, 7, 7, 3, 3, 3]]), width=2).int().tolist()
-        [[0, 1, 1, 1, 1, 0]]
+    >>> trimap(torch.tensor([[7, 7, 7, 3, 3, 3]]), width=2).int().tolist()
+    [[0, 1, 1, 1, 1, 0]]
     """
     maps = as_labels(labels, "the labels of a trimap")
     return ((trimap_distance(maps, width) <= width) & (maps != IGNORE)).reshape(labels.shape)
 
 
 def trimap_distance(labels: Labels, furthest: int) -> Tensor:
-    """How far each pixel is from a label change, as :func:`trimap` counts it.
+    """Each pixel's distance from a label change (255 is a label too): int32, 1 to ``furthest + 1``, which is "or more".
 
-    Args:
-        labels: Integer ``[H,W]`` or ``[B,H,W]``; 255 is a label like the others here.
-        furthest: Distances above are not told apart; at least 1.
-
-    Returns:
-        int32 of the labels' shape, on their device: 1 … ``furthest``, and ``furthest + 1`` for all that is further.
-
-    Raises:
-        ConfigurationError: ``furthest`` is below 1.
-        InputError: No integer labels of such a shape.
-
-    Example:
-        >>> trimap_distance(torch.tensor([[7, 7, 7, 7, 3]]), furthest=2).tolist()
-        [[3, 3, 2, 1, 1]]
+    >>> trimap_distance(torch.tensor([[7, 7, 7, 7, 3]]), furthest=2).tolist()
+    [[3, 3, 2, 1, 1]]
     """
     _check_width(furthest)
     maps = as_labels(labels, "the labels of a trimap")
@@ -84,7 +59,7 @@ def _check_width(width: int) -> None:
 
 
 def _king_step(band: Tensor) -> Tensor:
-    """Dilate ``[B,H,W]`` by a 3×3 square: one way, then the other."""
+    """Dilate ``[B,H,W]`` by a 3×3 square: across, then down."""
     wide = band.clone()
     wide[:, :, 1:] |= band[:, :, :-1]
     wide[:, :, :-1] |= band[:, :, 1:]
@@ -95,18 +70,7 @@ def _king_step(band: Tensor) -> Tensor:
 
 
 class TrimapIoU(IoU):
-    """IoU over a data set, of the pixels in the :func:`trimap` of the target alone.
-
-    Args:
-        classes: Number of classes.
-        width: Of the band, in pixels; the paper's default is 2.
-
-    Attributes:
-        width: Of the band, in pixels.
-
-    Raises:
-        ConfigurationError: A width below 1, or an impossible number of classes.
-    """
+    """IoU over a data set, of the pixels in the target's :func:`trimap`; ``width`` in pixels, the paper's is 2."""
 
     def __init__(self, classes: int, width: int = 2) -> None:
         _check_width(width)
@@ -121,20 +85,9 @@ class TrimapIoU(IoU):
 
 
 def band_matrices(prediction: Labels, target: Labels, classes: int, widths: Sequence[int]) -> Tensor:
-    """Confusion matrices of all pixels, and of those in bands of several widths, counted in one go.
+    """Confusion matrices in bands of ascending widths, then of all pixels: int64 ``[widths+1, classes, classes+1]``.
 
-    Args:
-        prediction: As for :func:`netwarp.metrics.confusion_matrix`.
-        target: As there.
-        classes: Number of classes, 1 to 255.
-        widths: Of the bands, at least one, ascending.
-
-    Returns:
-        int64 ``[widths + 1, classes, classes + 1]`` on the CPU, that of all pixels last.
-
-    Raises:
-        InputError: As there.
-        ConfigurationError: An impossible number of classes.
+    Arguments and errors are those of :func:`netwarp.metrics.confusion_matrix`. All are counted in one pass.
     """
     pairs = pair_numbers(prediction, target, classes)
     distance = trimap_distance(target, widths[-1]).to(pairs.device).reshape(pairs.shape)
@@ -147,20 +100,13 @@ def band_matrices(prediction: Labels, target: Labels, classes: int, widths: Sequ
 
 
 class TrimapCurve(Metric):
-    """:class:`TrimapIoU` at several widths at once (the paper's figure 4), for little more than at the widest alone.
-
-    Args:
-        classes: Number of classes, 1 to 255.
-        widths: Of the bands, in pixels.
+    """:class:`TrimapIoU` at several widths in one pass (the paper's figure 4).
 
     Attributes:
-        classes: Number of classes.
-        widths: Of the bands, each once, ascending.
+        classes: Number of classes, 1 to 255.
+        widths: Widths of the bands in pixels, each once, ascending.
         matrices: int64 ``[widths, classes, classes+1]``, a confusion matrix for each band.
-        everywhere: int64 ``[classes, classes+1]``, that of all pixels, which is counted along with them.
-
-    Raises:
-        ConfigurationError: No width, a width below 1, or an impossible number of classes.
+        everywhere: int64 ``[classes, classes+1]``, the confusion matrix of all pixels.
 
     Example:
         >>> curve = TrimapCurve(classes=2, widths=(1, 3))

@@ -1,4 +1,4 @@
-"""Video consistency VC_n: whether what stands still for n frames keeps its label that long (Miao et al., CVPR 2021)."""
+"""Video consistency VC_n: pixels whose class does not change for n frames keep their label (Miao et al., CVPR 2021)."""
 
 from __future__ import annotations
 
@@ -18,23 +18,11 @@ __all__ = ["VideoConsistency", "VideoConsistencyCurve", "video_consistency"]
 
 
 def video_consistency(frames: Iterable[tuple[Labels, Labels | None]], length: int) -> float:
-    """VC_n of one clip; see :class:`VideoConsistency`.
+    """:class:`VideoConsistency` of one clip, from each frame's prediction and target (None without labels), in order.
 
-    Args:
-        frames: Prediction and target of each frame, in order; the target is None where there are no labels.
-        length: Frames in a window, n.
-
-    Returns:
-        Percent, the mean over the clip's windows; nan where there is none.
-
-    Raises:
-        InputError: Labels are not integers, or do not belong together.
-        ConfigurationError: Windows of less than 2 frames.
-
-    Example:
-        >>> clip = [(torch.tensor([[0, 1, p, p]]), torch.tensor([[0, 0, 2, 2]])) for p in (2, 2, 3)]
-        >>> video_consistency(clip, length=2)
-        75.0
+    >>> clip = [(torch.tensor([[0, 1, p, p]]), torch.tensor([[0, 0, 2, 2]])) for p in (2, 2, 3)]
+    >>> video_consistency(clip, length=2)
+    75.0
     """
     metric = VideoConsistency(length)
     for prediction, target in frames:
@@ -43,18 +31,12 @@ def video_consistency(frames: Iterable[tuple[Labels, Labels | None]], length: in
 
 
 class VideoConsistencyCurve(Metric):
-    """:class:`VideoConsistency` for windows of several lengths at once, for little more than for one.
-
-    Args:
-        lengths: Frames in a window, each at least 2.
+    """:class:`VideoConsistency` for windows of several lengths in one pass.
 
     Attributes:
-        lengths: Frames in a window, each once, ascending.
+        lengths: Frames in a window, at least 2, each once, ascending.
         total: int64 ``[lengths]``, the sums of the windows' shares in units of 1/:data:`netwarp.metrics.metric.ONE`.
         windows: int64 ``[lengths]``, their numbers.
-
-    Raises:
-        ConfigurationError: Windows of less than 2 frames.
     """
 
     total: Tensor
@@ -79,15 +61,7 @@ class VideoConsistencyCurve(Metric):
         self._kept: Tensor | None = None
 
     def update(self, prediction: Labels, target: Labels | None) -> None:
-        """Add the next frame of a clip.
-
-        Args:
-            prediction: Integer ``[H,W]`` or ``[1,H,W]``.
-            target: Of the same shape, 255 = ignore; None for a frame without labels: no window goes across it.
-
-        Raises:
-            InputError: Labels are not integers, or of more than one frame, or of another size than the frame before.
-        """
+        """Add the next frame, ``[H,W]`` or ``[1,H,W]``; no window goes across a frame without a target."""
         predicted = as_labels(prediction, "the prediction")
         wanted = predicted if target is None else as_labels(target, "the target")
         if len(predicted) != 1 or wanted.shape != predicted.shape:
@@ -127,22 +101,13 @@ class VideoConsistencyCurve(Metric):
 
 
 class VideoConsistency(VideoConsistencyCurve):
-    """VC_n of a data set (VSPW; VC8 and VC16 are usual), frame by frame and in the memory of a few frames.
+    """VC_n of a data set (VSPW; VC8 and VC16 are usual), frame by frame; ``length`` is n, at least 2.
 
     In each window of n consecutive labelled frames: of the pixels whose target is the same class in all n, the share
-    whose prediction is the same in all n too, right or wrong (IoU says how much is wrong): that is how the benchmark's
-    script counts, from which the published figures come. Averaged over the windows of all clips; one in which no pixel
-    keeps its target counts nowhere. In two things the script differs: it takes void for a class (here it is ignored),
-    and it leaves out each clip's last window (here, as in the paper, C frames have C−n+1 windows).
-
-    Args:
-        length: Frames in a window, n, at least 2.
-
-    Attributes:
-        length: Frames in a window.
-
-    Raises:
-        ConfigurationError: Windows of less than 2 frames.
+    whose prediction is the same in all n too, right or wrong. So counts the benchmark's script, from which the
+    published figures come. The score is the mean over the windows of all clips in which some pixel keeps its target. The script
+    differs in two things: it takes void for a class (here it is ignored), and it leaves out each clip's last window
+    (here, as in the paper, C frames have C−n+1 windows).
     """
 
     def __init__(self, length: int) -> None:
