@@ -1,9 +1,9 @@
-"""The frames of a clip as they are shown to models, each read once and only if somebody looks."""
+"""The frames of a clip with their flow and labels, each read once, when it is first needed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -16,11 +16,11 @@ from netwarp.flow import FlowSource, PrecomputedFlow, spec_of
 from netwarp.label_sets import LabelMap
 from netwarp.model.inputs import as_frames
 
-__all__ = ["CachedFrame", "ClipFlow", "read_run", "runs_of", "wait_for"]
+__all__ = ["CachedFrame", "ClipFlow", "joined", "read_run", "runs_of", "wait_for"]
 
 
 class ClipFlow:
-    """Flow from each frame of a clip to the one before it. What was found for a frame is kept until the next."""
+    """Finds the flow from each frame of a clip to the one before it, and keeps it until the next frame."""
 
     def __init__(self, clip: Clip, alone: bool = False) -> None:
         self.clip = clip
@@ -30,7 +30,7 @@ class ClipFlow:
         self._found: dict[Hashable, tuple[Tensor, float]] = {}
 
     def of(self, flow: FlowSource, position: int, current: Tensor, previous: Tensor) -> tuple[Tensor, float]:
-        """Flow of a frame, by an estimator. Estimators with equal ``spec`` are the same."""
+        """Flow ``[1,2,H,W]`` and the seconds that it took; estimators with equal ``spec`` share one result."""
         if position != self._position:
             self._position, self._found = position, {}
         key = (spec_of(flow) or id(flow), current.device)
@@ -53,13 +53,13 @@ class ClipFlow:
         frame = self.clip.frames[position]
         if frame.flow is None:
             raise InputError(
-                f"the true flow of frame {frame.name} is not known: rendered clips know theirs; "
+                f"the true flow of frame {frame.name} is not known, as only rendered clips have it: "
                 "estimate it, with flow 'dis'"
             )
         flow = torch.from_numpy(frame.flow())[None]
         if flow.shape[-2:] != current.shape[-2:]:
             raise InputError(
-                f"the true flow of frame {frame.name} is {list(flow.shape)}, but the frame {_size(current)}"
+                f"the true flow of frame {frame.name} is {list(flow.shape)}, but the frame {list(current.shape)}"
             )
         return flow.to(current.device)
 
@@ -72,26 +72,16 @@ class ClipFlow:
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until a device has done what it was given: its time is taken by the clock on the wall."""
+    """Wait until a device has finished its queued work, before a clock is read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _size(frame: Tensor) -> str:
-    return f"{frame.shape[-1]}×{frame.shape[-2]}"
 
 
 CPU = torch.device("cpu")
 
 
 class CachedFrame:
-    """A frame of a clip, and a look at the one before it.
-
-    Attributes:
-        clip: The clip.
-        position: The frame's in it.
-        before: The frame that was shown before it; None where the frame is the first of its run.
-    """
+    """A frame of a clip; ``before`` is the frame before it in its run, or None."""
 
     def __init__(self, clip: Clip, position: int, before: CachedFrame | None, flows: ClipFlow) -> None:
         self.clip = clip
@@ -103,7 +93,7 @@ class CachedFrame:
 
     @property
     def frame(self) -> ClipFrame:
-        """What the data set says of it."""
+        """Its entry in the data set."""
         return self.clip.frames[self.position]
 
     def image(self, device: torch.device) -> Tensor:
@@ -114,7 +104,7 @@ class CachedFrame:
         return self._images[device]
 
     def flow(self, estimator: FlowSource, device: torch.device) -> tuple[Tensor, float] | None:
-        """Flow to the frame before, as :meth:`ClipFlow.of`; None where there is none, or one of another size."""
+        """Flow to the frame before, as :meth:`ClipFlow.of`; None if there is no such frame of this size."""
         if self.before is None:
             return None
         current, previous = self.image(device), self.before.image(device)
@@ -124,7 +114,7 @@ class CachedFrame:
 
     @cached_property
     def labels(self) -> LabelMap | None:
-        """What people say of the frame, uint8 ``[H,W]``, 255 = ignore; None where nobody labelled it."""
+        """Its label map, uint8 ``[H,W]``, 255 = ignore; None if it has none."""
         return None if self.frame.labels is None else self.frame.labels()
 
     def truth(self, size: tuple[int, int], device: torch.device) -> dict[str, Tensor]:
@@ -145,25 +135,31 @@ class CachedFrame:
 
 
 def runs_of(clip: Clip, history: int | None) -> list[range]:
-    """The stretches of a clip that have to be shown."""
+    """The runs of frames that labelled ones need, each with ``history`` frames before it; the whole clip for None."""
     if history is None:
         return [range(len(clip.frames))] if clip.frames else []
+    labelled = [position for position, frame in enumerate(clip.frames) if frame.labels is not None]
+    return joined(range(max(0, position - history), position + 1) for position in labelled)
+
+
+def joined(ranges: Iterable[range]) -> list[range]:
+    """Join ascending ranges that overlap or touch.
+
+    >>> joined([range(2), range(2, 4), range(7, 9)])
+    [range(0, 4), range(7, 9)]
+    """
     runs: list[range] = []
-    for position, frame in enumerate(clip.frames):
-        if frame.labels is None:
-            continue
-        first = max(0, position - history)
-        if runs and first <= runs[-1].stop:
-            first = runs.pop().start
-        runs.append(range(first, position + 1))
+    for each in ranges:
+        start = runs.pop().start if runs and each.start <= runs[-1].stop else each.start
+        runs.append(range(start, each.stop))
     return runs
 
 
 def read_run(clip: Clip, run: range, flows: ClipFlow) -> Iterator[CachedFrame]:
-    """The frames of a run in order."""
-    shown: CachedFrame | None = None
+    """Yield the frames of a run in order."""
+    frame: CachedFrame | None = None
     for position in run:
-        if shown is not None:
-            shown.before = None  # or every frame of the clip would stay in memory
-        shown = CachedFrame(clip, position, shown, flows)
-        yield shown
+        if frame is not None:
+            frame.before = None  # or every frame of the clip would stay in memory
+        frame = CachedFrame(clip, position, frame, flows)
+        yield frame

@@ -1,4 +1,4 @@
-"""Video models against labels: several at once, frame by frame in turn, so that their times can be compared."""
+"""Score video models, and label maps from files, against labelled clips."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from netwarp.datasets.clips import Clip, ClipData
 from netwarp.datasets.predictions import Predictions
 from netwarp.distributed import fail_together
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.evaluation.clip_reader import CPU, CachedFrame, runs_of, wait_for
-from netwarp.evaluation.clip_runner import OnLabels, Row, Work, measure
+from netwarp.evaluation.clip_reader import CPU, CachedFrame, joined, runs_of, wait_for
+from netwarp.evaluation.clip_runner import EvaluationPlan, OnLabels, Row, measure
 from netwarp.evaluation.scores import MetricSettings, Scores
 from netwarp.flow import FlowEstimator, flow_source
 from netwarp.inference.stream_model import StreamModel
@@ -43,25 +43,25 @@ def evaluate(
 ) -> dict[str, Scores]:
     """Run models over clips and score them.
 
-    Every clip starts with no state. A model may have more outputs than there are classes; a pixel that gets such a
-    label is wrong. A model's time is that of its own step and of its flow, which is estimated once for all models that
-    want the same; reading and measuring are not in it. Where ``torch.distributed`` runs, each process takes its part of
-    the clips, and all return the scores of all: a call of all processes.
+    Models take turns frame by frame, so that their times can be compared. Every clip starts without a state. A model
+    may have more outputs than there are classes; a pixel with such a label is wrong. A model's time is that of its own
+    step and of its flow, which is estimated once for all models with the same; reading and measuring are not counted.
+    Where ``torch.distributed`` runs, all processes must call it: each takes its part of the clips, and all return the
+    scores of all.
 
     Args:
-        models: By name; video models, or ones in windows. Put into evaluation mode. One whose flow is ``"true"`` gets
-            the clips' own; one with precomputed flow that of the clip's sub-folder
+        models: Video models, or ones in windows, by name. Put into evaluation mode. With flow ``"true"`` a model gets
+            the clips' own; with precomputed flow that of the clip's sub-folder
             (:meth:`netwarp.flow.PrecomputedFlow.in_clip`).
         data: Clips with labels on some of their frames, or on none.
-        widths: Of the bands around label changes, in pixels.
-        windows: Frames that video consistency looks at together.
+        widths: Widths of the bands around label changes, in pixels.
+        windows: Lengths of video consistency's windows, in frames.
         average_sizes: Pixels of an average object by class, for iIoU; None takes the data's own.
-        history: How many frames before each labelled frame are run; what no labelled frame needs is not even read.
-            Where labels are closer together than that, a run just goes on. None runs whole clips.
-        consistency_flow: What labels are carried along for temporal consistency.
-        workers: Clips that are worked on at the same time. On the CPU each gets its part of torch's threads: scores do
-            not depend on it (but where torch rounds otherwise with fewer threads), times do. On a GPU steps take turns,
-            and are timed alone.
+        history: Frames that are run before each labelled one; frames that no labelled one needs are not read. None
+            runs whole clips.
+        consistency_flow: The flow of temporal consistency.
+        workers: Clips at a time. On the CPU each gets its part of torch's threads, which changes times, and scores by
+            torch's rounding alone. On a GPU steps take turns, and are timed alone.
         on_frame: Called after each frame that was run, whatever the number of models; with workers, by their threads.
         on_labels: Called with each frame's labels; with workers, by their threads.
 
@@ -80,7 +80,7 @@ def evaluate(
     turn: AbstractContextManager[object] = nullcontext() if on_cpu else threading.Lock()
     for model in models.values():
         model.eval()
-    work = Work(
+    plan = EvaluationPlan(
         data,
         lambda clip: runs_of(clip, history),
         lambda: {name: _ModelRow(model, turn) for name, model in models.items()},
@@ -89,16 +89,16 @@ def evaluate(
         on_frame,
         on_labels,
     )
-    return measure(work, workers)
+    return measure(plan, workers)
 
 
 def frames_to_run(data: ClipData, history: int | None) -> int:
-    """How many frames :func:`evaluate` runs."""
+    """The number of frames that :func:`evaluate` runs."""
     return sum(len(run) for clip in data.clips for run in runs_of(clip, history))
 
 
 class _ModelRow(Row):
-    """A model on its way through a clip."""
+    """Labels frames by a model's steps."""
 
     def __init__(self, model: StreamModel, turn: AbstractContextManager[object]) -> None:
         self._model = model
@@ -109,9 +109,9 @@ class _ModelRow(Row):
     def start(self) -> None:
         self._state = None
 
-    def label(self, shown: CachedFrame) -> tuple[Tensor, float]:
-        image = shown.image(self._device)
-        found = shown.flow(self._model.flow, self._device) if self._model.layers else None
+    def label(self, frame: CachedFrame) -> tuple[Tensor, float]:
+        image = frame.image(self._device)
+        found = frame.flow(self._model.flow, self._device) if self._model.layers else None
         flow, seconds = found or (None, 0.0)
         with self._turn:
             wait_for(self._device)
@@ -136,20 +136,9 @@ def evaluate_predictions(
     workers: int = 1,
     on_frame: Callable[[], None] | None = None,
 ) -> Scores:
-    """Score label maps. Frames follow each other where all between them have one.
+    """Score label maps from files; arguments are those of :func:`evaluate`. There are no times.
 
-    Args:
-        predictions: The label maps.
-        data: What they are of.
-        widths: As for :func:`netwarp.evaluation.evaluate.evaluate`, as is the rest.
-        windows: See there.
-        average_sizes: See there.
-        consistency_flow: See there.
-        workers: See there.
-        on_frame: See there.
-
-    Returns:
-        Scores, without a time.
+    Frames follow each other where all between them have a label map.
 
     Raises:
         ConfigurationError: There is no frame, or a number is out of range.
@@ -157,9 +146,9 @@ def evaluate_predictions(
     """
 
     def runs(clip: Clip) -> list[range]:
-        return _runs([position for position, frame in enumerate(clip.frames) if frame.name in predictions.files])
+        return joined(range(i, i + 1) for i, frame in enumerate(clip.frames) if frame.name in predictions.files)
 
-    work = Work(
+    plan = EvaluationPlan(
         data,
         runs,
         lambda: {_ROW: _PredictedRow(predictions)},
@@ -167,7 +156,7 @@ def evaluate_predictions(
         flow_source(consistency_flow),
         on_frame,
     )
-    scores = measure(work, workers)[_ROW]
+    scores = measure(plan, workers)[_ROW]
     failure: InputError | None = None
     try:
         predictions.check()
@@ -177,14 +166,6 @@ def evaluate_predictions(
     return scores
 
 
-def _runs(positions: list[int]) -> list[range]:
-    runs: list[range] = []
-    for position in positions:
-        first = runs.pop().start if runs and runs[-1].stop == position else position
-        runs.append(range(first, position + 1))
-    return runs
-
-
 class _PredictedRow(Row):
     def __init__(self, predictions: Predictions) -> None:
         self._predictions = predictions
@@ -192,11 +173,11 @@ class _PredictedRow(Row):
     def start(self) -> None:
         pass
 
-    def label(self, shown: CachedFrame) -> tuple[Tensor, None]:
-        # What is labelled is compared with labels: the frame itself, much larger a file, need not be read.
-        if shown.labels is not None:
-            height, width = shown.labels.shape
+    def label(self, frame: CachedFrame) -> tuple[Tensor, None]:
+        # A labelled frame has the size of its labels: the image, a much larger file, need not be read.
+        if frame.labels is not None:
+            height, width = frame.labels.shape
         else:
-            height, width = shown.image(CPU).shape[2:]
-        labels = self._predictions.read(shown.frame.name, (height, width))
+            height, width = frame.image(CPU).shape[2:]
+        labels = self._predictions.read(frame.frame.name, (height, width))
         return torch.from_numpy(labels.astype(np.int64))[None], None

@@ -105,9 +105,9 @@ class VideoConsistency(VideoConsistencyCurve):
 
     In each window of n consecutive labelled frames: of the pixels whose target is the same class in all n, the share
     whose prediction is the same in all n too, right or wrong. So counts the benchmark's script, from which the
-    published figures come. The score is the mean over the windows of all clips in which some pixel keeps its target. The script
-    differs in two things: it takes void for a class (here it is ignored), and it leaves out each clip's last window
-    (here, as in the paper, C frames have C−n+1 windows).
+    published figures come. The score is the mean over the windows of all clips in which some pixel keeps its target.
+    The script differs in two things: it takes void for a class (here it is ignored), and it leaves out each clip's last
+    window (here, as in the paper, C frames have C−n+1 windows).
     """
 
     def __init__(self, length: int) -> None:
