@@ -1,25 +1,28 @@
-"""Streams share torch's threads: parts that add up to no more than there are, and all of them back in the end."""
+"""Streams share torch's threads in equal parts and OpenCV has one; afterwards all have as many as before."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
 
+import cv2
 import pytest
 import torch
 
 from inference.clip import Clip
 from model.tiny import PLAIN, Pan, tiny
 from netwarp import VideoModel, segment
-from netwarp.inference.threads import ThreadBudget
+from netwarp.inference.threads import ThreadBudget, opencv_on_one_thread
 
 
 @pytest.fixture(autouse=True)
-def four_threads():
-    before = torch.get_num_threads()
+def four_threads_and_three_of_opencvs():
+    before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(4)
+    cv2.setNumThreads(3)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])
 
 
 @pytest.mark.parametrize(("streams", "part"), [(1, 4), (2, 2), (3, 1), (4, 1), (9, 1)])
@@ -147,3 +150,29 @@ def test_eight_streams_say_what_each_says_alone(pictures):
         thread.join(60)
     for number, labels in enumerate(alone):
         assert all((a == b).all() for a, b in zip(labels, found[number], strict=True))
+
+
+def test_opencv_has_one_thread_until_the_last_block_ends():
+    first, second = opencv_on_one_thread(), opencv_on_one_thread()
+    first.__enter__()
+    assert cv2.getNumThreads() == 1
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 1
+    second.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 3
+
+
+def test_opencv_has_its_threads_back_after_an_error():
+    with pytest.raises(OSError, match="no"), opencv_on_one_thread():
+        raise OSError("no")
+    assert cv2.getNumThreads() == 3
+
+
+@pytest.mark.parametrize(("overlap", "threads"), [(True, 1), (False, 3)])
+def test_a_stream_that_works_ahead_leaves_the_cores_to_the_network(overlap, threads, pictures):
+    results = segment(Clip(pictures(4)), VideoModel(tiny(), ["mid"], preprocess=PLAIN), overlap=overlap)
+    next(results)
+    assert cv2.getNumThreads() == threads
+    results.close()
+    assert cv2.getNumThreads() == 3

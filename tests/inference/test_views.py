@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given
@@ -94,29 +95,17 @@ def test_windows_cover_everything_and_reach_no_further(data: st.DataObject):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "value"),
     [
-        ({"window": 0}, "a window must be a positive side"),
-        ({"window": -4}, "a window must be a positive side"),
-        ({"window": (4,)}, "a window must be a positive side"),
-        ({"window": (4, 2.5)}, "a window must be a positive side"),
-        ({"window": "713"}, "a window must be a positive side"),
-        ({"window": True}, "a window must be a positive side"),
-        ({"window": 8, "stride": 0}, "a stride must be a positive side"),
-        ({"window": (8, 4), "stride": 5}, "a stride of 5×5 leaves gaps between windows of 4×8"),
-        ({"stride": 4}, "a stride leads from window to window: give a window too"),
-        ({"scales": []}, "scales must be a list of numbers"),
-        ({"scales": 0.5}, "scales must be a list of numbers"),
-        ({"scales": "0.5"}, "scales must be a list of numbers"),
-        ({"scales": [0]}, "a scale must be a number above 0"),
-        ({"scales": [-1]}, "a scale must be a number above 0"),
-        ({"scales": [float("nan")]}, "a scale must be a number above 0"),
-        ({"scales": [11]}, "at most 10, not 11"),
-        ({"scales": [1, "2"]}, "a scale must be a number above 0"),
-        ({"scales": [0.5, 1, 0.5]}, "scales must differ, and 0.5, 1, 0.5 names one twice"),
+        *(({"window": side}, re.escape(repr(side))) for side in (0, -4, (4,), (4, 2.5), "713", True)),
+        ({"window": 8, "stride": 0}, "stride .* not 0"),
+        ({"window": (8, 4), "stride": 5}, "5×5 .* 4×8"),
+        ({"stride": 4}, "stride"),
+        *(({"scales": scales}, re.escape(repr(scales))) for scales in ([], 0.5, "0.5")),
+        *(({"scales": [1, scale]}, re.escape(repr(scale))) for scale in (0, -1, float("nan"), 11, "2")),
+        ({"scales": [0.5, 1, 0.5]}, "0.5, 1, 0.5"),
     ],
 )
-def test_what_is_refused(options: dict, message: str):
-    with pytest.raises(ConfigurationError, match=message) as error:
+def test_what_is_refused(options: dict, value: str):
+    with pytest.raises(ConfigurationError, match=value):
         Views.of(**options)
-    assert "\n" not in str(error.value)

@@ -1,12 +1,11 @@
 """How well a network's representations follow the flow: where a NetWarp is worth a try, without labels.
 
-How to read the two numbers of a layer. *Unwarped* is how far the current representation lies from the previous one,
-*warped* how far from the previous one brought along the flow; 0 is the same, 1 as far apart as the representation's own
-deviation, √2 as far as two that have nothing to do with each other. A place is good where warped is small **and** much
-smaller than unwarped: what is added there is the same thing seen a second time. Where warped is hardly the smaller, the
-flow does not move the representation as it moves the picture; where both are small, little changes from frame to frame,
-and there is little that a second look can add. The picture itself is the first row: it shows how much moves in the
-video, and what the flow cannot explain of it. docs/layers.md has an example, and what the numbers do not say.
+The two numbers of a layer are distances from the previous frame's representation, in deviations of the representation
+itself: *unwarped* as it is, *warped* along the flow. 0 is the same, √2 is unrelated. A good place has a warped
+distance that is small **and** much smaller than the unwarped one: what a NetWarp adds there is the same thing seen
+again. If both are about equal, the flow does not move the representation as it moves the picture; if both are small,
+little changes. The first row, the picture itself, shows how much moves and what the flow cannot explain. See
+docs/layers.md.
 """
 
 from __future__ import annotations
@@ -33,17 +32,14 @@ from netwarp.video.source import FrameSource
 __all__ = ["IMAGE", "Alignment", "Distance", "measure_alignment", "neighbours", "representations"]
 
 IMAGE = "image"
-"""Name of the row of the picture itself."""
+"""Name of the picture's own row."""
 
 FURTHEST = 30
 """Most frames from one pair to the next: a long video is not read to its end for a few pairs."""
 
 
 class Distance:
-    """Root mean square distance of representations, relative to their own deviation: summed up, then divided.
-
-    Each channel's deviation is that over the map of one frame; channels weigh by their variance.
-    """
+    """Root mean square distance of representations over all pairs, relative to their deviation over a frame's map."""
 
     def __init__(self) -> None:
         self._apart = 0.0
@@ -62,13 +58,7 @@ class Distance:
 
 @dataclass(frozen=True)
 class Alignment:
-    """How far a layer's representation lies from the previous frame's, in deviations of its own.
-
-    Attributes:
-        name: The layer, or :data:`IMAGE`.
-        unwarped: From the previous one as it is.
-        warped: From the previous one brought along the flow.
-    """
+    """A layer's name, or :data:`IMAGE`, and the distances of its representation from the previous frame's."""
 
     name: str
     unwarped: float
@@ -79,7 +69,7 @@ class Alignment:
 def representations(
     base: nn.Module, layers: Sequence[str], preprocess: Preprocess | None = None
 ) -> Iterator[Callable[[Tensor], dict[str, Tensor]]]:
-    """Look at the layers of a network, which is left as it was."""
+    """Yield a function from a frame to the representation of each layer; the network is left as it was."""
     inner = [name for name in layers if name not in OUTPUTS]
     prepared = preprocess_of(base) if preprocess is None else preprocess
     hooks = Hooks(base, inner)
@@ -108,7 +98,7 @@ def representations(
 
 
 def neighbours(source: FrameSource, pairs: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pairs of neighbouring frames of one size, spread over a video as far as its length is known."""
+    """Yield pairs of neighbouring frames of one size, spread over a video as far as its length is known."""
     apart = max(1, min(FURTHEST, ((source.length or 0) - 1) // pairs))
     found = 0
     previous: Tensor | None = None
@@ -130,7 +120,7 @@ def measure_alignment(
     flow: str | FlowEstimator = "dis",
     preprocess: Preprocess | None = None,
 ) -> tuple[list[Alignment], int]:
-    """Measure how far representations lie from the previous frame's, unwarped and warped; see the module's head."""
+    """Measure each layer's distances over pairs of frames; also returns the number of pairs, without cuts."""
     estimate, device = make_flow(flow), base_device(base)
     prepared = preprocess_of(base) if preprocess is None else preprocess
     distances = {name: (Distance(), Distance()) for name in (IMAGE, *layers)}

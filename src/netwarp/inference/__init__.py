@@ -1,1 +1,1 @@
-"""What runs models: over videos, and over training data."""
+"""Run models over videos: as a stream, in windows, and rendered to files."""

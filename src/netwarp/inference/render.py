@@ -1,4 +1,4 @@
-"""A segmented video on disk: overlay video, label maps, or both."""
+"""Write a segmented video: an overlay video, label maps, or both."""
 
 from __future__ import annotations
 
@@ -22,18 +22,12 @@ from netwarp.video.writer import VideoWriter
 __all__ = ["CAPTIONS", "Interrupted", "Rendered", "render"]
 
 CAPTIONS = ("frame by frame", "video network")
-"""What the halves of a side-by-side video are called."""
+"""Captions of the halves of a side-by-side video."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """What was written.
-
-    Attributes:
-        frames: Number of frames.
-        seconds: Time that it took, from reading the first frame to finishing the files.
-        damage: One line on why the input ended too early, or what is missing from it; None if it was whole.
-    """
+    """Number of frames written, seconds from the first frame to finished files, and the input's damage in one line."""
 
     frames: int
     seconds: float
@@ -41,11 +35,7 @@ class Rendered:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while rendering; what was written until then is finished and in place.
-
-    Attributes:
-        frames: Number of frames that were written; with none there is no video.
-    """
+    """Ctrl-C while rendering: the ``frames`` written until then are finished and in place; no video without any."""
 
     def __init__(self, frames: int) -> None:
         super().__init__(f"interrupted after frame {frames}" if frames else "interrupted before the first frame")
@@ -66,30 +56,26 @@ def render(
 ) -> Rendered:
     """Segment a video and write the result, frame by frame, in memory that does not grow with its length.
 
-    Drawing and encoding happen here, while the network is at the next frame on another thread, and reading and flow
-    (:func:`.segment`) at the one after that. Where the input is damaged, what can be read is written and the files are
-    finished; so they are when Ctrl-C ends the work, after the frame that is under way. Any other error leaves no video
-    behind, and of the masks those that were whole. The network's thread knows nothing of the caller's modes, such as
-    ``torch.autocast``.
+    Drawing and encoding run on the caller's thread, the network on the next frame on another, and reading and flow
+    (:func:`.segment`) on the one after that. If the input is damaged, or on Ctrl-C after the frame that is under way,
+    what was read is written and the files are finished. Any other error leaves no video, and only whole masks. The
+    network's thread does not know the caller's modes, such as ``torch.autocast``.
 
     Args:
         source: An open source; closed at the end.
         model: The video model, or one in windows.
-        video: Where the overlay goes, at the source's rate and time stamps; its name ends as
-            :data:`netwarp.output_files.VIDEO_ENDINGS` say. An existing file is replaced at the end.
+        video: Path of the overlay, at the source's rate and time stamps, with an ending of
+            :data:`netwarp.output_files.VIDEO_ENDINGS`. An existing file is replaced at the end.
         masks: Folder for label maps: indexed PNG of each frame's own size, named as the image or by the frame's index.
         compare: Show the network frame by frame on the left and the video model on the right.
         alpha: Opacity of the classes' colours, 0–1.
         quality: Constant rate factor of the video, 0 (lossless) to 51 (worst).
-        detect_cuts: Look for scene cuts, which start anew.
+        detect_cuts: Detect scene cuts, where a new state starts.
         on_frame: Called after each frame that was written.
-
-    Returns:
-        What was written.
 
     Raises:
         ConfigurationError: There is nothing to write, or options are out of their range.
-        OutputError: A place cannot be written.
+        OutputError: A file or folder cannot be written.
         InputError: No frame can be read, or the flow is not finite.
         Interrupted: Ctrl-C (a ``KeyboardInterrupt``).
     """
@@ -138,11 +124,7 @@ def render(
 
 
 class _UntilDamage(FrameSource):
-    """A source as far as it can be read: what is wrong behind its first frame ends it, and is kept for later.
-
-    Attributes:
-        damage: After iterating, one line on what was lost; None if nothing was.
-    """
+    """A source that ends at damage after its first frame; ``damage`` says in one line what was lost."""
 
     def __init__(self, source: FrameSource) -> None:
         self._source = source
@@ -173,7 +155,7 @@ class _UntilDamage(FrameSource):
 
 @contextmanager
 def _no_empty_folders(folders: Iterable[Path]) -> Iterator[None]:
-    """Where the block fails, take away folders that it made and left empty."""
+    """If the block fails, remove folders that it made and left empty."""
     made = [place for folder in folders for place in (folder, *folder.parents) if not place.exists()]
     try:
         yield

@@ -196,6 +196,10 @@ class Sliding:
         views = self.views
         return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=self.batch)
 
+    def without_memory(self) -> Sliding:
+        """The same views of the network frame by frame."""
+        return self.over(self.model.without_memory())
+
     def eval(self) -> Sliding:
         """Set evaluation mode."""
         self.model.eval()

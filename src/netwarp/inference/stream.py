@@ -1,4 +1,4 @@
-"""A video through a video model: read a frame, look back to the one before it, segment it, hand it on."""
+"""Segment a video as a stream: read a frame, estimate its motion, run the network, yield its labels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger("netwarp")
 Item = TypeVar("Item")
 
 THREADS = ThreadBudget()
-"""Those of this process, for all its streams."""
+"""The CPU threads of this process, shared by all its streams."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +44,8 @@ class Segmented:
         name: The image file's stem; None for video.
         frame: RGB uint8 ``[H,W,3]``.
         labels: ``[H,W]``, indices into ``model.classes``; uint8, or int32 with more than 256 classes.
-        fresh: Why this frame knows nothing of the one before: ``"first frame"``, ``"scene cut"``,
-            ``"change of size"``; None where it does.
-        base_labels: What the network says frame by frame, where that was asked for.
+        fresh: Why this frame starts a new state: ``"first frame"``, ``"scene cut"``, ``"change of size"``; else None.
+        base_labels: The labels of the network frame by frame, with ``compare``.
     """
 
     index: int
@@ -68,44 +67,35 @@ def segment(
 ) -> Iterator[Segmented]:
     """Segment a video frame by frame, in memory that does not grow with its length.
 
-    Reading and flow have threads of their own, which are a frame or two ahead of the network. They begin with the first
-    result that is asked for and end with the last; whoever wants no more closes the iterator, or drops it. Streams that
-    run in several threads of a process share one model, if it is one, and a CPU's cores (:class:`.ThreadBudget`).
+    Reading and flow have their own threads, which are a frame or two ahead of the network. They start with the first
+    result and end with the last, or when the iterator is closed or dropped. Streams in several threads of a process can
+    share one model, and divide a CPU's cores between them.
 
-    A scene cut and a change of size start anew, as a first frame does; the log (``logging.getLogger("netwarp")``) says
-    so. The model is put into evaluation mode.
+    A scene cut or a change of size starts a new state, and is logged (``logging.getLogger("netwarp")``). The model is
+    put into evaluation mode.
 
     Args:
         source: A video file, a folder or glob of images, a camera's index or a stream's URL
             (:func:`netwarp.video.open.open_frames`), or an open source.
         model: A video model, one in windows, or any network, which gets the mode that needs no training.
-        detect_cuts: Look for scene cuts.
+        detect_cuts: Detect scene cuts.
         compare: Also segment each frame on its own (in windows, if the model is), at the price of another pass.
-        overlap: Read and look back on other threads; else all is done here, and nothing is read before it is needed.
+        overlap: Read and estimate flow on other threads; else all runs on the caller's, and a frame is read when it is
+            needed.
 
     Yields:
         A result for each frame, in order.
 
     Raises:
-        InputError: the source cannot be read.
-        ConfigurationError: the network cannot be made a video model.
+        InputError: The source cannot be read.
+        ConfigurationError: The network cannot be made a video model.
     """
-    # Not part of the generator, so that what is wrong is said at the call and not at the first frame.
+    # Not part of the generator, so that errors are raised at the call and not at the first frame.
     video = model if isinstance(model, (VideoModel, Sliding)) else VideoModel(model, training_free=True)
-    single = _frame_by_frame(video) if compare else None
+    single = video.without_memory() if compare else None
     frames = source if isinstance(source, FrameSource) else open_frames(source)
     video.eval()
     return _segment(frames, video, single, detect_cuts, overlap)
-
-
-def _frame_by_frame(video: VideoModel | Sliding) -> StreamModel:
-    if isinstance(video, Sliding):
-        return video.over(_without_memory(video.model))
-    return _without_memory(video)
-
-
-def _without_memory(video: VideoModel) -> VideoModel:
-    return VideoModel(video.base, layers=[], preprocess=video.preprocess, example_size=video.example_size)
 
 
 def _segment(
@@ -123,22 +113,21 @@ def _segment(
         def on_a_thread(items: Iterator[Item], name: str) -> Iterator[Item]:
             if not overlap:
                 return items
-            ahead = threads.enter_context(Prefetcher(items, name=f"netwarp-{name}"))
-            stages.append(ahead)
-            return ahead
+            stages.append(threads.enter_context(Prefetcher(items, name=f"netwarp-{name}")))
+            return stages[-1]
 
         stages: list[Prefetcher[Any]] = []
         read = on_a_thread(_owned(frames), "reading")
-        seen = on_a_thread(prepare_frames(read, video, detect_cuts, staging), "flow")
+        prepared = on_a_thread(prepare_frames(read, video, detect_cuts, staging), "flow")
         for stage in stages:
             threads.callback(stage.stop)  # all, before any of them is waited for
-        yield from _through_network(seen, video, single, staging, turn)
+        yield from _through_network(prepared, video, single, staging, turn)
     if frames.loss:
         log.warning("%s", frames.loss)
 
 
 def _owned(frames: FrameSource) -> Iterator[Frame]:
-    """Frames that stay as they are, since a source may fill one array again and again."""
+    """Copy frames, since a source may fill one array again and again."""
     for frame in frames:
         yield replace(frame, image=frame.image.copy())
 
@@ -151,20 +140,20 @@ def _through_network(
     turn: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[Segmented]:
     state: Any = None
-    for seen in frames:
-        if seen.fresh:
+    for prepared in frames:
+        if prepared.fresh:
             state = None  # at once: a state in windows is large
         with torch.no_grad(), turn():
-            staging.join(seen.mark)
-            logits, after = video.step(seen.image, state, seen.motion)
+            staging.join(prepared.mark)
+            logits, after = video.step(prepared.image, state, prepared.motion)
             on_device = [_labels(logits)]
             del logits
             if single is not None:
-                on_device.append(_labels(single.step(seen.image)[0]))
+                on_device.append(_labels(single.step(prepared.image)[0]))
             labels = [each.numpy() for each in staging.download(*on_device)]
         state = after  # not before: see Staging
-        frame, fresh = seen.frame, seen.fresh
-        del seen, after
+        frame, fresh = prepared.frame, prepared.fresh
+        del prepared, after
         yield Segmented(frame.index, frame.time, frame.name, frame.image, labels[0], fresh, *labels[1:])
 
 

@@ -1,4 +1,4 @@
-"""What a network is shown of a frame: scales of it, windows in each, every window as it is and mirrored."""
+"""The views of a frame that a network runs on: windows at several scales, each also mirrored."""
 
 from __future__ import annotations
 
@@ -17,11 +17,7 @@ LARGEST_SCALE = 10.0
 
 
 def scaled_size(size: Size, scale: float) -> Size:
-    """The size of a frame at a scale, as the release's protocol has it: ``round(scale · side) + 1``, halves upwards.
-
-    Args:
-        size: (height, width).
-        scale: 1 adds a pixel to each side, as all scales do.
+    """(height, width) of a frame at a scale, by the release's protocol: ``round(scale · side) + 1``, halves upwards.
 
     >>> scaled_size((1024, 2048), 0.5)
     (513, 1025)
@@ -31,12 +27,7 @@ def scaled_size(size: Size, scale: float) -> Size:
 
 
 def starts(length: int, window: int, stride: int) -> tuple[int, ...]:
-    """Where windows along an axis begin: ``⌈(length − window) / stride⌉ + 1`` of them.
-
-    Args:
-        length: Of the axis, pixels.
-        window: Of a window. One that is longer than the axis begins at 0.
-        stride: From each to the next; the last is shifted back to end at the border.
+    """Where windows along an axis begin: ``⌈(length − window) / stride⌉ + 1`` of them, the last one at the border.
 
     >>> starts(2048, 713, 476)
     (0, 476, 952, 1335)
@@ -47,13 +38,7 @@ def starts(length: int, window: int, stride: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class View:
-    """One window of one scale.
-
-    Attributes:
-        top: First row.
-        left: First column.
-        mirrored: Whether left and right are exchanged before the network sees it.
-    """
+    """One window of one scale: its first row and column, and whether it is mirrored left to right."""
 
     top: int
     left: int
@@ -62,23 +47,16 @@ class View:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The windows of one scale of a frame, in a grid.
+    """The windows of one scale of a frame, in a grid."""
 
-    Attributes:
-        size: (height, width) of the frame at this scale.
-        window: (height, width) of each window; where it is larger than the frame it reaches beyond its bottom or right.
-        tops: First row of each row of windows.
-        lefts: First column of each column of windows.
-    """
-
-    size: Size
-    window: Size
-    tops: tuple[int, ...]
-    lefts: tuple[int, ...]
+    size: Size  # of the frame at this scale
+    window: Size  # of each window; where it is larger than the frame it reaches beyond its bottom or right
+    tops: tuple[int, ...]  # first row of each row of windows
+    lefts: tuple[int, ...]  # first column of each column of windows
 
     @property
     def padded(self) -> Size:
-        """(height, width) of what the windows cover: the frame's, or the window's where that is larger."""
+        """(height, width) that the windows cover: the frame's, or the window's where that is larger."""
         return max(self.size[0], self.window[0]), max(self.size[1], self.window[1])
 
     def views(self, flip: bool) -> list[View]:
@@ -87,7 +65,7 @@ class Tiling:
         return [View(top, left, mirror) for top in self.tops for left in self.lefts for mirror in mirrored]
 
     def coverage(self) -> tuple[list[int], list[int]]:
-        """How many rows of windows lie over each row of the frame, and how many columns over each column."""
+        """The number of windows over each row of the frame, and over each column."""
         return (
             [sum(top <= y < top + self.window[0] for top in self.tops) for y in range(self.size[0])],
             [sum(left <= x < left + self.window[1] for left in self.lefts) for x in range(self.size[1])],
@@ -96,19 +74,12 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Views:
-    """Which views of each frame a network is shown; :meth:`of` makes and checks one.
+    """The views of each frame; :meth:`of` checks them."""
 
-    Attributes:
-        window: (height, width) of the windows, or None for whole frames.
-        stride: Vertically and horizontally from window to window; None without windows.
-        scales: Of the frame; None for its own size.
-        flip: Whether every view is shown mirrored too.
-    """
-
-    window: Size | None = None
-    stride: Size | None = None
-    scales: tuple[float, ...] | None = None
-    flip: bool = False
+    window: Size | None = None  # None for whole frames
+    stride: Size | None = None  # vertically and horizontally from window to window; None without windows
+    scales: tuple[float, ...] | None = None  # None for the frame's own size
+    flip: bool = False  # whether every view is run mirrored too
 
     @classmethod
     def of(
@@ -118,20 +89,10 @@ class Views:
         scales: Sequence[float] | None = None,
         flip: bool = False,
     ) -> Views:
-        """Check what was asked for, and fill in what was left out.
-
-        Args:
-            window: Side, or (height, width).
-            stride: Likewise; by default two thirds of the window, rounded up (713 has 476).
-            scales: Each above 0 and at most 10, none twice.
-            flip: Whether every view is shown mirrored too.
-
-        Raises:
-            ConfigurationError: A number is out of range, or a stride has no window or leaves gaps.
-        """
+        """Check options and fill in the default stride, two thirds of the window, rounded up (713 has 476)."""
         sides = None if window is None else _size("window", window)
         if stride is not None and sides is None:
-            raise ConfigurationError("a stride leads from window to window: give a window too")
+            raise ConfigurationError("a stride is the step from window to window: give a window too")
         steps = None
         if sides is not None:
             steps = (-(-2 * sides[0] // 3), -(-2 * sides[1] // 3)) if stride is None else _size("stride", stride)
@@ -143,7 +104,7 @@ class Views:
         return cls(sides, steps, None if scales is None else _scales(scales), bool(flip))
 
     def __bool__(self) -> bool:
-        """Whether this is anything but each frame once, whole, as it is."""
+        """False for each frame once, whole, as it is."""
         return self != Views()
 
     def tilings(self, frame: Size) -> list[Tiling]:
@@ -152,11 +113,11 @@ class Views:
         return [self._over(size) for size in sizes]
 
     def first(self, frame: Size) -> Size:
-        """(height, width) of the first view of a frame: what to try a network on."""
+        """(height, width) of the first view of a frame, to try a network on."""
         return self.tilings(frame)[0].window
 
     def pixels(self, frame: Size) -> int:
-        """How many pixels the views of a frame have together: what a network has to work on."""
+        """The number of pixels of all views of a frame."""
         each = (t.window[0] * t.window[1] * len(t.tops) * len(t.lefts) for t in self.tilings(frame))
         return sum(each) * (2 if self.flip else 1)
 
@@ -188,7 +149,7 @@ def _scales(scales: Sequence[float]) -> tuple[float, ...]:
         if not (number and 0 < scale <= LARGEST_SCALE):
             raise ConfigurationError(f"a scale must be a number above 0 and at most {LARGEST_SCALE:g}, not {scale!r}")
     if len(set(scales)) < len(scales):
-        raise ConfigurationError(f"scales must differ, and {', '.join(f'{s:g}' for s in scales)} names one twice")
+        raise ConfigurationError(f"scales must differ, but {', '.join(f'{s:g}' for s in scales)} has one twice")
     return tuple(float(scale) for scale in scales)
 
 
