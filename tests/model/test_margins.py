@@ -10,8 +10,7 @@ from torch import nn
 from model.tiny import PLAIN, Pan, set_weights
 from netwarp.evaluation.layer_alignment import measure_alignment
 from netwarp.model import FlowCNN, PhotometricGate, Preprocess, VideoModel
-from netwarp.model.base_metadata import margin_of
-from netwarp.model.layers import probe
+from netwarp.model.layers import margin_of, probe
 from netwarp.ops import reflect, reflect_flow, resize_flow, warp
 
 MARGIN = 16

@@ -208,7 +208,7 @@ def evaluated_models(options: Namespace, data: ClipData) -> dict[str, VideoModel
     from netwarp.bases.memory_format import lay_out
     from netwarp.datasets.class_order import doubts_about, in_order_of
     from netwarp.model import VideoModel
-    from netwarp.model.base_metadata import preprocess_of
+    from netwarp.model.inputs import preprocess_of
 
     height, width = next(frame for clip in data.clips for frame in clip.frames).image().shape[:2]
     views, size = views_of(options), (height, width)

@@ -21,9 +21,16 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.inference.motion_stage import is_cut
-from netwarp.model.base_metadata import margin_of, preprocess_of
-from netwarp.model.inputs import Preprocess, as_frames, base_device, check_flow, network_input, to_unit_range
-from netwarp.model.layers import OUTPUTS, evaluating
+from netwarp.model.inputs import (
+    Preprocess,
+    as_frames,
+    base_device,
+    check_flow,
+    network_input,
+    preprocess_of,
+    to_unit_range,
+)
+from netwarp.model.layers import OUTPUTS, evaluating, margin_of
 from netwarp.model.motion import Motion
 from netwarp.model.outputs import Hooks, logits_of
 from netwarp.ops import resize_flow, warp

@@ -1,4 +1,4 @@
-"""What a flow estimator is, and the check of its frames that all of them share."""
+"""The protocol of flow estimators, and the checks of frames that they share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["FlowEstimator", "check_frames", "check_scale", "frames_to_bytes", "f
 
 @runtime_checkable
 class FlowEstimator(Protocol):
-    """Anything that says where each pixel of the current frame was in the previous one.
+    """Estimates optical flow: where each pixel of the current frame was in the previous one.
 
     An estimator that can be named in text also has ``spec``, a string that
     :func:`netwarp.flow.make_flow` turns into an equal estimator; a saved model keeps it. One that works on the CPU
@@ -40,15 +40,7 @@ class FlowEstimator(Protocol):
 
 
 def check_frames(current: Tensor, previous: Tensor) -> None:
-    """Refuse anything but two batches of RGB frames of one shape, dtype and device.
-
-    Args:
-        current: Frame t, as for :class:`FlowEstimator`.
-        previous: Frame t−1, likewise.
-
-    Raises:
-        InputError: They are not.
-    """
+    """Refuse anything but two batches of RGB frames ``[B,3,H,W]`` of one shape, dtype and device."""
     for name, frame in (("current", current), ("previous", previous)):
         if frame.ndim != 4 or frame.shape[1] != 3 or 0 in frame.shape:
             raise InputError(f"flow needs RGB frames [B,3,H,W], but the {name} frame is {list(frame.shape)}")
@@ -69,30 +61,13 @@ def check_frames(current: Tensor, previous: Tensor) -> None:
 
 
 def check_scale(scale: float) -> None:
-    """Refuse a fraction of the frame's size that is not in (0, 1].
-
-    Args:
-        scale: The fraction at which flow is to be estimated.
-
-    Raises:
-        ConfigurationError: It is outside.
-    """
+    """Refuse a fraction of the frame's size that is not in (0, 1]."""
     if not 0 < scale <= 1:
         raise ConfigurationError(f"flow's size fraction must be above 0 and at most 1, not {scale:g}")
 
 
 def frames_to_bytes(frame: Tensor) -> Tensor:
-    """Bring checked frames to uint8, 0–255.
-
-    Args:
-        frame: ``[B,3,H,W]``, uint8 or floating point in 0–1.
-
-    Returns:
-        uint8 of the same shape; the frames themselves where they were uint8 already.
-
-    Raises:
-        InputError: A floating-point frame is not in 0–1, or not finite.
-    """
+    """Bring checked frames, uint8 or floating point in 0–1, to uint8 (0–255); uint8 frames stay themselves."""
     if frame.dtype == torch.uint8:
         return frame
     _check_range(frame)
@@ -100,17 +75,7 @@ def frames_to_bytes(frame: Tensor) -> Tensor:
 
 
 def frames_to_float(frame: Tensor) -> Tensor:
-    """Bring checked frames to float32, 0–1.
-
-    Args:
-        frame: ``[B,3,H,W]``, uint8 or floating point in 0–1.
-
-    Returns:
-        float32 of the same shape, cut off from the graph.
-
-    Raises:
-        InputError: A floating-point frame is not in 0–1, or not finite.
-    """
+    """Bring checked frames, uint8 or floating point in 0–1, to float32 (0–1) without gradient."""
     if frame.dtype == torch.uint8:
         return frame.float().div_(255)
     _check_range(frame)

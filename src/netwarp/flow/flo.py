@@ -27,18 +27,10 @@ UNKNOWN = 1e9
 
 
 def read_flo(path: str | Path) -> Tensor:
-    """Read a flow field.
+    """Read a flow field, float32 ``[1,2,H,W]`` on the CPU, channel 0 = u (right), channel 1 = v (down), pixels.
 
-    Args:
-        path: A ``.flo`` file.
-
-    Returns:
-        float32 ``[1,2,H,W]`` on the CPU, channel 0 = u (right), channel 1 = v (down). Its direction is that of
-        whoever wrote it: netwarp wants backward flow.
-
-    Raises:
-        InputError: The file cannot be read, is no ``.flo`` file, is cut off, or holds values that are
-            not finite or marked as unknown (above 1e9).
+    Its direction is the writer's: netwarp wants backward flow. Values that are not finite or marked as unknown (above
+    1e9) are refused.
     """
     path = Path(path)
     try:
@@ -67,16 +59,7 @@ def read_flo(path: str | Path) -> Tensor:
 
 
 def write_flo(path: str | Path, flow: Tensor) -> None:
-    """Write a flow field; the file appears whole or not at all.
-
-    Args:
-        path: The file to write; its folder is made where it does not exist.
-        flow: ``[2,H,W]`` or ``[1,2,H,W]``, channel 0 = u (right), channel 1 = v (down), on any device.
-
-    Raises:
-        InputError: The flow has another shape, or values that a reader would take for unknown.
-        OutputError: The file cannot be written.
-    """
+    """Write a flow field ``[2,H,W]`` or ``[1,2,H,W]``, channels as read; the file appears whole or not at all."""
     path = Path(path)
     if flow.ndim == 4 and flow.shape[0] == 1:
         flow = flow[0]

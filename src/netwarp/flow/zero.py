@@ -1,4 +1,4 @@
-"""No motion at all: the control that shows what flow is worth."""
+"""Zero flow: the control that shows what flow is worth."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ __all__ = ["ZeroFlow"]
 
 
 class ZeroFlow:
-    """Says that nothing moves, so that the previous frame is combined where it lies.
-
-    Example:
-        >>> import torch
-        >>> frame = torch.zeros(1, 3, 4, 6, dtype=torch.uint8)
-        >>> ZeroFlow()(frame, frame).shape
-        torch.Size([1, 2, 4, 6])
-    """
+    """Flow of a scene where nothing moves: the previous frame is combined where it lies."""
 
     spec = "zero"
 

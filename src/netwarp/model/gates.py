@@ -17,21 +17,15 @@ from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.ops import resize_flow, warp
 
 __all__ = [
-    "GATES",
-    "TERMS",
     "Confidence",
     "Gate",
     "GateFunction",
     "LearnedGate",
     "PhotometricGate",
     "as_gate",
-    "feature_error",
-    "forward_backward_error",
     "gate_from_dict",
     "gate_to_dict",
     "make_gate",
-    "photometric_error",
-    "relative_error",
     "resize_confidence",
 ]
 
@@ -311,7 +305,7 @@ GATES: dict[str, type[PhotometricGate | LearnedGate]] = {"photometric": Photomet
 
 
 def gate_to_dict(gate: object) -> dict[str, Any] | None:
-    """What a saved model holds of a gate: its arguments, under the name of its kind but for a photometric one."""
+    """What a saved model holds of a gate: its arguments, under the name of its kind unless it is photometric."""
     if gate is None:
         return None
     for kind, known in GATES.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -17,12 +16,12 @@ from netwarp.errors import ConfigurationError, InputError
 __all__ = [
     "Preprocess",
     "as_clip",
-    "as_flows",
     "as_frames",
     "base_device",
     "base_dtype",
     "check_flow",
     "network_input",
+    "preprocess_of",
     "to_unit_range",
 ]
 
@@ -123,6 +122,12 @@ def _by_channel(values: tuple[float, float, float], like: Tensor) -> Tensor:
     return tensor.to(like.device, non_blocking=on_gpu).view(1, 3, 1, 1)
 
 
+def preprocess_of(base: nn.Module) -> Preprocess:
+    """``base.preprocess``, or ImageNet's mean and standard deviation where there is none."""
+    own = getattr(base, "preprocess", None)
+    return own if isinstance(own, Preprocess) else Preprocess()
+
+
 def base_dtype(base: nn.Module) -> torch.dtype:
     """The floating-point dtype that a network computes in: its first parameter's, or float32 if it has none."""
     return next((p.dtype for p in base.parameters() if p.is_floating_point()), torch.float32)
@@ -162,26 +167,25 @@ def as_frames(frame: Tensor | np.ndarray, device: torch.device) -> Tensor:
     return tensor.to(device)
 
 
-def as_clip(frames: Tensor, device: torch.device) -> tuple[Tensor, ...]:
-    """Check the frames of a clip and bring them to a device."""
+def as_clip(
+    frames: Tensor, flows: Tensor | None, forward_flows: Tensor | None, device: torch.device
+) -> tuple[tuple[Tensor, ...], tuple[Tensor | None, ...], tuple[Tensor | None, ...]]:
+    """Check a clip ``[B,T,3,H,W]`` and its flows ``[B,T-1,2,H,W]``, and take them apart; None for each unknown flow."""
     if not isinstance(frames, Tensor):
         raise InputError(f"a clip must be a tensor of frames [B,T,3,H,W], not {type(frames).__name__}")
     if frames.ndim != 5 or frames.shape[2] != 3 or frames.numel() == 0:
         raise InputError(f"a clip must be RGB [B,T,3,H,W], oldest frame first, got {list(frames.shape)}")
     # All at once: a look at values is a wait for the GPU.
-    return as_frames(frames.flatten(0, 1), device).reshape(frames.shape).unbind(1)
-
-
-def as_flows(flows: Tensor | None, clip: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-    """The flows of a clip one by one; None for each where there are none."""
-    if flows is None:
-        return (None,) * (len(clip) - 1)
-    batch, _, height, width = clip[0].shape
-    expected = [batch, len(clip) - 1, 2, height, width]
-    if not isinstance(flows, Tensor) or list(flows.shape) != expected:
-        got = list(flows.shape) if isinstance(flows, Tensor) else type(flows).__name__
-        raise InputError(f"flows of this clip must be {expected}, one for each two neighbouring frames, not {got}")
-    return flows.unbind(1)
+    clip = as_frames(frames.flatten(0, 1), device).reshape(frames.shape).unbind(1)
+    batch, length, _, height, width = frames.shape
+    expected = [batch, length - 1, 2, height, width]
+    for given in (flows, forward_flows):
+        if given is not None and (not isinstance(given, Tensor) or list(given.shape) != expected):
+            got = list(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise InputError(f"flows of this clip must be {expected}, one for each two neighbouring frames, not {got}")
+    unknown = (None,) * (length - 1)
+    backward = unknown if flows is None else flows.unbind(1)
+    return clip, backward, unknown if forward_flows is None else forward_flows.unbind(1)
 
 
 def to_unit_range(frame: Tensor) -> Tensor:

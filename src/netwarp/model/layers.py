@@ -1,4 +1,4 @@
-"""A look into a network: which layers a NetWarp can go to, and what they return."""
+"""The layers of a network: what each returns on a frame, and which of them can hold a NetWarp."""
 
 from __future__ import annotations
 
@@ -11,56 +11,42 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
-from netwarp.model.base_metadata import margin_of
-from netwarp.model.inputs import Preprocess, base_device, base_dtype
+from netwarp.model.inputs import Preprocess, base_device, network_input
 from netwarp.model.outputs import check_layers, logits_of, representation_of
 
-__all__ = ["OUTPUTS", "LayerInfo", "Placement", "Probe", "place", "probe"]
+__all__ = ["OUTPUTS", "LayerInfo", "Placement", "Probe", "evaluating", "margin_of", "place", "probe"]
 
-# A frame that is tried when nobody says a size: small ones are fast, but some networks need a large one.
+OUTPUTS = ("output", "log_probs")
+"""Layer names that stand for the network's result instead of one of its modules."""
+
 SIZES = ((64, 64), (128, 128), (256, 256), (512, 512), (713, 713))
+"""Frames that are tried where no size is given: small ones are fast, but some networks need a large one."""
 
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """What one layer returns on one frame.
+    """What one layer returns on one frame."""
 
-    Attributes:
-        name: As in ``base.named_modules()``.
-        kind: The layer's class.
-        channels: C of its output ``[1,C,h,w]``.
-        size: (h, w) of that output.
-        stride: Frame pixels per output pixel, vertically and horizontally.
-        calls: How often it ran on the frame; a NetWarp needs exactly 1.
-    """
-
-    name: str
-    kind: str
+    name: str  # as in base.named_modules()
+    kind: str  # its class
     channels: int
-    size: tuple[int, int]
-    stride: tuple[float, float]
-    calls: int
+    size: tuple[int, int]  # (h, w) of its output [1,C,h,w]
+    stride: tuple[float, float]  # frame pixels per output pixel, down and across
+    calls: int  # how often it ran on the frame; a NetWarp needs exactly 1
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a network did with one frame.
+    """What a network did with one frame."""
 
-    Attributes:
-        layers: Every layer that returned a feature map, in the order in which they (first) ran.
-        classes: Number of channels of the logits.
-        output: (h, w) of the logits, before they are brought to frame size.
-        frame: (height, width) of the frame that was tried.
-    """
-
-    layers: tuple[LayerInfo, ...]
+    layers: tuple[LayerInfo, ...]  # that returned a feature map, in the order in which they (first) ran
     classes: int
-    output: tuple[int, int]
-    frame: tuple[int, int]
+    output: tuple[int, int]  # (h, w) of the logits, before they are brought to frame size
+    frame: tuple[int, int]  # (height, width)
 
     @property
     def output_stride(self) -> tuple[float, float]:
-        """Frame pixels per pixel of the logits, vertically and horizontally; padding counts as frame."""
+        """Frame pixels per pixel of the logits, down and across; padding counts as frame."""
         return self.frame[0] / self.output[0], self.frame[1] / self.output[1]
 
 
@@ -84,7 +70,7 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
 
 def _probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Probe:
     seen: dict[str, LayerInfo] = {}
-    resized, _ = preprocess.grid(size)
+    resized, padded = preprocess.grid(size)
 
     def note(name: str, module: nn.Module, output: Any) -> None:  # noqa: ANN401
         representation = representation_of(output)
@@ -93,8 +79,8 @@ def _probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Pr
         calls = seen[name].calls + 1 if name in seen else 1
         channels, h, w = representation.shape[1:]
         # What the map covers, which may be more than the frame.
-        padded = tuple(length + 2 * margin_of(base, name) for length in preprocess.grid(size)[1])
-        stride = (padded[0] / h * size[0] / resized[0], padded[1] / w * size[1] / resized[1])
+        height, width = (length + 2 * margin_of(base, name) for length in padded)
+        stride = (height / h * size[0] / resized[0], width / w * size[1] / resized[1])
         seen[name] = LayerInfo(name, type(module).__name__, channels, (h, w), stride, calls)
 
     handles = [
@@ -102,18 +88,36 @@ def _probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Pr
         for name, module in base.named_modules()
         if name
     ]
-    device, dtype = base_device(base), base_dtype(base)
+    device = base_device(base)
     devices = [device] if device.type == "cuda" else []  # whose random state may be touched, besides the CPU's
     try:
         with evaluating(base), torch.no_grad(), torch.random.fork_rng(devices):
             frame = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
-            logits: Tensor = logits_of(base(preprocess(frame).to(dtype)))
+            logits: Tensor = logits_of(base(network_input(base, preprocess, frame)))
     finally:
         for handle in handles:
             handle.remove()
     if not bool(torch.isfinite(logits).all()):
         raise WeightsError("the base gives NaN or infinite logits on an ordinary frame: its weights are damaged")
     return Probe(tuple(seen.values()), logits.shape[1], (logits.shape[2], logits.shape[3]), size)
+
+
+def margin_of(base: nn.Module, layer: str) -> int:
+    """How far the map of a layer reaches beyond the network's input, on each side, in pixels of the input.
+
+    Networks that reflect their input outward and then do without padding (Yu and Koltun's) say it in ``margins``, a
+    dict by the names of layers, on the network or on a module that the layer is in. Others' maps cover the input alone.
+    """
+    module: nn.Module | None = base
+    inside = layer
+    while module is not None and inside:
+        margins = getattr(module, "margins", None)
+        margin = margins.get(inside, 0) if isinstance(margins, dict) else 0
+        if isinstance(margin, int) and margin > 0:
+            return margin
+        part, _, inside = inside.partition(".")
+        module = dict(module.named_children()).get(part)
+    return 0
 
 
 @contextmanager
@@ -128,24 +132,13 @@ def evaluating(base: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-OUTPUTS = ("output", "log_probs")
-"""Layer names that stand for the network's result instead of one of its modules."""
-
-
 @dataclass(frozen=True)
 class Placement:
-    """Layers that can hold a NetWarp.
-
-    Attributes:
-        layers: Their names in the order in which they run.
-        channels: Number of channels of each.
-        strides: Frame pixels per pixel of each, the smaller of down and across, rounded.
-        classes: Number of classes of the network.
-    """
+    """Layers that can hold a NetWarp, in the order in which they run."""
 
     layers: tuple[str, ...]
     channels: tuple[int, ...]
-    strides: tuple[int, ...]
+    strides: tuple[int, ...]  # frame pixels per pixel, the smaller of down and across, rounded
     classes: int
 
 
@@ -165,29 +158,26 @@ def place(
     if len(outputs) > 1:
         raise ConfigurationError("'output' and 'log_probs' are the same place: name one of them, once")
     seen = probe(base, preprocess, example_size)
-    usable = {info.name: info for info in seen.layers}
+    calls = {info.name: info.calls for info in seen.layers}
     for name in inner:
-        if name not in usable:
+        if name not in calls:
             raise ConfigurationError(
                 f"layer {name!r} returns no feature map [B,C,h,w] or does not run: choose another layer "
                 "('netwarp layers' lists those that work)"
             )
-        if usable[name].calls > 1:
+        if calls[name] > 1:
             raise ConfigurationError(
-                f"layer {name!r} runs {usable[name].calls} times a frame: choose a layer that runs once "
+                f"layer {name!r} runs {calls[name]} times a frame: choose a layer that runs once "
                 "('netwarp layers' lists them)"
             )
     running = [info for info in seen.layers if info.name in inner]
+    strides = (*(info.stride for info in running), *(seen.output_stride for _ in outputs))
     return Placement(
         layers=(*(info.name for info in running), *outputs),
         channels=(*(info.channels for info in running), *(seen.classes for _ in outputs)),
-        strides=(*(_rounded(info.stride) for info in running), *(_rounded(seen.output_stride) for _ in outputs)),
+        strides=tuple(max(1, round(min(stride))) for stride in strides),
         classes=seen.classes,
     )
-
-
-def _rounded(stride: tuple[float, float]) -> int:
-    return max(1, round(min(stride)))
 
 
 def _is_size(value: object) -> bool:

@@ -18,15 +18,7 @@ from netwarp.flow.registry import only_in_clips
 from netwarp.model.checkpointing import recomputed
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, as_gate
-from netwarp.model.inputs import (
-    Preprocess,
-    as_clip,
-    as_flows,
-    as_frames,
-    base_device,
-    check_flow,
-    network_input,
-)
+from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, check_flow, network_input
 from netwarp.model.motion import Flows, Motion
 from netwarp.model.outputs import Hooks, StopPass, logits_of, to_frame_size
 
@@ -170,9 +162,8 @@ class UnrolledNetwork(nn.Module):
             InputError: frames or flows do not fit together, or hold what they must not.
             ConfigurationError: a layer with a NetWarp does not run on every frame.
         """
-        clip = as_clip(frames, self._device())
-        given = (as_flows(each, clip) for each in (flows, forward_flows))
-        logits = self._unroll(clip, *given, checkpoint=checkpoint, every=every, detach=detach)
+        clip = as_clip(frames, flows, forward_flows, self._device())
+        logits = self._unroll(*clip, checkpoint=checkpoint, every=every, detach=detach)
         return logits if every else logits[-1]
 
     @torch.no_grad()
@@ -305,8 +296,8 @@ class UnrolledNetwork(nn.Module):
         if "log_probs" not in self.layers:
             return logits
         dtype = torch.promote_types(torch.float32, logits.dtype)
-        if self.training_free and not any(weights.requires_grad for weights in self.netwarps.parameters()):
-            # All classes have the same weights, and the softmax's constant per pixel changes nothing.
+        uniform_weights = self.training_free and not any(w.requires_grad for w in self.netwarps.parameters())
+        if uniform_weights:  # the same for all classes: log-softmax would only add a constant to a pixel's logits
             return combine("log_probs", logits.to(dtype)).to(logits.dtype)
         current = F.log_softmax(logits, dim=1, dtype=dtype)
         # Adding the change keeps the logits of a fresh model bitwise, where log-probabilities would round anew.

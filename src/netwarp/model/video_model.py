@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -12,12 +11,12 @@ from typing import Any, Self
 from torch import nn
 
 from netwarp.errors import ConfigurationError, unknown_name
-from netwarp.flow import FlowEstimator, FlowSource, flow_source, spec_of
-from netwarp.model.base_metadata import label_set_of, margin_of, preprocess_of
+from netwarp.flow import FlowEstimator, flow_source, spec_of
+from netwarp.label_sets import Colour, LabelSet, label_set
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, LearnedGate, PhotometricGate, gate_to_dict, make_gate
-from netwarp.model.inputs import Preprocess, base_device
-from netwarp.model.layers import OUTPUTS, place
+from netwarp.model.inputs import Preprocess, base_device, preprocess_of
+from netwarp.model.layers import OUTPUTS, margin_of, place
 from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
 from netwarp.model.outputs import Hooks
@@ -26,25 +25,14 @@ from netwarp.model.unrolled import Memory, UnrolledNetwork, VideoState
 __all__ = ["VideoModel", "VideoState", "rest_frozen"]
 
 
-def rest_frozen(network: nn.Module) -> None:
-    """Put what is frozen of a network into evaluation mode: parts that have parameters, none of them to be trained.
-
-    Args:
-        network: As a whole it is also frozen where it has no parameters at all.
-    """
-    if any(parameter.requires_grad for parameter in network.parameters()):
-        _rest_parts(network)
-    else:
+def rest_frozen(network: nn.Module, *, is_part: bool = False) -> None:
+    """Put a network of which nothing is trained, or such parts of it, into evaluation mode."""
+    trained = [parameter.requires_grad for parameter in network.parameters()]
+    if any(trained):
+        for part in network.children():
+            rest_frozen(part, is_part=True)
+    elif trained or not is_part:  # parts without parameters, such as dropout, belong to what is trained
         network.eval()
-
-
-def _rest_parts(module: nn.Module) -> None:
-    for part in module.children():
-        trained = [parameter.requires_grad for parameter in part.parameters()]
-        if any(trained):
-            _rest_parts(part)
-        elif trained:
-            part.eval()
 
 
 TRAINING_FREE_START = (0.2, 0.8)
@@ -74,7 +62,7 @@ class VideoModel(UnrolledNetwork):
         memory: ``"previous"`` keeps the previous frame's own representation (the paper); ``"fused"`` keeps the combined
             one, so that the past reaches further than a frame.
         start: Initial w1 and w2 of every NetWarp.
-        gate: Trust in the warped representation per pixel: a :class:`PhotometricGate`, a :class:`LearnedGate` or a
+        gate: Confidence in the warped representation per pixel: a :class:`PhotometricGate`, a :class:`LearnedGate` or a
             name of one (:func:`netwarp.model.gates.make_gate`), or None for the paper's equation.
         training_free: The mode that needs no training and no labels: ``"log_probs"`` unless ``layers`` says otherwise,
             fixed weights, photometric gate, fused memory, no FlowCNN (docs/training_free.md).
@@ -121,24 +109,29 @@ class VideoModel(UnrolledNetwork):
                 f"the base must be a segmentation network (torch.nn.Module), not {type(base).__name__}: "
                 "netwarp.load_base(NAME, weights=…) loads one"
             )
-        asked = _Options.of(layers, flow, flow_cnn, memory=memory, start=start, gate=gate, training_free=training_free)
+        source = flow_source(flow)
+        layers = _checked_layers(layers, training_free)
+        flow_cnn = _checked_flow_cnn(flow_cnn, training_free)
+        gate = _checked_gate(gate, training_free)
+        memory = _checked_memory(memory, training_free)
+        start = _checked_start(start, training_free)
         preprocess = preprocess_of(base) if preprocess is None else preprocess
-        placement = place(base, asked.layers, preprocess, example_size)
-        labels = label_set_of(base, placement.classes, classes, palette)
+        placement = place(base, layers, preprocess, example_size)
+        labels = _label_set(base, placement.classes, classes, palette)
 
         self.layers = placement.layers
         self.margins = tuple(margin_of(base, name) for name in placement.layers)
         self.base = base
-        self.netwarps = nn.ModuleList(NetWarp(c, asked.start) for c in placement.channels)
-        self.flow_cnn = asked.flow_cnn if self.layers else None
+        self.netwarps = nn.ModuleList(NetWarp(c, start) for c in placement.channels)
+        self.flow_cnn = flow_cnn if self.layers else None
         if self.flow_cnn is not None and self.flow_cnn.stride is None:
             self.flow_cnn.stride = min(placement.strides)
         # What has parameters needs a layer to work for.
-        self.gate = asked.gate if self.layers or not isinstance(asked.gate, nn.Module) else None
+        self.gate = gate if self.layers or not isinstance(gate, nn.Module) else None
         if training_free:
             self.netwarps.requires_grad_(False)
-        self.flow = asked.flow
-        self.memory: Memory = asked.memory
+        self.flow = source
+        self.memory: Memory = memory
         self.training_free = training_free
         self.preprocess = preprocess
         self.example_size = example_size
@@ -173,13 +166,7 @@ class VideoModel(UnrolledNetwork):
         return self.base
 
     def without_memory(self) -> VideoModel:
-        """The same network frame by frame, with the same preprocessing, classes and colours.
-
-        Both models share the network, and each is of use as long as the other is.
-
-        Returns:
-            A model without layers.
-        """
+        """The same network frame by frame: a model without layers, with the same preprocessing, classes and colours."""
         return VideoModel(
             self.base,
             [],
@@ -242,60 +229,79 @@ class VideoModel(UnrolledNetwork):
         return f"layers={list(self.layers)}, memory={self.memory!r}, gate={gate}"
 
 
-@dataclass(frozen=True)
-class _Options:
-    """A model's options, checked and complete."""
-
-    layers: Sequence[str]  # not yet looked up in the network
-    flow: FlowSource
-    flow_cnn: FlowCNN | None
-    memory: Memory
-    start: tuple[float, float]
-    gate: Gate | GateFunction | None
-
-    @classmethod
-    def of(
-        cls,
-        layers: Sequence[str] | None,
-        flow: str | FlowEstimator,
-        flow_cnn: str | FlowCNN | None,
-        *,
-        memory: Memory | None,
-        start: tuple[float, float] | None,
-        gate: str | Gate | GateFunction | None,
-        training_free: bool,
-    ) -> _Options:
-        """Check them, and fill in what was left out."""
-        if layers is None:
-            if not training_free:
-                raise ConfigurationError(
-                    "no layers given: name those that get a NetWarp ('netwarp layers' lists them), "
-                    "or use training_free=True"
-                )
-            layers = ["log_probs"]
-        if flow_cnn is not None and not isinstance(flow_cnn, (str, FlowCNN)):
-            raise ConfigurationError(f"flow_cnn must be 'paper', 'release', a FlowCNN or None, not {flow_cnn!r}")
-        gate = make_gate(gate) if isinstance(gate, str) else gate
-        if gate is not None and not callable(gate):
-            raise ConfigurationError(f"gate must be a name, a PhotometricGate, a LearnedGate or None, not {gate!r}")
-        if training_free:
-            if isinstance(flow_cnn, FlowCNN):
-                raise ConfigurationError("training_free=True uses no FlowCNN: an untrained one only harms the flow")
-            if isinstance(gate, LearnedGate):
-                raise ConfigurationError("training_free=True learns no gate: give a PhotometricGate, or none")
-            flow_cnn, gate = None, gate or TRAINING_FREE_GATE
-        if memory is None:
-            memory = "fused" if training_free else "previous"
-        if memory not in ("previous", "fused"):
-            raise unknown_name("memory", memory, ("previous", "fused"))
-        if start is None:
-            start = TRAINING_FREE_START if training_free else (1.0, 0.0)
-        if not isinstance(start, (tuple, list)) or len(start) != 2 or not all(_is_weight(value) for value in start):
-            raise ConfigurationError(f"start must be the initial (w1, w2), not {start!r}")
-        if isinstance(flow_cnn, str):
-            flow_cnn = FlowCNN(flow_cnn, stride=None)
-        return cls(layers, flow_source(flow), flow_cnn, memory, start, gate)
+def _checked_layers(layers: Sequence[str] | None, training_free: bool) -> Sequence[str]:
+    if layers is None and not training_free:
+        raise ConfigurationError(
+            "no layers given: name those that get a NetWarp ('netwarp layers' lists them), or use training_free=True"
+        )
+    return ["log_probs"] if layers is None else layers
 
 
-def _is_weight(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
+def _checked_flow_cnn(flow_cnn: str | FlowCNN | None, training_free: bool) -> FlowCNN | None:
+    if flow_cnn is not None and not isinstance(flow_cnn, (str, FlowCNN)):
+        raise ConfigurationError(f"flow_cnn must be 'paper', 'release', a FlowCNN or None, not {flow_cnn!r}")
+    if training_free and isinstance(flow_cnn, FlowCNN):
+        raise ConfigurationError("training_free=True uses no FlowCNN: an untrained one only harms the flow")
+    if training_free:
+        return None
+    return FlowCNN(flow_cnn, stride=None) if isinstance(flow_cnn, str) else flow_cnn
+
+
+def _checked_gate(gate: str | Gate | GateFunction | None, training_free: bool) -> Gate | GateFunction | None:
+    gate = make_gate(gate) if isinstance(gate, str) else gate
+    if gate is not None and not callable(gate):
+        raise ConfigurationError(f"gate must be a name, a PhotometricGate, a LearnedGate or None, not {gate!r}")
+    if training_free and isinstance(gate, LearnedGate):
+        raise ConfigurationError("training_free=True learns no gate: give a PhotometricGate, or none")
+    return TRAINING_FREE_GATE if training_free and gate is None else gate
+
+
+def _checked_memory(memory: Memory | None, training_free: bool) -> Memory:
+    if memory is None:
+        return "fused" if training_free else "previous"
+    if memory not in ("previous", "fused"):
+        raise unknown_name("memory", memory, ("previous", "fused"))
+    return memory
+
+
+def _checked_start(start: tuple[float, float] | None, training_free: bool) -> tuple[float, float]:
+    if start is None:
+        return TRAINING_FREE_START if training_free else (1.0, 0.0)
+    numbers = isinstance(start, (tuple, list)) and all(isinstance(w, Real) and math.isfinite(w) for w in start)
+    if not numbers or len(start) != 2:
+        raise ConfigurationError(f"start must be the initial (w1, w2), not {start!r}")
+    return start
+
+
+def _label_set(
+    base: nn.Module, classes: int, names: Sequence[str] | None, palette: Iterable[Sequence[int]] | None
+) -> LabelSet:
+    """Names and colours of a network's classes: those that are given, else the network's own, else made up."""
+    if names is None and _are_names(own := getattr(base, "classes", None)):
+        names = own
+    elif names is not None and not _are_names(names):
+        raise ConfigurationError(f"classes must be a list of names, not {names!r}")
+    labels = label_set(classes, None if names is None else tuple(names))
+    if palette is None:
+        own = getattr(base, "palette", None)
+        palette = own if isinstance(own, (list, tuple)) else labels.palette
+    if isinstance(palette, str) or not isinstance(palette, Iterable):
+        raise ConfigurationError(f"palette must be a list of RGB colours (0–255), not {palette!r}")
+    colours = tuple(_colour(colour) for colour in palette)
+    if len(colours) != classes:
+        raise ConfigurationError(f"{len(colours)} colours for {classes} classes: give one for each")
+    return LabelSet(labels.names, colours)
+
+
+def _are_names(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+
+
+def _colour(value: Sequence[int]) -> Colour:
+    try:
+        red, green, blue = (int(part) for part in value)
+    except (TypeError, ValueError):
+        red, green, blue = -1, -1, -1
+    if not all(0 <= part <= 255 for part in (red, green, blue)):
+        raise ConfigurationError(f"a colour must be RGB in 0–255, such as (128, 64, 128), not {value!r}")
+    return red, green, blue

@@ -12,8 +12,7 @@ from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream_model import StreamModel
 from netwarp.lab.study.rows import Row
 from netwarp.model import FlowCNN, VideoModel
-from netwarp.model.base_metadata import preprocess_of
-from netwarp.model.inputs import base_device, base_dtype
+from netwarp.model.inputs import base_device, base_dtype, preprocess_of
 from netwarp.model.layers import evaluating, probe
 from netwarp.training.parameters import hold_w2
 
