@@ -159,9 +159,8 @@ class TestPlacement:
             return self.net(self.twice(self.twice(x)))
 
         net = Wrapped(odd)
-        with pytest.raises(ConfigurationError, match=says) as caught:
+        with pytest.raises(ConfigurationError, match=says):
             place(net, layers, PLAIN)
-        assert "\n" not in str(caught.value)
         assert hooks_on(net) == 0
 
 

@@ -6,18 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from model.tiny import PLAIN, Pan, frozen_copy, rough_flow, set_weights, tiny
-from netwarp import VideoModel
+from model.tiny import frozen_copy, rough_flow, tiny, video
 from netwarp.errors import InputError
 
 PLACES = [["stem"], ["mid"], ["output"], ["log_probs"], ["stem", "mid"], ["act", "mid", "log_probs"], []]
-
-
-def video(layers, net=None, **options):
-    torch.manual_seed(0)  # of the FlowCNN
-    model = VideoModel(net or tiny(), layers, **{"flow": Pan(), "preprocess": PLAIN, **options})
-    set_weights(model)
-    return model
 
 
 def clip(frames=4, batch=2, h=16, w=24, seed=0):
@@ -250,6 +242,5 @@ def test_reaches_flows_and_frames():
 )
 def test_what_is_no_clip(frames, flows, says):
     model = video(["mid"])
-    with pytest.raises(InputError, match=says) as caught:
+    with pytest.raises(InputError, match=says):
         model.unroll(frames, flows)
-    assert "\n" not in str(caught.value)

@@ -8,15 +8,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from model.by_hand import ByHand
-from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
+from model.tiny import PLAIN, Pan, rough_flow, tiny, video
 from netwarp import VideoModel
 from netwarp.errors import ConfigurationError
-
-
-def video(layers, net=None, **options):
-    model = VideoModel(net or tiny(), layers, flow=Pan(), preprocess=PLAIN, **options)
-    set_weights(model)
-    return model
 
 
 def by_hand(model, net):
@@ -72,9 +66,8 @@ def test_a_layer_inside_gradient_checkpointing_is_refused(reentrant, pictures):
     """Run again in the backward pass it would have no NetWarp, and the gradients would be wrong without a word."""
     model = video(["net.mid"], Checkpointed(reentrant), flow_cnn=None)
     current, previous = frames_of(pictures)
-    with pytest.raises(ConfigurationError, match="gradient checkpointing") as caught:
+    with pytest.raises(ConfigurationError, match="gradient checkpointing"):
         model(current, previous)
-    assert "\n" not in str(caught.value)
     with torch.no_grad():  # nothing is run again
         assert torch.equal(model(current, previous), video(["mid"], flow_cnn=None)(current, previous))
 
@@ -98,24 +91,6 @@ def test_gradient_checkpointing_elsewhere_changes_nothing(pictures):
             torch.testing.assert_close(parameter.grad, theirs.grad)
 
 
-def test_reach_the_network_through_the_previous_frame_alone(pictures):
-    model = video(["mid"])
-    with torch.no_grad():
-        model.netwarps[0].w1.zero_()
-    model(*frames_of(pictures)).sum().backward()
-    assert model.base.stem.weight.grad.any()
-
-
-def test_reach_the_flow_and_the_frames(pictures):
-    model = video(["mid"])
-    current, previous = (f.requires_grad_() for f in frames_of(pictures))
-    flow = (rough_flow(1, 32, 48) + 0.3).requires_grad_()
-    model(current, previous, flow).square().sum().backward()
-    assert flow.grad.any()
-    assert current.grad.any()
-    assert previous.grad.any()
-
-
 def test_equal_finite_differences_in_double_precision(pictures):
     torch.manual_seed(1)
     model = video(["mid"], tiny().double()).double()
@@ -137,16 +112,6 @@ def test_all_learn_from_a_fresh_start(pictures):
     assert all(p.grad.any() for p in model.flow_cnn.parameters())
 
 
-def test_a_stream_in_training_mode_reaches_back(pictures):
-    model = video(["mid"], memory="fused").train()
-    model.base.norm.eval(), model.base.drop.eval()
-    first, second = frames_of(pictures)
-    first.requires_grad_()
-    _, state = model.step(first)
-    model.step(second, state)[0].sum().backward()
-    assert first.grad.any()
-
-
 @pytest.mark.parametrize("memory", ["previous", "fused"])
 @pytest.mark.parametrize("layers", [["mid"], ["stem", "output"], ["log_probs"]])
 def test_a_stream_in_evaluation_mode_holds_no_graph(layers, memory, pictures):
@@ -156,11 +121,3 @@ def test_a_stream_in_evaluation_mode_holds_no_graph(layers, memory, pictures):
         assert logits.requires_grad  # nobody said no_grad
         assert not state.frame.requires_grad
         assert not any(kept.requires_grad for kept in state.memory)
-
-
-def test_a_frozen_network_keeps_no_gradients_and_the_netwarps_learn(pictures):
-    model = video(["mid"])
-    model.base.requires_grad_(False)
-    model(*frames_of(pictures)).sum().backward()
-    assert all(p.grad is None for p in model.base.parameters())
-    assert model.netwarps[0].w2.grad.any()

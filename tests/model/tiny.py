@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from netwarp import VideoModel
 from netwarp.model import Preprocess
 
 PLAIN = Preprocess((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -81,6 +82,14 @@ def set_weights(model: nn.Module, w1: float = 0.7, w2: float = 0.4) -> None:
             spread = torch.linspace(-0.1, 0.1, netwarp.w1.numel())
             netwarp.w1.copy_(w1 + spread)
             netwarp.w2.copy_(w2 - spread)
+
+
+def video(layers=("mid",), net=None, *, weights=(0.7, 0.4), **options) -> VideoModel:
+    """A model that lets the past in, always the same; the camera pans, and frames need no preparation."""
+    torch.manual_seed(0)  # of the FlowCNN
+    model = VideoModel(net or tiny(), list(layers), **{"flow": Pan(), "preprocess": PLAIN, **options})
+    set_weights(model, *weights)
+    return model
 
 
 def hooks_on(module: nn.Module) -> int:

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import copy
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from model.by_hand import ByHand
-from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
-from netwarp import VideoModel
+from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny, video
+from netwarp import NetWarpError, VideoModel, load
 from netwarp.errors import InputError
-from netwarp.model import FlowCNN, PhotometricGate, VideoState
+from netwarp.model import FlowCNN, PhotometricGate
 
 
 def unit(frames):
     return [f.float() / 255 for f in frames]
-
-
-def video(layers, *, net=None, weights=(0.7, 0.4), **options):
-    torch.manual_seed(0)  # of the FlowCNN
-    options = {"flow": Pan(), "preprocess": PLAIN, **options}
-    model = VideoModel(net or tiny(), layers, **options)
-    set_weights(model, *weights)
-    return model
 
 
 def by_hand(model, net=None):
@@ -75,28 +69,6 @@ def test_a_stream_equals_its_pairs_bitwise(layers, flow_cnn, pictures):
     with torch.no_grad():
         for index in range(1, 4):
             assert torch.equal(logits[index], model(frames[index], frames[index - 1]))
-
-
-@pytest.mark.parametrize("layers", [["stem", "mid"], ["act", "log_probs"]])
-@pytest.mark.parametrize("memory", ["previous", "fused"])
-def test_two_layers_and_two_frames_equal_the_pair_bitwise(layers, memory, pictures):
-    model, frames = video(layers, memory=memory), pictures(2)
-    with torch.no_grad():
-        assert torch.equal(stream(model, frames, [None] * 2)[1], model(frames[1], frames[0]))
-
-
-@pytest.mark.parametrize("layers", [["stem"], ["mid"], ["output"], ["log_probs"], ["stem", "output"]])
-def test_the_past_has_an_effect(layers, pictures):
-    frames = pictures(2)
-    with torch.no_grad():
-        alone = video(layers, weights=(1, 0)).step(frames[1])[0]
-        model = video(layers)
-        _, state = model.step(frames[0])
-        second, _ = model.step(frames[1], state)
-        assert torch.equal(model.step(frames[1])[0], alone)  # a first frame knows no past
-        assert (second - alone).abs().max() > 1e-2
-        other, _ = model.step(frames[1], state, rough_flow(1, 32, 48, reach=8))
-        assert (second - other).abs().max() > 1e-2
 
 
 def test_the_state_is_all_that_a_stream_needs(pictures):
@@ -168,26 +140,6 @@ def count_calls(net):
     return calls
 
 
-@pytest.mark.parametrize(
-    ("layers", "twice"),
-    [
-        (["stem"], {"stem"}),
-        (["act"], {"stem", "act"}),
-        (["stem", "mid"], {"stem", "act", "norm", "mid"}),
-        (["output"], {"stem", "act", "norm", "mid", "drop", "head"}),
-        ([], set()),
-    ],
-)
-def test_the_previous_frames_pass_of_a_pair_stops_at_the_last_netwarp(layers, twice, pictures):
-    net = tiny()
-    calls = count_calls(net)
-    model = video(layers, net=net)
-    calls.clear()
-    model(*pictures(2))
-    # A hook of the user that was there first sees the layer at which the pass stops.
-    assert calls == {name: 2 if name in twice else 1 for name in ("stem", "act", "norm", "mid", "drop", "head")}
-
-
 @pytest.mark.parametrize("layers", [["stem"], ["stem", "mid"], ["output"], ["log_probs"], []])
 def test_a_step_is_one_pass_of_the_network(layers, pictures):
     net = tiny()
@@ -246,8 +198,6 @@ def test_batches_are_separate_streams(pictures):
 @pytest.mark.parametrize("divisor", [8, 32])
 def test_padding_moves_along(divisor, pictures):
     """The representations cover the padding: the flow must be that of the padded frames, not stretched over them."""
-    from dataclasses import replace
-
     model = video(["mid"], preprocess=replace(PLAIN, divisor=divisor), flow_cnn=None)
     current, previous = pictures(2, 28, 43)
     flow = rough_flow(1, 28, 43)
@@ -326,13 +276,6 @@ def test_autocast(pictures):
         torch.testing.assert_close(ours.float(), theirs, rtol=0.1, atol=0.1 * float(theirs.std()))
 
 
-def test_a_state_made_by_hand_is_taken(pictures):
-    model, frames = video(["mid"]), pictures(2)
-    _, state = model.step(frames[0])
-    again = VideoState(frames[0], state.memory)
-    assert torch.equal(model.step(frames[1], again)[0], model.step(frames[1], state)[0])
-
-
 @pytest.mark.parametrize(
     "options", [{}, {"flow_cnn": None, "gate": PhotometricGate()}, {"flow_cnn": "release"}], ids=str
 )
@@ -358,3 +301,95 @@ def test_motion_of_another_size_is_refused_and_none_is_needed_without_layers(pic
     with pytest.raises(InputError, match="another frame, of 96×64"):
         model.step(small[1], state, model.estimate_motion(*large))
     assert VideoModel(tiny(), [], preprocess=PLAIN).estimate_motion(*small) is None
+
+
+FRAME = torch.zeros(1, 3, 16, 24, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda m: m(FRAME, FRAME[..., 1:]), "differ in size"),
+        (lambda m: m(FRAME, FRAME.repeat(2, 1, 1, 1)), "differ in size"),
+        (lambda m: m(FRAME[0], FRAME), r"\[B,3,H,W\]"),
+        (lambda m: m(FRAME, FRAME.float() + 255), "divide by 255"),
+        (lambda m: m(FRAME, FRAME, torch.zeros(1, 2, 8, 12)), "for this frame"),
+        (lambda m: m(FRAME, FRAME, torch.full((1, 2, 16, 24), float("nan"))), "NaN"),
+        (lambda m: m.step(np.zeros((16, 24), np.uint8)), r"\[H,W,3\]"),
+        (lambda m: m.step(FRAME, 3), "state must be"),
+        (lambda m: m(FRAME, FRAME, np.zeros((1, 2, 16, 24))), "not ndarray"),
+        (lambda m: m.step(FRAME, m.step(FRAME)[1], torch.zeros(1, 2, 16, 25)), "for this frame"),
+        (lambda m: m.step(FRAME, m.step(FRAME)[1], torch.full((1, 2, 16, 24), float("inf"))), "infinite"),
+    ],
+)
+def test_input_that_cannot_be_used(call, says):
+    model = video()
+    with pytest.raises(InputError, match=says):
+        call(model)
+    # And the model goes on as if nothing had been.
+    assert torch.equal(model(FRAME, FRAME), video()(FRAME, FRAME))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda current, previous, index=None: torch.full((1, 2, 16, 24), float("nan")),
+        lambda current, previous, index=None: torch.zeros(1, 2, 8, 12),
+        lambda current, previous, index=None: torch.zeros(1, 2, 16, 24, dtype=torch.int32),
+        lambda current, previous, index=None: np.zeros((1, 2, 16, 24), np.float32),
+    ],
+    ids=["nan", "another size", "integers", "an array"],
+)
+def test_an_estimator_that_gives_something_else(bad):
+    model = video(flow=bad)
+    with pytest.raises(InputError, match="flow"):
+        model(FRAME, FRAME)
+
+
+def test_the_flow_of_clips_must_be_given(tmp_path):
+    model = video(flow="true")
+    given = torch.zeros(1, 2, 16, 24)
+    _, state = model.step(FRAME)
+    for call in (
+        lambda: model.step(FRAME, state),
+        lambda: model(FRAME, FRAME),
+        lambda: model.estimate_flow(FRAME, FRAME),
+    ):
+        with pytest.raises(InputError, match="'dis'"):
+            call()
+    model.save(tmp_path / "m.safetensors")
+    back = load(tmp_path / "m.safetensors", tiny())
+    assert back.flow == "true"
+    assert torch.equal(back.step(FRAME, state, given)[0], model(FRAME, FRAME, given))
+
+
+@pytest.mark.parametrize("other", [["stem"], ["stem", "mid"], [], ["output"]])
+def test_a_state_of_another_model(other):
+    model = video()
+    _, state = video(other).step(FRAME)
+    with pytest.raises(InputError, match="state=None"):
+        model.step(FRAME, state)
+
+
+class Sometimes(nn.Module):
+    """A network with a layer that runs in training alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = tiny()
+        self.extra = nn.Conv2d(3, 3, 1)
+        self.skip = False
+
+    def forward(self, x):
+        return self.net(x if self.skip else self.extra(x))
+
+
+@pytest.mark.parametrize("layers", [["extra"], ["extra", "net.mid"], ["extra", "output"]])
+def test_a_layer_that_does_not_run_on_every_frame(layers):
+    net = Sometimes().eval()
+    model = video(layers, net)
+    _, state = model.step(FRAME)
+    net.skip = True
+    for call in (lambda: model.step(FRAME), lambda: model.step(FRAME, state), lambda: model(FRAME, FRAME)):
+        with pytest.raises(NetWarpError, match="'extra' did not run"):
+            call()
