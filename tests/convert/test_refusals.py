@@ -332,7 +332,7 @@ def test_architectures_that_there_are_not(source, tmp_path, arch, says):
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        ("m.caffemodel", "another ending"),
+        ("m.caffemodel", "m.safetensors"),
         ("m.pth", "name it m.safetensors"),
         ("link.safetensors", "is the input itself"),
         ("folder.safetensors", "is a folder"),

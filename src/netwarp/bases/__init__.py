@@ -1,4 +1,4 @@
-"""Segmentation networks by name: our own, torchvision's, smp's, Hugging Face's, and the user's."""
+"""Segmentation networks by name: netwarp's own, torchvision's, smp's, Hugging Face's, and the user's."""
 
 from netwarp.bases.registry import SCHEMES, Scheme, load_base, rebuild_base
 from netwarp.bases.shipped import BASES, ShippedBase

@@ -2,8 +2,8 @@
 
 Yu and Koltun, "Multi-Scale Context Aggregation by Dilated Convolutions", ICLR 2016 (arXiv 1511.07122); Richter,
 Vineet, Roth, Koltun, "Playing for Data: Ground Truth from Computer Games", ECCV 2016 (arXiv 1608.02192). Written from
-the papers and the layers' sizes; the modules carry the names of the public Caffe models, so that
-``layers=["fc6", "fc7"]`` reads like the NetWarp paper's Table 1.
+the papers and the layers' sizes; the modules have the names of the public Caffe models, as in the NetWarp paper's
+Table 1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 MARGIN = 186
-"""Pixels by which pictures are reflected outward on each side: what the front-end's unpadded convolutions use up."""
+"""Pixels of reflection padding on each side, for the front-end's unpadded convolutions."""
 
 _DILATION_ORDER = (
     "building", "tree", "sky", "car", "sign", "road", "pedestrian", "fence", "pole", "pavement", "bicyclist",
@@ -44,9 +44,9 @@ DILATION_CAMVID = LabelSet(_DILATION_ORDER, tuple(CAMVID.palette[CAMVID.names.in
 VGG_CAMVID_PREPROCESS = Preprocess(
     mean=(110.70, 108.77, 105.41), std=(1.0, 1.0, 1.0), scale=255.0, order="bgr", divisor=8
 )
-"""What the public CamVid weights want: BGR in 0–255, less CamVid's mean. The divisor makes a logit one of 8×8 pixels.
+"""The preprocessing of the public CamVid weights: BGR in 0–255, less CamVid's mean. One logit is 8×8 pixels.
 
-Taken for PlayData-CNN too, whose own mean is not published.
+Used for PlayData-CNN too, whose own mean is not published.
 """
 
 VGG_CITYSCAPES_PREPROCESS = Preprocess(
@@ -61,25 +61,17 @@ _PIXEL_DEVIATION = 64.0
 
 @dataclass(frozen=True)
 class FrontEndLayer:
-    """A convolution of the front-end, without padding and followed by a ReLU.
+    """A convolution of the front-end, without padding and followed by a ReLU."""
 
-    Attributes:
-        name: Its name in Caffe, and of its module.
-        channels: What it returns, at full width.
-        kernel: Side of its kernel.
-        dilation: Distance of the kernel's taps.
-        pooled: Whether a 2×2 max pooling follows.
-    """
-
-    name: str
-    channels: int
+    name: str  # in Caffe, and of its module
+    channels: int  # outputs at full width
     kernel: int = 3
     dilation: int = 1
-    pooled: bool = False
+    pooled: bool = False  # whether a 2×2 max pooling follows
 
     @property
     def reach(self) -> int:
-        """Places of its own input that it looks at on each side, and that its output lacks there."""
+        """Places of its input that its output lacks on each side."""
         return self.dilation * (self.kernel - 1) // 2
 
 
@@ -104,7 +96,7 @@ FRONT_END = (
 
 
 class ConvReLU(nn.Conv2d):
-    """A convolution and its ReLU in one module, as Caffe's in-place ReLU has them: its output is the activation.
+    """A convolution and its ReLU in one module, as with Caffe's in-place ReLU: its output is the activation.
 
     Starts with He et al.'s weights (2015), and biases of 0.
     """
@@ -121,11 +113,7 @@ class ConvReLU(nn.Conv2d):
 
 
 class _FrontEnd(nn.Module):
-    """The dilated VGG-16 (:data:`FRONT_END`) up to ``fc7``, at an eighth of the picture's size.
-
-    Attributes:
-        margins: For each layer whose map reaches beyond the picture, by how many of its pixels on each side.
-    """
+    """The dilated VGG-16 (:data:`FRONT_END`) up to ``fc7``; ``margins``: pixels by which maps exceed the image."""
 
     def __init__(self, width: float, dropout: float) -> None:
         super().__init__()
@@ -138,14 +126,14 @@ class _FrontEnd(nn.Module):
             if margin:
                 self.margins[layer.name] = margin
             inputs, stride = outputs, stride * (2 if layer.pooled else 1)
-        # One that trains on few frames may want none.
+        # With few frames to train on, 0 may be better.
         self.drop6 = nn.Dropout(dropout)
         self.drop7 = nn.Dropout(dropout)
         first: Tensor = self.get_submodule(FRONT_END[0].name).weight  # type: ignore[assignment]
         first.data *= 1 / _PIXEL_DEVIATION
 
     def front_end(self, image: Tensor) -> Tensor:
-        """``[B,3,H,W]``, pre-processed, to ``fc7``'s activations ``[B,C,⌈H/8⌉,⌈W/8⌉]``, dropout included."""
+        """Images ``[B,3,H,W]`` to ``fc7``'s activations ``[B,C,⌈H/8⌉,⌈W/8⌉]``, after dropout."""
         features = reflect(image, MARGIN)
         for layer in FRONT_END:
             features = self.get_submodule(layer.name)(features)
@@ -158,7 +146,7 @@ class _FrontEnd(nn.Module):
 
 
 def _classifier(inputs: int, classes: int) -> nn.Conv2d:
-    """A 1×1 convolution that starts with logits of about the deviation of what it gets."""
+    """A 1×1 convolution whose logits start with about the deviation of its input."""
     classifier = nn.Conv2d(inputs, classes, 1)
     nn.init.kaiming_normal_(classifier.weight, nonlinearity="linear")
     if classifier.bias is not None:
@@ -181,7 +169,7 @@ class PlayData(_FrontEnd):
         self.fc8 = _classifier(channels_at(width, FRONT_END[-1].channels), classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment images."""
+        """Segment images ``[B,3,H,W]`` into logits ``[B,classes,⌈H/8⌉,⌈W/8⌉]``."""
         logits: Tensor = self.fc8(self.front_end(image))
         return logits
 
@@ -189,11 +177,8 @@ class PlayData(_FrontEnd):
 class Dilation(_FrontEnd):
     """Front-end and context module (Yu and Koltun, section 3): "Dilation8" for CamVid, "Dilation10" for Cityscapes.
 
-    The context module looks around each place with ever larger dilation, on maps of as many channels as classes. It
-    starts at the identity (section 3): what the front-end says is handed through, negative values apart.
-
-    Attributes:
-        context: Names of the context module's layers, in their order.
+    The context module is a chain (``context``) of convolutions of growing dilation, with a channel for each class. It
+    starts at the identity (section 3) but for negative values.
 
     >>> import torch
     >>> Dilation(11, width=0.0625).eval()(torch.zeros(1, 3, 40, 50)).shape
@@ -223,7 +208,7 @@ class Dilation(_FrontEnd):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment images."""
+        """Segment images ``[B,3,H,W]`` into logits ``[B,classes,⌈H/8⌉,⌈W/8⌉]``."""
         features = self.final(self.front_end(image))
         for name in self.context:
             features = self.get_submodule(name)(features)

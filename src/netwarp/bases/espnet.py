@@ -1,7 +1,7 @@
 """ESPNet: Efficient Spatial Pyramid of Dilated Convolutions for Semantic Segmentation.
 
-Mehta, Rastegari, Caspi, Shapiro, Hajishirzi, ECCV 2018 (arXiv 1803.06815). Written from the paper; the parameters
-carry the names of the authors' public weights, so that those load strictly.
+Mehta, Rastegari, Caspi, Shapiro, Hajishirzi, ECCV 2018 (arXiv 1803.06815). Written from the paper; the parameters have
+the names of the authors' public weights, so that those load strictly.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from netwarp.model.inputs import Preprocess
 __all__ = ["ESPNET_CAMVID", "ESPNET_PREPROCESS", "ESPModule", "ESPNet", "StridedESPModule"]
 
 ESPNET_CAMVID = LabelSet((*CAMVID.names, "void"), (*CAMVID.palette, (0, 0, 0)))
-"""The outputs of the public CamVid weights.
+"""The outputs of the public CamVid weights, which the authors trained with void as a twelfth class.
 
-The authors trained void as a twelfth class. A pixel whose largest logit is number 11 is one that the network gives to
-none of the eleven classes: it is drawn black, and where labels are compared it is wrong wherever the truth has a class.
+A pixel of class 11 is drawn black, and is wrong where its target has a class.
 """
 
 ESPNET_PREPROCESS = Preprocess(
@@ -33,7 +32,7 @@ ESPNET_PREPROCESS = Preprocess(
     # Any size works (see ESPNet.forward); a multiple of 8 keeps each level's grid an exact fraction of the frame.
     divisor=8,
 )
-"""What the public weights want: BGR in 0–255, normalised, and divided by 255."""
+"""The preprocessing of the public weights: BGR in 0–255, normalised, and divided by 255."""
 
 _DILATIONS = (1, 2, 4, 8, 16)
 
@@ -60,9 +59,9 @@ def _upsample(channels: int) -> nn.ConvTranspose2d:
 
 
 class _Pyramid(nn.Module):
-    """Reduce, split and transform: what both forms of the ESP module share (paper, section 3.1).
+    """Reduce, split and transform: the base of both ESP modules (paper, section 3.1).
 
-    ``c1`` reduces to a K-th of the output channels; ``d1`` … ``d16`` look at that with 3×3 kernels dilated by 2^(k-1),
+    ``c1`` reduces to a K-th of the output channels; ``d1`` … ``d16`` are 3×3 convolutions of it, dilated by 2^(k-1),
     for K = 5 branches. The first branch takes the channels that do not divide by K.
     """
 
@@ -81,10 +80,10 @@ class _Pyramid(nn.Module):
         self.d16 = _conv(narrow, narrow, 3, dilation=16)
 
     def merge(self, features: Tensor) -> Tensor:
-        """The branches, summed up from the smallest dilation to the largest, side by side.
+        """Sum the branches from the smallest dilation to the largest, and concatenate the sums.
 
         Hierarchical feature fusion (paper, section 3.1): without the sums a large dilation leaves a grid in the output.
-        ``d1`` stands outside of them, its width may differ.
+        ``d1`` is not summed, since its width may differ.
         """
         reduced = self.c1(features)
         fused = [self.d1(reduced), self.d2(reduced)]
@@ -125,7 +124,7 @@ class StridedESPModule(_Pyramid):
 
 
 class _Encoder(nn.Module):
-    """Levels 1 to 3 (paper, figure 4): each ends in the concatenation of its parts and the reduced image."""
+    """Levels 1 to 3 (paper, figure 4), each with its reduced input concatenated."""
 
     def __init__(self, classes: int, p: int, q: int) -> None:
         super().__init__()
@@ -183,7 +182,7 @@ class ESPNet(nn.Module):
         self.classifier = _upsample(classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment images."""
+        """Segment images ``[B,3,H,W]`` into logits ``[B,classes,H,W]``."""
         half, quarter, eighth = self.encoder(image)
         deep = _cut(self.up_l3(self.br(eighth)), quarter)
         fused = self.combine_l2_l3(torch.cat([self.level3_C(quarter), deep], dim=1))

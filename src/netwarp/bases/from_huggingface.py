@@ -66,7 +66,7 @@ def load_huggingface(name: str, weights: str | Path | None, classes: int | Seque
 
 
 def rebuild_huggingface(source: BaseSource) -> nn.Module:
-    """The network of a source, with random weights; neither the hub nor the folder is asked."""
+    """Build the network of a source with random weights, without the hub or the folder."""
     transformers = _transformers()
     values = dict(source.options.get("config", {}))
     kind = values.pop("model_type", None)
@@ -98,12 +98,12 @@ def _auto(transformers: Any) -> Any:  # noqa: ANN401
 def _class_of(transformers: Any, config: Any) -> Any:  # noqa: ANN401
     mapping = transformers.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING
     if type(config) not in mapping:
-        raise ConfigurationError(f"{config.model_type} is no semantic segmentation network of transformers")
+        raise ConfigurationError(f"{config.model_type} is not a semantic segmentation network of transformers")
     return mapping[type(config)]
 
 
 def _place(name: str) -> tuple[str, bool]:
-    """What to give to transformers, and whether it is a folder."""
+    """The name for transformers, and whether it is a folder."""
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -122,17 +122,14 @@ def _source(name: str, labels: LabelSet, preprocess: Preprocess, config: Any) ->
 
 
 def _without_downloads(values: Any) -> Any:  # noqa: ANN401
-    """A configuration whose backbone is not fetched from the hub when the network is built from it."""
+    """Copy a configuration so that its backbone is not downloaded when a network is built from it."""
     if isinstance(values, dict):
         return {k: k != "use_pretrained_backbone" and _without_downloads(v) for k, v in values.items()}
     return values
 
 
 def _preprocess(transformers: Any, where: str, config: Any, options: dict[str, Any]) -> Preprocess:  # noqa: ANN401
-    """The image processor's mean, standard deviation and channel order, on frames of their own size.
-
-    Its size is that of the training crops: networks that take any size get frames as they are.
-    """
+    """The image processor's mean, standard deviation and channel order. Its size, of training crops, is not used."""
     processor = _processor(transformers, where, config, options)
     rescale = getattr(processor, "rescale_factor", 1 / 255) if getattr(processor, "do_rescale", True) else 1.0
     normalize = bool(getattr(processor, "do_normalize", False))
@@ -172,7 +169,7 @@ def _three(values: Any) -> tuple[float, float, float]:  # noqa: ANN401
 
 
 def _divisor(config: Any) -> int:  # noqa: ANN401
-    """What height and width must divide by, so that the patches cover the frame."""
+    """The number that height and width must divide by, so that the patches cover the frame."""
     if config.model_type in _ANY_SIZE or config.model_type in _FIXED_SIZE:
         return 1
     patch = getattr(config, "patch_size", None)
@@ -195,7 +192,7 @@ def _check_loaded(info: dict[str, Any], origin: str) -> None:
 
 @contextmanager
 def _one_line(origin: str, advice: str) -> Iterator[None]:
-    """Turn whatever transformers and the hub raise into one line."""
+    """Turn any error of transformers and the hub into one line."""
     try:
         yield
     except NetWarpError:
@@ -206,7 +203,7 @@ def _one_line(origin: str, advice: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:  # noqa: ANN401
-    """No progress bars and reports from transformers: what they say is checked and raised here."""
+    """Silence transformers' progress bars and reports: what they say is checked and raised here."""
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)

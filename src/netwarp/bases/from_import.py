@@ -1,4 +1,4 @@
-"""``package.module:callable``: a network that the user's own code builds."""
+"""``package.module:callable``: networks that the user's own code builds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def load_import(spec: str, weights: str | Path | None, classes: int | Sequence[s
 
 
 def rebuild_import(source: BaseSource) -> nn.Module:
-    """The network of a source, as its callable builds it."""
+    """Build the network of a source, as its callable does."""
     return _call(source.spec, len(source.classes))
 
 
@@ -101,7 +101,7 @@ def _takes_classes(built: Callable[..., Any]) -> bool:
 
 
 def _labels(network: nn.Module, spec: str) -> LabelSet | None:
-    """The network's own ``.classes`` and ``.palette``, if it says them."""
+    """The network's own ``.classes`` and ``.palette``, if it has them."""
     classes = getattr(network, "classes", None)
     if not isinstance(classes, Sequence) or isinstance(classes, str):
         return None
@@ -117,7 +117,7 @@ def _labels(network: nn.Module, spec: str) -> LabelSet | None:
 
 @contextmanager
 def _current_directory() -> Iterator[None]:
-    """The current directory can be imported from, as with ``python -m``."""
+    """Let the block import from the current directory, as with ``python -m``."""
     directory = str(Path.cwd())
     added = directory not in sys.path and "" not in sys.path
     if added:

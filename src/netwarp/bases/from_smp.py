@@ -40,7 +40,7 @@ def load_smp(name: str, weights: str | Path | None, classes: int | Sequence[str]
 
 
 def rebuild_smp(source: BaseSource) -> nn.Module:
-    """The network of a source, with random weights; nothing is downloaded."""
+    """Build the network of a source with random weights; nothing is downloaded."""
     return _build(*_names(source.name), len(source.classes), None)
 
 
@@ -117,10 +117,10 @@ def _preprocess(architecture: str, encoder: str, encoder_weights: str | None, ne
 
 
 def _settings(encoder: str, encoder_weights: str | None) -> dict[str, Any]:
-    """What the encoder was trained with: known to the library where its weights are asked for, else by its name.
+    """The encoder's training settings: from smp, which downloads them, with its weights; else known by its name.
 
-    smp downloads these settings. Without its weights nothing is downloaded: timm's are on the disk, and all others
-    were trained with ImageNet's mean and standard deviation but the few below.
+    Without weights nothing is downloaded: timm's settings are on the disk, and all other encoders were trained with
+    ImageNet's mean and standard deviation but the few below.
     """
     if encoder_weights is not None:
         try:

@@ -39,7 +39,7 @@ def load_torchvision(name: str, weights: str | Path | None, classes: int | Seque
 
 
 def rebuild_torchvision(source: BaseSource) -> nn.Module:
-    """The network of a source, with random weights."""
+    """Build the network of a source with random weights."""
     return _build(_name(source.name), len(source.classes))
 
 

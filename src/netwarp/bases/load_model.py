@@ -1,4 +1,4 @@
-"""Saved models back from their files, base and all."""
+"""Load saved models, with their base networks."""
 
 from __future__ import annotations
 

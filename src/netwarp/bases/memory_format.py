@@ -1,24 +1,22 @@
-"""How a network's numbers lie in memory: the same network, faster on a CPU."""
+"""Channels-last memory format of networks, which is faster on a CPU."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from netwarp.model.inputs import base_device
+from netwarp.model.inputs import base_device, channels_last_inputs
 
 __all__ = ["lay_channels_last", "lay_out"]
 
 KNOWN = ("netwarp", "smp", "torchvision")
-"""Schemes of networks that work so: all that were tried are faster, 'python benchmarks/memory_format.py'."""
+"""Schemes whose networks work so; all that were tried are faster ('python benchmarks/memory_format.py')."""
 
 
 def lay_out(base: nn.Module) -> None:
-    """Lay a network on the CPU out as it is fastest, if it comes from where networks are known not to mind.
+    """Set channels-last format for a network on the CPU, if its scheme is known to work so.
 
-    By a rule, not by the clock: a network that is laid out one way today and another tomorrow rounds otherwise.
+    By a rule, not by the clock: with another format a network rounds otherwise, and results must repeat.
     """
     scheme = getattr(getattr(base, "source", None), "scheme", None)
     if scheme in KNOWN and base_device(base).type == "cpu":
@@ -26,20 +24,11 @@ def lay_out(base: nn.Module) -> None:
 
 
 def lay_channels_last(base: nn.Module) -> nn.Module:
-    """Let a convolutional network work with the channels of a pixel side by side in memory.
+    """Set channels-last format for a network's weights and inputs, and so for all maps between.
 
-    Weights and input are laid out so, from which everything between follows; results differ by rounding alone. On a CPU
-    that saves time. A network that looks at its memory in the usual order, with ``view`` across channels and pixels,
-    cannot work so.
+    Results differ by rounding. A network that uses ``view`` across channels and pixels cannot work so.
     """
     base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # Without it, what comes straight from the image would spoil what it is put together with.
-    base.register_forward_pre_hook(_with_channels_last)
+    # Otherwise layers that run on the image itself would give maps in the usual order, to be mixed with the others.
+    base.register_forward_pre_hook(channels_last_inputs)
     return base
-
-
-def _with_channels_last(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(
-        value.contiguous(memory_format=torch.channels_last) if isinstance(value, Tensor) and value.ndim == 4 else value
-        for value in inputs
-    )

@@ -1,8 +1,8 @@
 """PSPNet: pyramid scene parsing over a dilated residual network, in the form of its public Cityscapes model.
 
 Zhao, Shi, Qi, Wang, Jia, "Pyramid Scene Parsing Network", CVPR 2017 (arXiv 1612.01105); He, Zhang, Ren, Sun, "Deep
-Residual Learning for Image Recognition", CVPR 2016. Written from the papers and the layers' sizes; the modules carry
-the names of the public Caffe model: ``conv4_23`` and ``conv5_4`` are where the NetWarp paper works (section 4.3).
+Residual Learning for Image Recognition", CVPR 2016. Written from the papers and the layers' sizes; the modules have the
+names of the public Caffe model: the NetWarp paper works at ``conv4_23`` and ``conv5_4`` (section 4.3).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["BINS", "PSPNET_PREPROCESS", "STAGES", "STEM", "Bottleneck", "ConvNor
 PSPNET_PREPROCESS = Preprocess(
     mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), scale=255.0, order="bgr", divisor=8, remainder=1
 )
-"""What the public weights want: BGR in 0–255, less ImageNet's mean, in sizes of the form 8k+1."""
+"""The preprocessing of the public weights: BGR in 0–255, less ImageNet's mean, in sizes of the form 8k+1."""
 
 BINS = (1, 2, 3, 6)
-"""Of the pyramid: average pools to this many places a side."""
+"""Places a side of the pyramid's average pools."""
 
 STEM = {"conv1_1_3x3_s2": 64, "conv1_2_3x3": 64, "conv1_3_3x3": 128}
 """The first convolutions, 3×3 each, and their channels; the first has stride 2."""
@@ -35,17 +35,11 @@ _PYRAMID, _HEAD = 512, 512  # channels of each level of the pyramid, and of conv
 
 @dataclass(frozen=True)
 class Stage:
-    """Bottlenecks of one size.
+    """Bottlenecks of one size."""
 
-    Attributes:
-        narrow: Channels inside of them.
-        stride: Of the first one.
-        dilation: Of their 3×3 convolutions.
-    """
-
-    narrow: int
-    stride: int = 1
-    dilation: int = 1
+    narrow: int  # channels inside of them
+    stride: int = 1  # of the first one
+    dilation: int = 1  # of their 3×3 convolutions
 
 
 STAGES = {2: Stage(64), 3: Stage(128, stride=2), 4: Stage(256, dilation=2), 5: Stage(512, dilation=4)}
@@ -135,7 +129,7 @@ class PSPNet(nn.Module):
         self._start()
 
     def _start(self) -> None:
-        """Weights to train from: residual branches so small that their sum stays at the scale of one of them."""
+        """Set weights to train from: residual branches so small that their sum stays at the scale of one of them."""
         for name, _, _ in self._blocks:
             last = self.get_submodule(f"{name}.1x1_increase.bn")
             assert isinstance(last, nn.BatchNorm2d)
@@ -145,7 +139,7 @@ class PSPNet(nn.Module):
             nn.init.zeros_(self.conv6.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment images."""
+        """Segment images ``[B,3,H,W]`` into logits ``[B,classes,H,W]``."""
         height, width = image.shape[-2:]
         if height % 8 != 1 or width % 8 != 1:
             raise InputError(
@@ -163,7 +157,7 @@ class PSPNet(nn.Module):
         return _enlarged(logits, (height, width))
 
     def _pyramid(self, features: Tensor) -> Tensor:
-        """The map and its averages over ever larger parts (Zhao et al., section 3.2), side by side."""
+        """Concatenate the map and its averages over ever larger parts (Zhao et al., section 3.2)."""
         size = (features.shape[-2], features.shape[-1])
         levels = [features]
         for bins in reversed(BINS):

@@ -1,4 +1,4 @@
-"""From the name of a network to the network: which scheme builds it."""
+"""``load_base``: build a network from its name, by one of the :data:`SCHEMES`."""
 
 from __future__ import annotations
 
@@ -26,15 +26,10 @@ Load = Callable[[str, "str | Path | None", "int | Sequence[str] | None"], nn.Mod
 
 @dataclass(frozen=True)
 class Scheme:
-    """Where networks come from.
+    """How a scheme's networks are built."""
 
-    Attributes:
-        load: From a name, weights and classes to a network that carries its source.
-        rebuild: From a source to the network alone, with random weights.
-    """
-
-    load: Load
-    rebuild: Callable[[BaseSource], nn.Module]
+    load: Load  # from a name, weights and classes, with its source attached
+    rebuild: Callable[[BaseSource], nn.Module]  # from a source, with random weights
 
 
 SCHEMES: dict[str, Scheme] = {

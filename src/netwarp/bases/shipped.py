@@ -1,4 +1,4 @@
-"""The networks that netwarp ships (``netwarp:NAME``). To add one: write its module, and a line in :data:`BASES`."""
+"""The networks that netwarp ships (``netwarp:NAME``). To add one: write its module, and an entry in :data:`BASES`."""
 
 from __future__ import annotations
 
@@ -30,27 +30,19 @@ __all__ = ["BASES", "ShippedBase", "load_shipped", "rebuild_shipped", "shipped_b
 
 @dataclass(frozen=True)
 class ShippedBase:
-    """A network of ours.
+    """A network that netwarp ships."""
 
-    Attributes:
-        build: Makes it with random weights for a number of classes (of any width, given ``width=``, if it has those).
-        labels: What it was published with; their number is the default.
-        preprocess: What it wants done to a frame.
-        head: Name and dimension of the tensor whose size there is the number of classes.
-        widths: Whether there are versions of it with a fraction of its channels, ``NAME@FRACTION``.
-    """
-
-    build: Callable[..., nn.Module]
-    labels: LabelSet
+    build: Callable[..., nn.Module]  # for a number of classes, with random weights
+    labels: LabelSet  # that it was published with; their number is the default
     preprocess: Preprocess
-    head: tuple[str, int]
-    widths: bool = False
+    head: tuple[str, int]  # name and dimension of the tensor whose size there is the number of classes
+    widths: bool = False  # whether it takes width=, a fraction of its channels, NAME@FRACTION
 
 
 BASES: dict[str, ShippedBase] = {
     "espnet": ShippedBase(ESPNet, ESPNET_CAMVID, ESPNET_PREPROCESS, head=("classifier.weight", 1)),
     "streetnet": ShippedBase(StreetNet, CAMVID, STREETNET_PREPROCESS, head=("classifier.weight", 0)),
-    # Which order of classes PlayData-CNN was published with is not known: it is the data sets' here.
+    # The published order of PlayData-CNN's classes is not known: this is the data set's.
     "playdata": ShippedBase(PlayData, CAMVID, VGG_CAMVID_PREPROCESS, head=("fc8.weight", 0), widths=True),
     "dilation8": ShippedBase(
         partial(Dilation, levels=8),
@@ -71,7 +63,7 @@ BASES: dict[str, ShippedBase] = {
 
 
 def shipped_base(name: str) -> ShippedBase:
-    """The network that is meant by what stands behind ``netwarp:``.
+    """The network named by ``NAME`` or ``NAME@FRACTION``.
 
     >>> sum(p.numel() for p in shipped_base("playdata@0.125").build(11).parameters())
     2105011
@@ -84,7 +76,7 @@ def shipped_base(name: str) -> ShippedBase:
         return base
     if not base.widths:
         others = ", ".join(other for other, its in BASES.items() if its.widths)
-        raise ConfigurationError(f"netwarp:{plain} comes in one width: leave @{fraction} out ({others} have others)")
+        raise ConfigurationError(f"netwarp:{plain} has one width: leave @{fraction} out ({others} have others)")
     return replace(base, build=partial(base.build, width=width_of(fraction)))
 
 
@@ -104,5 +96,5 @@ def load_shipped(name: str, weights: str | Path | None, classes: int | Sequence[
 
 
 def rebuild_shipped(source: BaseSource) -> nn.Module:
-    """The network of a source, with random weights."""
+    """Build the network of a source with random weights."""
     return shipped_base(source.name).build(len(source.classes))

@@ -1,7 +1,6 @@
 """StreetNet: a small fast network for rendered streets, trained in a minute on two CPU cores (``netwarp demo``).
 
-Of the kind that is used where time is short, with that kind's weaknesses: most of it works at an eighth
-of the frame's size, so thin things break up and labels flicker.
+Most of it works at an eighth of the frame's size: thin things break up and labels flicker, as in other fast networks.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def _conv_norm_act(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class _Residual(nn.Module):
-    """Two 3×3 convolutions, the second dilated, added to what comes in."""
+    """Two 3×3 convolutions, the second dilated, added to their input."""
 
     def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
@@ -55,7 +54,7 @@ class StreetNet(nn.Module):
         self.classifier = nn.Conv2d(16, classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment images."""
+        """Segment images ``[B,3,H,W]`` into logits ``[B,classes,H/2,W/2]``."""
         half = self.at_half(image)
         quarter = self.at_quarter(half)
         eighth = self.from_eighth(self.at_eighth(quarter))

@@ -1,1 +1,1 @@
-"""Other people's files turned into ours: the weights that papers were published with."""
+"""Convert published weights of other frameworks into netwarp's files."""

@@ -12,21 +12,13 @@ __all__ = ["ARCHITECTURES", "Architecture", "architecture", "likely_architecture
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network that was published as a caffemodel.
+    """A network that was published as a caffemodel."""
 
-    Attributes:
-        name: What ``--arch`` calls it.
-        base: The network of ours that takes its weights, ``netwarp:NAME`` without ``netwarp:``.
-        mark: A layer that tells its files from those of the networks after it in :data:`ARCHITECTURES`.
-        video: Whether the file holds a NetWarp and FlowCNN too, and a whole model comes of it.
-        never: A layer that files of the network do not have, where one that does would else fit.
-    """
-
-    name: str
-    base: str
-    mark: str
-    video: bool = False
-    never: str | None = None
+    name: str  # for --arch
+    base: str  # the network that takes its weights, netwarp:NAME without "netwarp:"
+    mark: str  # a layer that the networks after it in ARCHITECTURES do not have
+    video: bool = False  # whether the file holds a NetWarp and FlowCNN too, and is converted to a whole model
+    never: str | None = None  # a layer that its files do not have, where a file that has it would fit otherwise
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -39,11 +31,11 @@ ARCHITECTURES: dict[str, Architecture] = {
         Architecture("playdata", "playdata", mark="fc6"),
     )
 }
-"""From the largest to what is contained in it: a file is of the first whose mark it has."""
+"""Each before those that it contains: a file is of the first whose mark it has."""
 
 
 def architecture(name: str) -> Architecture:
-    """The architecture that a user names.
+    """The architecture of a name.
 
     >>> architecture("pspnet101-netwarp@0.125").base
     'pspnet101@0.125'
@@ -60,7 +52,7 @@ def architecture(name: str) -> Architecture:
 
 
 def likely_architecture(layers: Iterable[str]) -> str | None:
-    """The architecture that a file with these layers seems to be of, or None.
+    """The architecture that a file with these layers seems to be, or None.
 
     >>> likely_architecture(["conv1_1", "fc6", "fc7", "final", "ctx_conv1_1", "ctx_final"])
     'dilation8'

@@ -1,4 +1,4 @@
-"""``netwarp convert caffe``: a caffemodel's weights as a safetensors file, written once all are known to fit."""
+"""``netwarp convert caffe``: write a caffemodel's weights as a safetensors file, if all of them fit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DRAWS = {"normal_", "uniform_", "kaiming_uniform_"}
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves what would be filled with random numbers as it was allocated."""
+    """Skips filling tensors with random numbers."""
 
     def __torch_function__(
         self,
@@ -45,52 +45,41 @@ class _Undrawn(TorchFunctionMode):
 
 
 def drafted(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build a network that is not to be run.
+    """Build a network that will not be run: a VGG takes a few milliseconds, and no memory for pages never written.
 
-    A VGG takes a few milliseconds so, and next to no memory: pages that nobody writes to are never taken. The meta
-    device would do too, but the first normal distribution on it imports torch's compiler, for five seconds.
+    The meta device would do too, but the first normal distribution on it imports torch's compiler, for five seconds.
     """
     with _Undrawn():
         return build()
 
 
 MOST_CLASSES = 1000
-"""That a file can have; a network for what a damaged one says would not fit into memory."""
+"""Limit, so that a damaged file does not ask for a network that does not fit into memory."""
 
-# Where the authors' release has its NetWarp: after the batch norm, before the ReLU.
+# The layer with the NetWarp of the authors' release: after the batch norm, before the ReLU.
 _INSERTION = "conv5_4"
-# Its names of FlowCNN's convolutions, and of w1 and w2: convolutions over a constant 1, so weights and biases add up.
+# The release's names of FlowCNN's convolutions, and of w1 and w2: convolutions of a constant 1, so weight + bias.
 _FLOW_CNN = {"conv1": "conv1_flo_1", "conv2": "conv2_flo_1", "conv3": "conv3_flo_1", "conv4": "flo_transformed_1"}
 _WEIGHTS = {"w1": "conv5_4_0_w", "w2": "conv5_4_1_w"}
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What came of a file.
+    """The result of a conversion."""
 
-    Attributes:
-        base: The network, as :func:`netwarp.load_base` names it.
-        video: Whether the result is a whole model, for :func:`netwarp.load`, or the weights of ``base``.
-        classes: Number of the network's classes.
-        layers: Number of Caffe layers that were taken.
-        parameters: Number of values that were taken.
-        unused: Layers with weights that were left out.
-        likely: The architecture that the file's layers speak for, as :data:`ARCHITECTURES` names it; None if none.
-    """
-
-    base: str
-    video: bool
+    base: str  # the network, as netwarp.load_base names it
+    video: bool  # whether it is a whole model, for netwarp.load, or the weights of the base
     classes: int
-    layers: int
-    parameters: int
-    unused: tuple[str, ...]
-    likely: str | None
+    layers: int  # number of Caffe layers that were used
+    parameters: int  # number of values in them
+    unused: tuple[str, ...]  # layers with weights that were not used
+    likely: str | None  # the architecture that the file's layers look like
 
 
 def convert_caffe(
     arch: str, source: str | Path, target: str | Path, classes: int | Sequence[str] | None = None
 ) -> Converted:
-    """Convert a caffemodel."""
+    """Convert a caffemodel ``source`` of an architecture into a safetensors file ``target``."""
     which = architecture(arch)
     asked = ClassRequest.of(classes)
     source, target = checked_files(source, target)
@@ -132,7 +121,7 @@ def _converted(which: Architecture, source: Path, target: Path, asked: ClassRequ
 
 
 def _classes_in(model: Caffemodel, published: ShippedBase, which: Architecture) -> int:
-    """The number of classes that a file was trained for, by its classifier."""
+    """The number of classes of a file's classifier."""
     name = published.head[0].rpartition(".")[0]
     layer = named(model, name)
     count = None if layer is None else outputs_of(layer, model.path)
@@ -147,7 +136,7 @@ def _classes_in(model: Caffemodel, published: ShippedBase, which: Architecture) 
 
 
 def _with_a_hint(error: WeightsError, model: Caffemodel, which: Architecture) -> WeightsError:
-    """The error, with the architecture that the file seems to be of if it is another."""
+    """The error, with the architecture that the file seems to be if it is another."""
     likely = likely_architecture(layer.name for layer in model.layers)
     if likely in (None, which.name.partition("@")[0]):
         return error
@@ -155,7 +144,7 @@ def _with_a_hint(error: WeightsError, model: Caffemodel, which: Architecture) ->
 
 
 def _wanted_by_release(network: nn.Module) -> Wanted:
-    """What the release's file has besides the network."""
+    """The layers of the release's file besides the network's."""
     channels = network.get_parameter(f"{_INSERTION}.bn.weight").numel()
     flow_cnn = drafted(lambda: FlowCNN(variant="release"))
     return wanted_by(flow_cnn, "flow_cnn.", _FLOW_CNN) | {
@@ -165,7 +154,7 @@ def _wanted_by_release(network: nn.Module) -> Wanted:
 
 
 def _video_model(base: nn.Module, state: Mapping[str, Tensor], source: Path) -> VideoModel:
-    """The release's model: its network, its NetWarp, its FlowCNN."""
+    """Build the release's model: its network, its NetWarp, its FlowCNN."""
     own = base.state_dict().keys()
     load_weights(base, {key: tensor for key, tensor in state.items() if key in own}, source)
     flow_cnn = FlowCNN(variant="release")
@@ -181,7 +170,7 @@ def _video_model(base: nn.Module, state: Mapping[str, Tensor], source: Path) -> 
 def _write_weights(state: Mapping[str, Tensor], network: nn.Module, target: Path) -> None:
     from safetensors.torch import save as to_bytes
 
-    # Batch norms count what they have seen in training. Caffe does not, and evaluation does not ask.
+    # Batch norms count batches in training. Caffe does not, and evaluation does not use it.
     counters = {key: torch.zeros((), dtype=torch.int64) for key in network.state_dict() if key not in state}
     data = to_bytes({**state, **counters}, {"format": "pt"})
     with written_whole(target) as file:

@@ -1,4 +1,4 @@
-"""From Caffe's layers to a network's parameters: by name and shape, all of them checked before any is taken."""
+"""Match Caffe's layers with a network's parameters, by name and shape."""
 
 from __future__ import annotations
 
@@ -20,35 +20,29 @@ __all__ = ["Parameter", "Wanted", "fitting", "named", "outputs_of", "taken", "wa
 
 @dataclass(frozen=True)
 class Parameter:
-    """Where a blob goes.
-
-    Attributes:
-        key: Name of the tensor in the network's ``state_dict``.
-        shape: Its shape.
-    """
+    """The tensor of a network's ``state_dict`` that takes a blob."""
 
     key: str
     shape: tuple[int, ...]
 
 
 Wanted = dict[str, tuple[Parameter, ...]]
-"""The layers that a network needs, by Caffe's names, each with a parameter for every blob, in their order."""
+"""The layers that a network needs, by Caffe's names, each with a parameter for every blob."""
 
 # Caffe's BN layer, as PSPNet's files have it: scale, shift, mean, variance.
 _BLOBS = {
     nn.Conv2d: ("weight", "bias"),
     nn.BatchNorm2d: ("weight", "bias", "running_mean", "running_var"),
 }
-# Who trains the front-end with its authors' code gets a classifier "final"; ours has VGG's name, and the paper's.
+# The front-end's authors call its classifier "final"; here it has VGG's name, and the paper's.
 _ALSO_CALLED = {"fc8": "final"}
 
 
 def wanted_by(network: nn.Module, prefix: str = "", names: Mapping[str, str] | None = None) -> Wanted:
     """The Caffe layers that hold a network's parameters.
 
-    A convolution at ``conv4_23.1x1_reduce.conv`` is layer ``conv4_23_1x1_reduce``, the batch norm beside it, ``….bn``,
-    is ``conv4_23_1x1_reduce/bn``: the path, without the last part where that is ``conv`` or ``bn``, its dots as
-    underscores.
+    A convolution at ``conv4_23.1x1_reduce.conv`` is layer ``conv4_23_1x1_reduce``, the batch norm beside it is
+    ``conv4_23_1x1_reduce/bn``.
     """
     found: Wanted = {}
     for path, module in network.named_modules():
@@ -65,7 +59,7 @@ def wanted_by(network: nn.Module, prefix: str = "", names: Mapping[str, str] | N
 
 
 def named(model: Caffemodel, wanted: str) -> CaffeLayer | None:
-    """The layer of a name, or of another that it goes by; None if there is none."""
+    """The layer with a name, or its other name; None if there is none."""
     for name in (wanted, _ALSO_CALLED.get(wanted)):
         layers = [layer for layer in model.layers if layer.name == name]
         if layers:
@@ -76,7 +70,7 @@ def named(model: Caffemodel, wanted: str) -> CaffeLayer | None:
 
 
 def outputs_of(layer: CaffeLayer, path: Path) -> int | None:
-    """The number of outputs of a convolution or a fully connected layer, or None if its weights have no such form."""
+    """The number of outputs of a convolution or fully connected layer, or None for other weights."""
     shape = _weight_shape(layer)
     if len(shape) not in (2, 4) or min(shape) < 1:
         return None
@@ -85,7 +79,7 @@ def outputs_of(layer: CaffeLayer, path: Path) -> int | None:
 
 
 def fitting(model: Caffemodel, wanted: Wanted) -> dict[str, CaffeLayer]:
-    """The layers of a file that a network needs."""
+    """Find the layers of a file that a network needs, and check their shapes."""
     layers = {name: named(model, name) for name in wanted}
     missing = [name for name, layer in layers.items() if layer is None]
     found = {name: layer for name, layer in layers.items() if layer is not None}
@@ -102,9 +96,10 @@ def fitting(model: Caffemodel, wanted: Wanted) -> dict[str, CaffeLayer]:
 
 
 def taken(layers: Mapping[str, CaffeLayer], wanted: Wanted, path: Path) -> dict[str, Tensor]:
-    """The parameters out of layers that fit."""
+    """Read the parameters of layers that fit, and check their values."""
     for name, layer in layers.items():
-        _check_whole(path, layer, wanted[name])
+        for blob, parameter in zip(layer.blobs, wanted[name], strict=True):
+            _check_length(path, layer, blob, parameter.shape)
     state: dict[str, Tensor] = {}
     for name, layer in layers.items():
         own = {p.key: _tensor(blob, p) for blob, p in zip(layer.blobs, wanted[name], strict=True)}
@@ -143,11 +138,6 @@ def _fits(layer: CaffeLayer, blob: Blob, parameter: Parameter) -> bool:
 def _weight_shape(layer: CaffeLayer) -> tuple[int, ...]:
     shape = layer.blobs[0].shape or ()
     return shape[2:] if layer.inner_product and len(shape) == 4 and shape[:2] == (1, 1) else shape
-
-
-def _check_whole(path: Path, layer: CaffeLayer, parameters: tuple[Parameter, ...]) -> None:
-    for blob, parameter in zip(layer.blobs, parameters, strict=True):
-        _check_length(path, layer, blob, parameter.shape)
 
 
 def _check_length(path: Path, layer: CaffeLayer, blob: Blob, shape: tuple[int, ...]) -> None:

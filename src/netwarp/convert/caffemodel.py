@@ -1,4 +1,4 @@
-"""Reading a ``.caffemodel``: its layers, by name, with their blobs."""
+"""Read a ``.caffemodel``: its layers, with their names and blobs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from netwarp.convert.foreign import check_is_caffemodel, damaged
+from netwarp.convert.files import check_is_caffemodel, damaged
 from netwarp.errors import MissingExtraError, WeightsError
 
 __all__ = ["Blob", "CaffeLayer", "Caffemodel", "net_parameter", "read_caffemodel"]
 
-# Message: (field, number, type). In capitals: a single value, or with a * any number of them. Names are bytes, since
-# those out of a foreign file need not be UTF-8. The gradients of blobs (diff, 6 and 9) are no weights.
+# Message: (field, number, type), with a * any number of values. Names are bytes, since they need not be UTF-8. The
+# gradients of blobs (diff, 6 and 9) are not weights.
 _MESSAGES: dict[str, tuple[tuple[str, int, str], ...]] = {
     "NetParameter": (("name", 1, "BYTES"), ("layers", 2, "V1LayerParameter*"), ("layer", 100, "LayerParameter*")),
     "LayerParameter": (("name", 1, "BYTES"), ("type", 2, "BYTES"), ("blobs", 7, "BlobProto*")),
-    # Files from before Caffe's types were texts (2014). An enum looks like a number in a file.
+    # Until 2014, when types were enums, which are numbers in a file.
     "V1LayerParameter": (("name", 4, "BYTES"), ("type", 5, "INT32"), ("blobs", 6, "BlobProto*")),
     "BlobProto": (
         ("num", 1, "INT32"),
@@ -62,17 +62,15 @@ def net_parameter() -> Any:  # noqa: ANN401
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.NetParameter"))
 
 
-# Of the numbers that stood for types until 2014, the one whose weights have another form.
+# The number of the type InnerProduct until 2014.
 _V1_INNER_PRODUCT = 14
 
 
 class Blob:
-    """An array of a layer, read when it is asked for.
+    """An array of a layer, read when it is needed.
 
-    Attributes:
-        shape: Its sizes: as many as the file says, or the four of old files (``[1,1,1,N]`` is a bias there); None if
-            the file says none.
-        size: How many numbers there are.
+    ``shape`` has four sizes in old files (``[1,1,1,N]`` is a bias there), and is None if the file has none; ``size`` is
+    the number of values.
     """
 
     def __init__(self, message: Any) -> None:  # noqa: ANN401
@@ -80,7 +78,7 @@ class Blob:
         self._double = len(message.double_data) > 0
         old = ("num", "channels", "height", "width")
         self.shape: tuple[int, ...] | None = None
-        # The order in which Caffe asks.
+        # In Caffe's own order.
         if any(message.HasField(name) for name in old):
             self.shape = tuple(getattr(message, name) for name in old)
         elif message.HasField("shape"):
@@ -88,44 +86,32 @@ class Blob:
         self.size = len(self._numbers)
 
     def numbers(self) -> np.ndarray:
-        """All numbers in a row: float32 or float64, as the file has them; a copy."""
+        """Copy all numbers: float32 or float64, as in the file."""
         return _as_array(self._numbers, np.dtype(np.float64 if self._double else np.float32))
 
 
 @dataclass(frozen=True)
 class CaffeLayer:
-    """A layer with weights.
-
-    Attributes:
-        name: As the file has it.
-        inner_product: Whether it is a fully connected layer, whose weights are ``[out, in]``.
-        blobs: Its arrays, in the file's order.
-    """
+    """A layer with weights."""
 
     name: str
-    inner_product: bool
+    inner_product: bool  # whether it is a fully connected layer, whose weights are [out, in]
     blobs: tuple[Blob, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Caffemodel:
-    """What a file holds.
-
-    Attributes:
-        path: The file.
-        name: What the network calls itself; may be empty.
-        layers: All layers with weights, in the file's order; names may repeat.
-    """
+    """A file's network."""
 
     path: Path
-    name: str
-    layers: tuple[CaffeLayer, ...]
+    name: str  # may be empty
+    layers: tuple[CaffeLayer, ...]  # those with weights, in the file's order; names may repeat
 
 
 def read_caffemodel(path: str | Path) -> Caffemodel:
-    """Read a network that Caffe wrote: layers in the present form (``layer``), and in that until 2014 (``layers``).
+    """Read a network that Caffe wrote, with layers in the present form (``layer``) and that until 2014 (``layers``).
 
-    It takes about twice the file's size in memory for a moment, and once as long as the layers are held.
+    It takes about twice the file's size in memory while reading, and once as long as the layers are held.
     """
     schema = net_parameter()
     path = Path(path).expanduser()
@@ -159,13 +145,13 @@ def read_caffemodel(path: str | Path) -> Caffemodel:
 
 
 def _text(name: bytes) -> str:
-    """A name that is fit for a terminal, whatever the bytes."""
+    """Decode a name, with unprintable characters replaced."""
     return "".join(c if c.isprintable() else "�" for c in name.decode(errors="replace"))
 
 
 def _as_array(numbers: Any, dtype: np.dtype) -> np.ndarray:  # noqa: ANN401
     if hasattr(numbers, "__array__"):
         return np.array(numbers, dtype)
-    # Before version 7.34 protobuf has no such shortcut. Without the count, and with np.array, every number would become
-    # a Python object first: 4 GB for a VGG.
+    # Protobuf before 7.34. Without the count, or with np.array, every number would become a Python object first: 4 GB
+    # for a VGG.
     return np.fromiter(numbers, dtype, count=len(numbers))

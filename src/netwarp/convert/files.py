@@ -1,4 +1,4 @@
-"""The two files of a conversion: looked at before anything that takes long, without torch, and refused if too large."""
+"""The files of a conversion, checked before anything that takes long, without torch: is the source a caffemodel?"""
 
 from __future__ import annotations
 
@@ -6,21 +6,42 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from netwarp.convert.foreign import check_is_caffemodel
 from netwarp.errors import OutputError, WeightsError
 from netwarp.output_files import check_places
 
-__all__ = ["checked_files", "memory_in_words"]
+__all__ = ["check_is_caffemodel", "checked_files", "damaged", "memory_in_words"]
 
 ENDING = ".safetensors"
 
+# Protobuf reads no message that is longer.
+_LIMIT = 2**31 - 1
+_SEEN = 4096
+
+_BEGINNINGS: tuple[tuple[bytes, str], ...] = (
+    (
+        b"\x89HDF\r\n\x1a\n",
+        "is an HDF5 snapshot (.caffemodel.h5): write it again in Caffe's binary form, with net.save(…) or "
+        "snapshot_format: BINARYPROTO",
+    ),
+    (b"PK\x03\x04", "is a zip archive or a PyTorch checkpoint: give the .caffemodel, unpacked"),
+    (b"\x1f\x8b", "is compressed (gzip): unpack it first"),
+    *(
+        (bytes((0x80, version)), "is a Python pickle, as PyTorch's old checkpoints are: give the .caffemodel")
+        for version in range(2, 6)
+    ),
+    # A network begins with its name or a layer; these with a number.
+    (b"\x08", "is a solver's state or a mean image (.solverstate, .binaryproto): give the .caffemodel"),
+)
+# How a NetParameter can begin: the tags of its fields 1–8 and 100, and those of no others.
+_FIRST_TAGS = (b"\x0a", b"\x12", b"\x1a", b"\x20", b"\x22", b"\x28", b"\x32", b"\x38", b"\x42", b"\xa2\x06")
+
 
 def checked_files(source: str | Path, target: str | Path) -> tuple[Path, Path]:
-    """See that one file can be a caffemodel, and that the other can be written."""
+    """Refuse a source that is no caffemodel, and a target that cannot be written."""
     source, target = Path(source).expanduser(), Path(target).expanduser()
     if target.suffix != ENDING:
         name = f"{target.stem or 'model'}{ENDING}"
-        raise OutputError(f"{target} has another ending than that of what is written: name it {name}")
+        raise OutputError(f"{target} does not end with {ENDING}: name it {name}")
     check_places([source], file=target)
     check_is_caffemodel(source)
     return source, target
@@ -28,14 +49,77 @@ def checked_files(source: str | Path, target: str | Path) -> tuple[Path, Path]:
 
 @contextlib.contextmanager
 def memory_in_words(path: Path) -> Iterator[None]:
-    """Say in a line, instead of failing, that a file's content does not fit into memory in the block."""
+    """Raise a one-line error if the block runs out of memory for a file."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # torch makes a RuntimeError of it.
+        # torch raises a RuntimeError.
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise
         raise WeightsError(
             f"{path} does not fit into memory: converting takes several times a file's size, so close other programs, "
             "or convert it on a larger machine"
         ) from error
+
+
+def check_is_caffemodel(path: Path) -> None:
+    """Refuse a file whose size or first bytes are not a caffemodel's, and say what to give instead."""
+    try:
+        if path.is_dir():
+            raise WeightsError(f"{path} is a folder: give the .caffemodel in it")
+        if not path.exists():
+            raise WeightsError(f"no caffemodel at {path}")
+        if not path.is_file():
+            raise WeightsError(f"{path} is a device or a pipe: give the .caffemodel as a file")
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(_SEEN)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not start:
+        raise WeightsError(f"{path} is empty (0 bytes): download it again")
+    for beginning, what in _BEGINNINGS:
+        if start.startswith(beginning):
+            raise WeightsError(f"{path} {what}")
+    if start[8:10] == b'{"' and start[:8].endswith(b"\0\0"):
+        raise WeightsError(f"{path} is a safetensors file: it needs no conversion, or give the .caffemodel")
+    if _is_text(start):
+        raise WeightsError(f"{path} is {_kind_of_text(start)}")
+    if size > _LIMIT:
+        raise WeightsError(f"{path} is larger than 2 GB, which is more than protobuf, and so Caffe, can read")
+
+
+def damaged(path: Path) -> WeightsError:
+    """The error for a file that protobuf cannot read, for the caller to raise."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+        size = path.stat().st_size
+    except OSError:
+        start, size = b"", 0
+    if start.startswith(_FIRST_TAGS):
+        return WeightsError(f"{path} is cut off, damaged, or no caffemodel ({size:,} bytes): download or copy it again")
+    return WeightsError(f"{path} is no caffemodel: its content is something else")
+
+
+def _is_text(start: bytes) -> bool:
+    if any(byte < 32 and byte not in b"\t\n\r\f" for byte in start):
+        return False
+    try:
+        start.decode()
+    except UnicodeDecodeError as error:
+        return len(start) == _SEEN and error.start > _SEEN - 4  # a letter of several bytes, cut in two
+    return True
+
+
+def _kind_of_text(start: bytes) -> str:
+    text = start.decode(errors="replace").lstrip().lower()
+    if text.startswith("<"):
+        return "a web page: the download went wrong, open its address in a browser"
+    if "git-lfs" in text:
+        return "a pointer of Git LFS, not the file itself: fetch it with git lfs pull"
+    if any(f"{word}{mark}" in text for word in ("layer", "layers", "input_param") for mark in (" {", "{")) or (
+        text.startswith(("name:", "input:"))
+    ):
+        return "a prototxt, the text that describes a network: its weights lie in the .caffemodel"
+    return "no caffemodel: its content is text"

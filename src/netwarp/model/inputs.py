@@ -19,6 +19,7 @@ __all__ = [
     "as_frames",
     "base_device",
     "base_dtype",
+    "channels_last_inputs",
     "check_flow",
     "network_input",
     "preprocess_of",
@@ -205,3 +206,11 @@ def check_flow(flow: Tensor, frame: Tensor) -> Tensor:
     if not bool(torch.isfinite(flow).all()):
         raise InputError("the flow holds NaN or infinite values: check where it comes from")
     return flow.to(frame.device, torch.promote_types(torch.float32, flow.dtype))
+
+
+def channels_last_inputs(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Bring ``[B,C,H,W]`` inputs to channels-last memory format: a forward pre-hook."""
+    return tuple(
+        value.contiguous(memory_format=torch.channels_last) if isinstance(value, Tensor) and value.ndim == 4 else value
+        for value in inputs
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -31,9 +32,15 @@ def write_mask(path: str | Path, labels: npt.NDArray[np.integer], palette: Seque
     """Write a label map as an indexed PNG, complete or not at all."""
     target = Path(path)
     picture = PIL.Image.fromarray(_as_bytes(labels))
-    picture.putpalette(full_palette(palette).tobytes())
+    picture.putpalette(_palette_bytes(tuple(map(tuple, palette))))
     with written_whole(target, "free space or choose another folder") as file:
         picture.save(file, format="PNG")
+
+
+@functools.lru_cache(maxsize=8)
+def _palette_bytes(palette: tuple[Colour, ...]) -> bytes:
+    """:func:`full_palette` as PNG has it, not made anew for every frame."""
+    return full_palette(palette).tobytes()
 
 
 def _as_bytes(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
