@@ -100,10 +100,8 @@ def test_reduce_of_a_single_process_is_a_copy(name):
 )
 def test_what_measures_something_else_is_not_merged(one, other):
     before = counted(one)
-    with pytest.raises(ConfigurationError, match="merge with their like") as error:
+    with pytest.raises(ConfigurationError, match=type(other).__name__):
         one.merge(other)
-    assert "\n" not in str(error.value)
-    assert type(other).__name__ in str(error.value)
     assert counted(one) == before
 
 

@@ -64,12 +64,6 @@ def test_pixels_from_outside_the_frame_are_left_out():
     assert math.isnan(temporal_consistency(previous, current, flow + 100))
 
 
-def test_ignored_pixels_of_either_frame_are_left_out():
-    flow = torch.zeros(1, 2, 1, 4)
-    assert temporal_consistency(np.array([[255, 1, 2, 3]]), np.array([[0, 255, 2, 4]]), flow) == 50
-    assert math.isnan(temporal_consistency(np.full((1, 4), 255), np.full((1, 4), 255), flow))
-
-
 def test_a_batch_is_the_mean_of_its_pairs():
     pairs = [random_pair(seed, 5, 6) for seed in range(4)]
     batch = [np.stack([p[i] for p in pairs]) for i in (0, 1)]
@@ -93,16 +87,6 @@ def test_mean_over_pairs_however_many_pixels_each_compares():
     assert metric.compute() == 50
 
 
-def test_nan_without_pairs_and_after_reset():
-    metric = TemporalConsistency()
-    assert math.isnan(metric.compute())
-    labels = np.zeros((2, 2), int)
-    metric.update(labels, labels, torch.zeros(1, 2, 2, 2))
-    assert metric.compute() == 100
-    metric.reset()
-    assert math.isnan(metric.compute())
-
-
 @pytest.mark.parametrize(
     ("previous", "current", "flow", "words"),
     [
@@ -115,7 +99,6 @@ def test_nan_without_pairs_and_after_reset():
 )
 def test_what_does_not_belong_together_is_refused(previous, current, flow, words):
     metric = TemporalConsistency()
-    with pytest.raises(InputError, match=words) as error:
+    with pytest.raises(InputError, match=words):
         metric.update(previous, current, flow)
-    assert "\n" not in str(error.value)
     assert math.isnan(metric.compute())
