@@ -89,6 +89,7 @@ class TestRoundTrip:
             {},
             {"flow_cnn": None},
             {"flow_cnn": FlowCNN(stride=4, start="gaussian")},
+            {"flow_cnn": "release"},
             {"gate": PhotometricGate(0.2, 3), "memory": "fused"},
             {"layers": [], "flow": "dis"},
             {"layers": ["output"], "classes": ["a", "b", "c", "d", "e"], "palette": [(i, 2, 3) for i in range(5)]},

@@ -1,6 +1,8 @@
-"""FlowCNN as the paper describes it."""
+"""FlowCNN as the paper describes it, and that of the authors' release, against their layers written out one by one."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
@@ -8,16 +10,26 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
 from netwarp import VideoModel, load_base
 from netwarp.errors import ConfigurationError
-from netwarp.model import FlowCNN
+from netwarp.model import FlowCNN, Preprocess
 from netwarp.ops import resize_flow
+from ops.slow import slow_warp
 
 EPSILON = 0.0001
 
 
 def inputs(batch=2, h=12, w=20, dtype=torch.float32):
     return 5 * torch.randn(batch, 2, h, w, dtype=dtype), *torch.rand(2, batch, 3, h, w, dtype=dtype)
+
+
+def shaken(cnn):
+    """Every parameter away from zero, biases too."""
+    with torch.no_grad():
+        for parameter in cnn.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return cnn
 
 
 def by_hand(weights, flow, current, previous):
@@ -29,17 +41,6 @@ def by_hand(weights, flow, current, previous):
     third = F.conv2d(second, weights["conv3.weight"], weights["conv3.bias"], padding=1).clamp(min=0)
     joined = torch.cat([flow, third], 1)
     return F.conv2d(joined, weights["conv4.weight"], weights["conv4.bias"], padding=1) + EPSILON
-
-
-def test_layers_and_number_of_parameters():
-    shapes = {name: tuple(p.shape) for name, p in FlowCNN().named_parameters() if name.endswith("weight")}
-    assert shapes == {
-        "conv1.weight": (16, 11, 3, 3),
-        "conv2.weight": (32, 16, 3, 3),
-        "conv3.weight": (2, 32, 3, 3),
-        "conv4.weight": (2, 4, 3, 3),
-    }
-    assert sum(p.numel() for p in FlowCNN().parameters()) == 11 * 16 * 9 + 16 * 32 * 9 + 32 * 2 * 9 + 4 * 2 * 9 + 52
 
 
 @pytest.mark.parametrize("start", ["identity", "gaussian"])
@@ -133,13 +134,6 @@ def test_stride_sees_frames_averaged_over_its_cells():
     torch.testing.assert_close(cnn(flow, current, previous), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_float32_under_autocast():
-    cnn, given = FlowCNN(), inputs()
-    expected = cnn(*given)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(cnn(*given), expected)
-
-
 def test_float32_in_a_model_of_half_precision():
     cnn, given = FlowCNN(), inputs()
     cnn.half()
@@ -168,22 +162,35 @@ def test_a_large_flow_survives_convolutions_of_tf32(monkeypatch):
         assert (flow_cnn(flow, frame, frame) - exact).abs().max() < 0.02
 
 
-def test_half_precision_frames_are_taken():
-    flow, current, previous = inputs()
-    out = FlowCNN()(flow, current.half(), previous.half())
-    assert out.dtype == torch.float32
+@pytest.mark.parametrize(("variant", "channels", "last"), [("paper", 11, 3), ("release", 8, 1)])
+def test_sizes_of_the_convolutions(variant, channels, last):
+    shapes = {name: tuple(p.shape) for name, p in FlowCNN(variant).named_parameters() if name.endswith("weight")}
+    assert shapes == {
+        "conv1.weight": (16, channels, 3, 3),
+        "conv2.weight": (32, 16, 3, 3),
+        "conv3.weight": (2, 32, 3, 3),
+        "conv4.weight": (2, 4, last, last),
+    }
+    assert sum(p.numel() for name, p in FlowCNN(variant).named_parameters() if name.endswith("bias")) == 52
 
 
-def test_gradients_equal_finite_differences():
-    cnn = FlowCNN().double()
-    given = [t.requires_grad_() for t in inputs(1, 3, 4, torch.float64)]
-    assert torch.autograd.gradcheck(cnn, given)
+@pytest.mark.parametrize("variant", ["paper", "release"])
+def test_float32_under_autocast_and_of_half_precision_frames(variant):
+    cnn, given = shaken(FlowCNN(variant)), inputs()
+    expected = cnn(*given)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(cnn(*given), expected)
+    assert cnn(given[0], *(frame.half() for frame in given[1:])).dtype == torch.float32
 
 
-def test_every_parameter_learns():
-    cnn = FlowCNN()
-    cnn(*inputs()).square().mean().backward()
-    assert all(p.grad is not None and p.grad.any() for p in cnn.parameters())
+@pytest.mark.parametrize(("variant", "size"), [("paper", (3, 4)), ("release", (9, 17))])
+def test_gradients_equal_finite_differences_and_every_parameter_learns(variant, size):
+    cnn = shaken(FlowCNN(variant)).double()
+    given = [t.requires_grad_() for t in inputs(1, *size, torch.float64)]
+    # Along random directions: each of the 1,224 numbers by itself takes a quarter of a minute.
+    assert torch.autograd.gradcheck(cnn, given, fast_mode=variant == "release")
+    cnn(*given).square().mean().backward()
+    assert all(p.grad.any() for p in cnn.parameters())
 
 
 @pytest.mark.parametrize(
@@ -201,3 +208,81 @@ def test_every_parameter_learns():
 def test_options_that_make_no_sense(options, says):
     with pytest.raises(ConfigurationError, match=says):
         FlowCNN(**options)
+
+
+def pooled(picture):
+    """The largest value of each 8×8 cell, cell by cell; what is left at the border is a cell too."""
+    height, width = picture.shape[-2:]
+    rows = [
+        torch.stack([picture[..., y : y + 8, x : x + 8].amax((-2, -1)) for x in range(0, width, 8)], dim=-1)
+        for y in range(0, height, 8)
+    ]
+    return torch.stack(rows, dim=-2)
+
+
+def release_by_hand(weights, flow, current, previous):
+    flow, current, previous = pooled(flow), pooled(current), pooled(previous)
+    eight = torch.cat([flow, current, slow_warp(previous, flow).to(flow.dtype)], 1)
+    assert eight.shape[1] == 8
+    first = F.conv2d(eight, weights["conv1.weight"], weights["conv1.bias"], padding=1).clamp(min=0)
+    second = F.conv2d(first, weights["conv2.weight"], weights["conv2.bias"], padding=1).clamp(min=0)
+    third = F.conv2d(second, weights["conv3.weight"], weights["conv3.bias"], padding=1)
+    return F.conv2d(torch.cat([flow, third], 1), weights["conv4.weight"], weights["conv4.bias"])
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["identity", "gaussian"]))
+def test_equals_its_layers_one_by_one(height, width, start):
+    cnn = shaken(FlowCNN("release", start=start))
+    flow, (current, previous) = rough_flow(2, height, width), 255 * torch.rand(2, 2, 3, height, width) - 110
+    with torch.no_grad():
+        out = cnn(flow, current, previous)
+        assert out.shape == (2, 2, math.ceil(height / 8), math.ceil(width / 8))
+        torch.testing.assert_close(
+            out, release_by_hand(cnn.state_dict(), flow, current, previous), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_713_becomes_90():
+    sizes = {n: FlowCNN("release")(*(torch.zeros(1, c, n, n) for c in (2, 3, 3))).shape[-1] for n in (713, 41, 9)}
+    assert sizes == {713: 90, 41: 6, 9: 2}
+
+
+def test_identity_start_hands_on_the_flow_in_pixels_of_the_pooled_grid():
+    flow = torch.tensor([16.0, -8.0]).view(1, 2, 1, 1).expand(1, 2, 32, 48)
+    with torch.no_grad():
+        out = FlowCNN("release")(flow, torch.rand(1, 3, 32, 48), torch.rand(1, 3, 32, 48))
+    torch.testing.assert_close(out, resize_flow(flow, (4, 6)), rtol=0, atol=0.25)
+
+
+def test_the_third_convolution_is_not_rectified_and_nothing_is_added():
+    cnn = FlowCNN("release")
+    with torch.no_grad():
+        for parameter in cnn.parameters():
+            parameter.zero_()
+        cnn.conv3.bias.copy_(torch.tensor([-3.0, 2.0]))
+        cnn.conv4.weight[0, 2, 0, 0] = cnn.conv4.weight[1, 3, 0, 0] = 1
+        out = cnn(*(torch.zeros(1, c, 16, 16) for c in (2, 3, 3)))
+    assert torch.equal(out, torch.tensor([-3.0, 2.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2))
+
+
+CAFFE = Preprocess((103.939, 116.779, 123.68), (1.0, 1.0, 1.0), 255.0, "bgr", divisor=8, remainder=1)
+
+
+@pytest.mark.parametrize("preprocess", [PLAIN, CAFFE, Preprocess(size=(24, 40))])
+def test_a_video_model_shows_it_what_the_network_sees(preprocess):
+    """Frames as they go into the network, and the flow on their grid; its own flow then warps maps of its size."""
+    cnn, seen = shaken(FlowCNN("release")), []
+    cnn.register_forward_hook(lambda _, inputs, output: seen.append((inputs, output)))
+    model = VideoModel(tiny(), ["stem"], flow=Pan(3.0, -2.0), flow_cnn=cnn, preprocess=preprocess)
+    set_weights(model)
+    current, previous = torch.rand(2, 1, 3, 30, 44)
+    with torch.no_grad():
+        model(current, previous)
+    ((flow, present, past), transformed) = seen[0]
+    assert torch.equal(present, preprocess(current))
+    assert torch.equal(past, preprocess(previous))
+    resized, padded = preprocess.grid((30, 44))
+    assert flow.shape == (1, 2, *padded)
+    torch.testing.assert_close(flow[0, :, 0, 0], torch.tensor([3 * resized[1] / 44, -2 * resized[0] / 30]))
+    assert transformed.shape[-2:] == tuple(math.ceil(n / 8) for n in padded)

@@ -1,4 +1,4 @@
-"""The photometric gate against its formula."""
+"""The photometric gate against its formula, gates by their names, and gates of the user's own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
+from model.tiny import PLAIN, tiny, video
+from netwarp import LearnedGate, VideoModel
 from netwarp.errors import ConfigurationError
 from netwarp.model import PhotometricGate
-from netwarp.model.gates import photometric_error
+from netwarp.model.gates import TERMS, make_gate, photometric_error, resize_confidence
+
+CLIP = torch.randint(0, 256, (2, 2, 3, 18, 26), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def test_the_error_is_the_mean_over_channels_of_what_warping_leaves():
@@ -82,3 +87,101 @@ def test_noise_widens_the_gate_of_each_frame_by_its_own_median_error():
 def test_values_that_make_no_sense(options):
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         PhotometricGate(**options)
+
+
+class Halved(nn.Module):
+    """A gate of the user's own that learns, in its simplest form."""
+
+    def __init__(self):
+        super().__init__()
+        self.share = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, current, previous, flow):
+        return self.share.expand(len(flow), 1, *flow.shape[2:])
+
+
+class Both:
+    """A gate of the user's own that follows the whole protocol."""
+
+    needs_forward_flow = True
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, current, previous, flow, forward_flow=None):
+        self.seen.append((current.shape, previous.shape, flow.shape, forward_flow.shape))
+        return torch.full_like(flow[:, :1], 0.5)
+
+    def at_layer(self, confidence, current, previous, flow):
+        self.seen.append((current.shape, previous.shape))
+        return resize_confidence(confidence, (current.shape[-2], current.shape[-1])) / 2
+
+
+class TestUsersOwn:
+    def test_a_function_shuts_out_the_past(self):
+        shut, alone = video(gate=lambda current, previous, flow: torch.zeros_like(current[:, :1])), video()
+        with torch.no_grad():
+            alone.netwarps[0].w1 += alone.netwarps[0].w2
+            alone.netwarps[0].w2.zero_()
+        torch.testing.assert_close(shut.unroll(CLIP), alone.unroll(CLIP))
+
+    def test_a_module_is_part_of_the_model(self):
+        model = video(gate=Halved())
+        assert "gate.share" in model.state_dict()
+        model.unroll(CLIP).square().mean().backward()
+        assert model.gate.share.grad.any()
+
+    def test_the_whole_protocol(self):
+        model = video(["stem", "log_probs"], gate=Both())
+        fixed = video(["stem", "log_probs"], gate=lambda current, previous, flow: torch.full_like(flow[:, :1], 0.25))
+        torch.testing.assert_close(model.unroll(CLIP), fixed.unroll(CLIP))
+        frame, flow = (2, 3, 18, 26), (2, 2, 18, 26)
+        assert model.gate.seen == [(frame, frame, flow, flow), ((2, 8, 9, 13),) * 2, ((2, 5, 9, 13),) * 2]
+
+    @pytest.mark.parametrize("gate", [Halved(), Both(), lambda current, previous, flow: current[:, :1]])
+    def test_it_is_not_saved(self, gate, tmp_path):
+        with pytest.raises(ConfigurationError, match=type(gate).__name__):
+            video(flow="zero", gate=gate).save(tmp_path / "m.safetensors")
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("spec", "start", "terms"),
+    [
+        ("learned", "open", TERMS),
+        ("learned:open", "open", TERMS),
+        ("learned:photometric", "photometric", TERMS),
+        ("learned:open,terms=features+photometric", "open", ("photometric", "features")),
+        ("learned,terms=forward_backward", "open", ("forward_backward",)),
+    ],
+)
+def test_names_of_gates(spec, start, terms):
+    gate = make_gate(spec)
+    assert (gate.start, gate.terms) == (start, terms)
+    assert video(gate=spec).gate.terms == terms
+    assert make_gate("photometric") == video(gate="photometric").gate == PhotometricGate()
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: make_gate("lerned"), "did you mean 'learned'"),
+        (lambda: make_gate(""), "known: photometric, learned"),
+        (lambda: make_gate("photometric:open"), "write 'photometric' alone"),
+        (lambda: make_gate("learned:opne"), "did you mean 'open'"),
+        (lambda: make_gate("learned,terms=photo"), "did you mean 'photometric'"),
+        (lambda: make_gate("learned,terms="), "no term"),
+        (lambda: make_gate("learned,what=3"), "the form is"),
+        (lambda: make_gate("learned:photometric,terms=features"), "needs the term"),
+        (lambda: LearnedGate(3), "no start"),
+        (lambda: LearnedGate(terms=()), "must be a list"),
+        (lambda: LearnedGate(terms="features"), "must be a list"),
+        (lambda: LearnedGate(terms=3), "must be a list"),
+        (lambda: LearnedGate(terms=[3]), "no term"),
+        (lambda: LearnedGate(error=0.3), "PhotometricGate"),
+        (lambda: VideoModel(tiny(), gate=LearnedGate(), training_free=True, preprocess=PLAIN), "learns no gate"),
+    ],
+)
+def test_what_is_no_gate(build, says):
+    with pytest.raises(ConfigurationError, match=says):
+        build()

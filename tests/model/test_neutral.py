@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.tiny import PLAIN, Pan, rough_flow, tiny
+from model.tiny import PLAIN, Pan, rough_flow, tiny, video
 from netwarp import VideoModel
 from netwarp.model import PhotometricGate, Preprocess
 from netwarp.model.outputs import logits_of
@@ -39,7 +39,7 @@ def assert_neutral(model, net, frames, preprocess=PLAIN):
 @pytest.mark.parametrize("layers", LAYERS, ids=str)
 def test_a_fresh_model_is_the_network_bitwise(layers, memory, pictures):
     net = tiny()
-    model = VideoModel(net, layers, flow=Pan(), memory=memory, preprocess=PLAIN, gate=PhotometricGate())
+    model = video(layers, net, weights=None, memory=memory, gate=PhotometricGate())
     frames = pictures(3)
     assert_neutral(model, tiny(), frames)
     assert logits_alone(net, frames[0]).std() > 0.1
@@ -58,7 +58,7 @@ def test_a_fresh_model_is_the_network_bitwise(layers, memory, pictures):
     ids=["imagenet", "caffe", "padded", "resized", "resized and padded"],
 )
 def test_whatever_the_preprocessing(layers, preprocess, pictures):
-    model = VideoModel(tiny(), layers, flow=Pan(), preprocess=preprocess, gate=PhotometricGate())
+    model = video(layers, weights=None, preprocess=preprocess, gate=PhotometricGate())
     assert_neutral(model, tiny(), pictures(3, 30, 45), preprocess)
 
 
@@ -79,7 +79,7 @@ LAST = torch.channels_last
     ids=["float frames", "bfloat16", "double", "channels last", "dict", "object"],
 )
 def test_whatever_the_network_and_the_frames(layers, network, prepared, pictures):
-    model = VideoModel(network(), layers, flow=Pan(), preprocess=PLAIN)
+    model = video(layers, network(), weights=None)
     frames = [prepared(frame) for frame in pictures(3, batch=3)]
     assert_neutral(model, network(), frames)
     assert model.step(frames[0])[0].dtype == next(model.base.parameters()).dtype

@@ -168,15 +168,6 @@ def test_flow_is_estimated_once_a_frame_and_not_at_all_where_it_is_given(picture
     assert pan.calls == 2
 
 
-def test_the_estimators_flow_is_what_a_step_uses(pictures):
-    model, (first, second) = video(["mid"], flow="dis"), pictures(2, 48, 64)
-    with torch.no_grad():
-        _, state = model.step(first)
-        flow = model.estimate_flow(second, first)
-        assert flow.abs().max() > 0.5
-        assert torch.equal(model.step(second, state)[0], model.step(second, state, flow)[0])
-
-
 def test_a_state_of_another_size_or_batch_starts_anew(pictures):
     model = video(["mid"])
     for other in (pictures(1, 32, 40)[0], pictures(1, 24, 48)[0], pictures(1, batch=2)[0]):
@@ -312,12 +303,8 @@ FRAME = torch.zeros(1, 3, 16, 24, dtype=torch.uint8)
         (lambda m: m(FRAME, FRAME[..., 1:]), "differ in size"),
         (lambda m: m(FRAME, FRAME.repeat(2, 1, 1, 1)), "differ in size"),
         (lambda m: m(FRAME[0], FRAME), r"\[B,3,H,W\]"),
-        (lambda m: m(FRAME, FRAME.float() + 255), "divide by 255"),
         (lambda m: m(FRAME, FRAME, torch.zeros(1, 2, 8, 12)), "for this frame"),
-        (lambda m: m(FRAME, FRAME, torch.full((1, 2, 16, 24), float("nan"))), "NaN"),
-        (lambda m: m.step(np.zeros((16, 24), np.uint8)), r"\[H,W,3\]"),
         (lambda m: m.step(FRAME, 3), "state must be"),
-        (lambda m: m(FRAME, FRAME, np.zeros((1, 2, 16, 24))), "not ndarray"),
         (lambda m: m.step(FRAME, m.step(FRAME)[1], torch.zeros(1, 2, 16, 25)), "for this frame"),
         (lambda m: m.step(FRAME, m.step(FRAME)[1], torch.full((1, 2, 16, 24), float("inf"))), "infinite"),
     ],

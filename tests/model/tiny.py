@@ -85,10 +85,11 @@ def set_weights(model: nn.Module, w1: float = 0.7, w2: float = 0.4) -> None:
 
 
 def video(layers=("mid",), net=None, *, weights=(0.7, 0.4), **options) -> VideoModel:
-    """A model that lets the past in, always the same; the camera pans, and frames need no preparation."""
+    """A model, always the same, that lets the past in (fresh with None); its camera pans, frames stay as they are."""
     torch.manual_seed(0)  # of the FlowCNN
     model = VideoModel(net or tiny(), list(layers), **{"flow": Pan(), "preprocess": PLAIN, **options})
-    set_weights(model, *weights)
+    if weights is not None:
+        set_weights(model, *weights)
     return model
 
 
