@@ -125,19 +125,17 @@ def test_dtype_and_device():
 
 class TestPlacement:
     def test_in_the_order_in_which_they_run(self):
-        placement = place(tiny(), ["output", "mid", "stem"], PLAIN)
-        assert placement.layers == ("stem", "mid", "output")
-        assert placement.channels == (8, 6, 5)
-        assert placement.classes == 5
+        places, classes = place(tiny(), ["output", "mid", "stem"], PLAIN)
+        assert [(info.name, info.channels) for info in places] == [("stem", 8), ("mid", 6), ("output", 5)]
+        assert classes == 5
 
     def test_a_layer_inside_another_ends_first(self):
         net = Wrapped(lambda self, x: self.net(x))
-        assert place(net, ["net", "net.head", "net.stem"], PLAIN).layers == ("net.stem", "net.head", "net")
+        places, _ = place(net, ["net", "net.head", "net.stem"], PLAIN)
+        assert [info.name for info in places] == ["net.stem", "net.head", "net"]
 
     def test_nothing_to_place(self):
-        placement = place(tiny(), [], PLAIN)
-        assert placement.layers == placement.channels == ()
-        assert placement.classes == 5
+        assert place(tiny(), [], PLAIN) == ([], 5)
 
     @pytest.mark.parametrize(
         ("layers", "says"),

@@ -1,4 +1,4 @@
-"""Optical flow: the estimators, and the files that flow is kept in."""
+"""Optical flow: estimators and files."""
 
 from netwarp.flow.dis import DISFlow
 from netwarp.flow.estimator import FlowEstimator

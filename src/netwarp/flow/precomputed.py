@@ -1,4 +1,4 @@
-"""Flow that was estimated elsewhere and lies in a folder."""
+"""Flow that was estimated before, read from a folder."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PrecomputedFlow:
         return f"precomputed:{self.folder}{first}{step}"
 
     def in_clip(self, clip: str) -> PrecomputedFlow:
-        """The flow of one clip out of several."""
+        """Return the flow of one clip out of several, by the clip's name."""
         folder = self.folder / clip
         if not folder.is_dir():
             raise InputError(

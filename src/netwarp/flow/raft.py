@@ -24,7 +24,7 @@ SMALLEST_SIDE = 128
 
 
 class RAFTFlow:
-    """RAFT (Teed and Deng, ECCV 2020), by torchvision, on whatever device the frames are on.
+    """RAFT (Teed and Deng, ECCV 2020), by torchvision, on the device of the frames.
 
     RAFT's flow leads from its first image to its second; with the current frame first it is our backward flow.
     Frames are padded with their edge pixels to multiples of 8 and at least 128, and the flow is cut to size.

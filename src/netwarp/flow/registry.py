@@ -1,4 +1,4 @@
-"""The flows that can be named in text: where to add one."""
+"""Flow by name: the text that names an estimator, and where to add one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FLOWS: dict[str, Callable[..., FlowEstimator]] = {
 in its spec is its first argument, ``@`` its ``scale``, ``,key=value`` its other arguments, whole numbers."""
 
 TRUE_FLOW: Final = "true"
-"""The name of the flow that a data set knows, the ceiling of every estimate: it is read with the clip's frames."""
+"""Names the true flow, which a clip of a data set (rendered) comes with: the upper bound of every estimate."""
 
 FlowSource = FlowEstimator | Literal["true"]
 """Where a model's flow comes from: an estimator, or the clips themselves."""
@@ -105,13 +105,13 @@ def flow_source(spec: str | FlowEstimator) -> FlowSource:
 
 
 def spec_of(flow: FlowSource) -> str | None:
-    """The text that names a flow again; None where it has none."""
+    """Return the text that names a flow; None where it has none."""
     spec = flow if isinstance(flow, str) else getattr(flow, "spec", None)
     return spec if isinstance(spec, str) else None
 
 
 def only_in_clips() -> InputError:
-    """The error for ``"true"`` where there are frames alone."""
+    """Build the error for ``"true"`` where there are frames without a data set, for the caller to raise."""
     return InputError(
         "the true flow is known for clips of a data set that comes with it (streets): estimate it, with flow 'dis'"
     )

@@ -1,4 +1,4 @@
-"""The video model: FlowCNN, NetWarp, and what puts them into a network."""
+"""The video model: FlowCNN and NetWarp, and the network unrolled in time around them."""
 
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import LearnedGate, PhotometricGate

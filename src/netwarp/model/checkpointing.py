@@ -1,4 +1,4 @@
-"""Activation checkpointing: what a part computes is not kept for the backward pass but computed again there."""
+"""Activation checkpointing: activations are not kept for the backward pass but computed again in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def recomputed(part: Callable[[Tensor], Result], frame: Tensor, module: nn.Module) -> Result:
-    """``part(frame)``, of which only the result is kept.
+    """Compute ``part(frame)`` and keep only the result.
 
     Gradients are those of ``part`` itself: the second run draws the same random numbers, and batch norm does not count
     a batch twice.
@@ -30,7 +30,7 @@ def recomputed(part: Callable[[Tensor], Result], frame: Tensor, module: nn.Modul
 
 
 class _StatisticsHeld(AbstractContextManager[None]):
-    """While it lasts, the running statistics of batch norms that are trained stay as they are."""
+    """Keep the running statistics of batch norms in training mode as they are, inside the block."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module

@@ -1,4 +1,4 @@
-"""The gate: how far a warped pixel can be trusted, from how well the warped previous frame fits the current one."""
+"""Gates: confidence in each warped pixel, from how well the warped previous frame fits the current one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from types import NoneType
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
@@ -30,22 +29,25 @@ __all__ = [
 ]
 
 Confidence = Tensor
-"""``[B,1,H,W]`` in 0–1: how far the warped representation can be trusted at a pixel."""
+"""``[B,1,H,W]`` in 0–1: 1 where the warped representation is trusted, 0 where the current one stands alone."""
+
+TERMS = ("photometric", "forward_backward", "features")
+STARTS = ("open", "photometric")
 
 GateFunction = Callable[[Tensor, Tensor, Tensor], Confidence]
-"""A gate of your own in its simplest form: a function of current frame, previous frame and flow."""
+"""A gate in its simplest form: a function of current frame, previous frame and flow, as for :class:`Gate`."""
 
 
 @runtime_checkable
 class Gate(Protocol):
-    """What says how far the warped representation can be trusted, pixel by pixel.
+    """Gives the confidence in the warped representation, pixel by pixel.
 
     :class:`PhotometricGate` and :class:`LearnedGate` are gates. A model takes a :data:`GateFunction` in place of one.
     """
 
     @property
     def needs_forward_flow(self) -> bool:
-        """Whether it looks at flow in both directions, which the model then estimates too."""
+        """Whether the model is to estimate flow in both directions for it."""
 
     def __call__(
         self, current: Tensor, previous: Tensor, flow: Tensor, forward_flow: Tensor | None = None
@@ -82,7 +84,7 @@ def photometric_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor
 
 
 def relative_error(error: Tensor, scale: float, noise: float) -> Tensor:
-    """``(e / (scale + noise · median(e)))²`` of an error ``[B,1,H,W]``: against what is usual in its map."""
+    """``(e / (scale + noise · median(e)))²`` of an error e ``[B,1,H,W]``: relative to the median of its map."""
     # Every fourth row and column are plenty for a median, and a sixteenth of the time.
     median = error[..., ::4, ::4].flatten(1).median(1).values.view(-1, 1, 1, 1)
     return (error / (scale + noise * median)) ** 2
@@ -100,8 +102,8 @@ def resize_confidence(confidence: Confidence, size: tuple[int, int]) -> Confiden
 class PhotometricGate:
     """``exp(−(e/s)²)`` of the photometric error e, where s is ``sigma`` plus ``noise`` times the frame's median error.
 
-    Occlusions, wrong flow and whatever else changed its look get the current representation instead of the warped.
-    The median is what noise, compression and changing light leave nearly everywhere: it makes the gate fit a dark,
+    Where the picture changed (occlusion, wrong flow, another look), the current representation replaces the warped.
+    Noise, compression and changing light leave a median error nearly everywhere; with it in s, the gate fits a dark,
     noisy video as well as a clean one.
 
     Attributes:
@@ -146,21 +148,17 @@ class PhotometricGate:
         return relative_error(error, self.sigma, self.noise)
 
     def to_dict(self) -> dict[str, Any]:
-        """Its arguments as plain values, for a saved model."""
+        """Return the arguments as plain values, for a saved model."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_dict`."""
+        """Build the gate that :meth:`to_dict` describes."""
         return cls(**values)
 
 
-TERMS = ("photometric", "forward_backward", "features")
-STARTS = ("open", "photometric")
-
-
 def forward_backward_error(backward: Tensor, forward: Tensor) -> Tensor:
-    """How far there and back again misses the start, ``[B,1,H,W]``, against what flow of that length may miss.
+    """How far flow there and back misses the start, ``[B,1,H,W]``, relative to what flow of that length may miss.
 
     ``|b + f(b)|² / (0.01 (|b|² + |f(b)|²) + 0.5)`` for flows ``[B,2,H,W]``: above 1 a pixel counts as occluded in
     Sundaram, Brox and Keutzer (ECCV 2010, Eq. 5).
@@ -171,7 +169,7 @@ def forward_backward_error(backward: Tensor, forward: Tensor) -> Tensor:
 
 
 def feature_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
-    """How far a representation ``[B,C,h,w]`` is from the previous one, warped along a flow of this grid, ``[B,1,h,w]``.
+    """Distance ``[B,1,h,w]`` of a representation ``[B,C,h,w]`` to the previous one, warped along a flow of this grid.
 
     Root mean square over the channels, relative to the representation's own deviation over the map; float32 or better.
     """
@@ -199,14 +197,13 @@ class LearnedGate(nn.Module):
         error: How the photometric error is measured.
 
     Attributes:
-        photometric: A parameter ``[]`` for each of ``terms``, of its name. Below 0 it counts as 0.
+        photometric: A parameter ``[]`` of that name for each of ``terms``. Below 0 it counts as 0.
 
     Raises:
         ConfigurationError: a start or term is unknown, or there is no term, or none to start from.
     """
 
-    FEATURE_SCALE = 0.2
-    """Error at which confidence in a representation falls by e^−a in a video without noise, in deviations."""
+    FEATURE_SCALE = 0.2  # deviations; the error that lowers confidence by a factor e^-a in a video without noise
     FEATURE_NOISE = 3.0
 
     def __init__(
@@ -222,7 +219,7 @@ class LearnedGate(nn.Module):
                 raise unknown_name("term of a learned gate", term, TERMS)
         if start == "photometric" and start not in terms:
             raise ConfigurationError("a learned gate that starts as the photometric one needs the term 'photometric'")
-        if not isinstance(error, (PhotometricGate, NoneType)):
+        if error is not None and not isinstance(error, PhotometricGate):
             raise ConfigurationError(f"the photometric error is measured by a PhotometricGate, not {error!r}")
         self.start = start
         self.terms = tuple(term for term in TERMS if term in terms)
@@ -236,9 +233,9 @@ class LearnedGate(nn.Module):
         return "forward_backward" in self.terms
 
     def coefficient(self, term: str) -> Tensor:
-        """That of one of the terms, ``[]``, float32 or better: at least 0, where its parameter is below 0 too.
+        """Coefficient ``[]`` of a term, float32 or better: its parameter, but at least 0.
 
-        Its gradient is the parameter's all the same, or what is at 0 could never leave it.
+        Its gradient is the parameter's below 0 too, or a coefficient of 0 could never grow again.
         """
         parameter = self.get_parameter(term)
         value = parameter.to(torch.promote_types(torch.float32, parameter.dtype))
@@ -267,12 +264,12 @@ class LearnedGate(nn.Module):
         return resize_confidence(confidence, size) * torch.exp(-self.coefficient("features") * cost)
 
     def to_dict(self) -> dict[str, Any]:
-        """Its arguments as plain values, for a saved model."""
+        """Return the arguments as plain values, for a saved model."""
         return {"start": self.start, "terms": list(self.terms), "error": self.error.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_dict`."""
+        """Build the gate that :meth:`to_dict` describes."""
         return cls(values["start"], values["terms"], error=PhotometricGate(**values["error"]))
 
     def extra_repr(self) -> str:  # noqa: D102
@@ -281,7 +278,7 @@ class LearnedGate(nn.Module):
 
 @dataclass(frozen=True)
 class _FunctionGate:
-    """A user's own gate, which is only a function of three tensors."""
+    """A gate around a function of three tensors."""
 
     function: GateFunction
     needs_forward_flow: bool = False
@@ -296,16 +293,16 @@ class _FunctionGate:
 
 
 def as_gate(gate: Gate | GateFunction | None) -> Gate | None:
-    """Give a function of three tensors the form of a gate; a gate stays itself."""
+    """Wrap a function of three tensors as a gate; return a gate as it is."""
     return gate if gate is None or isinstance(gate, Gate) else _FunctionGate(gate)
 
 
 GATES: dict[str, type[PhotometricGate | LearnedGate]] = {"photometric": PhotometricGate, "learned": LearnedGate}
-"""The gates that have a name, in text and in saved models."""
+"""Gates by the name that they have in text and in saved models."""
 
 
 def gate_to_dict(gate: object) -> dict[str, Any] | None:
-    """What a saved model holds of a gate: its arguments, under the name of its kind unless it is photometric."""
+    """Describe a gate for a saved model: its arguments, under the name of its kind unless it is photometric."""
     if gate is None:
         return None
     for kind, known in GATES.items():
@@ -317,7 +314,7 @@ def gate_to_dict(gate: object) -> dict[str, Any] | None:
 
 
 def gate_from_dict(values: dict[str, Any] | None) -> PhotometricGate | LearnedGate | None:
-    """The inverse of :func:`gate_to_dict`."""
+    """Build the gate that :func:`gate_to_dict` describes."""
     if values is None:
         return None
     kind = next((kind for kind in GATES if kind in values), "photometric")

@@ -1,4 +1,4 @@
-"""A frame on its way into a network: checked, brought to its device, and prepared as the network wants it."""
+"""Input of a network: frames and flow checked and brought to its device, frames preprocessed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Preprocess:
 
     Attributes:
         mean: Per channel, in the network's channel order and in units of ``scale``.
-        std: Per channel, likewise.
+        std: Per channel, in the same order and units.
         scale: The value of white before the mean is taken off: 1.0, or 255.0 for networks from Caffe.
         order: Channel order that the network was trained with.
         divisor: Height and width are padded at the bottom and right (edge pixels repeated) to multiples of this;
@@ -106,12 +106,12 @@ class Preprocess:
         return -(-(length - self.remainder) // self.divisor) * self.divisor + self.remainder
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, for a saved model; without what older versions of netwarp do not know or need."""
+        """Return the fields as plain values, for a saved model; without what older versions of netwarp do not need."""
         return {name: value for name, value in asdict(self).items() if name != "remainder" or value}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preprocess:
-        """The inverse of :meth:`to_dict`, also after a trip through JSON."""
+        """Build what :meth:`to_dict` describes, also after a trip through JSON."""
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**fields)
 
@@ -140,12 +140,12 @@ def base_device(base: nn.Module) -> torch.device:
 
 
 def network_input(base: nn.Module, preprocess: Preprocess, frame: Tensor) -> Tensor:
-    """What a network takes for a checked frame ``[B,3,H,W]``, in its own dtype."""
+    """Prepare a checked frame ``[B,3,H,W]`` for a network, in the network's dtype."""
     return preprocess(to_unit_range(frame)).to(base_dtype(base))
 
 
 def as_frames(frame: Tensor | np.ndarray, device: torch.device) -> Tensor:
-    """Check a frame and bring it to a device."""
+    """Check a frame and bring it to a device, as ``[B,3,H,W]``."""
     if isinstance(frame, np.ndarray):
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise InputError(f"a numpy frame must be RGB uint8 [H,W,3], got {frame.dtype} {list(frame.shape)}")
@@ -190,14 +190,14 @@ def as_clip(
 
 
 def to_unit_range(frame: Tensor) -> Tensor:
-    """A frame as float32 in 0–1 (float64 if it was)."""
+    """Bring a frame to float32 in 0–1 (float64 stays float64)."""
     if frame.dtype == torch.uint8:
         return frame.float().div_(255)  # in place: new memory costs more than the division
     return frame.to(torch.promote_types(torch.float32, frame.dtype))
 
 
 def check_flow(flow: Tensor, frame: Tensor) -> Tensor:
-    """Refuse a flow that does not belong to a frame or that would spoil all that it warps."""
+    """Refuse a flow that does not fit a frame or is not finite; return it on the frame's device, float32 or better."""
     expected = [frame.shape[0], 2, *frame.shape[-2:]]
     if not isinstance(flow, Tensor):
         raise InputError(f"flow must be a floating point tensor {expected}, not {type(flow).__name__}")

@@ -14,7 +14,7 @@ from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
 from netwarp.model.inputs import Preprocess, base_device, network_input
 from netwarp.model.outputs import check_layers, logits_of, representation_of
 
-__all__ = ["OUTPUTS", "LayerInfo", "Placement", "Probe", "evaluating", "margin_of", "place", "probe"]
+__all__ = ["OUTPUTS", "LayerInfo", "Probe", "evaluating", "margin_of", "place", "probe"]
 
 OUTPUTS = ("output", "log_probs")
 """Layer names that stand for the network's result instead of one of its modules."""
@@ -51,7 +51,7 @@ class Probe:
 
 
 def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None = None) -> Probe:
-    """Run a network once, in evaluation mode, and look at all its layers. Leaves no trace in it."""
+    """Run a network once, in evaluation mode, and describe all its layers. The network is left as it was."""
     sizes = (size,) if size is not None else SIZES
     error: Exception | None = None
     for candidate in sizes:
@@ -122,7 +122,7 @@ def margin_of(base: nn.Module, layer: str) -> int:
 
 @contextmanager
 def evaluating(base: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards each module is in the mode it was in."""
+    """Put a network into evaluation mode inside the block; afterwards each module is in the mode it was in."""
     modes = {module: module.training for module in base.modules()}
     base.eval()
     try:
@@ -132,20 +132,10 @@ def evaluating(base: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Layers that can hold a NetWarp, in the order in which they run."""
-
-    layers: tuple[str, ...]
-    channels: tuple[int, ...]
-    strides: tuple[int, ...]  # frame pixels per pixel, the smaller of down and across, rounded
-    classes: int
-
-
 def place(
     base: nn.Module, layers: Sequence[str], preprocess: Preprocess, example_size: tuple[int, int] | None = None
-) -> Placement:
-    """Check that every layer can hold a NetWarp, by running the network once; leaves no trace in it."""
+) -> tuple[list[LayerInfo], int]:
+    """Check that layers can hold a NetWarp, by running the network once: them in running order, and its classes."""
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not all(isinstance(n, str) for n in layers):
         raise ConfigurationError(f"layers must be a list of names, not {layers!r}")
     if not isinstance(preprocess, Preprocess):
@@ -170,14 +160,9 @@ def place(
                 f"layer {name!r} runs {calls[name]} times a frame: choose a layer that runs once "
                 "('netwarp layers' lists them)"
             )
-    running = [info for info in seen.layers if info.name in inner]
-    strides = (*(info.stride for info in running), *(seen.output_stride for _ in outputs))
-    return Placement(
-        layers=(*(info.name for info in running), *outputs),
-        channels=(*(info.channels for info in running), *(seen.classes for _ in outputs)),
-        strides=tuple(max(1, round(min(stride))) for stride in strides),
-        classes=seen.classes,
-    )
+    places = [info for info in seen.layers if info.name in inner]
+    places += [LayerInfo(name, "", seen.classes, seen.output, seen.output_stride, calls=1) for name in outputs]
+    return places, seen.classes
 
 
 def _is_size(value: object) -> bool:

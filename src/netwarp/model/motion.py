@@ -1,4 +1,4 @@
-"""From flow to what layers are warped along: corrected by FlowCNN, weighed by the gate, over the network's input."""
+"""Motion between two frames: flow corrected by FlowCNN and the gate's confidence, over the network's input."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Motion:
         gate: Gate | None,
         preprocess: Preprocess,
     ) -> Motion:
-        """Correct the flow between two frames ``[B,3,H,W]``, and ask the gate how far to trust it."""
+        """Correct the flow between two frames ``[B,3,H,W]``, and compute the gate's confidence in it."""
         flow, forward_flow = flows
         present, past = to_unit_range(current), to_unit_range(previous)
         confidence = None if gate is None else gate(present, past, flow, forward_flow)
@@ -57,7 +57,7 @@ class Motion:
     def over_input(
         cls, flow: Tensor, confidence: Confidence | None, preprocess: Preprocess, size: tuple[int, int]
     ) -> Motion:
-        """Lay what covers a frame of a size (height, width) over the network's input: that may be padded."""
+        """Bring what covers a frame of a size (height, width) to the network's input, which may be padded."""
         resized, padded = preprocess.grid(size)
         if padded != resized:
             # The representations cover the padding too, and so must what moves them.
@@ -68,7 +68,7 @@ class Motion:
         return cls(flow, confidence, padded)
 
     def with_margin(self, margin: int) -> Motion:
-        """The same for a layer whose map covers more than the network's input, which it sees mirrored there."""
+        """Extend it to a layer whose map covers more than the network's input, mirrored outward."""
         if margin == 0:
             return self
         flow = reflect_flow(resize_flow(self.flow, self.size), margin)

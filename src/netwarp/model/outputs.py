@@ -1,4 +1,4 @@
-"""What a network and its layers return: logits, labels, and representations, which hooks read and may exchange."""
+"""Output of a network and its layers: logits, labels, and representations, which hooks read and replace."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ __all__ = [
 
 
 def labels_of(logits: Tensor) -> Tensor:
-    """The class of the largest logit; of equal ones the first."""
+    """Return the class of the largest logit, ``[B,H,W]``; of equal ones the first."""
     # As argmax(1), which on the CPU takes ten times as long where the classes lie far apart in memory.
     return logits.max(1).indices
 
 
 def logits_of(output: Any) -> Tensor:  # noqa: ANN401
-    """The logits in what a segmentation network returns."""
+    """Find the logits in what a segmentation network returns."""
     logits = output
     if isinstance(output, Mapping) and "out" in output:
         logits = output["out"]
@@ -54,7 +54,7 @@ def logits_of(output: Any) -> Tensor:  # noqa: ANN401
 
 
 def representation_of(output: Any) -> Tensor | None:  # noqa: ANN401
-    """The feature map in what a layer returns, or None if it returns something else."""
+    """Find the feature map in what a layer returns; None if it returns something else."""
     if isinstance(output, (tuple, list)) and output:
         output = output[0]
     if isinstance(output, Tensor) and output.ndim == 4 and output.is_floating_point():
@@ -63,7 +63,7 @@ def representation_of(output: Any) -> Tensor | None:  # noqa: ANN401
 
 
 def with_representation(output: Any, representation: Tensor) -> Any:  # noqa: ANN401
-    """``output`` with the feature map that :func:`representation_of` finds in it exchanged."""
+    """Replace the feature map that :func:`representation_of` finds in an output."""
     if isinstance(output, list):
         return [representation, *output[1:]]
     if isinstance(output, tuple):
@@ -73,7 +73,7 @@ def with_representation(output: Any, representation: Tensor) -> Any:  # noqa: AN
 
 
 def to_frame_size(logits: Tensor, resized: tuple[int, int], padded: tuple[int, int], frame: tuple[int, int]) -> Tensor:
-    """Bring logits from the network's output size to the frame's, the way back through the preprocessing."""
+    """Bring logits from the network's output size to the frame's: back through padding and resizing."""
     if tuple(logits.shape[-2:]) != padded:
         logits = F.interpolate(logits, size=padded, mode="bilinear", align_corners=False)
     if padded != resized:
@@ -89,25 +89,25 @@ Visitor = Callable[[str, Tensor], Tensor | None]
 
 @dataclass(frozen=True)
 class _Visit:
-    """Whose pass it is; ``checkpoints`` are those that were running when it began, None where nothing is trained."""
+    """A pass inside :meth:`Hooks.intercept`."""
 
     hooks: Hooks
     visitor: Visitor
-    checkpoints: int | None
+    checkpoints: int | None  # that were running when it began; None where nothing is trained
 
 
 _visiting: ContextVar[_Visit | None] = ContextVar("visiting", default=None)
 
 
 class StopPass(BaseException):
-    """Raised by a visitor that has seen all it wanted: the rest of the network need not run.
+    """Ends a pass from within a visitor: the rest of the network need not run.
 
-    Not an ``Exception``, so that no network takes it for an error of its own.
+    Not an ``Exception``, so that a network that catches those does not catch it.
     """
 
 
 def check_layers(base: nn.Module, names: Sequence[str]) -> None:
-    """Check names of layers without touching the network."""
+    """Refuse names of layers that are unknown or given twice."""
     known = [name for name, _ in base.named_modules() if name]
     for name in names:
         if name not in known:
@@ -125,7 +125,7 @@ class Hooks:
 
     @contextmanager
     def intercept(self, visitor: Visitor) -> Iterator[None]:
-        """While it lasts, ``visitor`` sees the layers; a :class:`StopPass` that it raises ends the block."""
+        """Call ``visitor`` for each layer that runs in the block; a :class:`StopPass` that it raises ends the block."""
         token = _visiting.set(_Visit(self, visitor, _checkpoints_running() if torch.is_grad_enabled() else None))
         try:
             yield

@@ -1,4 +1,4 @@
-"""The network unrolled in time: one pass a frame, combined with what the frame before left (paper, section 3)."""
+"""The network unrolled in time: one pass a frame, combined with the frame before (paper, section 3)."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class VideoState:
     memory: tuple[Tensor, ...]
 
     def detached(self) -> VideoState:
-        """The same without gradients."""
+        """Return the same state without gradients."""
         return VideoState(self.frame.detach(), tuple(kept.detach() for kept in self.memory))
 
 
 class UnrolledNetwork(nn.Module):
-    """A network whose layers are combined with the previous frame's: how it runs. A subclass builds the parts."""
+    """Runs a network frame by frame and combines its layers with the previous frame's. A subclass sets the parts."""
 
     base: nn.Module
     preprocess: Preprocess
@@ -118,8 +118,7 @@ class UnrolledNetwork(nn.Module):
             raise InputError(f"state must be what the step before returned, or None, not {type(state).__name__}")
         if state is not None and state.frame.shape != present.shape:
             state = None
-        channels = tuple(netwarp.channels for netwarp in self.netwarps)
-        if state is not None and tuple(kept.shape[1] for kept in state.memory) != channels:
+        if state is not None and [kept.shape[1] for kept in state.memory] != [n.channels for n in self.netwarps]:
             raise InputError("the state comes from a model with other layers: start a stream with state=None")
         motion = None if state is None else self._motion(present, state.frame, flow, index)
         logits, after = self.advance(present, state, motion)
@@ -168,7 +167,7 @@ class UnrolledNetwork(nn.Module):
 
     @torch.no_grad()
     def estimate_flow(self, current: Frame, previous: Frame, index: int | None = None) -> Tensor:
-        """The flow that :meth:`step` would use, before FlowCNN.
+        """Estimate the flow that :meth:`step` would use, before FlowCNN.
 
         Args:
             current: As in :meth:`step`.
@@ -190,7 +189,7 @@ class UnrolledNetwork(nn.Module):
     def estimate_motion(
         self, current: Frame, previous: Frame, flow: Tensor | Flows | None = None, index: int | None = None
     ) -> Motion | None:
-        """All of :meth:`step` that does not need the network: flow, FlowCNN and gate, for a thread that works ahead.
+        """Do the part of :meth:`step` that needs no network: flow, FlowCNN and gate; for a thread that works ahead.
 
         Args:
             current: As in :meth:`step`.
@@ -274,7 +273,7 @@ class UnrolledNetwork(nn.Module):
         return logits, VideoState(frame, tuple(kept[name] for name in self.layers))
 
     def _combine(self, name: str, current: Tensor, state: VideoState, motion: Motion) -> Tensor:
-        """Combine a layer's representation ``[B,C,h,w]`` with the state's, warped (paper, Eq. 1-3)."""
+        """Combine a layer's representation ``[B,C,h,w]`` with the state's, warped (paper, Eq. 1–3)."""
         place = self.layers.index(name)
         previous = state.memory[place]
         if previous.shape != current.shape:
@@ -311,7 +310,7 @@ class UnrolledNetwork(nn.Module):
         forward_flow: Tensor | None = None,
         index: int | None = None,
     ) -> Flows | None:
-        """The flows that the model needs between two frames: those that are given, checked once, else estimated."""
+        """Check the flows that are given between two frames, and estimate those that the model needs besides."""
         if not self.layers:
             return None
         if not isinstance(flow, Flows):
@@ -329,7 +328,7 @@ class UnrolledNetwork(nn.Module):
         return flow._replace(forward=self.estimate_flow(previous, current))
 
     def motion_between(self, current: Tensor, previous: Tensor, flows: Flows) -> Motion:
-        """What FlowCNN and gate make of the flows between two frames."""
+        """Correct the flows between two frames, and compute the confidence in them."""
         return Motion.between(current, previous, flows, self.flow_cnn, as_gate(self.gate), self.preprocess)
 
     def _motion(

@@ -1,4 +1,4 @@
-"""VideoModel: any segmentation network, as an online video network (paper, section 3)."""
+"""VideoModel: any segmentation network as an online video network (paper, section 3), built, saved and removed."""
 
 from __future__ import annotations
 
@@ -116,16 +116,16 @@ class VideoModel(UnrolledNetwork):
         memory = _checked_memory(memory, training_free)
         start = _checked_start(start, training_free)
         preprocess = preprocess_of(base) if preprocess is None else preprocess
-        placement = place(base, layers, preprocess, example_size)
-        labels = _label_set(base, placement.classes, classes, palette)
+        places, count = place(base, layers, preprocess, example_size)
+        labels = _label_set(base, count, classes, palette)
 
-        self.layers = placement.layers
-        self.margins = tuple(margin_of(base, name) for name in placement.layers)
+        self.layers = tuple(info.name for info in places)
+        self.margins = tuple(margin_of(base, name) for name in self.layers)
         self.base = base
-        self.netwarps = nn.ModuleList(NetWarp(c, start) for c in placement.channels)
+        self.netwarps = nn.ModuleList(NetWarp(info.channels, start) for info in places)
         self.flow_cnn = flow_cnn if self.layers else None
         if self.flow_cnn is not None and self.flow_cnn.stride is None:
-            self.flow_cnn.stride = min(placement.strides)
+            self.flow_cnn.stride = max(1, round(min(min(info.stride) for info in places)))
         # What has parameters needs a layer to work for.
         self.gate = gate if self.layers or not isinstance(gate, nn.Module) else None
         if training_free:
@@ -144,10 +144,10 @@ class VideoModel(UnrolledNetwork):
         self.hooks = Hooks(base, [name for name in self.layers if name not in OUTPUTS])
 
     def train(self, mode: bool = True) -> Self:
-        """Set training or evaluation mode, as ever, but leave what is frozen in evaluation mode.
+        """Set training or evaluation mode, but leave what is frozen in evaluation mode.
 
-        A base of which no parameter requires a gradient, and any part of a base of which none of its own does, stays
-        in evaluation mode, batch norm and dropout included. Freeze first, then call this.
+        A base without a parameter that requires a gradient, and every such part of a base, stays in evaluation mode,
+        batch norm and dropout included. Freeze first, then call this.
         """
         super().train(mode)
         if mode:
@@ -166,7 +166,7 @@ class VideoModel(UnrolledNetwork):
         return self.base
 
     def without_memory(self) -> VideoModel:
-        """The same network frame by frame: a model without layers, with the same preprocessing, classes and colours."""
+        """Return the network frame by frame: a model without layers, with its preprocessing, classes and colours."""
         return VideoModel(
             self.base,
             [],
@@ -192,7 +192,7 @@ class VideoModel(UnrolledNetwork):
         write_model(path, self.configuration(), tensors)
 
     def configuration(self) -> dict[str, Any]:
-        """How to build the model again, but for its tensors: plain values that JSON can hold.
+        """Describe how to build the model again, but for its tensors, in plain values that JSON can hold.
 
         Raises:
             ConfigurationError: the flow or gate cannot be named in a file.
@@ -203,7 +203,7 @@ class VideoModel(UnrolledNetwork):
                 f"a model with the flow {type(self.flow).__name__} cannot be saved: give the flow a text 'spec'"
             )
         flow_cnn = self.flow_cnn
-        # A network of the user's own may have an attribute of this name that means something else.
+        # A foreign network may have an attribute of this name that means something else.
         describe = getattr(getattr(self.base, "source", None), "to_dict", None)
         gate = gate_to_dict(self.gate)
         return {
