@@ -33,7 +33,7 @@ from netwarp.inference.sliding import Sliding
 from netwarp.lab.benchmark.harness import in_turn
 from netwarp.lab.benchmark.networks import FLOW_CNNS, FRAME_BY_FRAME, Around, load_network
 from netwarp.lab.benchmark.networks import NETWORKS as STREAMED
-from netwarp.lab.demo.summary import markdown_table
+from netwarp.lab.output import markdown_table
 from netwarp.streets import render_clip
 
 WHOLE = (1024, 2048)
@@ -205,7 +205,7 @@ def main() -> None:
     cv2.setNumThreads(torch.get_num_threads())
     rows = [row for name in ([options.network] if options.network else NETWORKS) for row in measure(name, options)]
     print(f"{torch.get_num_threads()} threads, flow {options.flow}, {options.runs} rounds\n")
-    print("\n".join(markdown_table(HEADS, [row.cells for row in rows])))
+    print(markdown_table(HEADS, [row.cells for row in rows]))
     print("\nwarp + combine, ms by layer:")
     for row in rows:
         print(f"- {row.network}, FlowCNN {row.flow_cnn}: " + ", ".join(f"{k} {v:.1f}" for k, v in row.by_layer.items()))

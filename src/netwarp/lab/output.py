@@ -1,8 +1,10 @@
-"""Matplotlib, asked for where something is drawn, and figures as PNG files that appear whole."""
+"""Tables in Markdown, figures as PNG, and files that appear whole."""
 
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,7 +12,34 @@ from typing import Any, BinaryIO
 from netwarp.errors import MissingExtraError
 from netwarp.output_files import written_whole
 
-__all__ = ["new_figure", "save_figure", "write_text", "written"]
+__all__ = ["EMPTY", "markdown_table", "new_figure", "number", "save_figure", "write_text", "written"]
+
+EMPTY = "–"
+"""The cell of a value that does not apply."""
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table in Markdown: names in the first column, on the left; numbers in the others, on the right.
+
+    >>> print(markdown_table(("", "IoU"), [("NetWarp", "61.20")]))
+    |  | IoU |
+    |---|---:|
+    | NetWarp | 61.20 |
+    """
+    first, *others = ["| " + " | ".join(line) + " |" for line in (head, *rows)]
+    return "\n".join([first, "|---|" + "---:|" * (len(head) - 1), *others])
+
+
+def number(value: float | None, digits: int, *, signed: bool = False) -> str:
+    """Write a number for a table; :data:`EMPTY` for None and what is not finite.
+
+    >>> number(1.234, 2), number(-0.5, 1, signed=True), number(None, 2), number(float("nan"), 2)
+    ('1.23', '−0.5', '–', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return EMPTY
+    rounded = round(value, digits) + 0.0  # no −0.00
+    return f"{rounded:{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 
 def written(path: Path) -> AbstractContextManager[BinaryIO]:

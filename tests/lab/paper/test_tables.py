@@ -118,7 +118,7 @@ def test_the_papers_gains():
 
 
 def test_markdown_has_the_papers_numbers_beside_ours_and_no_empty_columns():
-    head, rule, *rows = markdown_text(RESULTS)
+    head, rule, *rows = markdown_text(RESULTS).splitlines()
     names = [cell.strip() for cell in head.strip("|").split("|")]
     cells = {row.split("|")[1].strip(): [c.strip() for c in row.strip("|").split("|")] for row in rows}
     good = dict(zip(names, cells["good"], strict=True))

@@ -15,9 +15,10 @@ from netwarp.lab.benchmark.results import (
     TogetherRow,
     WarpRow,
 )
-from netwarp.lab.demo.summary import markdown_table
+from netwarp.lab.output import markdown_table as _table
+from netwarp.lab.output import number
 
-__all__ = ["TITLES", "number", "part_text", "shape_text", "size_text"]
+__all__ = ["TITLES", "part_text", "shape_text", "size_text"]
 
 TITLES = {
     "warp": "Warp and sum",
@@ -31,15 +32,6 @@ TITLES = {
 def part_text(part: str, rows: Sequence[Row]) -> str:
     """A part's section: its title, tables, and what they show."""
     return "\n\n".join([f"## {TITLES[part]}", *_SECTIONS[part](rows)])
-
-
-def number(value: float | None, digits: int) -> str:
-    """A number for a table; a dash for what does not apply.
-
-    >>> number(1.234, 2), number(None, 2)
-    ('1.23', '–')
-    """
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -58,10 +50,6 @@ def size_text(size: tuple[int, int]) -> str:
     '480×360'
     """
     return f"{size[1]}×{size[0]}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(markdown_table(head, rows))
 
 
 def _ms(value: float | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netwarp.evaluation.scores import Scores
+from netwarp.lab.output import markdown_table
 
 __all__ = [
     "BASE",
@@ -17,7 +18,6 @@ __all__ = [
     "as_json",
     "cells",
     "markdown",
-    "markdown_table",
     "per_class_cells",
     "terminal",
     "verdict",
@@ -60,11 +60,11 @@ def markdown(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
     """The table and the one per class, in Markdown."""
     return "\n".join(
         [
-            *markdown_table(("", *COLUMNS), [(name, *cells(scores)) for name, scores in rows.items()]),
+            markdown_table(("", *COLUMNS), [(name, *cells(scores)) for name, scores in rows.items()]),
             "",
             "IoU of each class:",
             "",
-            *markdown_table(("", *classes), [(name, *per_class_cells(scores)) for name, scores in rows.items()]),
+            markdown_table(("", *classes), [(name, *per_class_cells(scores)) for name, scores in rows.items()]),
             "",
         ]
     )
@@ -83,12 +83,6 @@ def as_json(rows: Mapping[str, Scores], classes: Sequence[str]) -> dict[str, Any
         }
         for name, scores in rows.items()
     }
-
-
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table in Markdown: the first column on the left, the others, numbers, on the right."""
-    lines = ["| " + " | ".join(line) + " |" for line in (head, *rows)]
-    return [lines[0], "|---|" + "---:|" * (len(head) - 1), *lines[1:]]
 
 
 def _number(value: float, digits: int) -> str:

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netwarp.lab.demo.summary import markdown_table
-from netwarp.lab.output import new_figure, save_figure
+from netwarp.lab.output import markdown_table, new_figure, save_figure
 from netwarp.lab.paper.published import CITYSCAPES_CLASSES, TABLE5
 from netwarp.lab.paper.tables import signed
 from netwarp.lab.study.figures import COLOURS
@@ -73,7 +72,7 @@ def class_lines(base: Sequence[Figures], netwarp: Sequence[Figures]) -> list[Cla
     return lines
 
 
-def markdown_classes(lines: Sequence[ClassLine]) -> list[str]:
+def markdown_classes(lines: Sequence[ClassLine]) -> str:
     """The table in Markdown; thin classes in bold."""
     head = ["", "frame by frame", "NetWarp", "gain"]
     objects = any(math.isfinite(line.base_objects) for line in lines)

@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from netwarp.datasets.clips import Clip, ClipData
-from netwarp.lab.demo.summary import markdown_table
 from netwarp.lab.flow_pictures import Flow, before_and_after, flow_colours, flow_wheel, length_of, round_limit
-from netwarp.lab.output import new_figure, save_figure
+from netwarp.lab.output import markdown_table, new_figure, save_figure
 from netwarp.lab.paper.published import RELATIVE_GAIN
 from netwarp.lab.paper.tables import Result, paper_gain, signed
 from netwarp.lab.paper.work import Made, Work
@@ -164,7 +163,7 @@ def draw_flows(shown: Sequence[FlowShown], title: str, path: Path) -> None:
     save_figure(figure, path)
 
 
-def markdown_flows(shown: Sequence[FlowShown]) -> list[str]:
+def markdown_flows(shown: Sequence[FlowShown]) -> str:
     """Numbers to the figure, in Markdown."""
     known = all(frame.true is not None for frame in shown)
     head = ["frame", "motion", "change by FlowCNN"]

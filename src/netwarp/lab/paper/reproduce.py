@@ -279,7 +279,7 @@ def _run(units: Sequence[Unit], plan: Plan, store: Store, jobs: int, progress: b
         return run_units(units, plan, store, jobs, note)
 
 
-def _document(work: Work, target: Target, table: Sequence[str], said: Sequence[str]) -> str:
+def _document(work: Work, target: Target, table: str, said: Sequence[str]) -> str:
     notes = [line.note for line in work.lines if line.note]
     setup = work.setup
     trained = (
@@ -294,5 +294,5 @@ def _document(work: Work, target: Target, table: Sequence[str], said: Sequence[s
         f"{setup.test[0]}, split {setup.test[1]}. Rows: {setup.recipe.steps} steps of {setup.recipe.batch_size} pairs, "
         f"the whole network with them, {setup.seeds} seed{'s' if setup.seeds > 1 else ''}. {target.caption}"
     ]
-    parts = [f"# {work.title}", "\n".join(table), "\n".join(f"- {line}" for line in [*said, *notes]), *caption]
+    parts = [f"# {work.title}", table, "\n".join(f"- {line}" for line in [*said, *notes]), *caption]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from netwarp.lab.demo.summary import markdown_table
+from netwarp.lab.output import markdown_table
 from netwarp.lab.paper.lines import Line
 from netwarp.lab.study.store import Figures
 from netwarp.lab.study.summary import Spread, differences, jackknife
@@ -152,7 +152,7 @@ EMPTY = ""
 _IN_PAPER = ("IoU", "tIoU", "iIoU")
 
 
-def markdown_text(results: Sequence[Result]) -> list[str]:
+def markdown_text(results: Sequence[Result]) -> str:
     """The table in Markdown, without columns in which nothing stands."""
     columns: dict[str, Callable[[Result], str]] = {
         **{name: partial(_score, name) for name in MEASURES},

@@ -102,11 +102,11 @@ class Made:
     """What was made of it, beside the picture.
 
     Attributes:
-        table: Lines of Markdown.
+        table: In Markdown.
         csv: The same as CSV.
         said: What it comes to, sentence by sentence.
     """
 
-    table: Sequence[str]
+    table: str
     csv: str
     said: Sequence[str]

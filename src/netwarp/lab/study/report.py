@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from netwarp._version import __version__
-from netwarp.lab.demo.summary import markdown_table
+from netwarp.lab.output import markdown_table
 from netwarp.lab.study.bench import Bench
 from netwarp.lab.study.rows import BASE
 from netwarp.lab.study.store import FORMAT, Figures
@@ -23,7 +23,7 @@ HEAD = ("", "IoU", "tIoU, 2 px", "tc", "ms a frame", "IoU − control", "tIoU �
 
 def experiment_table(summaries: Sequence[Summary]) -> str:
     """Means ± standard deviations over seeds and folds, and behind them those of the differences to the control."""
-    return "\n".join(markdown_table(HEAD, [_cells(summary) for summary in summaries]))
+    return markdown_table(HEAD, [_cells(summary) for summary in summaries])
 
 
 def _cells(summary: Summary) -> list[str]:
