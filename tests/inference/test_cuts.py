@@ -45,37 +45,27 @@ def cut(current, previous):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("shift", [(0, 0), (3, 1), (-8, 4), (14, -6)])
-def test_motion_is_no_cut(seed, shift):
-    picture = scene(seed)
-    assert not cut(view(picture, 40 + shift[0], 20 + shift[1]), view(picture, 40, 20))
-
-
-@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(
-    "change",
+    ("shift", "change"),
     [
-        {"noise": 15.0},
-        {"gain": 0.5},
-        {"gain": 1.2, "offset": -10},
-        {"offset": 50},
-        {"gain": 0.6, "offset": 30, "noise": 8.0},
+        *((shift, {}) for shift in ((0, 0), (3, 1), (-8, 4), (14, -6))),
+        ((3, 1), {"noise": 15.0}),
+        ((3, 1), {"gain": 0.5}),
+        ((3, 1), {"gain": 1.2, "offset": -10}),
+        ((3, 1), {"offset": 50}),
+        ((3, 1), {"gain": 0.6, "offset": 30, "noise": 8.0}),
     ],
     ids=str,
 )
-def test_noise_and_changes_of_light_are_no_cut(seed, change):
+def test_motion_noise_and_changes_of_light_are_no_cut(seed, shift, change):
     picture = scene(seed)
-    assert not cut(changed(view(picture, 43, 21), **change), view(picture, 40, 20))
+    assert not cut(changed(view(picture, 40 + shift[0], 20 + shift[1]), **change), view(picture, 40, 20))
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_another_scene_is_a_cut(seed):
-    assert cut(view(scene(seed)), view(scene(seed + 100)))
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_another_scene_is_a_cut_in_bad_light_too(seed):
-    assert cut(changed(view(scene(seed)), 0.5, 20, noise=8.0), view(scene(seed + 100)))
+@pytest.mark.parametrize("change", [{}, {"gain": 0.5, "offset": 20, "noise": 8.0}], ids=str)
+def test_another_scene_is_a_cut(seed, change):
+    assert cut(changed(view(scene(seed)), **change), view(scene(seed + 100)))
 
 
 def test_a_light_that_goes_on_is_a_cut():
@@ -150,13 +140,13 @@ def look(cuts, pairs):
     return [cuts.between(*pair, flow, index=i + 1, time=i / 10) for i, pair in enumerate(pairs)]
 
 
-def test_a_cut_is_said_with_what_to_do(caplog):
+def test_a_cut_is_logged_with_its_frame_and_time(caplog):
     caplog.set_level("INFO", logger="netwarp")
     same, other = view(scene(0)), view(scene(100))
     assert look(Cuts(), [(same, same)] * 20 + [(other, same)]) == [False] * 20 + [True]
     (record,) = caplog.records
-    assert record.getMessage().startswith("frame 21: scene cut at 2.00 s")
-    assert "--no-cuts" in record.getMessage()
+    assert "frame 21" in record.getMessage()
+    assert "2.00 s" in record.getMessage()
 
 
 @pytest.mark.parametrize(("every", "doubted"), [(2, True), (3, True), (5, False), (20, False)])
@@ -165,7 +155,7 @@ def test_too_many_cuts_are_doubted_once(caplog, every, doubted):
     look(Cuts(), [(other, same) if i % every == 0 else (same, same) for i in range(40)])
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == doubted
-    assert all("transitions look like scene cuts" in text and "--no-cuts" in text for text in warnings)
+    assert all("--no-cuts" in text for text in warnings)
 
 
 def test_a_video_that_begins_with_cuts_is_not_doubted(caplog):

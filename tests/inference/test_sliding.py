@@ -213,14 +213,6 @@ def test_without_anything_asked_it_is_the_model(pictures):
         assert torch.equal(found, logits.softmax(1))
 
 
-def test_numbers_stand_for_squares(pictures):
-    (frame,) = pictures(1)
-    model = network(tiny(), PLAIN, layers=[])
-    found, _ = Sliding(model, 16, 8).step(frame)
-    expected, _ = Sliding(model, (16, 16), (8, 8)).step(frame)
-    assert torch.equal(found, expected)
-
-
 def test_floating_point_and_numpy_frames(pictures):
     (frame,) = pictures(1)
     sliding = Sliding(network(tiny(), PLAIN, layers=[]), 20, flip=True)
@@ -267,21 +259,21 @@ def test_what_it_shares_with_its_model():
     assert other.layers == ()
 
 
-def test_what_is_refused():
-    model = network(tiny(), PLAIN)
-    with pytest.raises(ConfigurationError, match="windows need a VideoModel, not TinyNet"):
-        Sliding(tiny(), 20)
-    for batch in (0, -1, 2.5):
-        with pytest.raises(ConfigurationError, match="batch must be a whole number"):
-            Sliding(model, 20, batch=batch)
-    with pytest.raises(ConfigurationError, match="leaves gaps"):
-        Sliding(model, 20, 21)
+@pytest.mark.parametrize(
+    ("model", "options", "value"),
+    [
+        (lambda: tiny(), {"window": 20}, "TinyNet"),
+        *((lambda: network(tiny(), PLAIN), {"window": 20, "batch": batch}, f"not {batch}") for batch in (0, -1, 2.5)),
+        (lambda: network(tiny(), PLAIN), {"window": 20, "stride": 21}, "21×21"),
+        (lambda: network(tiny(), Preprocess(size=(20, 30))), {"window": 20}, "30×20"),
+        (lambda: network(tiny(), Preprocess(size=(20, 30))), {"scales": (1,)}, "30×20"),
+    ],
+)
+def test_what_is_refused(model, options, value):
+    with pytest.raises(ConfigurationError, match=value):
+        Sliding(model(), **options)
 
 
-def test_a_size_of_the_preprocessing_that_contradicts():
-    model = network(tiny(), Preprocess(size=(20, 30)))
-    for options in ({"window": 20}, {"scales": (1,)}):
-        with pytest.raises(ConfigurationError, match="30×20"):
-            Sliding(model, **options)
-    Sliding(model, (20, 30))
-    Sliding(model, flip=True)
+@pytest.mark.parametrize("options", [{"window": (20, 30)}, {"flip": True}])
+def test_the_preprocessings_size_may_be_that_of_the_windows(options):
+    Sliding(network(tiny(), Preprocess(size=(20, 30))), **options)

@@ -216,46 +216,27 @@ class TestTheSource:
         assert len(read) <= 2 + 2 + 2
         results.close()
 
-    def test_is_closed_at_the_end(self, pictures):
-        clip = Clip(pictures(3))
-        list(segment(clip, video()))
-        assert clip.closed == 1
-
-    def test_is_closed_when_nobody_asks_any_more(self, pictures):
-        clip = Clip(pictures(3))
-        results = segment(clip, video())
-        next(results)
-        assert clip.closed == 0
-        results.close()
-        assert clip.closed == 1
-
-    def test_is_closed_after_an_error(self, pictures):
-        def broken():
-            yield pictures(1)[0]
-            raise InputError("damaged")
-
-        clip = Clip(broken())
-        with pytest.raises(InputError, match="damaged"):
-            list(segment(clip, video()))
-        assert clip.closed == 1
-
-    def test_no_thread_is_left_whatever_ends_it(self, pictures):
+    @pytest.mark.parametrize("end", ["last frame", "closed", "dropped", "error"])
+    def test_is_closed_and_no_thread_is_left_whatever_ends_it(self, end, pictures):
         def broken():
             yield from pictures(3)
             raise InputError("damaged")
 
-        before = threading.active_count()
-        list(segment(Clip(pictures(3)), video()))
-        with pytest.raises(InputError):
-            list(segment(Clip(broken()), video()))
-        given_up = segment(Clip(pictures(9)), video())
-        next(given_up)
+        before, clip = threading.active_count(), Clip(broken() if end == "error" else pictures(9))
+        results = segment(clip, video())
+        next(results)
+        assert clip.closed == 0
         assert threading.active_count() > before
-        given_up.close()
-        dropped = segment(Clip(pictures(9)), video())
-        next(dropped)
-        del dropped
+        if end == "error":
+            with pytest.raises(InputError, match="damaged"):
+                list(results)
+        elif end == "closed":
+            results.close()
+        elif end == "last frame":
+            assert len(list(results)) == 8
+        del results
         gc.collect()
+        assert clip.closed == 1
         assert threading.active_count() == before
 
     def test_flow_of_the_next_frame_is_estimated_while_the_network_runs(self, pictures):
