@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from netwarp.bases import load_base
-from netwarp.bases.dilated_vgg import ConvReLU, Dilation, PlayData
+from netwarp.bases.dilated_vgg import Dilation, PlayData
 from netwarp.errors import ConfigurationError, NetWarpError
 from netwarp.label_sets import CAMVID
 
@@ -33,17 +33,14 @@ def parameters(network):
 @pytest.mark.parametrize(
     ("build", "by_hand"),
     [
-        (lambda: PlayData(11), counted([*VGG, (1, 4096, 11)])),
+        (lambda: PlayData(11), 134_305_611),  # the paper's 134 million
+        (lambda: PlayData(5), counted([*VGG, (1, 4096, 5)])),
         (lambda: Dilation(11), counted([*VGG, (1, 4096, 11), *[(3, 11, 11)] * 7, (1, 11, 11)])),
         (lambda: Dilation(19, levels=10), counted([*VGG, (1, 4096, 19), *[(3, 19, 19)] * 9, (1, 19, 19)])),
     ],
 )
 def test_numbers_of_parameters(on_meta, build, by_hand):
     assert parameters(build()) == by_hand
-
-
-def test_playdata_has_the_papers_134_million(on_meta):
-    assert parameters(PlayData(11)) == 134_305_611
 
 
 def test_layers_carry_the_papers_names_in_their_order():
@@ -126,56 +123,11 @@ def test_margins_are_what_the_layers_maps_have_beyond_the_picture():
         stride = strides.get(path[4], 8) if path.startswith("conv") else 8
         slow[path] = (side * stride - 64) / 2
     assert {path: margin for path, margin in slow.items() if margin} == network.margins
+    assert load_base("netwarp:dilation8@0.01").margins == network.margins
     assert network.margins == {
         "conv1_1": 185, "conv1_2": 184, "conv2_1": 182, "conv2_2": 180, "conv3_1": 176, "conv3_2": 172, "conv3_3": 168,
         "conv4_1": 160, "conv4_2": 152, "conv4_3": 144, "conv5_1": 128, "conv5_2": 112, "conv5_3": 96,
     }  # fmt: skip
-
-
-def test_margins_stay_with_the_loaded_network():
-    assert load_base("netwarp:dilation8@0.01").margins["conv5_3"] == 96
-
-
-def test_a_place_sees_the_picture_around_it_alike_on_all_sides():
-    """fc7's receptive field, from the gradient: 2·186 + 8 pixels around the 8×8 that a place stands for."""
-    network = alive(PlayData(2, width=0.01)).double()
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            module.weight.data.abs_()
-    image = torch.rand(1, 3, 400, 400, dtype=torch.float64, requires_grad=True)
-    seen = {}
-    network.fc7.register_forward_hook(lambda _, __, output: seen.update(fc7=output))
-    network(image)
-    seen["fc7"][0, :, 25, 25].sum().backward()
-    touched = image.grad[0].abs().sum(0).nonzero()
-    # Pools choose one pixel of four, so that up to 7 pixels less may be touched on each side.
-    first, last = touched.min(0).values, touched.max(0).values
-    assert ((first >= 200 - 186) & (first < 200 - 186 + 8)).all()
-    assert ((last <= 207 + 186) & (last > 207 + 186 - 8)).all()
-
-
-def test_a_picture_that_moves_by_8_pixels_moves_the_maps_by_a_place():
-    network = alive(PlayData(2, width=0.02))
-    scene = torch.randn(1, 3, 440, 456, generator=torch.Generator().manual_seed(0))
-    seen = []
-    network.fc7.register_forward_hook(lambda _, __, output: seen.append(output))
-    with torch.no_grad():
-        network(scene[..., :440, :440])
-        network(scene[..., :440, 8:448])
-    before, after = seen
-    # Only where neither sees the mirrored rest: 186 pixels are 24 places.
-    inner = slice(24, -24)
-    torch.testing.assert_close(after[..., inner, 24:-25], before[..., inner, 25:-24], rtol=1e-4, atol=1e-5)
-    assert (after - before)[..., inner, inner].abs().max() > 1e-2
-
-
-def test_a_layers_output_is_the_activation():
-    layer = ConvReLU(3, 4, 3)
-    image = torch.randn(1, 3, 9, 9)
-    plain = nn.functional.conv2d(image, layer.weight, layer.bias)
-    torch.testing.assert_close(layer(image), plain.clamp(min=0))
-    assert layer.bias.eq(0).all()
-    assert layer.weight.std() > 0.1
 
 
 def test_the_context_module_starts_at_the_identity():
@@ -230,10 +182,10 @@ def test_preprocessing_is_the_authors(spec, mean):
 @pytest.mark.parametrize("width", [0, -0.5, 1.5, float("nan")])
 def test_widths_that_make_no_sense(width):
     for kind in (PlayData, Dilation):
-        with pytest.raises(ConfigurationError, match="a width is a fraction"):
+        with pytest.raises(ConfigurationError, match=str(width)):
             kind(3, width=width)
 
 
 def test_too_few_levels():
-    with pytest.raises(NetWarpError, match="at least 5 levels, not 4"):
+    with pytest.raises(NetWarpError, match="not 4"):
         Dilation(3, levels=4)

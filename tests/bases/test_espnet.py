@@ -94,7 +94,7 @@ def test_residual_adds_the_input():
     module = ESPModule(10, 10).double().eval()
     features = torch.randn(1, 10, 9, 7, dtype=torch.float64)
     torch.testing.assert_close(module(features), module.bn(features + module.merge(features)))
-    with pytest.raises(ConfigurationError, match="keeps its channels, not 10 to 15"):
+    with pytest.raises(ConfigurationError, match="10 to 15"):
         ESPModule(10, 15)
 
 
@@ -123,7 +123,7 @@ def test_odd_sizes_are_the_neighbouring_even_ones_away_from_the_cut():
 
 
 def test_too_few_classes_and_negative_depths():
-    with pytest.raises(ConfigurationError, match="at least 5 classes, not 4"):
+    with pytest.raises(ConfigurationError, match="not 4"):
         ESPNet(classes=4)
-    with pytest.raises(ConfigurationError, match="negative"):
+    with pytest.raises(ConfigurationError, match="p=-1"):
         ESPNet(p=-1)

