@@ -67,26 +67,9 @@ def make_estimator(tmp_path, raft_file, monkeypatch):
     return lambda name: estimators[name]()
 
 
-COMPUTED = [
-    "dis:ultrafast",
-    "dis:fast",
-    "dis:medium",
-    "dis:medium@0.5",
-    "dis:ultrafast@0.3",
-    "raft untrained",
-    "raft untrained@0.5",
-    "zero",
-]
-SEEING = [
-    "dis:ultrafast",
-    "dis:fast",
-    "dis:medium",
-    "dis:medium@0.5",
-    "dis:ultrafast@0.3",
-    "raft measuring",
-    "raft measuring@0.5",
-    "precomputed",
-]
+DIS = ["dis:ultrafast", "dis:fast", "dis:medium", "dis:medium@0.5", "dis:ultrafast@0.3"]
+COMPUTED = [*DIS, "raft untrained", "raft untrained@0.5", "zero"]
+SEEING = [*DIS, "raft measuring", "raft measuring@0.5", "precomputed"]
 ALL = sorted({*COMPUTED, *SEEING})
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
@@ -216,9 +199,8 @@ def test_frames_of_any_memory_layout(make_estimator, pair, name):
 )
 @pytest.mark.parametrize("name", ALL)
 def test_what_is_no_pair_of_frames_is_refused(make_estimator, name, current, previous, words):
-    with pytest.raises(InputError, match=words) as error:
+    with pytest.raises(InputError, match=words):
         make_estimator(name)(current, previous, index=7)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", [255.0, float("nan"), float("inf"), -100.0])

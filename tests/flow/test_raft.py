@@ -92,28 +92,5 @@ def test_weights_of_another_network_or_damaged(tmp_path, state, spoil, words):
     spoil(state)
     path = tmp_path / "spoilt.pth"
     torch.save(state, path)
-    with pytest.raises(WeightsError, match=words) as error:
-        RAFTFlow(path)
-    assert "\n" not in str(error.value)
-    assert str(path) in str(error.value)
-
-
-@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 cut off", b"\x80\x02}q\x00."])
-def test_files_that_are_no_weights(tmp_path, name, content):
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(WeightsError) as error:
-        RAFTFlow(path)
-    assert "\n" not in str(error.value)
-
-
-def test_a_pickle_that_runs_code_is_refused(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return print, ("this must not run",)
-
-    path = tmp_path / "evil.pth"
-    torch.save({"weight": Evil()}, path)
-    with pytest.raises(WeightsError, match="runs code"):
+    with pytest.raises(WeightsError, match=words):
         RAFTFlow(path)

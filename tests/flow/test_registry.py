@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -96,11 +98,9 @@ def test_a_new_flow_is_one_class_and_one_line(monkeypatch):
         (3, "not 3"),
     ],
 )
-def test_bad_specs_say_in_one_line_what_is_wrong(spec, words):
-    with pytest.raises(NetWarpError) as error:
+def test_bad_specs_say_what_is_wrong(spec, words):
+    with pytest.raises(NetWarpError, match=re.escape(words)):
         make_flow(spec)
-    assert words in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("first", "step"), [(-1, 1), (0, 0)])
