@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.tiny import TinyNet
+from model.tiny import TinyNet, tiny
+from netwarp import VideoModel
 from netwarp.model import FlowCNN
 from netwarp.ops import resize_flow, warp
 
@@ -65,3 +66,9 @@ class ByHand:
     def pair(self, current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
         """Two branches with shared weights, the second at its own representations."""
         return self.after(self.alone(previous)[1], current, previous, flow)[0]
+
+
+def by_hand(model: VideoModel, net: TinyNet | None = None) -> ByHand:
+    """The same network with a model's own weights."""
+    weights = {name: (n.w1, n.w2) for name, n in zip(model.layers, model.netwarps, strict=True)}
+    return ByHand(net or tiny(), weights, model.flow_cnn)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint as run_again
 
-from model.by_hand import ByHand
+from model.by_hand import by_hand
 from model.tiny import frozen_copy, rough_flow, tiny, video
 from netwarp.errors import ConfigurationError, InputError
 
@@ -244,11 +244,6 @@ def test_what_is_no_clip(frames, flows, says):
     model = video(["mid"])
     with pytest.raises(InputError, match=says):
         model.unroll(frames, flows)
-
-
-def by_hand(model, net):
-    weights = {name: (n.w1, n.w2) for name, n in zip(model.layers, model.netwarps, strict=True)}
-    return ByHand(net, weights, model.flow_cnn)
 
 
 def frames_of(pictures, count=2):

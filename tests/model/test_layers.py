@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from model.tiny import PLAIN, TinyNet, frozen_copy, hooks_on, same_state, tiny
+from model.tiny import PLAIN, frozen_copy, hooks_on, same_state, tiny
 from netwarp.errors import ConfigurationError, WeightsError
 from netwarp.model import Preprocess
 from netwarp.model.inputs import base_device, base_dtype
@@ -111,11 +110,6 @@ def test_weights_that_are_not_finite():
     assert hooks_on(net) == 0
 
 
-def test_no_logits():
-    with pytest.raises(ConfigurationError, match="tuple"):
-        probe(Wrapped(lambda self, x: (self.net(x),)), PLAIN)
-
-
 def test_dtype_and_device():
     assert base_dtype(tiny().bfloat16()) == torch.bfloat16
     assert base_dtype(nn.Identity()) == torch.float32
@@ -160,11 +154,3 @@ class TestPlacement:
         with pytest.raises(ConfigurationError, match=says):
             place(net, layers, PLAIN)
         assert hooks_on(net) == 0
-
-
-def test_functional_layers_need_no_module():
-    class Functional(TinyNet):
-        def forward(self, x):
-            return F.interpolate(super().forward(x), scale_factor=2)
-
-    assert probe(Functional(), PLAIN).output == (64, 64)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from model.by_hand import ByHand
+from model.by_hand import by_hand
 from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny, video
 from netwarp import NetWarpError, VideoModel, load
 from netwarp.errors import InputError
@@ -20,11 +20,6 @@ from netwarp.model import FlowCNN, PhotometricGate
 
 def unit(frames):
     return [f.float() / 255 for f in frames]
-
-
-def by_hand(model, net=None):
-    weights = {name: (n.w1, n.w2) for name, n in zip(model.layers, model.netwarps, strict=True)}
-    return ByHand(net or tiny(), weights, model.flow_cnn)
 
 
 def stream(model, frames, flows):
@@ -86,7 +81,7 @@ def test_the_state_is_all_that_a_stream_needs(pictures):
 
 
 def test_the_state_holds_the_frame_and_one_memory_per_layer(pictures):
-    model, frame = video(["mid", "output"], flow=Pan()), pictures(1)[0]
+    model, frame = video(["mid", "output"]), pictures(1)[0]
     _, state = model.step(frame)
     assert torch.equal(state.frame, frame)
     assert [tuple(m.shape) for m in state.memory] == [(1, 6, 16, 24), (1, 5, 16, 24)]
@@ -245,25 +240,16 @@ def test_a_deep_copy_is_a_model_of_its_own(pictures):
     assert not any(m._forward_hooks for m in twin.base.modules())
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_streams_stay_close(dtype, pictures):
-    frames = pictures(3)
+@pytest.mark.parametrize("how", [torch.bfloat16, torch.float16, "autocast"])
+def test_half_precision_streams_stay_close(how, pictures):
+    frames, cast = pictures(3), how == "autocast"
     expected = stream(video(["mid"], memory="fused"), frames, FLOWS[:3])
-    half = video(["mid"], memory="fused", net=tiny().to(dtype))
-    for ours, theirs in zip(stream(half, frames, FLOWS[:3]), expected, strict=True):
-        assert ours.dtype == dtype
-        torch.testing.assert_close(ours.float(), theirs, rtol=0.1, atol=0.1 * float(theirs.std()))
-
-
-def test_autocast(pictures):
-    frames = pictures(3)
-    model = video(["mid"])
-    expected = stream(model, frames, FLOWS[:3])
-    with torch.autocast("cpu", torch.bfloat16):
-        cast = stream(model, frames, FLOWS[:3])
-        with torch.no_grad():
-            assert torch.equal(model(frames[1], frames[0], FLOWS[1]), cast[1])
-    for ours, theirs in zip(cast, expected, strict=True):
+    model = video(["mid"], tiny() if cast else tiny().to(how), memory="fused")
+    with torch.autocast("cpu", torch.bfloat16, enabled=cast), torch.no_grad():
+        found = stream(model, frames, FLOWS[:3])
+        assert torch.equal(model(frames[1], frames[0], FLOWS[1]), found[1])
+    for ours, theirs in zip(found, expected, strict=True):
+        assert cast or ours.dtype == how
         torch.testing.assert_close(ours.float(), theirs, rtol=0.1, atol=0.1 * float(theirs.std()))
 
 
@@ -301,7 +287,6 @@ FRAME = torch.zeros(1, 3, 16, 24, dtype=torch.uint8)
     ("call", "says"),
     [
         (lambda m: m(FRAME, FRAME[..., 1:]), "differ in size"),
-        (lambda m: m(FRAME, FRAME.repeat(2, 1, 1, 1)), "differ in size"),
         (lambda m: m(FRAME[0], FRAME), r"\[B,3,H,W\]"),
         (lambda m: m(FRAME, FRAME, torch.zeros(1, 2, 8, 12)), "for this frame"),
         (lambda m: m.step(FRAME, 3), "state must be"),
@@ -317,20 +302,10 @@ def test_input_that_cannot_be_used(call, says):
     assert torch.equal(model(FRAME, FRAME), video()(FRAME, FRAME))
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        lambda current, previous, index=None: torch.full((1, 2, 16, 24), float("nan")),
-        lambda current, previous, index=None: torch.zeros(1, 2, 8, 12),
-        lambda current, previous, index=None: torch.zeros(1, 2, 16, 24, dtype=torch.int32),
-        lambda current, previous, index=None: np.zeros((1, 2, 16, 24), np.float32),
-    ],
-    ids=["nan", "another size", "integers", "an array"],
-)
+@pytest.mark.parametrize("bad", [torch.full((1, 2, 16, 24), float("nan")), np.zeros((1, 2, 16, 24), np.float32)])
 def test_an_estimator_that_gives_something_else(bad):
-    model = video(flow=bad)
     with pytest.raises(InputError, match="flow"):
-        model(FRAME, FRAME)
+        video(flow=lambda current, previous, index=None: bad)(FRAME, FRAME)
 
 
 def test_the_flow_of_clips_must_be_given(tmp_path):
