@@ -12,7 +12,7 @@ from PIL import Image
 from netwarp.errors import ConfigurationError
 from netwarp.lab.paper.reproduce import Outcome, reproduce
 from netwarp.lab.paper.setups import Asked
-from netwarp.lab.study.bench import Bench
+from netwarp.lab.study.study_context import StudyContext
 
 QUICK = Asked(quick=True)
 ROWS = ("fc6+fc7, FlowCNN", "concatenated fc6, fc7")
@@ -34,7 +34,7 @@ def units(folder: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def table1(folder: Path) -> Outcome:
     """Done in two goes: the first ends after two rows."""
-    do, done = Bench.do, []
+    do, done = StudyContext.do, []
 
     def short(self, unit, store):
         if len(done) == 2:
@@ -43,7 +43,7 @@ def table1(folder: Path) -> Outcome:
         return do(self, unit, store)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Bench, "do", short)
+        patch.setattr(StudyContext, "do", short)
         with pytest.raises(CutError):
             reproduce("table1", QUICK, folder, rows=ROWS, progress=False)
     kept = {path: path.stat().st_mtime_ns for path in (folder / "units").glob("*.json")}
@@ -79,7 +79,7 @@ def test_what_is_kept_is_the_final_model_and_no_other(table1: Outcome, folder: P
 
 def test_others_take_what_is_there(table1: Outcome, folder: Path, monkeypatch: pytest.MonkeyPatch):
     """Figure 5 is the final model of Table 1; Figures 4 and 6 its scores and labels."""
-    monkeypatch.setattr(Bench, "do", lambda *_: pytest.fail("a row was done again"))
+    monkeypatch.setattr(StudyContext, "do", lambda *_: pytest.fail("a row was done again"))
     before = units(folder)
     asked = Asked(quick=True, base="netwarp:playdata@0.03")
     for name in ("fig4", "fig5", "fig6"):

@@ -11,18 +11,18 @@ import torch
 from netwarp.evaluation.scores import Scores
 from netwarp.lab.paper import work as times
 from netwarp.lab.paper.work import times_of
-from netwarp.lab.study.bench import Bench, Plan
 from netwarp.lab.study.rows import BASE, Row, control_of
 from netwarp.lab.study.store import Store
+from netwarp.lab.study.study_context import Plan, StudyContext
 
 VIDEO = Row("NetWarp", ("log_probs",))
 ROWS = (Row(BASE), VIDEO, control_of(VIDEO))
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> StudyContext:
     streets, folder = "streets:clips=1,frames=4,size=32x32", tmp_path_factory.mktemp("bench")
-    return Bench(Plan(streets, "train", "netwarp:streetnet", None, None, "cpu", folder, streets, "test"))
+    return StudyContext(Plan(streets, "train", "netwarp:streetnet", None, None, "cpu", folder, streets, "test"))
 
 
 @pytest.fixture
@@ -38,13 +38,13 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return asked
 
 
-def test_they_are_taken_once_and_not_of_controls(bench: Bench, tmp_path: Path, taken: list[int]):
+def test_they_are_taken_once_and_not_of_controls(bench: StudyContext, tmp_path: Path, taken: list[int]):
     first = times_of(ROWS, bench, 3, Store(tmp_path, {}))
     assert first == times_of(ROWS, bench, 3, Store(tmp_path, {})) == {BASE: 11.0, "NetWarp": 11.0}
     assert taken == [3]
 
 
-def test_another_machine_takes_them_anew(bench: Bench, tmp_path: Path, taken: list[int], monkeypatch):
+def test_another_machine_takes_them_anew(bench: StudyContext, tmp_path: Path, taken: list[int], monkeypatch):
     times_of(ROWS, bench, 3, Store(tmp_path, {}))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
     times_of(ROWS, bench, 3, Store(tmp_path, {}))
@@ -53,7 +53,7 @@ def test_another_machine_takes_them_anew(bench: Bench, tmp_path: Path, taken: li
     assert taken == [3, 3, 3]
 
 
-def test_other_rows_frames_or_data_too(bench: Bench, tmp_path: Path, taken: list[int]):
+def test_other_rows_frames_or_data_too(bench: StudyContext, tmp_path: Path, taken: list[int]):
     times_of(ROWS, bench, 3, Store(tmp_path, {}))
     times_of(ROWS, bench, 2, Store(tmp_path, {}))
     times_of(ROWS, bench, 2, Store(tmp_path, {"data": "other"}))
@@ -65,7 +65,7 @@ def test_other_rows_frames_or_data_too(bench: Bench, tmp_path: Path, taken: list
     "damage", [b"", b"{", b"[]", b'{"NetWarp": 3}', b'{"NetWarp": null, "Frame by frame": 3}', b"\xff\xfe", b"7",
                b'{"NetWarp": NaN, "Frame by frame": 3}', b'{"NetWarp": -1, "Frame by frame": 3}'],
 )  # fmt: skip
-def test_a_damaged_file_is_made_anew(bench: Bench, tmp_path: Path, taken: list[int], damage: bytes):
+def test_a_damaged_file_is_made_anew(bench: StudyContext, tmp_path: Path, taken: list[int], damage: bytes):
     times_of(ROWS, bench, 3, Store(tmp_path, {}))
     (path,) = tmp_path.glob("times-*.json")
     path.write_bytes(damage)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netwarp.errors import OutputError
-from netwarp.lab.study.training import alone_in
+from netwarp.lab.study.training import file_lock
 
 
 def test_there_are_never_two_at_once_and_nothing_is_left(tmp_path: Path):
@@ -19,7 +19,7 @@ def test_there_are_never_two_at_once_and_nothing_is_left(tmp_path: Path):
     folder, inside, most = tmp_path / "x", [], []
 
     def come_and_go(number: int) -> None:
-        with alone_in(folder):
+        with file_lock(folder):
             inside.append(number)
             most.append(len(inside))
             inside.remove(number)
@@ -34,14 +34,14 @@ def test_others_wait_until_the_end_of_the_block(tmp_path: Path):
     entered = threading.Event()
 
     def enter() -> None:
-        with alone_in(tmp_path / "x"):
+        with file_lock(tmp_path / "x"):
             entered.set()
 
     with ThreadPoolExecutor(1) as pool:
-        with alone_in(tmp_path / "x"):
+        with file_lock(tmp_path / "x"):
             waiting = pool.submit(enter)
             assert not entered.wait(0.3)
-            with alone_in(tmp_path / "y"):  # another folder
+            with file_lock(tmp_path / "y"):  # another folder
                 pass
         waiting.result()
     assert entered.is_set()
@@ -49,25 +49,25 @@ def test_others_wait_until_the_end_of_the_block(tmp_path: Path):
 
 def test_a_process_that_is_killed_keeps_nobody_out(tmp_path: Path):
     code = (
-        "import sys, pathlib, time\nfrom netwarp.lab.study.training import alone_in\n"
-        "with alone_in(pathlib.Path(sys.argv[1])):\n    print('in', flush=True); time.sleep(600)"
+        "import sys, pathlib, time\nfrom netwarp.lab.study.training import file_lock\n"
+        "with file_lock(pathlib.Path(sys.argv[1])):\n    print('in', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "x")], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"in\n"
         process.kill()
-    with alone_in(tmp_path / "x"):
+    with file_lock(tmp_path / "x"):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_goes_through_and_lets_others_in(tmp_path: Path):
-    with pytest.raises(ZeroDivisionError), alone_in(tmp_path / "x"):
+    with pytest.raises(ZeroDivisionError), file_lock(tmp_path / "x"):
         _ = 1 / 0
-    with alone_in(tmp_path / "x"):
+    with file_lock(tmp_path / "x"):
         pass
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError), alone_in(tmp_path / "file" / "x"):
+    with pytest.raises(OutputError), file_lock(tmp_path / "file" / "x"):
         pass

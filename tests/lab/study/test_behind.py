@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from netwarp import load_base
 from netwarp.errors import ConfigurationError
-from netwarp.lab.study.build import modules_behind, trained_modules
+from netwarp.lab.study.build import downstream_modules, trained_modules
 
 
 class Crossed(nn.Module):
@@ -36,28 +36,28 @@ class Crossed(nn.Module):
     ],
 )
 def test_order_is_that_of_running(layer: str, behind: tuple[str, ...]):
-    assert modules_behind(Crossed(), layer) == behind
+    assert downstream_modules(Crossed(), layer) == behind
 
 
 def test_a_layer_that_runs_twice_is_refused():
     with pytest.raises(ConfigurationError, match="runs 2 times"):
-        modules_behind(Crossed(), "both")
+        downstream_modules(Crossed(), "both")
 
 
 def test_nothing_behind_the_end():
     with pytest.raises(ConfigurationError, match="nothing"):
-        modules_behind(Crossed(), "late.2")
+        downstream_modules(Crossed(), "late.2")
 
 
 def test_an_unknown_layer_names_the_closest():
     with pytest.raises(ConfigurationError, match=r"body\.first"):
-        modules_behind(Crossed(), "body.frist")
+        downstream_modules(Crossed(), "body.frist")
 
 
 def test_no_trace_is_left():
     network = Crossed().train()
     before = torch.random.get_rng_state()
-    modules_behind(network, "body.then")
+    downstream_modules(network, "body.then")
     assert torch.equal(before, torch.random.get_rng_state())
     assert all(
         module.training and not module._forward_hooks and not module._forward_pre_hooks for module in network.modules()
@@ -66,7 +66,7 @@ def test_no_trace_is_left():
 
 def test_espnet_behind_its_encoders_end():
     base = load_base("netwarp:espnet")
-    behind = modules_behind(base, "encoder.b3")
+    behind = downstream_modules(base, "encoder.b3")
     assert set(behind) == {
         "encoder.classifier", "br", "up_l3", "level3_C", "combine_l2_l3", "up_l2", "conv", "classifier",
     }  # fmt: skip

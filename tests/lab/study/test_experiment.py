@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from netwarp.errors import ConfigurationError, NetWarpError
-from netwarp.lab.study.bench import Bench, Plan
 from netwarp.lab.study.experiment import Experiment, Result, run_experiment
 from netwarp.lab.study.rows import BASE, FREE, QUICK, Row
 from netwarp.lab.study.runner import _answer
 from netwarp.lab.study.store import Unit
+from netwarp.lab.study.study_context import Plan, StudyContext
 from netwarp.lab.study.training import BaseTraining, trained_base
 
 STREETS = "streets:clips=2,frames=3,size=96x64"
@@ -89,7 +89,7 @@ def test_the_json_holds_every_unit_and_what_follows(result: Result):
 
 
 def test_what_was_done_is_not_done_again(result: Result, folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Bench, "do", lambda *_: pytest.fail("a unit was done again"))
+    monkeypatch.setattr(StudyContext, "do", lambda *_: pytest.fail("a unit was done again"))
     (folder / "again-units").symlink_to(folder / "made-units")
     again = run_experiment(replace(asked(folder), rows=NAMES[1:2]), folder / "again", progress=False)
     rows = {row["name"]: row for row in numbers(folder, "again")["rows"]}

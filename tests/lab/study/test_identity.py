@@ -14,8 +14,8 @@ from netwarp import load_base
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame
 from netwarp.datasets.registry import open_data
 from netwarp.lab.study import store as identity
-from netwarp.lab.study.bench import Bench, Plan
-from netwarp.lab.study.store import data_digest, key_of, surroundings, weights_digest
+from netwarp.lab.study.store import data_digest, environment, key_of, weights_digest
+from netwarp.lab.study.study_context import Plan, StudyContext
 from netwarp.label_sets import CAMVID, LabelSet
 
 STREETS = "streets:clips=2,frames=3,size=64x48"
@@ -73,10 +73,10 @@ def test_a_key_holds_the_format(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_surroundings_are_versions_and_the_kind_of_device(monkeypatch: pytest.MonkeyPatch):
-    assert surroundings("cuda:1") == surroundings("cuda:0") != surroundings("cpu")
-    before = surroundings("cpu")
+    assert environment("cuda:1") == environment("cuda:0") != environment("cpu")
+    before = environment("cpu")
     monkeypatch.setattr(torch, "__version__", "1000.0")
-    assert surroundings("cpu") != before
+    assert environment("cpu") != before
 
 
 def test_a_bench_knows_what_its_figures_depend_on(tmp_path: Path):
@@ -85,7 +85,7 @@ def test_a_bench_knows_what_its_figures_depend_on(tmp_path: Path):
         replace(plan, dropout=0.0), replace(plan, history=1), replace(plan, split="test"),
         replace(plan, test=STREETS, test_split="test"),
     ]  # fmt: skip
-    identities = [Bench(each).identity() for each in (plan, *others)]
+    identities = [StudyContext(each).identity() for each in (plan, *others)]
     assert len({key_of(each) for each in identities}) == 5
-    assert Bench(plan).identity() == identities[0]
+    assert StudyContext(plan).identity() == identities[0]
     assert weights_digest(load_base("netwarp:espnet")) != identities[0]["weights"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame
-from netwarp.lab.study.summary import LeftOut, jackknife
+from netwarp.lab.study.summary import Jackknife, jackknife
 from netwarp.label_sets import CAMVID
 from netwarp.metrics import IoU
 
@@ -28,7 +28,7 @@ def data(*clips: str) -> ClipData:
 
 def test_each_clip_is_left_out_in_turn():
     made = data("a", "b", "c")
-    left_out = LeftOut(made)
+    left_out = Jackknife(made)
     for each in (f for clip in made.clips for f in clip.frames):
         left_out.add(each, torch.from_numpy(SAID[each.name])[None])
     scores = left_out.scores()
@@ -43,7 +43,7 @@ def test_each_clip_is_left_out_in_turn():
 
 def test_a_single_clip_says_nothing():
     made = data("a")
-    left_out = LeftOut(made)
+    left_out = Jackknife(made)
     left_out.add(made.clips[0].frames[0], torch.zeros(1, 6, 8, dtype=torch.int64))
     assert left_out.scores() == {}
     assert math.isnan(jackknife({}, {}))

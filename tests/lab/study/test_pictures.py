@@ -61,7 +61,7 @@ def test_curves_are_a_picture(tmp_path: Path):
     _has_content(tmp_path / "curve.png")
 
 
-def clip() -> crops.Shown:
+def clip() -> crops.ComparedClip:
     """Two frames of 60×90: NetWarp is right in a patch of the first, and wrong in a patch of the second."""
     truth = np.zeros((2, 60, 90), np.uint8)
     truth[0, 0, 0] = 255
@@ -71,7 +71,7 @@ def clip() -> crops.Shown:
     base[0, 5:15, 5:15] = 3  # 100 pixels gained
     warped[1, 40:45, 60:70] = 11  # 50 lost, to what is no class
     images = np.random.default_rng(0).integers(0, 256, (2, 60, 90, 3), dtype=np.uint8)
-    return crops.Shown(("first", "second"), images, truth, base, warped)
+    return crops.ComparedClip(("first", "second"), images, truth, base, warped)
 
 
 def test_crops_show_gains_and_losses(drawn):

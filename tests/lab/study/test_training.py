@@ -16,7 +16,7 @@ from netwarp.lab.study import training as row_training
 from netwarp.lab.study.build import build
 from netwarp.lab.study.folds import one_fold
 from netwarp.lab.study.rows import WHOLE, Recipe, Row
-from netwarp.lab.study.training import alone_in, ends, leave, set_dropout, train_row
+from netwarp.lab.study.training import ends, file_lock, leave, set_dropout, train_row
 
 ROW = Row(
     "NetWarp", ("at_eighth",), memory="previous", start=(1.0, 0.0), trained=(WHOLE,),
@@ -81,7 +81,7 @@ def test_a_training_whose_figures_are_not_kept_is_gone_on_with(fold, tmp_path: P
 def test_of_two_that_need_the_same_training_one_waits(fold, tmp_path: Path):
     folder, kept = tmp_path / "trained", replace(ROW, kept=True)
     with ThreadPoolExecutor(1) as pool:
-        with alone_in(folder):
+        with file_lock(folder):
             other = pool.submit(trained, fold, folder, kept)
             with pytest.raises(TimeoutError):
                 other.result(0.5)

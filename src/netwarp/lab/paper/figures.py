@@ -20,7 +20,7 @@ from netwarp.lab.paper.published import RELATIVE_GAIN
 from netwarp.lab.paper.tables import Result, paper_gain, signed
 from netwarp.lab.paper.work import Made, Work
 from netwarp.lab.study.build import build
-from netwarp.lab.study.figures import COLOURS, Curve, draw_crops, draw_gain_curves, shown_clips
+from netwarp.lab.study.figures import COLOURS, GainCurve, compared_clips, draw_crops, draw_gain_curves
 from netwarp.lab.study.store import Unit
 from netwarp.lab.study.summary import Spread, relative_gain
 from netwarp.lab.study.training import train_row
@@ -229,7 +229,7 @@ def make_curves(work: Work, path: Path) -> Made:
     controls = {line.name for line in work.lines if line.kind == "control"}
     published = {name: None if name in controls else _published(name) for name in gains}
     curves = [
-        Curve(name, {width: gain.mean for width, gain in by_width.items()}, control=name in controls)
+        GainCurve(name, {width: gain.mean for width, gain in by_width.items()}, control=name in controls)
         for name, by_width in gains.items()
     ]
     points = {name: (2, value) for name, value in published.items() if value is not None}
@@ -297,7 +297,7 @@ def make_crops(work: Work, path: Path) -> Made:
     """Figure 6 (and 3): places where labels differ most, gains and losses."""
     base, netwarp = work.pair()
     maps = [work.store.pictures(Unit(row, 0, 0)) for row in (base, netwarp)]
-    clips = shown_clips(work.bench.folds[0].test, *maps)
+    clips = compared_clips(work.bench.folds[0].test, *maps)
     choice = draw_crops(clips, work.bench.data.classes, netwarp.name, path, title=work.title, share=2)
     head = ("place", "frame", "x", "y", "correct pixels, NetWarp − frame by frame")
     rows = [

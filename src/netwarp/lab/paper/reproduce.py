@@ -29,11 +29,11 @@ from netwarp.lab.paper.lines import Line
 from netwarp.lab.paper.setups import NETWORKS, Asked, Setup, setup_for
 from netwarp.lab.paper.tables import csv_text, markdown_text, results_of, verdicts
 from netwarp.lab.paper.work import Made, Work, times_of
-from netwarp.lab.study.bench import Bench, Plan
 from netwarp.lab.study.build import build
 from netwarp.lab.study.rows import Row
 from netwarp.lab.study.runner import run_units
 from netwarp.lab.study.store import Figures, Store, Unit, units_of
+from netwarp.lab.study.study_context import Plan, StudyContext
 from netwarp.lab.study.training import trained_base
 from netwarp.output_files import prepare_folder
 
@@ -199,7 +199,7 @@ def reproduce(
     _check(setup, measured)
     prepare_folder(out)
     plan = _plan(setup, units_folder, device, progress)
-    with Bench(plan) as bench:
+    with StudyContext(plan) as bench:
         if bench.doubts:
             log.warning("%s", bench.doubts)
         for row in measured:  # what cannot be built is said before the work

@@ -14,10 +14,10 @@ from netwarp.lab.machine import machine
 from netwarp.lab.output import write_text
 from netwarp.lab.paper.lines import Line
 from netwarp.lab.paper.setups import Setup
-from netwarp.lab.study.bench import Bench
-from netwarp.lab.study.build import build, shown_as
+from netwarp.lab.study.build import build, tested_model
 from netwarp.lab.study.rows import Row
 from netwarp.lab.study.store import Figures, Store, key_of
+from netwarp.lab.study.study_context import StudyContext
 
 __all__ = ["Made", "Work", "times_of"]
 
@@ -25,7 +25,7 @@ DIGITS = 3
 """Of a millisecond."""
 
 
-def times_of(rows: Sequence[Row], bench: Bench, frames: int, store: Store) -> dict[str, float]:
+def times_of(rows: Sequence[Row], bench: StudyContext, frames: int, store: Store) -> dict[str, float]:
     """Median milliseconds of a frame by row, of models that took turns; weights make no difference to it.
 
     What was taken on this machine, with as many threads, is not taken again.
@@ -39,7 +39,7 @@ def times_of(rows: Sequence[Row], bench: Bench, frames: int, store: Store) -> di
         return kept
     models = {row.name: build(row, bench.base) for row in timed}
     try:
-        shown = {row.name: shown_as(row, models[row.name]) for row in timed}
+        shown = {row.name: tested_model(row, models[row.name]) for row in timed}
         scores = evaluate(shown, _first_frames(bench.folds[0].test, frames), windows=())
     finally:
         for model in models.values():
@@ -79,7 +79,7 @@ class Work:
 
     title: str
     setup: Setup
-    bench: Bench
+    bench: StudyContext
     store: Store
     lines: Sequence[Line]
     figures: Sequence[Figures]

@@ -20,8 +20,8 @@ __all__ = [
     "Concatenation",
     "build",
     "concatenate",
-    "modules_behind",
-    "shown_as",
+    "downstream_modules",
+    "tested_model",
     "trained_modules",
     "trained_parameters",
 ]
@@ -63,7 +63,7 @@ def concatenate(model: VideoModel) -> VideoModel:
 AFTER = "after "
 
 
-def modules_behind(base: nn.Module, layer: str) -> tuple[str, ...]:
+def downstream_modules(base: nn.Module, layer: str) -> tuple[str, ...]:
     """The modules that begin when a layer is done, and have parameters."""
     modules = dict(base.named_modules())
     if layer not in modules or not layer:
@@ -98,7 +98,7 @@ def trained_modules(base: nn.Module, trained: tuple[str, ...]) -> tuple[str, ...
     """The modules that :attr:`netwarp.lab.study.rows.Row.trained` names."""
     names: list[str] = []
     for entry in trained:
-        names += modules_behind(base, entry.removeprefix(AFTER)) if entry.startswith(AFTER) else [entry]
+        names += downstream_modules(base, entry.removeprefix(AFTER)) if entry.startswith(AFTER) else [entry]
     return tuple(dict.fromkeys(names))
 
 
@@ -129,7 +129,7 @@ def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
     return model.eval()
 
 
-def shown_as(row: Row, model: VideoModel) -> StreamModel:
+def tested_model(row: Row, model: VideoModel) -> StreamModel:
     """A row's model as it is tested: on the frames that the row's windows and scales make of each, or on whole ones."""
     if row.windows is None:
         return model

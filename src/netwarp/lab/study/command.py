@@ -90,9 +90,9 @@ def _run(options: argparse.Namespace) -> None:
     if options.train_base and options.weights:
         raise ConfigurationError("--weights and --train-base are both given: train the network, or load it")
     with quiet_loading(options.debug):
-        from netwarp.lab.study.bench import Plan
         from netwarp.lab.study.experiment import Experiment, run_experiment
         from netwarp.lab.study.rows import QUICK, Recipe
+        from netwarp.lab.study.study_context import Plan
         from netwarp.lab.study.training import BaseTraining
 
     out = Path(options.out)

@@ -15,13 +15,13 @@ from netwarp.datasets.clips import Clip, ClipData
 from netwarp.errors import ConfigurationError
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.lab.output import new_figure, write_text
-from netwarp.lab.study.bench import Bench, Clock, Plan
 from netwarp.lab.study.build import build
-from netwarp.lab.study.figures import Shown, draw_crops, draw_curves, shown_clips
+from netwarp.lab.study.figures import ComparedClip, compared_clips, draw_crops, draw_curves
 from netwarp.lab.study.report import caption, document, experiment_table, spread_over, where_time_went
 from netwarp.lab.study.rows import BASE, Recipe, Row, chosen, standard_rows
 from netwarp.lab.study.runner import run_units
 from netwarp.lab.study.store import Figures, Store, Unit, units_of
+from netwarp.lab.study.study_context import Clock, Plan, StudyContext
 from netwarp.lab.study.summary import summarise
 from netwarp.lab.study.training import BaseTraining, trained_base
 from netwarp.output_files import prepare_folder
@@ -89,7 +89,7 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
         with clock.timed("the network"):
             weights = trained_base(plan.base, plan.classes, asked.base_training, folder, plan.device, progress)
         plan = replace(plan, weights=str(weights))
-    bench = Bench(plan)
+    bench = StudyContext(plan)
     if bench.doubts:
         log.warning("%s", bench.doubts)
     rows = standard_rows(asked.depths, asked.train_from, true_flow=_knows_flow(bench.data), recipe=asked.recipe)
@@ -142,11 +142,11 @@ def _short(data: ClipData) -> ClipData:
     return replace(data, clips=(Clip(clip.name, clip.frames[:TIMED_FRAMES]),))
 
 
-def _draw_crops(rows: Sequence[Row], bench: Bench, store: Store, path: Path) -> None:
+def _draw_crops(rows: Sequence[Row], bench: StudyContext, store: Store, path: Path) -> None:
     """Of the last row that is drawn, with the first seed."""
     base = next(row for row in rows if row.name == BASE)
     row = next((row for row in reversed(rows) if row.drawn), base)
-    shown: list[Shown] = []
+    shown: list[ComparedClip] = []
     for fold in bench.folds:
-        shown += shown_clips(fold.test, *(store.pictures(Unit(each, fold.number, 0)) for each in (base, row)))
+        shown += compared_clips(fold.test, *(store.pictures(Unit(each, fold.number, 0)) for each in (base, row)))
     draw_crops(shown, bench.data.classes, row.name, path)

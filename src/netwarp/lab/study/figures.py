@@ -13,15 +13,24 @@ import numpy.typing as npt
 
 from netwarp.datasets.clips import ClipData, ClipFrame
 from netwarp.lab.output import new_figure, save_figure
-from netwarp.lab.study.bench import pictured
 from netwarp.lab.study.rows import BASE, Row
 from netwarp.lab.study.store import Figures
+from netwarp.lab.study.study_context import pictured
 from netwarp.lab.study.summary import relative_gain
 from netwarp.lab.window_choice import Choice, Place, choose_places
 from netwarp.label_sets import IGNORE, LabelMap, LabelSet
 from netwarp.video.label_maps import full_palette
 
-__all__ = ["COLOURS", "Chosen", "Curve", "Shown", "draw_crops", "draw_curves", "draw_gain_curves", "shown_clips"]
+__all__ = [
+    "COLOURS",
+    "ComparedClip",
+    "CropChoice",
+    "GainCurve",
+    "compared_clips",
+    "draw_crops",
+    "draw_curves",
+    "draw_gain_curves",
+]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito's, which colour-blind people tell apart; yellow left out, as it is too pale for a line."""
@@ -30,7 +39,7 @@ MARKS = "osD^vP*"
 
 
 @dataclass(frozen=True)
-class Curve:
+class GainCurve:
     """A line of the figure.
 
     Attributes:
@@ -54,12 +63,12 @@ def draw_curves(rows: Sequence[Row], figures: Sequence[Figures], title: str, pat
     curves = []
     for name in [*names, *([against] if against else [])]:
         gain = relative_gain([f for f in figures if f.row == name], base)
-        curves.append(Curve(name, {width: spread.mean for width, spread in gain.items()}, control=name == against))
+        curves.append(GainCurve(name, {width: spread.mean for width, spread in gain.items()}, control=name == against))
     draw_gain_curves(curves, title, path)
 
 
 def draw_gain_curves(
-    curves: Sequence[Curve], title: str, path: Path, *, points: Mapping[str, tuple[int, float]] | None = None
+    curves: Sequence[GainCurve], title: str, path: Path, *, points: Mapping[str, tuple[int, float]] | None = None
 ) -> None:
     """Draw gains in tIoU over the network frame by frame, by the width of the band."""
     figure = new_figure(7.5, 4.2)
@@ -109,7 +118,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ComparedClip:
     """A clip that was tested on.
 
     Attributes:
@@ -128,7 +137,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class CropChoice:
     """What is in the picture, and what it was chosen from.
 
     Attributes:
@@ -147,8 +156,8 @@ class Chosen:
 
 
 def draw_crops(
-    clips: Sequence[Shown], classes: LabelSet, name: str, path: Path, *, title: str = "", share: int = 3
-) -> Chosen:
+    clips: Sequence[ComparedClip], classes: LabelSet, name: str, path: Path, *, title: str = "", share: int = 3
+) -> CropChoice:
     """Draw the windows in which a row gains most over the network frame by frame, and those in which it loses most."""
     height, width = clips[0].truth.shape[1:]
     window = (max(height // share, 1), max(width // share, 1))
@@ -177,11 +186,11 @@ def draw_crops(
         axes.set_yticks([])
     _draw_legend(figure, classes)
     save_figure(figure, path)
-    return Chosen(tuple(places), window, gains.better, gains.worse, gains.same)
+    return CropChoice(tuple(places), window, gains.better, gains.worse, gains.same)
 
 
 def _draw_line(
-    line: Sequence[Any], clip: Shown, place: Place, gain: int, window: tuple[int, int], classes: LabelSet
+    line: Sequence[Any], clip: ComparedClip, place: Place, gain: int, window: tuple[int, int], classes: LabelSet
 ) -> None:
     area = np.s_[place.frame, place.top : place.top + window[0], place.left : place.left + window[1]]
     truth = clip.truth[area]
@@ -222,7 +231,7 @@ CROPS_APART = 10
 """Crops come from other stretches of so many frames, as long as there are any."""
 
 
-def shown_clips(data: ClipData, base: Path, warped: Path) -> list[Shown]:
+def compared_clips(data: ClipData, base: Path, warped: Path) -> list[ComparedClip]:
     """Stretches of what was tested on, with both labellings."""
     first, second = _maps(base), _maps(warped)
     frames = pictured(data)
@@ -237,8 +246,8 @@ def _maps(path: Path) -> dict[str, LabelMap]:
         return dict(stored)
 
 
-def _shown(frames: list[ClipFrame], base: Mapping[str, LabelMap], warped: Mapping[str, LabelMap]) -> Shown:
-    return Shown(
+def _shown(frames: list[ClipFrame], base: Mapping[str, LabelMap], warped: Mapping[str, LabelMap]) -> ComparedClip:
+    return ComparedClip(
         names=[frame.name for frame in frames],
         images=np.stack([frame.image() for frame in frames]),
         truth=np.stack([frame.labels() for frame in frames if frame.labels is not None]),

@@ -11,9 +11,9 @@ import torch
 
 from netwarp._version import __version__
 from netwarp.lab.output import markdown_table
-from netwarp.lab.study.bench import Bench
 from netwarp.lab.study.rows import BASE
 from netwarp.lab.study.store import FORMAT, Figures
+from netwarp.lab.study.study_context import StudyContext
 from netwarp.lab.study.summary import MEASURES, Spread, Summary, relative_gain
 
 __all__ = ["caption", "document", "experiment_table", "spread_over", "where_time_went"]
@@ -46,7 +46,7 @@ def _time(summary: Summary) -> str:
 
 
 def document(
-    bench: Bench,
+    bench: StudyContext,
     settings: Mapping[str, Any],
     summaries: Sequence[Summary],
     figures: Sequence[Figures],
@@ -107,7 +107,7 @@ def spread_over(seeds: int) -> str:
     return "two folds" + (f" and {seeds} seeds" if seeds > 1 else "")
 
 
-def caption(bench: Bench, seeds: int) -> str:
+def caption(bench: StudyContext, seeds: int) -> str:
     """What the table shows."""
     pairs = [len(fold.train.samples()) for fold in bench.folds]
     return (

@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from netwarp.errors import NetWarpError
-from netwarp.lab.study.bench import Bench, Plan
 from netwarp.lab.study.store import Figures, Store, Unit
+from netwarp.lab.study.study_context import Plan, StudyContext
 
 __all__ = ["run_units"]
 
@@ -35,7 +35,7 @@ def run_units(
     if min(jobs, len(left)) > 1:
         _in_processes(left, plan, store, min(jobs, len(left)), finish)
     elif left:
-        with Bench(plan) as bench:
+        with StudyContext(plan) as bench:
             for unit in left:
                 finish(unit, bench.do(unit, store))
     return [done[unit] for unit in units]
@@ -110,12 +110,12 @@ def _work(plan: Plan, store: Store, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's business
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    bench: Bench | None = None
+    bench: StudyContext | None = None
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             unit = connection.recv()
             try:
-                bench = bench or Bench(plan)
+                bench = bench or StudyContext(plan)
                 answer: Figures | Exception = bench.do(unit, store)
             except NetWarpError as error:
                 answer = error

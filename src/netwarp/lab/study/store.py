@@ -20,7 +20,7 @@ from netwarp.datasets.clips import ClipData
 from netwarp.lab.output import write_text
 from netwarp.lab.study.rows import BASE, Row
 
-__all__ = ["FORMAT", "Figures", "Store", "Unit", "data_digest", "key_of", "surroundings", "units_of", "weights_digest"]
+__all__ = ["FORMAT", "Figures", "Store", "Unit", "data_digest", "environment", "key_of", "units_of", "weights_digest"]
 
 FORMAT = 2
 """Raised whenever the same settings would give other results: what was kept before is then made anew."""
@@ -38,7 +38,7 @@ def key_of(described: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:LETTERS]
 
 
-def surroundings(device: str) -> dict[str, Any]:
+def environment(device: str) -> dict[str, Any]:
     """Versions, and what kind of device computes: others round otherwise."""
     return {"netwarp": __version__, "torch": torch.__version__, "device": device.partition(":")[0]}
 

@@ -17,10 +17,10 @@ from netwarp.lab.study.store import Figures
 from netwarp.metrics import confusion_matrix
 from netwarp.metrics.iou import mean_iou
 
-__all__ = ["MEASURES", "LeftOut", "Spread", "Summary", "differences", "jackknife", "relative_gain", "summarise"]
+__all__ = ["MEASURES", "Jackknife", "Spread", "Summary", "differences", "jackknife", "relative_gain", "summarise"]
 
 
-class LeftOut:
+class Jackknife:
     """Counts pixels clip by clip."""
 
     def __init__(self, data: ClipData) -> None:

@@ -26,18 +26,18 @@ from netwarp.lab.output import written
 from netwarp.lab.study.build import trained_parameters
 from netwarp.lab.study.folds import Fold
 from netwarp.lab.study.rows import Row
-from netwarp.lab.study.store import data_digest, key_of, surroundings
+from netwarp.lab.study.store import data_digest, environment, key_of
 from netwarp.model import VideoModel
 from netwarp.model.model_file import read
 from netwarp.output_files import prepare_folder
 from netwarp.training import Consistency, Rates, TrainSettings, train
 from netwarp.training.checkpoint import RunFolder, restore
 
-__all__ = ["BaseTraining", "alone_in", "ends", "leave", "set_dropout", "train_row", "trained_base"]
+__all__ = ["BaseTraining", "ends", "file_lock", "leave", "set_dropout", "train_row", "trained_base"]
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def file_lock(folder: Path) -> Iterator[None]:
     """Wait until nobody else is in a folder, and be alone in it for the block; on Windows nobody waits.
 
     The folder need not exist. Who is in it stands in a file beside it, which is gone when the block ends; where its
@@ -112,7 +112,7 @@ def trained_base(
     data = open_data(how.data, how.split, length=1, cache=cache)
     classes = data.classes.names if classes is None else classes
     path = folder / f"base-{_key(spec, classes, how, data, device)}.safetensors"
-    with alone_in(path.with_suffix("")):
+    with file_lock(path.with_suffix("")):
         if not path.is_file():
             network = _trained(spec, classes, how, data, path.with_suffix(""), device, progress)
             with written(path) as file:
@@ -125,7 +125,7 @@ def _key(spec: str, classes: int | Sequence[str], how: BaseTraining, data: ClipD
     """Of all that the weights follow from: for the data, what it holds and not where it lies."""
     settings = {name: value for name, value in asdict(how).items() if name not in ("data", "split")}
     network = {"base": spec, "classes": classes if isinstance(classes, int) else list(classes)}
-    return key_of({**surroundings(device), "data": data_digest(data), **network, "how": settings})
+    return key_of({**environment(device), "data": data_digest(data), **network, "how": settings})
 
 
 def _trained(
@@ -190,7 +190,7 @@ def train_row(
     if folder is None:
         return train(model, samples, settings, classes=classes, **options).losses
     place = RunFolder(folder)
-    with alone_in(folder):
+    with file_lock(folder):
         if place.model.is_file() and not place.last.exists():
             restore(model, read(place.model).tensors)
             return []
@@ -235,7 +235,7 @@ def leave(folder: Path, *, kept: bool) -> None:
     """Tidy up when a row's figures are kept: of its training nothing is left, or the model alone."""
     if kept or not folder.is_dir():
         return
-    with alone_in(folder):
+    with file_lock(folder):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -24,17 +24,17 @@ from netwarp.datasets.registry import open_data
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.evaluation.scores import Scores
 from netwarp.lab.output import written
-from netwarp.lab.study.build import build, shown_as, trained_parameters
+from netwarp.lab.study.build import build, tested_model, trained_parameters
 from netwarp.lab.study.folds import Fold, one_fold, two_folds
 from netwarp.lab.study.rows import Row
-from netwarp.lab.study.store import Figures, Store, Unit, data_digest, surroundings, weights_digest
-from netwarp.lab.study.summary import LeftOut
+from netwarp.lab.study.store import Figures, Store, Unit, data_digest, environment, weights_digest
+from netwarp.lab.study.summary import Jackknife
 from netwarp.lab.study.training import ends, leave, set_dropout, train_row
 from netwarp.model import VideoModel
 from netwarp.model.layers import OUTPUTS
 from netwarp.model.replay import Replay
 
-__all__ = ["Bench", "Clock", "Plan", "pictured"]
+__all__ = ["Clock", "Plan", "StudyContext", "pictured"]
 
 
 class Clock:
@@ -97,7 +97,7 @@ class Plan:
     dropout: float | None = None
 
 
-class Bench(AbstractContextManager["Bench"]):
+class StudyContext(AbstractContextManager["StudyContext"]):
     """A place to work.
 
     What the frozen network returned for a frame is kept until the bench is left: rows that leave its inside alone have
@@ -146,7 +146,7 @@ class Bench(AbstractContextManager["Bench"]):
         """What all figures depend on besides a unit's settings: data, network, how both are used, versions."""
         parts = [self.data] if self.plan.test is None else [self.folds[0].train, self.folds[0].test]
         return {
-            **surroundings(self.plan.device),
+            **environment(self.plan.device),
             "data": data_digest(*parts),
             "base": self.plan.base,
             "weights": weights_digest(self.base),
@@ -176,7 +176,7 @@ class Bench(AbstractContextManager["Bench"]):
                         replay=inside,
                         folder=None if self.plan.test is None else store.training(unit),
                     )
-            left_out = LeftOut(fold.test)
+            left_out = Jackknife(fold.test)
             with clock.timed("testing"):
                 scores, maps = self._score(model, row, fold.test, left_out)
             parameters = sum(trained_parameters(model).values())
@@ -213,7 +213,7 @@ class Bench(AbstractContextManager["Bench"]):
         return self._replayed
 
     def _score(
-        self, model: VideoModel, row: Row, data: ClipData, left_out: LeftOut
+        self, model: VideoModel, row: Row, data: ClipData, left_out: Jackknife
     ) -> tuple[Scores, dict[str, npt.NDArray[np.uint8]]]:
         """Scores of a stream, and label maps of the frames that pictures are made of, by frame."""
         wanted = {frame.name for frame in pictured(data)}
@@ -226,7 +226,7 @@ class Bench(AbstractContextManager["Bench"]):
                 maps[frame.name] = labels[0].clamp(max=255).byte().cpu().numpy()
 
         scores = evaluate(
-            {"row": shown_as(row, model)},
+            {"row": tested_model(row, model)},
             data,
             widths=WIDTHS,
             windows=(),
