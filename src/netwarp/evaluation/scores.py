@@ -29,10 +29,10 @@ from netwarp.metrics import (
 __all__ = ["METRICS", "Figure", "MetricCollection", "MetricSettings", "MetricSpec", "Scores", "figures"]
 
 Scores = dict[str, Any]
-"""The figures of one row by JSON key, in percent, nan where a metric does not apply: a number, a tuple with one number
-for each class, or a dict with one for each width or length. Besides those of :data:`METRICS`: ``frames``, the number of
-labelled frames, and ``ms_per_frame``, the median time of a step with its flow. Times are of frames that follow another,
-since a first frame has no past to bring along; where there are only first frames, of those."""
+"""The figures of one row by JSON key, in percent, nan where a metric does not apply: a number, a tuple with one for
+each class, or a dict with one for each width or length. Besides those of :data:`METRICS` there are ``frames``, the
+number of labelled ones, and ``ms_per_frame``, the median time of a step and its flow (of first frames only if there are
+no others)."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +129,8 @@ class MetricCollection:
         """Add the next frame; inputs as :class:`MetricSpec` has them."""
         if self._previous is not None and self._previous.shape != prediction.shape:
             self._forget()
-        given = {
-            "prediction": prediction,
-            "previous": self._previous,
-            "target": target,
-            "instances": instances,
-            "flow": flow,
-        }
+        given = {"prediction": prediction, "previous": self._previous}
+        given |= {"target": target, "instances": instances, "flow": flow}
         for name in self._counted:
             inputs = [given[each] for each in METRICS[name].inputs]
             if any(each is None for each in inputs):

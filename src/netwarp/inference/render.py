@@ -61,23 +61,10 @@ def render(
     what was read is written and the files are finished. Any other error leaves no video, and only whole masks. The
     network's thread does not know the caller's modes, such as ``torch.autocast``.
 
-    Args:
-        source: An open source; closed at the end.
-        model: The video model, or one in windows.
-        video: Path of the overlay, at the source's rate and time stamps, with an ending of
-            :data:`netwarp.output_files.VIDEO_ENDINGS`. An existing file is replaced at the end.
-        masks: Folder for label maps: indexed PNG of each frame's own size, named as the image or by the frame's index.
-        compare: Show the network frame by frame on the left and the video model on the right.
-        alpha: Opacity of the classes' colours, 0–1.
-        quality: Constant rate factor of the video, 0 (lossless) to 51 (worst).
-        detect_cuts: Detect scene cuts, where a new state starts.
-        on_frame: Called after each frame that was written.
-
-    Raises:
-        ConfigurationError: There is nothing to write, or options are out of their range.
-        OutputError: A file or folder cannot be written.
-        InputError: No frame can be read, or the flow is not finite.
-        Interrupted: Ctrl-C (a ``KeyboardInterrupt``).
+    The overlay ``video`` has the source's rate and time stamps, and replaces an existing file at the end. The folder
+    ``masks`` gets indexed PNG of each frame's own size, named as the image or by the frame's index. ``compare`` shows
+    the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours, 0–1; ``quality`` the
+    video's constant rate factor, 0 (lossless) to 51 (worst); ``on_frame`` is called after each frame.
     """
     if video is None and masks is None:
         raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")

@@ -50,11 +50,7 @@ class SlidingState:
         self._held: list[Sequence[Memory]] = [memory]
 
     def take(self) -> Sequence[Memory]:
-        """Take the memories, scale by scale, and use the state up.
-
-        Raises:
-            InputError: It was used up before.
-        """
+        """Take the memories, scale by scale, and use the state up; an InputError if it was used up before."""
         try:
             return self._held.pop()
         except IndexError:
@@ -70,11 +66,7 @@ class SlidingState:
             raise
 
     def look(self) -> Sequence[Memory]:
-        """Look at the memories, scale by scale, without using the state up: its step will write over the tensors.
-
-        Raises:
-            InputError: The state was used up.
-        """
+        """Look at the memories, scale by scale, without using the state up: its step will write over the tensors."""
         try:
             return self._held[0]
         except IndexError:
@@ -97,11 +89,7 @@ class SlidingState:
         return sum(kept.nbytes for memory in tuple(self._held) for scale in memory for kept in scale)
 
     def copy(self) -> SlidingState:
-        """Copy the state and its memories, for another step.
-
-        Raises:
-            InputError: It was used up.
-        """
+        """Copy the state and its memories, for another step; an InputError if it was used up."""
         return SlidingState(self.frame, [tuple(kept.clone() for kept in scale) for scale in self.look()], self.shape)
 
 

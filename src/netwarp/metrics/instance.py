@@ -21,23 +21,14 @@ _ID_BITS = 32
 def instance_counts(prediction: Labels, target: Labels, instances: Labels, classes: int) -> Tensor:
     """Count each class's objects, how much of them was found, and the pixels wrongly taken for it; frames add up.
 
-    An object is the pixels of one class and one number in one frame.
-
-    Args:
-        prediction: Integer ``[H,W]`` or ``[B,H,W]``, as for :func:`netwarp.metrics.confusion_matrix`.
-        target: Integer labels of the same shape; 255 is not counted, nor are objects there.
-        instances: Integer, of the same shape: the number of a pixel's object, 0 = none. A crowd whose objects are not
-            told apart is 0: it counts only where it is taken for another class.
-        classes: Number of classes, 1 to 255.
+    An object is the pixels of one class and one number in one frame; ``instances`` are those numbers in 32 bits, of the
+    target's shape, 0 = none. A crowd whose objects are not told apart is 0: it counts only where it is taken for
+    another class. The rest is as for :func:`netwarp.metrics.confusion_matrix`.
 
     Returns:
         int64 ``[4, classes]`` on the CPU: the sum over objects of the share that was found, in units of
         1/:data:`netwarp.metrics.metric.ONE`; the number of objects; their pixels; pixels of other classes taken for
         this one.
-
-    Raises:
-        InputError: Shapes differ, a label is neither a class nor 255, or an object's number needs more than 32 bits.
-        ConfigurationError: The number of classes is not 1 to 255.
 
     Example:
         >>> target = torch.tensor([[1, 1, 1, 1, 1, 0]])

@@ -13,26 +13,14 @@ __all__ = ["IoU", "check_classes", "confusion_matrix", "iou_per_class", "mean_io
 
 
 def confusion_matrix(prediction: Labels, target: Labels, classes: int) -> Tensor:
-    """Count pixels by target and prediction; matrices of several frames add up.
+    """Count pixels by target (row) and prediction (column): int64 ``[classes, classes+1]`` on the CPU; frames add up.
 
-    Args:
-        prediction: Integer ``[H,W]`` or ``[B,H,W]``. A label outside ``0 … classes-1`` is allowed and wrong, as from a
-            network with one output more than the target has classes ("void").
-        target: Integer labels of the same shape; 255 is not counted.
-        classes: Number of classes, 1 to 255.
+    Both are integer ``[H,W]`` or ``[B,H,W]``. Targets of 255 are not counted. Predictions outside ``0 … classes-1``
+    are wrong and go to the last column, as from a network with one output more than the target has classes ("void").
 
-    Returns:
-        int64 ``[classes, classes+1]`` on the CPU: row = target, column = prediction, the last column for predictions
-        outside the classes.
-
-    Raises:
-        InputError: Shapes differ, or the target holds a label that is neither a class nor 255.
-        ConfigurationError: The number of classes is not 1 to 255.
-
-    Example:
-        >>> import numpy as np
-        >>> confusion_matrix(np.array([[0, 1, 2, 1]]), np.array([[0, 1, 1, 255]]), classes=2).tolist()
-        [[1, 0, 0], [0, 1, 1]]
+    >>> import numpy as np
+    >>> confusion_matrix(np.array([[0, 1, 2, 1]]), np.array([[0, 1, 1, 255]]), classes=2).tolist()
+    [[1, 0, 0], [0, 1, 1]]
     """
     pairs = torch.bincount(pair_numbers(prediction, target, classes).flatten(), minlength=(classes + 1) ** 2)
     return pairs.view(classes + 1, classes + 1)[:classes].cpu()
@@ -41,7 +29,7 @@ def confusion_matrix(prediction: Labels, target: Labels, classes: int) -> Tensor
 def pair_numbers(prediction: Labels, target: Labels, classes: int) -> Tensor:
     """Number each pixel's cell of the confusion matrix, row · (classes + 1) + column: int32 ``[B,H,W]``.
 
-    Arguments and errors are those of :func:`confusion_matrix`; row ``classes`` takes the ignored pixels.
+    Arguments are those of :func:`confusion_matrix`; row ``classes`` takes the ignored pixels.
     """
     check_classes(classes)
     predicted, wanted = as_labels(prediction, "the prediction"), as_labels(target, "the target")

@@ -20,16 +20,8 @@ def temporal_consistency(previous: Labels, current: Labels, flow: Tensor) -> flo
     Each pixel (x, y) is compared with the pixel of the previous frame nearest to (x+u, y+v); halves go right and down.
     Pixels that come from outside the frame, or are labelled 255 in either frame, are not counted.
 
-    Args:
-        previous: Labels of frame t−1, integer ``[H,W]`` or ``[B,H,W]``.
-        current: Labels of frame t, of the same shape.
-        flow: Backward flow, ``[B,2,H,W]`` in pixels of this grid (or ``[2,H,W]``): channel 0 = u (right), 1 = v (down).
-
-    Returns:
-        Percent, the mean over the batch's pairs; nan where no pixel can be compared.
-
-    Raises:
-        InputError: The shapes do not belong together, or the flow is not finite.
+    Labels are integer ``[H,W]`` or ``[B,H,W]``, and the flow ``[B,2,H,W]`` (or ``[2,H,W]``) is backward, in pixels. The
+    result is in percent, the mean over the batch's pairs; nan where no pixel can be compared.
 
     Example:
         >>> flow = torch.zeros(1, 2, 1, 4)

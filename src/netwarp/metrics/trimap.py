@@ -87,7 +87,7 @@ class TrimapIoU(IoU):
 def band_matrices(prediction: Labels, target: Labels, classes: int, widths: Sequence[int]) -> Tensor:
     """Confusion matrices in bands of ascending widths, then of all pixels: int64 ``[widths+1, classes, classes+1]``.
 
-    Arguments and errors are those of :func:`netwarp.metrics.confusion_matrix`. All are counted in one pass.
+    Arguments are those of :func:`netwarp.metrics.confusion_matrix`. All are counted in one pass.
     """
     pairs = pair_numbers(prediction, target, classes)
     distance = trimap_distance(target, widths[-1]).to(pairs.device).reshape(pairs.shape)

@@ -55,10 +55,8 @@ class VideoConsistencyCurve(Metric):
 
     def start_clip(self) -> None:
         """Say that the next frame does not follow the last one."""
-        # Labels of the last frame, and for how many frames each pixel has kept its target, and target and prediction.
-        self._before: tuple[Tensor, Tensor] | None = None
-        self._still: Tensor | None = None
-        self._kept: Tensor | None = None
+        # Of the last frame: prediction, target, and for how many frames each pixel has kept its target, and both.
+        self._past: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
     def update(self, prediction: Labels, target: Labels | None) -> None:
         """Add the next frame, ``[H,W]`` or ``[1,H,W]``; no window goes across a frame without a target."""
@@ -72,24 +70,25 @@ class VideoConsistencyCurve(Metric):
         if target is None:
             self.start_clip()
             return
-        if self._before is not None and self._before[0].shape != wanted.shape:
+        if self._past is not None and self._past[0].shape != wanted.shape:
             raise InputError(
-                f"a frame of {list(wanted.shape[1:])} pixels follows one of {list(self._before[0].shape[1:])}: "
+                f"a frame of {list(wanted.shape[1:])} pixels follows one of {list(self._past[0].shape[1:])}: "
                 "call start_clip() between clips"
             )
         self._count(predicted, wanted.to(predicted.device))
 
     def _count(self, predicted: Tensor, wanted: Tensor) -> None:
         still = kept = torch.ones_like(wanted, dtype=torch.int32)
-        if self._before is not None and self._still is not None and self._kept is not None:
-            last_predicted, last_wanted = (labels.to(wanted.device) for labels in self._before)
+        if self._past is not None:
+            last_predicted, last_wanted, last_still, last_kept = (each.to(wanted.device) for each in self._past)
             same = wanted == last_wanted
-            still = torch.where(same, self._still.to(wanted.device) + 1, 1)
-            kept = torch.where(same & (predicted == last_predicted), self._kept.to(wanted.device) + 1, 1)
+            still = torch.where(same, last_still + 1, 1)
+            kept = torch.where(same & (predicted == last_predicted), last_kept + 1, 1)
         ignored = wanted == IGNORE
-        self._still, self._kept = still.masked_fill(ignored, 0), kept.masked_fill(ignored, 0)
-        self._before = (predicted.clone(), wanted.clone())  # the caller's memory may hold the next frame by then
-        counts = [(int((self._still >= n).sum()), int((self._kept >= n).sum())) for n in self.lengths]
+        still, kept = still.masked_fill(ignored, 0), kept.masked_fill(ignored, 0)
+        # Clones, since the caller's memory may hold the next frame by then.
+        self._past = predicted.clone(), wanted.clone(), still, kept
+        counts = [(int((still >= n).sum()), int((kept >= n).sum())) for n in self.lengths]
         shares = [(share(part, whole), 1) if whole else (0, 0) for whole, part in counts]
         self.total = self.total + torch.tensor([part for part, _ in shares], dtype=torch.int64)
         self.windows = self.windows + torch.tensor([one for _, one in shares], dtype=torch.int64)
