@@ -172,14 +172,6 @@ class TestCheckpointed:
             assert torch.equal(other[name], value), name
         assert torch.equal(then, drawn)  # the random numbers go on as if nothing had been computed again
 
-    def test_batch_norm_counts_on_afterwards(self):
-        model = video(["mid"], memory="fused").train()
-        frames, flows = clip()
-        for _ in range(2):
-            model.unroll(frames, flows, checkpoint=True).sum().backward()
-        assert int(model.base.norm.num_batches_tracked) == 8
-        assert model.base.norm.momentum == 0.1
-
     def test_a_second_backward_pass(self):
         model = video(["mid"], memory="fused").train()
         frames, flows = clip()
@@ -187,6 +179,7 @@ class TestCheckpointed:
         first = torch.autograd.grad(loss, model.base.stem.weight, retain_graph=True)[0]
         assert torch.equal(first, torch.autograd.grad(loss, model.base.stem.weight)[0])
         assert model.base.norm.momentum == 0.1
+        assert int(model.base.norm.num_batches_tracked) == 4
 
     def test_memory_hardly_grows_with_the_clip(self):
         """What autograd keeps from the forward pass, in bytes."""

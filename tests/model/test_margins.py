@@ -45,21 +45,13 @@ def camera(u, v, height=32, width=48):
     return present, past
 
 
-def with_weights(model, w1, w2):
-    with torch.no_grad():
-        model.netwarps[0].w1.fill_(w1)
-        model.netwarps[0].w2.fill_(w2)
-    return model
-
-
 @pytest.mark.parametrize(("layer", "stride"), [("wide", 1), ("halved", 2)])
 @pytest.mark.parametrize(("u", "v"), [(4, 0), (0, -4), (2, 2)])
 def test_the_past_alone_along_true_flow_is_the_present(layer, stride, u, v):
     """With w1 = 0 and w2 = 1 the combined map must be the current one, but for what the pan uncovers and seams."""
     base, (present, past) = outlook(), camera(u, v)
-    model = with_weights(
-        VideoModel(base, [layer], flow=Pan(float(u), float(v)), flow_cnn=None, preprocess=PLAIN), 0.0, 1.0
-    )
+    flow = Pan(float(u), float(v))
+    model = VideoModel(base, [layer], flow=flow, flow_cnn=None, start=(0.0, 1.0), preprocess=PLAIN)
     seen = []
     handle = base.get_submodule(layer).register_forward_hook(lambda *args: seen.append(args[2]))
     with torch.no_grad():
