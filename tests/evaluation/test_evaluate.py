@@ -15,7 +15,7 @@ from netwarp import VideoModel
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.evaluation.evaluate import evaluate, frames_to_run
 from netwarp.flow import DISFlow, write_flo
-from netwarp.metrics import temporal_consistency, video_consistency
+from netwarp.metrics import TrimapCurve, temporal_consistency, video_consistency
 
 
 def video(layers=("mid",), **options):
@@ -64,10 +64,10 @@ def tensors(clip):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_scores_are_those_of_each_model_alone(two_clips, workers):
     models = {"fused": video(memory="fused"), "alone": video([]), "other": video(["stem"])}
-    scores = evaluate(models, data_of(*two_clips), workers=workers)
+    scores = evaluate(models, data_of(*two_clips), widths=(1, 3), workers=workers)
     assert list(scores) == ["fused", "alone", "other"]
     for name, model in models.items():
-        predictions, targets, consistency = [], [], []
+        predictions, targets, consistency, curve = [], [], [], TrimapCurve(CLASSES, (1, 3))
         for clip in two_clips:
             frames = tensors(clip)
             labels = labels_of(model, frames)  # every clip starts with no state
@@ -77,6 +77,9 @@ def test_scores_are_those_of_each_model_alone(two_clips, workers):
                 temporal_consistency(labels[t - 1], labels[t], DISFlow("medium")(frames[t], frames[t - 1]))
                 for t in range(1, len(frames))
             ]
+        for pair in zip(predictions, targets, strict=True):
+            curve.update(*pair)
+        assert scores[name]["tiou"] == curve.compute()
         expected = iou_by_counting(predictions, targets)
         assert scores[name]["per_class"] == pytest.approx(expected, abs=1e-9)
         assert scores[name]["miou"] == pytest.approx(sum(expected) / 5)
@@ -92,12 +95,6 @@ def test_workers_leave_torchs_threads_as_they_were(two_clips):
     assert torch.get_num_threads() == before
     with ThreadPoolExecutor() as pool:
         assert pool.submit(torch.get_num_threads).result() == before
-
-
-def test_widths_of_bands(pictures):
-    scores = evaluate({"m": video()}, data_of(MadeClip(pictures(3))), widths=(1, 3))["m"]
-    assert set(scores["tiou"]) == {1, 3}
-    assert all(0 <= value <= 100 for value in scores["tiou"].values())
 
 
 def test_video_consistency_of_labelled_windows(pictures):
@@ -152,17 +149,6 @@ def test_a_network_with_more_outputs_than_there_are_classes(pictures):
     scores = evaluate({"m": video()}, data_of(MadeClip(frames, labels={0: nothing, 1: nothing}), classes=3))["m"]
     right = sum(int((labels == 0).sum()) for labels in labels_of(video(), frames))
     assert scores["per_class"][0] == pytest.approx(100 * right / (2 * 32 * 48))
-
-
-def test_a_model_that_is_perfect_and_still(pictures):
-    model, frame = video([]), pictures(1)[0]
-    labels = labels_of(model, [frame])[0][0].numpy().astype(np.uint8)
-    clip = MadeClip([frame] * 8, labels=dict.fromkeys(range(8), labels))
-    scores = evaluate({"m": model}, data_of(clip), consistency_flow="zero")["m"]
-    assert scores["miou"] == 100
-    assert scores["tiou"] == {2: 100}
-    assert scores["tc"] == 100
-    assert scores["vc"][8] == 100
 
 
 @pytest.mark.parametrize(

@@ -53,23 +53,6 @@ def test_saved_labels_score_as_the_model_does(made, tmp_path, classes, workers):
     np.testing.assert_equal(found | {"ms_per_frame": 0}, expected | {"ms_per_frame": 0})
 
 
-def test_iou_is_what_counting_pixel_by_pixel_says(made, tmp_path):
-    rng = np.random.default_rng(0)
-    counts = [[0, 0] for _ in range(5)]
-    for clip in made:
-        for i, labels in clip.labels.items():
-            prediction = rng.integers(0, 6, labels.shape).astype(np.uint8)
-            Image.fromarray(np.where(prediction == 5, np.uint8(255), prediction)).save(
-                tmp_path / f"{clip.name}_{i:03d}.png"
-            )
-            for is_, said in zip(labels.ravel().tolist(), prediction.ravel().tolist(), strict=True):
-                for c in range(5):
-                    counts[c][0] += is_ == said == c
-                    counts[c][1] += is_ != 255 and c in (is_, said)
-    scores = evaluate_predictions(Predictions(tmp_path, data_of(*made)), data_of(*made))
-    assert scores["per_class"] == pytest.approx([100 * both / either for both, either in counts])
-
-
 def test_consistency_needs_neighbours(made, tmp_path):
     data = data_of(made[0])
     for i in range(9):

@@ -55,14 +55,6 @@ def test_a_network_without_memory_needs_no_flow(pictures):
     assert not flow.pairs
 
 
-def test_a_change_of_size_is_a_new_start_and_no_flow_is_asked_for(pictures):
-    flow = Asked()
-    frames = [*pictures(2), *pictures(2, 48, 80)]
-    seen = seen_by(VideoModel(tiny(), ["mid"], flow=flow, preprocess=PLAIN), frames)
-    assert [s.fresh for s in seen] == ["first frame", None, "change of size", None]
-    assert [index for _, _, index in flow.pairs] == [1, 3]
-
-
 @pytest.mark.parametrize("windows", [False, True])
 def test_flow_is_checked_once_a_frame(windows, pictures, monkeypatch):
     model = VideoModel(tiny(), ["mid"], flow=Pan(), preprocess=PLAIN)

@@ -13,10 +13,9 @@ import pytest
 import torch
 
 from inference.clip import Clip
-from model.tiny import PLAIN, Pan, hooks_on, rough_flow, set_weights, tiny
+from model.tiny import PLAIN, Pan, hooks_on, set_weights, tiny
 from netwarp import VideoModel, segment
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.flow import write_flo
 from netwarp.inference.sliding import Sliding
 from netwarp.model import FlowCNN
 
@@ -164,25 +163,6 @@ def test_any_network_gets_the_mode_without_training(pictures):
 def test_many_classes_have_wider_labels(pictures):
     (result,) = segment(Clip(pictures(1)), video(net=tiny(classes=300)))
     assert result.labels.dtype == np.int32
-
-
-def test_flow_that_is_looked_up_gets_the_frames_number(pictures, tmp_path):
-    frames = pictures(3)
-    for index in (1, 2):
-        write_flo(tmp_path / f"{index:06d}.flo", rough_flow(1, 32, 48, seed=index)[0])
-    model = video(flow=f"precomputed:{tmp_path}")
-    results = list(segment(Clip(frames), model, detect_cuts=False))
-    state = None
-    with torch.no_grad():
-        for index, frame in enumerate(frames):
-            logits, state = model.step(frame, state, rough_flow(1, 32, 48, seed=index) if index else None)
-            assert np.array_equal(results[index].labels, logits[0].argmax(0).numpy())
-
-
-def test_flow_is_estimated_once_a_frame(pictures):
-    pan = Pan()
-    list(segment(Clip(pictures(5)), video(flow=pan), compare=True))
-    assert pan.calls == 4
 
 
 def test_evaluation_mode_and_no_graph(pictures):
