@@ -71,7 +71,7 @@ class TestDistance:
                 distance.add(scale * z, scale * counterpart)
                 assert distance.value() == pytest.approx(expected, abs=0.02)
 
-    def test_of_what_is_the_same_everywhere_nothing_can_be_said(self):
+    def test_is_nan_of_what_is_the_same_everywhere(self):
         distance = Distance()
         distance.add(torch.full((1, 2, 3, 3), 0.7), torch.full((1, 2, 3, 3), 0.7))
         assert math.isnan(distance.value())

@@ -249,14 +249,12 @@ def test_no_gradients_and_no_graph(pictures):
 def test_what_it_shares_with_its_model():
     model = network(tiny(), PLAIN)
     sliding = Sliding(model.train(), (16, 24), 8, (0.5, 1), True, batch=5)
-    assert (sliding.base, sliding.flow, sliding.layers) == (model.base, model.flow, model.layers)
-    assert (sliding.classes, sliding.palette) == (model.classes, model.palette)
+    for name in ("base", "flow", "layers", "classes", "palette"):
+        assert getattr(sliding, name) == getattr(model, name)
     assert sliding.eval() is sliding
     assert not model.training
-    other = sliding.over(network(tiny(), PLAIN, layers=[]))
-    assert other.views == sliding.views
-    assert other.batch == 5
-    assert other.layers == ()
+    alone = sliding.without_memory()
+    assert (alone.views, alone.batch, alone.layers, alone.base) == (sliding.views, 5, (), model.base)
 
 
 @pytest.mark.parametrize(

@@ -25,77 +25,77 @@ def four_threads_and_three_of_opencvs():
     cv2.setNumThreads(before[1])
 
 
+def run_together(target, count):
+    threads = [threading.Thread(target=target) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
 @pytest.mark.parametrize(("streams", "part"), [(1, 4), (2, 2), (3, 1), (4, 1), (9, 1)])
 def test_a_pass_has_its_part(streams, part):
-    cores = ThreadBudget()
+    budget = ThreadBudget()
     with ExitStack() as stack:
         for _ in range(streams):
-            stack.enter_context(cores.stream())
-        with cores.turn():
+            stack.enter_context(budget.stream())
+        with budget.turn():
             assert torch.get_num_threads() == part
         assert torch.get_num_threads() == 4
-    assert (cores.streams, cores.passes) == (0, 0)
+    assert (budget.streams, budget.passes) == (0, 0)
 
 
 def test_no_more_passes_at_a_time_than_threads():
-    cores, most, lock = ThreadBudget(4), [], threading.Lock()
+    budget, most, lock = ThreadBudget(4), [], threading.Lock()
     together = threading.Barrier(4)  # passes only when four are inside at once
 
     def stream():
-        with cores.stream():
+        with budget.stream():
             started.wait(10)
             for _ in range(8):
                 torch.set_num_threads(4)  # a new thread has what another was given just then
-                with cores.turn():
+                with budget.turn():
                     with lock:
-                        most.append(cores.passes)
+                        most.append(budget.passes)
                     together.wait(10)
 
     started = threading.Barrier(8)
-    threads = [threading.Thread(target=stream) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-        assert not thread.is_alive()
+    run_together(stream, 8)
     assert len(most) == 64
     assert max(most) == 4
-    assert (cores.streams, cores.passes) == (0, 0)
+    assert (budget.streams, budget.passes) == (0, 0)
 
 
 def test_threads_that_were_cut_down_before_do_not_make_streams_wait_for_each_other():
-    cores, together = ThreadBudget(4), threading.Barrier(4)
+    budget, together = ThreadBudget(4), threading.Barrier(4)
 
     def stream():
         torch.set_num_threads(1)
-        with cores.stream(), cores.turn():
+        with budget.stream(), budget.turn():
             together.wait(10)
 
-    threads = [threading.Thread(target=stream) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    run_together(stream, 4)
     assert not together.broken
 
 
 def test_new_threads_have_all_of_them_after_streams_that_overlapped():
     """Each thread is new, and finds the process's number as another stream has just set it."""
-    cores, inside, leave, seen = ThreadBudget(4), threading.Barrier(3), threading.Event(), []
+    budget, inside, leave, seen = ThreadBudget(4), threading.Barrier(3), threading.Event(), []
 
     def stream():
-        with cores.stream():
-            with cores.turn():
+        with budget.stream():
+            with budget.turn():
                 inside.wait(10)
             leave.wait(10)
-            with cores.turn():
+            with budget.turn():
                 pass
 
     threads = [threading.Thread(target=stream) for _ in range(2)]
-    with cores.stream():
+    with budget.stream():
         for thread in threads:
             thread.start()
-        with cores.turn():
+        with budget.turn():
             inside.wait(10)
         leave.set()
         for thread in threads:
@@ -104,16 +104,16 @@ def test_new_threads_have_all_of_them_after_streams_that_overlapped():
     after.start()
     after.join()
     assert seen == [4]
-    with cores.stream(), cores.turn():
+    with budget.stream(), budget.turn():
         assert torch.get_num_threads() == 4
 
 
 def test_an_error_gives_the_threads_back():
-    cores = ThreadBudget()
-    with pytest.raises(OSError, match="no"), cores.stream(), cores.stream(), cores.turn():
+    budget = ThreadBudget()
+    with pytest.raises(OSError, match="no"), budget.stream(), budget.stream(), budget.turn():
         raise OSError("no")
     assert torch.get_num_threads() == 4
-    assert (cores.streams, cores.passes) == (0, 0)
+    assert (budget.streams, budget.passes) == (0, 0)
 
 
 def test_a_stream_that_was_given_up_takes_no_part(pictures):
@@ -140,14 +140,13 @@ def test_eight_streams_say_what_each_says_alone(pictures):
     alone = [[r.labels for r in segment(Clip(frames), model)] for frames in videos]
     found: dict[int, list] = {}
 
-    def run(number):
+    numbers = iter(range(8))
+
+    def run():
+        number = next(numbers)
         found[number] = [r.labels for r in segment(Clip(videos[number]), model)]
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    run_together(run, 8)
     for number, labels in enumerate(alone):
         assert all((a == b).all() for a, b in zip(labels, found[number], strict=True))
 
