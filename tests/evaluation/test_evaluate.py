@@ -10,19 +10,11 @@ import pytest
 import torch
 
 from inference.labelled import CLASSES, MadeClip, data_of
-from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
-from netwarp import VideoModel
+from model.tiny import Pan, rough_flow, video
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.evaluation.evaluate import evaluate, frames_to_run
 from netwarp.flow import DISFlow, write_flo
 from netwarp.metrics import TrimapCurve, temporal_consistency, video_consistency
-
-
-def video(layers=("mid",), **options):
-    torch.manual_seed(0)  # of the FlowCNN
-    model = VideoModel(tiny(), list(layers), **{"flow": Pan(), "preprocess": PLAIN, **options})
-    set_weights(model)
-    return model
 
 
 def labels_of(model, frames, flows=None):

@@ -6,22 +6,13 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from inference.labelled import MadeClip, data_of
-from model.tiny import PLAIN, Pan, set_weights, tiny
-from netwarp import VideoModel
+from model.tiny import video
 from netwarp.datasets.predictions import Predictions, PredictionWriter
 from netwarp.errors import InputError
 from netwarp.evaluation.evaluate import evaluate, evaluate_predictions
-
-
-def video():
-    torch.manual_seed(0)  # of the FlowCNN
-    model = VideoModel(tiny(), ["mid"], Pan(), preprocess=PLAIN, memory="fused")
-    set_weights(model)
-    return model
 
 
 @pytest.fixture
@@ -42,7 +33,7 @@ def test_saved_labels_score_as_the_model_does(made, tmp_path, classes, workers):
     writer = PredictionWriter(tmp_path, data.classes)
     options = {"widths": (1, 3), "windows": (2, 8)}
     expected = evaluate(
-        {"m": video()},
+        {"m": video(memory="fused")},
         data,
         **options,
         on_labels=lambda row, frame, labels: writer.write(frame.name, labels[0].numpy()),

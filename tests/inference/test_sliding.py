@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from inference.by_loop import averaged, mirrored_flow, motion_at, picture_at, views
-from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
-from netwarp import VideoModel
+from model.tiny import PLAIN, rough_flow, tiny, video
 from netwarp.errors import ConfigurationError
 from netwarp.inference.sliding import IN_A_PASS, Sliding, _views_in_a_pass
 from netwarp.model import FlowCNN, LearnedGate, PhotometricGate, Preprocess
@@ -30,11 +29,8 @@ VIEWS = [
 ]
 
 
-def network(net, preprocess, **options):
-    torch.manual_seed(0)  # of the FlowCNN
-    model = VideoModel(net, options.pop("layers", ["mid"]), **{"flow": Pan(), "preprocess": preprocess, **options})
-    set_weights(model)
-    return model.eval()
+def network(net, preprocess, layers=("mid",), **options):
+    return video(layers, net, preprocess=preprocess, **options).eval()
 
 
 def base_by_loop(net, preprocess, frame, options):

@@ -8,18 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny
-from netwarp import VideoModel
+from model.tiny import rough_flow, video
 from netwarp.errors import InputError, NetWarpError
 from netwarp.inference.sliding import Sliding, SlidingState
 from netwarp.lab.study.build import concatenate
 
 
 def sliding(layers=("mid",), window=20, flip=True, batch=2, **options):
-    torch.manual_seed(0)
-    model = VideoModel(tiny(), list(layers), **{"flow": Pan(), "preprocess": PLAIN, **options})
-    set_weights(model)
-    return Sliding(model.eval(), window, flip=flip, batch=batch)
+    return Sliding(video(layers, **options).eval(), window, flip=flip, batch=batch)
 
 
 def test_one_frame_and_the_memory_of_every_view(pictures):

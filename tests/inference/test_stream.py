@@ -13,20 +13,11 @@ import pytest
 import torch
 
 from inference.clip import Clip
-from model.tiny import PLAIN, Pan, hooks_on, set_weights, tiny
+from model.tiny import PLAIN, Pan, hooks_on, tiny, video
 from netwarp import VideoModel, segment
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.inference.sliding import Sliding
 from netwarp.model import FlowCNN
-
-
-def video(layers=("mid",), **options):
-    torch.manual_seed(0)  # of the FlowCNN
-    model = VideoModel(
-        options.pop("net", None) or tiny(), list(layers), **{"flow": Pan(), "preprocess": PLAIN, **options}
-    )
-    set_weights(model)
-    return model
 
 
 def labels_by_step(model, frames):
