@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from netwarp.errors import InputError, OutputError
-from netwarp.output_files import written_whole
+from netwarp.output_files import atomic_write
 
 
 def names_in(folder: Path) -> list[str]:
@@ -22,11 +22,11 @@ def names_in(folder: Path) -> list[str]:
 
 def test_the_file_changes_when_the_block_ends_and_not_before(tmp_path):
     path = tmp_path / "new" / "deep" / "a.bin"
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"first")
         assert not path.exists()
     assert path.read_bytes() == b"first"
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"second")
         file.flush()
         assert path.read_bytes() == b"first"
@@ -38,7 +38,7 @@ def test_the_file_changes_when_the_block_ends_and_not_before(tmp_path):
 def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path, failure):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with pytest.raises(type(failure)) as raised, written_whole(path) as file:  # noqa: PT012
+    with pytest.raises(type(failure)) as raised, atomic_write(path) as file:  # noqa: PT012
         file.write(b"half")
         raise failure
     assert raised.value is failure
@@ -49,7 +49,7 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path, failure)
 def test_a_full_disk_is_said_in_one_line_with_advice(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with pytest.raises(OutputError) as raised, written_whole(path, "think small") as file:  # noqa: PT012
+    with pytest.raises(OutputError) as raised, atomic_write(path, "think small") as file:  # noqa: PT012
         file.write(b"half")
         raise OSError(28, "No space left on device")
     assert str(raised.value) == f"cannot write {path} (No space left on device): think small"
@@ -62,7 +62,7 @@ def test_places_that_take_no_file_are_said_and_left_alone(tmp_path, name):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     said = r"^cannot write .*\): free space or choose another place$"
-    with pytest.raises(OutputError, match=said) as raised, written_whole(tmp_path / name) as file:
+    with pytest.raises(OutputError, match=said) as raised, atomic_write(tmp_path / name) as file:
         file.write(b"new")
     assert "\n" not in str(raised.value)
     assert names_in(tmp_path) == ["file", "folder"]
@@ -73,7 +73,7 @@ def test_places_that_take_no_file_are_said_and_left_alone(tmp_path, name):
 def test_permissions_are_those_of_any_new_file(tmp_path, umask):
     before = os.umask(umask)
     try:
-        with written_whole(tmp_path / "ours") as file:
+        with atomic_write(tmp_path / "ours") as file:
             file.write(b"x")
         (tmp_path / "plain").write_bytes(b"x")
     finally:
@@ -89,7 +89,7 @@ def test_the_umask_of_the_process_is_left_alone(tmp_path, monkeypatch):
         raise AssertionError("umask changed")
 
     monkeypatch.setattr(os, "umask", forbidden)
-    with written_whole(tmp_path / "a") as file:
+    with atomic_write(tmp_path / "a") as file:
         file.write(b"x")
 
 
@@ -97,7 +97,7 @@ def test_writers_of_one_file_do_not_mix(tmp_path):
     path = tmp_path / "a.bin"
 
     def write(byte: int) -> bytes:
-        with written_whole(path) as file:
+        with atomic_write(path) as file:
             for _ in range(50):
                 file.write(bytes([byte]) * 1000)
         return path.read_bytes()
@@ -113,8 +113,8 @@ def test_killed_while_writing_the_old_file_is_still_there(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     code = (
-        "import sys, pathlib, time\nfrom netwarp.output_files import written_whole\n"
-        "with written_whole(pathlib.Path(sys.argv[1])) as file:\n"
+        "import sys, pathlib, time\nfrom netwarp.output_files import atomic_write\n"
+        "with atomic_write(pathlib.Path(sys.argv[1])) as file:\n"
         "    file.write(b'new'); file.flush(); print('half', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as process:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from netwarp import VideoModel, load_base
 from netwarp.cli import main
-from netwarp.datasets.cityscapes_ids import to_ids
+from netwarp.datasets.cityscapes import to_ids
 from netwarp.datasets.registry import open_data
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.label_sets import CITYSCAPES

@@ -12,8 +12,7 @@ import pytest
 from small_camvid import HEIGHT, WIDTH, picture, write_still, write_video
 
 from netwarp.datasets import camvid_videos, video_frames
-from netwarp.datasets.camvid import camvid
-from netwarp.datasets.camvid_release import COLOURS, SPLIT_RANGES, read_coloured_labels, split_of
+from netwarp.datasets.camvid import COLOURS, SPLIT_RANGES, camvid, read_coloured_labels, split_of
 from netwarp.errors import InputError, OutputError
 from netwarp.label_sets import CAMVID
 

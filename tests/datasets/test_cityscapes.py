@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from netwarp.datasets.cityscapes import cityscapes
-from netwarp.datasets.cityscapes_ids import to_train_ids
+from netwarp.datasets.cityscapes import cityscapes, to_train_ids
 from netwarp.datasets.clips import LeftOut
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
 from netwarp.label_sets import CITYSCAPES

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netwarp.datasets.cityscapes_ids import AVERAGE_INSTANCE_SIZES, IDS, to_ids, to_train_ids
+from netwarp.datasets.cityscapes import AVERAGE_INSTANCE_SIZES, IDS, to_ids, to_train_ids
 from netwarp.errors import InputError
 from netwarp.label_sets import CITYSCAPES
 

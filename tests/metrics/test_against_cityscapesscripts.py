@@ -10,8 +10,7 @@ import pytest
 from cityscapes_tree import made_scene, write_image, write_truth
 from PIL import Image
 
-from netwarp.datasets.cityscapes import cityscapes
-from netwarp.datasets.cityscapes_ids import AVERAGE_INSTANCE_SIZES, to_ids, to_train_ids
+from netwarp.datasets.cityscapes import AVERAGE_INSTANCE_SIZES, cityscapes, to_ids, to_train_ids
 from netwarp.label_sets import CITYSCAPES
 from netwarp.metrics import InstanceIoU, IoU
 

@@ -215,7 +215,7 @@ def _saver(options: Namespace, classes: LabelSet, outputs: LabelSet, of_row: str
 
 
 def _measures(data: ClipData, options: Namespace) -> dict[str, Any]:
-    from netwarp.datasets.cityscapes_ids import average_instance_sizes
+    from netwarp.datasets.cityscapes import average_instance_sizes
 
     return {"widths": options.widths, "average_sizes": average_instance_sizes(data.classes.names)}
 
@@ -262,10 +262,9 @@ def _tell(options: Namespace, data: ClipData, measured: _Measured) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from netwarp.output_files import written_whole
+    from netwarp.output_files import write_file
 
-    with written_whole(path) as file:
-        file.write(text.encode())
+    write_file(path, text)
 
 
 @from_text

@@ -20,7 +20,7 @@ from netwarp.convert.caffemodel import Caffemodel, read_caffemodel
 from netwarp.convert.files import checked_files, memory_in_words
 from netwarp.errors import WeightsError
 from netwarp.model import FlowCNN, VideoModel
-from netwarp.output_files import written_whole
+from netwarp.output_files import write_file
 from netwarp.weights import load_weights
 
 __all__ = ["Converted", "convert_caffe", "drafted"]
@@ -173,5 +173,4 @@ def _write_weights(state: Mapping[str, Tensor], network: nn.Module, target: Path
     # Batch norms count batches in training. Caffe does not, and evaluation does not use it.
     counters = {key: torch.zeros((), dtype=torch.int64) for key in network.state_dict() if key not in state}
     data = to_bytes({**state, **counters}, {"format": "pt"})
-    with written_whole(target) as file:
-        file.write(data)
+    write_file(target, data)

@@ -1,4 +1,4 @@
-"""What is slow to make, kept: the latest in memory, all of it on disk."""
+"""Keep what is slow to make: tensors used last in memory, arrays on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError
-from netwarp.output_files import written_whole
+from netwarp.output_files import atomic_write
 
 __all__ = ["DiskCache", "RecentTensors", "compact_flow", "flow_key"]
 
@@ -26,10 +26,7 @@ FLOW_FORMAT = 1
 
 
 class RecentTensors:
-    """Tensors in memory, the latest used, up to a number of bytes.
-
-    A pickle of it is empty: what a worker process reads is its own.
-    """
+    """Keep the tensors used last, up to a number of bytes; a pickle is empty, as each worker reads its own."""
 
     def __init__(self, budget: int) -> None:
         if budget < 0:
@@ -39,7 +36,7 @@ class RecentTensors:
         self._tensors: OrderedDict[Hashable, Tensor] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
-        """The tensor of a key, made if it is not held. Whoever changes it changes what is held."""
+        """Give the tensor of a key, made if it is not held; it must not be changed in place."""
         if key in self._tensors:
             self._tensors.move_to_end(key)
             return self._tensors[key]
@@ -56,26 +53,26 @@ class RecentTensors:
 
 
 class DiskCache:
-    """Arrays in a folder, one ``.npz`` a key. Several processes may use one folder at once."""
+    """Keep arrays in a folder, one ``.npz`` a key. Several processes may use one folder at once."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
 
     def get(self, key: str, make: Callable[[], Array]) -> Array:
-        """The array of a key, made and kept if there is none or a damaged one."""
+        """Give the array of a key, made and kept if there is none or a damaged one."""
         # Two characters of the key are a folder: some file systems are slow with a hundred thousand files in one.
         path = self.folder / key[:2] / f"{key}.npz"
         found = _stored(path)
         if found is not None:
             return found
         array = make()
-        with written_whole(path, "free space or name another folder for flow") as file:
+        with atomic_write(path, "free space or name another folder for flow") as file:
             np.savez(file, array=array)
         return array
 
 
 def _stored(path: Path) -> Array | None:
-    """What a file holds; None where there is none or a damaged one."""
+    """Load a file's array; None where there is none or a damaged one."""
     try:
         with zipfile.ZipFile(path) as archive:
             # Read to its end, as only there the checksum is compared; np.load would stop where a damaged header says.
@@ -87,7 +84,7 @@ def _stored(path: Path) -> Array | None:
 
 
 def flow_key(current: Tensor, previous: Tensor, settings: str) -> str:
-    """A name for the flow between two frames: their content and how it is estimated."""
+    """Name the flow between two frames by their content and how it is estimated."""
     shapes = tuple(current.shape), tuple(previous.shape)
     digest = hashlib.sha256(repr((FLOW_FORMAT, settings, shapes)).encode())
     for frame in (current, previous):
@@ -96,5 +93,5 @@ def flow_key(current: Tensor, previous: Tensor, settings: str) -> str:
 
 
 def compact_flow(flow: Tensor) -> Tensor:
-    """A flow in half the bytes where that moves no pixel by more than 1/64: float16 below 64 pixels, else float32."""
+    """Store a flow as float16 below 64 pixels, where that moves no pixel by more than 1/64, else as float32."""
     return flow.half() if bool(flow.abs().max() < 64) else flow

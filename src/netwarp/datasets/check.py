@@ -1,4 +1,4 @@
-"""Is a data set whole? Reads all of it, stops at the first fault, and says what there is."""
+"""Read a whole data set: stop at the first fault, or count what there is."""
 
 from __future__ import annotations
 
@@ -17,35 +17,22 @@ __all__ = ["DataSummary", "check_data"]
 
 @dataclass
 class DataSummary:
-    """What a data set holds.
-
-    Attributes:
-        name: Its name.
-        classes: Its classes.
-        length: Frames in a sample.
-        clips: Number of clips.
-        frames: Number of frames.
-        labelled: Number of frames with labels.
-        samples: Number of samples.
-        left_out: Labelled frames that no sample is made of.
-        sizes: (width, height) → number of frames.
-        pixels: Number of labelled pixels, class by class; the last number is that of ignored ones.
-    """
+    """Numbers of clips, frames, samples and pixels of a data set."""
 
     name: str
     classes: LabelSet
-    length: int
+    length: int  # frames in a sample
     clips: int
     samples: int
     left_out: tuple[LeftOut, ...]
     frames: int = 0
     labelled: int = 0
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    pixels: list[int] = field(default_factory=list)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # (width, height) → frames
+    pixels: list[int] = field(default_factory=list)  # labelled ones of each class, then the ignored ones
 
     @property
     def shares(self) -> dict[str, float]:
-        """Percentage of each class among the pixels that count; nan where none counts."""
+        """Give the percentage of each class among the pixels that count; nan where none counts."""
         counted = sum(self.pixels[:-1])
         return {
             name: 100 * count / counted if counted else float("nan")
@@ -54,14 +41,14 @@ class DataSummary:
 
     @property
     def reasons(self) -> dict[str, list[str]]:
-        """Why frames were left out → their names, the most frequent reason first."""
+        """Map why frames were left out to their names, the most frequent reason first."""
         found: dict[str, list[str]] = {}
         for frame in self.left_out:
             found.setdefault(frame.reason, []).append(frame.name)
         return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
     def text(self) -> str:
-        """The summary in a few lines."""
+        """Write the summary in a few lines."""
         sizes = ", ".join(f"{w}×{h}" + (f" ({n})" if len(self.sizes) > 1 else "") for (w, h), n in self.sizes.items())
         lines = [
             self.name,

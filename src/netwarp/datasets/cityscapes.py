@@ -1,9 +1,13 @@
-"""Cityscapes (Cordts et al., 2016): clips of 30 frames of which the 20th has labels, as its archives unpack."""
+"""Cityscapes (Cordts et al., 2016): its clips, as its archives unpack, and its two numberings of classes.
+
+Its files and its server have ids; networks have the 19 train ids, the order of :data:`netwarp.label_sets.CITYSCAPES`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,15 +15,14 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from netwarp.datasets.cityscapes_ids import to_train_ids
-from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
-from netwarp.datasets.frame_numbers import runs
+from netwarp.datasets.clips import ClipData, ClipFrame, LeftOut
+from netwarp.datasets.frame_numbers import clips_of
 from netwarp.errors import InputError, unknown_name
-from netwarp.label_sets import CITYSCAPES, LabelMap
+from netwarp.label_sets import CITYSCAPES, IGNORE, LabelMap
 from netwarp.video.images import read_image
 from netwarp.video.label_maps import read_mask
 
-__all__ = ["cityscapes"]
+__all__ = ["AVERAGE_INSTANCE_SIZES", "IDS", "average_instance_sizes", "cityscapes", "to_ids", "to_train_ids"]
 
 _VIDEO, _STILLS, _TRUTH = "leftImg8bit_sequence", "leftImg8bit", "gtFine"
 _IMAGE, _LABELS, _INSTANCES = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
@@ -39,7 +42,7 @@ def cityscapes(root: Path, split: str) -> ClipData:
     Labels are ``gtFine/SPLIT/CITY/…_gtFine_labelIds.png``, and its objects ``…_gtFine_instanceIds.png``: a crowd that
     nobody took apart is none. A clip ends where a frame number is missing.
 
-    Labels are train ids (:mod:`.cityscapes_ids`). Those of ``test`` are not public: all is ignored there.
+    Labels are train ids. Those of ``test`` are not public: all is ignored there.
     """
     _check_layout(root, split)
     images = _files(root / _STILLS / split, _IMAGE) | _files(root / _VIDEO / split, _IMAGE)
@@ -49,15 +52,10 @@ def cityscapes(root: Path, split: str) -> ClipData:
     if not labels:
         raise InputError(f"{root / _TRUTH / split} holds no labels: expected CITY/CITY_SEQUENCE_FRAME{_LABELS}")
     instances = _files(root / _TRUTH / split, _INSTANCES)
-    sequences: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for city, sequence, number in images:
-        sequences[city, sequence].append(number)
-    clips = []
-    for (city, sequence), numbers in sorted(sequences.items()):
-        for run in runs(numbers):
-            keys = [(city, sequence, number) for number in run]
-            frames = tuple(_frame(images[key], labels.get(key), instances.get(key)) for key in keys)
-            clips.append(Clip(frames[0].name, frames))
+    sequences: dict[tuple[str, int], dict[int, ClipFrame]] = defaultdict(dict)
+    for key, image in images.items():
+        sequences[key[:2]][key[2]] = _frame(image, labels.get(key), instances.get(key))
+    clips = [clip for _, frames in sorted(sequences.items()) for clip in clips_of(frames)]
     missing = sorted(key for key in labels if key not in images)
     left_out = (LeftOut(_name(labels[key], _LABELS), "it has labels but no image") for key in missing)
     return ClipData(f"cityscapes {split}", CITYSCAPES, tuple(clips), tuple(left_out))
@@ -141,3 +139,67 @@ def _check_size(path: Path, shape: tuple[int, ...], image: Path) -> None:
         raise InputError(
             f"{path} is {shape[1]}×{shape[0]} pixels, but {image} is {width}×{height}: replace one of them"
         )
+
+
+IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+"""The id of each train id, in the order of :data:`netwarp.label_sets.CITYSCAPES`."""
+
+AVERAGE_INSTANCE_SIZES = {
+    11: 3462.4756337644,  # person
+    12: 3930.4788056518,  # rider
+    13: 12794.0202738185,  # car
+    14: 27855.1264367816,  # truck
+    15: 35732.1511111111,  # bus
+    16: 67583.7075812274,  # train
+    17: 6298.7200839748,  # motorcycle
+    18: 4672.3249222261,  # bicycle
+}
+"""Pixels of an average object by train id, at 2048×1024: what Cityscapes' evaluation weighs iIoU with."""
+
+_LAST_ID = 33
+_UNLABELED = 0
+
+
+def average_instance_sizes(names: Sequence[str]) -> dict[int, float] | None:
+    """Give the pixels of an average object by class, where the classes are Cityscapes', in whatever order; else None.
+
+    >>> average_instance_sizes(CITYSCAPES.names[::-1])[0] == AVERAGE_INSTANCE_SIZES[18]
+    True
+    """
+    if sorted(names) != sorted(CITYSCAPES.names):
+        return None
+    return {list(names).index(CITYSCAPES.names[label]): size for label, size in AVERAGE_INSTANCE_SIZES.items()}
+
+
+def to_train_ids(ids: NDArray[np.integer], name: str = "the label map") -> NDArray[np.uint8]:
+    """Turn ids into train ids.
+
+    >>> to_train_ids(np.array([7, 26, 0, 29])).tolist()
+    [0, 13, 255, 255]
+    """
+    table = np.full(_LAST_ID + 1, IGNORE, np.uint8)
+    table[list(IDS)] = np.arange(len(IDS))
+    wrong = (ids < 0) | (ids > _LAST_ID)
+    if wrong.any():
+        raise InputError(
+            f"{name} holds {ids[wrong][0]} in {np.count_nonzero(wrong)} of its pixels: "
+            f"Cityscapes' ids are 0 to {_LAST_ID}"
+        )
+    return np.asarray(table[ids])
+
+
+def to_ids(train_ids: NDArray[np.integer], name: str = "the label map") -> NDArray[np.uint8]:
+    """Turn train ids into ids, as Cityscapes' server takes them.
+
+    >>> to_ids(np.array([0, 13, 255])).tolist()
+    [7, 26, 0]
+    """
+    table = np.full(IGNORE + 1, _UNLABELED, np.uint8)
+    table[: len(IDS)] = IDS
+    wrong = ((train_ids < 0) | (train_ids >= len(IDS))) & (train_ids != IGNORE)
+    if wrong.any():
+        raise InputError(
+            f"{name} holds {train_ids[wrong][0]} in {np.count_nonzero(wrong)} of its pixels: "
+            f"Cityscapes' train ids are 0 to {len(IDS) - 1}, and {IGNORE} = ignore"
+        )
+    return np.asarray(table[train_ids])

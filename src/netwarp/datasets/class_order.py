@@ -1,4 +1,4 @@
-"""Labels in the order of a network's outputs, where that has the data's classes in another order than the data."""
+"""Match the order of a data set's classes to that of a network's outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["doubts_about", "in_order_of", "same_name"]
 
 
 def in_order_of(data: ClipData, outputs: Sequence[str]) -> ClipData:
-    """A data set whose labels are numbered as a network's outputs are.
+    """Number a data set's labels as a network's outputs are, where these are the same classes by name.
 
     Published weights have a data set's classes in orders of their own (Yu and Koltun's CamVid network begins with
     building, tree, sky). Compared number by number, their labels would be wrong everywhere.
@@ -35,7 +35,7 @@ def in_order_of(data: ClipData, outputs: Sequence[str]) -> ClipData:
 
 
 def doubts_about(outputs: Sequence[str], data: ClipData) -> str | None:
-    """Outputs are compared by number: a line that says where their names show that they do not mean the same."""
+    """Say in a line where names show that outputs and classes of one number differ; None where they agree."""
     names = data.classes.names
     if len(outputs) < len(names):
         raise ConfigurationError(

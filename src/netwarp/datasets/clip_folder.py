@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
-from netwarp.datasets.frame_numbers import FrameNumber, frame_number, runs
+from netwarp.datasets.frame_numbers import FrameNumber, clips_of, frame_number
 from netwarp.datasets.video_frames import VideoFrames, is_video
 from netwarp.errors import ConfigurationError, InputError, unknown_name
 from netwarp.label_sets import IGNORE, LabelMap, LabelSet, label_set
@@ -154,7 +154,7 @@ def _of_images(
         stem: ClipFrame(f"{clip}/{stem}", partial(read_image, path), _labeller(labels.get(stem), classes))
         for stem, path in images.items()
     }
-    clips = [_clip([frames[stem] for stem in run]) for run in _unbroken(list(images), step)]
+    clips = [Clip(frames[run[0]].name, tuple(frames[stem] for stem in run)) for run in _unbroken(list(images), step)]
     strays = [stem for stem in labels if stem not in images]
     return clips, [LeftOut(f"{clip}/{stem}", f"there is no frame of its name in {folder}") for stem in strays]
 
@@ -178,17 +178,13 @@ def _of_video(
     }
     strays = [path.stem for index, path in numbered.items() if index not in frames]
     return (
-        [_clip([frames[n] for n in run]) for run in runs(frames)],
+        clips_of(frames),
         [LeftOut(f"{clip}/{stem}", f"{video.name} has no frame of its number") for stem in strays],
     )
 
 
 def _labeller(path: Path | None, classes: int) -> Callable[[], LabelMap] | None:
     return None if path is None else partial(read_classes, path, classes)
-
-
-def _clip(frames: list[ClipFrame]) -> Clip:
-    return Clip(frames[0].name, tuple(frames))
 
 
 def _index(label: Path) -> int:

@@ -1,13 +1,19 @@
-"""Clips with labels on some of their frames: what every data set is, for training and for measuring alike.
+"""Clips with labels on some of their frames: every data set is a :class:`ClipData`.
 
-A data set is a :class:`ClipData`: clips in order, frames in order, nothing read before it is asked for. A new one is a
-function that builds such clips, and a line in :data:`netwarp.datasets.registry.DATASETS`.
+A new data set is one function that lists its files, and one line in :data:`netwarp.datasets.registry.DATASETS`::
+
+    def mine(folder: Path) -> ClipData:
+        frames = [
+            ClipFrame(image.stem, partial(read_image, image), labels=partial(read_mask, image.with_suffix(".png")))
+            for image in sorted(folder.glob("*.jpg"))
+        ]
+        return ClipData("mine", LabelSet(("road", "sky"), ((128, 64, 128), (70, 130, 180))), (Clip("1", frames),))
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
@@ -15,20 +21,19 @@ from numpy.typing import NDArray
 
 from netwarp.errors import ConfigurationError
 from netwarp.label_sets import LabelMap, LabelSet
+from netwarp.video.source import Image
 
 __all__ = ["Clip", "ClipData", "ClipFrame", "LeftOut", "Sample", "Samples"]
-
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class ClipFrame:
-    """A frame of a clip; pixels are read anew at every call (``netwarp.datasets.cache`` keeps them).
+    """A frame of a clip; its pixels are read anew at every call.
 
     Attributes:
-        name: What it is called, unique in its data set.
-        image: Reads the frame, RGB uint8 ``[H,W,3]``. Raises InputError.
-        labels: Reads its labels, uint8 ``[H,W]``: classes, 255 = ignore. None where nobody labelled it. Raises
+        name: Unique in its data set.
+        image: Reads the frame, RGB uint8 ``[H,W,3]``; raises InputError.
+        labels: Reads its labels, uint8 ``[H,W]``: classes, 255 = ignore; None for a frame without labels. Raises
             InputError, also for values that are no class.
         instances: Reads which object a pixel belongs to, int32 ``[H,W]``: 0 = none, other numbers tell objects of one
             class apart. None where that is not known.
@@ -44,12 +49,7 @@ class ClipFrame:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Frames that follow each other without a gap.
-
-    Attributes:
-        name: What it is called, unique in its data set.
-        frames: In order.
-    """
+    """Frames in order, without a gap; its name is unique in its data set."""
 
     name: str
     frames: Sequence[ClipFrame]
@@ -57,12 +57,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A labelled frame that cannot be used.
-
-    Attributes:
-        name: Of the frame.
-        reason: Why not, in a few words.
-    """
+    """A labelled frame that cannot be used, and why, in a few words."""
 
     name: str
     reason: str
@@ -70,27 +65,21 @@ class LeftOut:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A frame and those right before it.
-
-    Attributes:
-        frames: In order; of :meth:`ClipData.samples` the last one has labels.
-    """
+    """A frame and those right before it, in order. In :meth:`ClipData.samples` the last one has labels."""
 
     frames: tuple[ClipFrame, ...]
 
     @property
     def name(self) -> str:
-        """The last frame's."""
+        """The last frame's name."""
         return self.frames[-1].name
 
 
 @dataclass(frozen=True, eq=False)
 class Samples(Sequence[Sample]):
-    """All samples of a data set.
+    """The samples of a data set, and the labelled frames that have too few frames before them.
 
-    Attributes:
-        found: The samples.
-        left_out: Labelled frames without enough frames before them: never silently made of one frame twice.
+    A missing frame is never replaced by another one, so that such a frame is counted and not used.
     """
 
     found: tuple[Sample, ...]
@@ -104,7 +93,7 @@ class Samples(Sequence[Sample]):
     @overload
     def __getitem__(self, index: slice) -> Samples: ...
     def __getitem__(self, index: int | slice) -> Sample | Samples:
-        """One sample, or those of a slice, which keep knowing what was left out."""
+        """Give one sample, or a slice's with all that was left out."""
         return self.found[index] if isinstance(index, int) else Samples(self.found[index], self.left_out)
 
 
@@ -113,9 +102,9 @@ class ClipData:
     """A data set, or one split of it.
 
     Attributes:
-        name: What it is called, e.g. ``"camvid val"``.
+        name: Such as ``"camvid val"``.
         classes: Names and colours.
-        clips: In order; their frames are in order too.
+        clips: In order.
         left_out: Labelled frames that are in no clip, and why.
         origin: All that pixels, labels and flow of a frame follow from besides its name, where that is known without
             reading them; else None.
@@ -124,11 +113,11 @@ class ClipData:
     name: str
     classes: LabelSet
     clips: tuple[Clip, ...]
-    left_out: tuple[LeftOut, ...] = field(default=())
+    left_out: tuple[LeftOut, ...] = ()
     origin: str | None = None
 
     def samples(self, length: int = 2) -> Samples:
-        """Every labelled frame with the ``length − 1`` frames right before it.
+        """List every labelled frame with the ``length − 1`` frames right before it.
 
         Args:
             length: Frames in a sample, at least 1; 2 are the paper's pairs.
@@ -154,17 +143,7 @@ class ClipData:
         return Samples(tuple(found), tuple(missing))
 
     def windows(self, length: int = 2) -> tuple[Sample, ...]:
-        """Every run of ``length`` frames that follow each other, labelled or not: for what needs no labels.
-
-        Args:
-            length: At least 1.
-
-        Returns:
-            In order; none of clips that are shorter.
-
-        Raises:
-            ConfigurationError: ``length`` is below 1.
-        """
+        """List every run of ``length`` frames, labelled or not; none of clips that are shorter."""
         if length < 1:
             raise ConfigurationError(f"a window needs at least 1 frame, not {length}")
         return tuple(

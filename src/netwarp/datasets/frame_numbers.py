@@ -1,24 +1,19 @@
-"""Frame numbers in names, and which frames follow each other by them."""
+"""Read frame numbers in names, and cut numbered frames into clips at gaps."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["FrameNumber", "frame_number", "runs"]
+from netwarp.datasets.clips import Clip, ClipFrame
+
+__all__ = ["FrameNumber", "clips_of", "frame_number", "runs"]
 
 
 @dataclass(frozen=True)
 class FrameNumber:
-    """A name that holds a frame's number.
-
-    Attributes:
-        before: What stands before the number: which recording it is, mostly.
-        number: The last number in the name.
-        digits: How many digits it is written with.
-        after: What stands behind it.
-    """
+    """A name that holds a frame's number: the last number in it, and what stands before and after that."""
 
     before: str
     number: int
@@ -26,12 +21,12 @@ class FrameNumber:
     after: str
 
     def name(self, number: int) -> str:
-        """The name of another frame of the same recording."""
+        """Name another frame of the same recording."""
         return f"{self.before}{number:0{self.digits}d}{self.after}"
 
 
 def frame_number(name: str) -> FrameNumber | None:
-    """Take a name (without its suffix) apart; None if there is no number in it.
+    """Split a name without its suffix; None if there is no number in it.
 
     >>> frame_number("0006R0_f00930")
     FrameNumber(before='0006R0_f', number=930, digits=5, after='')
@@ -41,7 +36,7 @@ def frame_number(name: str) -> FrameNumber | None:
 
 
 def runs(numbers: Iterable[int], gap: int = 1) -> list[list[int]]:
-    """Numbers in order, cut wherever two that follow each other differ by more than ``gap``.
+    """Sort numbers, and cut them wherever two neighbours differ by more than ``gap``.
 
     >>> runs([7, 1, 2, 4, 9], gap=2)
     [[1, 2, 4], [7, 9]]
@@ -53,3 +48,8 @@ def runs(numbers: Iterable[int], gap: int = 1) -> list[list[int]]:
         else:
             found.append([number])
     return found
+
+
+def clips_of(frames: Mapping[int, ClipFrame], gap: int = 1) -> list[Clip]:
+    """Make a clip of each run of numbered frames, named as its first frame."""
+    return [Clip(frames[run[0]].name, tuple(frames[number] for number in run)) for run in runs(frames, gap)]

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from netwarp.datasets.cityscapes_ids import IDS, to_ids, to_train_ids
+from netwarp.datasets.cityscapes import IDS, to_ids, to_train_ids
 from netwarp.datasets.clips import ClipData
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.label_sets import CITYSCAPES, IGNORE, Colour, LabelSet

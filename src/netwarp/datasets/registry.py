@@ -20,10 +20,9 @@ class DataSet(NamedTuple):
     """A kind of data.
 
     Attributes:
-        open: Takes what stands behind the name, the split, how many frames samples will have, and the folder for what
-            is slow to make or None.
-        splits: Their names; where there are none, they are the folders in the data's.
-        doc: One line.
+        open: Takes the text after the name, the split, the frames of a sample, and the cache folder or None.
+        splits: Their names; empty where they are the folders in the data's.
+        doc: One line for the command line's help.
     """
 
     open: Callable[[str, str, int, Path | None], ClipData]
@@ -71,18 +70,15 @@ DATASETS: dict[str, DataSet] = {
 
 
 def open_data(spec: str, split: str | None = None, *, length: int = 2, cache: Path | str | None = None) -> ClipData:
-    """Open a data set, or one split of it; nothing is read yet but names, and frames that a video must give.
+    """Open a data set, or one split of it; only names are read yet, and frames that must be taken out of videos.
 
     Args:
-        spec: A name of :data:`DATASETS`, a colon and what it wants: a folder, or settings.
+        spec: A name of :data:`DATASETS`, a colon, and a folder or settings.
         split: By default ``"val"``, or the only one that there is.
-        length: How many frames samples will have. Of data that lies in videos (CamVid's original release, videos in
-            ``folder:``) frames before a label are taken out accordingly; other data does not depend on it.
-        cache: Folder for what is slow to make: frames of videos (by default in the user's cache folder) and rendered
-            clips (by default in memory).
-
-    Returns:
-        The data.
+        length: Frames of a sample. From videos (CamVid's original release, videos in ``folder:``) so many frames are
+            taken out; other data does not depend on it.
+        cache: Folder for frames of videos (by default the user's cache folder) and rendered clips (by default kept in
+            memory).
 
     Raises:
         ConfigurationError: There is no such data set, split, or setting.
@@ -106,12 +102,7 @@ def open_data(spec: str, split: str | None = None, *, length: int = 2, cache: Pa
 
 
 def splits_of(spec: str) -> tuple[str, ...]:
-    """The splits of a data set.
-
-    Raises:
-        ConfigurationError: There is no such data set.
-        InputError: Its splits are folders, and there is none.
-    """
+    """List the splits of a data set."""
     name, text = _parts(spec)
     if DATASETS[name].splits:
         return DATASETS[name].splits

@@ -1,10 +1,10 @@
-"""Samples as tensors: read, checked, with flow, and stacked into batches."""
+"""Read samples as tensors, with flow, and stack them into batches."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -23,20 +23,12 @@ __all__ = ["Batch", "LoadedSample", "SampleReader", "collate"]
 
 @dataclass(frozen=True, eq=False)
 class LoadedSample:
-    """A sample's pixels.
-
-    Attributes:
-        name: Of the labelled frame.
-        frames: uint8 ``[T,3,H,W]`` RGB, the oldest first.
-        labels: uint8 ``[H,W]`` of the last frame, 255 = ignore; None where it has none.
-        flows: float32 ``[T-1,2,H,W]``, backward: ``flows[i]`` leads from frame ``i+1`` to frame ``i``; None where
-            none was asked for.
-    """
+    """A sample's pixels; its name is that of the labelled frame."""
 
     name: str
-    frames: Tensor
-    labels: Tensor | None
-    flows: Tensor | None
+    frames: Tensor  # uint8 [T,3,H,W] RGB, the oldest first
+    labels: Tensor | None  # uint8 [H,W] of the last frame, 255 = ignore
+    flows: Tensor | None  # float32 [T-1,2,H,W], backward: flows[i] leads from frame i+1 to frame i
 
 
 class SampleReader(Sequence[LoadedSample]):
@@ -82,7 +74,7 @@ class SampleReader(Sequence[LoadedSample]):
     @overload
     def __getitem__(self, index: slice) -> list[LoadedSample]: ...
     def __getitem__(self, index: int | slice) -> LoadedSample | list[LoadedSample]:
-        """One sample, or those of a slice."""
+        """Read one sample, or those of a slice."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         sample = self.samples[index]
@@ -156,7 +148,7 @@ class SampleReader(Sequence[LoadedSample]):
 
 
 def _settings(flow: FlowEstimator | None) -> str | None:
-    """All that an estimator's flow depends on but the frames; None where it does not say."""
+    """Name all that an estimator's flow depends on besides the frames; None where it does not say."""
     spec = getattr(flow, "spec", None)
     if isinstance(flow, RAFTFlow) and Path(flow.weights).is_file():
         return f"{spec} {hashlib.sha256(Path(flow.weights).read_bytes()).hexdigest()}"
@@ -165,34 +157,24 @@ def _settings(flow: FlowEstimator | None) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Samples of one size, stacked.
-
-    Attributes:
-        names: Of the labelled frames.
-        frames: uint8 ``[B,T,3,H,W]`` RGB, the oldest first.
-        labels: int64 ``[B,H,W]`` of the last frames, 255 = ignore; None where none has labels.
-        flows: float32 ``[B,T-1,2,H,W]``, backward, as in :class:`LoadedSample`; or None.
-    """
+    """Samples of one size, stacked; the names are those of the labelled frames."""
 
     names: tuple[str, ...]
-    frames: Tensor
-    labels: Tensor | None
-    flows: Tensor | None
+    frames: Tensor  # uint8 [B,T,3,H,W] RGB, the oldest first
+    labels: Tensor | None  # int64 [B,H,W] of the last frames, 255 = ignore
+    flows: Tensor | None  # float32 [B,T-1,2,H,W], backward, as in LoadedSample
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The batch on a device."""
-        frames, labels, flows = (
-            None if t is None else t.to(device, non_blocking=non_blocking)
-            for t in (self.frames, self.labels, self.flows)
-        )
-        assert frames is not None
-        return Batch(self.names, frames, labels, flows)
+        """Copy the batch to a device."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
-        """The batch in page-locked memory, from which a GPU copies without waiting; ``DataLoader`` calls this."""
-        frames, labels, flows = (None if t is None else t.pin_memory() for t in (self.frames, self.labels, self.flows))
-        assert frames is not None
-        return Batch(self.names, frames, labels, flows)
+        """Copy the batch to page-locked memory, from which a GPU copies without waiting; ``DataLoader`` calls this."""
+        return self._mapped(lambda tensor: tensor.pin_memory())
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        labels, flows = (None if tensor is None else change(tensor) for tensor in (self.labels, self.flows))
+        return Batch(self.names, change(self.frames), labels, flows)
 
 
 def collate(samples: Sequence[LoadedSample]) -> Batch:

@@ -17,7 +17,7 @@ import numpy as np
 import PIL.Image
 
 from netwarp.errors import InputError
-from netwarp.output_files import written_whole
+from netwarp.output_files import write_file
 from netwarp.video.file import VideoFile
 from netwarp.video.images import read_image
 from netwarp.video.source import Image
@@ -125,8 +125,7 @@ class VideoFrames:
         return notes if isinstance(notes, dict) else {}
 
     def _write(self, path: Path, content: bytes) -> None:
-        with written_whole(path, f"free space or name another cache folder for the frames of {self.video}") as file:
-            file.write(content)
+        write_file(path, content, f"free space or name another cache folder for the frames of {self.video}")
 
     def _scaled(self, image: Image) -> Image:
         if self.size is None or image.shape[:2] == self.size:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from netwarp.errors import InputError
-from netwarp.output_files import written_whole
+from netwarp.output_files import atomic_write
 
 __all__ = ["read_flo", "write_flo"]
 
@@ -69,6 +69,6 @@ def write_flo(path: str | Path, flow: Tensor) -> None:
     if not (np.abs(values) <= UNKNOWN).all():
         raise InputError(f"flow for {path} is not finite everywhere: a .flo file cannot hold it")
     h, w = values.shape[:2]
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(HEADER.pack(MAGIC, w, h))
         file.write(values.astype("<f4").tobytes())

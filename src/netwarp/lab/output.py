@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from netwarp.errors import MissingExtraError
-from netwarp.output_files import written_whole
+from netwarp.output_files import atomic_write
 
 __all__ = ["EMPTY", "markdown_table", "new_figure", "number", "save_figure", "write_text", "written"]
 
@@ -43,8 +43,8 @@ def number(value: float | None, digits: int, *, signed: bool = False) -> str:
 
 
 def written(path: Path) -> AbstractContextManager[BinaryIO]:
-    """Open a file for writing; see :func:`netwarp.output_files.written_whole`."""
-    return written_whole(path, "free space or choose another --out")
+    """Open a file for writing; see :func:`netwarp.output_files.atomic_write`."""
+    return atomic_write(path, "free space or choose another --out")
 
 
 def write_text(path: Path, text: str) -> None:

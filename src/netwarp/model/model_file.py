@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from netwarp.errors import InputError, WeightsError
-from netwarp.output_files import written_whole
+from netwarp.output_files import write_file
 from netwarp.weights import MODEL_KEY, check_finite, read_safetensors
 
 __all__ = ["FORMAT", "MODEL_KEY", "SavedModel", "read", "write_model"]
@@ -37,8 +37,7 @@ def write_model(path: str | Path, config: Mapping[str, Any], tensors: Mapping[st
     data = to_bytes(
         {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {MODEL_KEY: json.dumps(config)}
     )
-    with written_whole(Path(path)) as file:
-        file.write(data)
+    write_file(Path(path), data)
 
 
 def read(path: str | Path) -> SavedModel:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netwarp.errors import ConfigurationError
-from netwarp.output_files import written_whole
+from netwarp.output_files import atomic_write
 from netwarp.streets.clip import StreetFrame, check_settings, render_clip
 from netwarp.streets.effects import Effects
 
@@ -178,5 +178,5 @@ class StreetPairs(Sequence[StreetPair]):
     @staticmethod
     def _store(file: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
         """A reader, or a second process that renders the same, never sees half a file."""
-        with written_whole(file, "free space or name another folder for rendered clips") as out:
+        with atomic_write(file, "free space or name another folder for rendered clips") as out:
             np.savez(out, **cast(dict[str, Any], arrays))

@@ -19,7 +19,7 @@ from torch import Tensor
 from netwarp.datasets.clips import ClipData, Sample
 from netwarp.errors import OutputError, WeightsError
 from netwarp.model import VideoModel
-from netwarp.output_files import cannot_write, check_places, prepare_folder, written_whole
+from netwarp.output_files import atomic_write, cannot_write, check_places, prepare_folder
 from netwarp.training.logs import Best
 from netwarp.training.settings import TrainSettings
 
@@ -239,7 +239,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, logs: Iterable[Path]) -
     try:
         for log in logs:
             _flush(log)
-        with written_whole(path, ADVICE) as file:
+        with atomic_write(path, ADVICE) as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tqdm import tqdm
 
 from netwarp.errors import MissingExtraError
-from netwarp.output_files import cannot_write, written_whole
+from netwarp.output_files import cannot_write, write_file
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -150,8 +150,7 @@ class Log:
         self.csv = csv
         try:
             kept = _rows(csv, done)
-            with written_whole(csv, ADVICE) as file:
-                file.write((",".join(COLUMNS) + "\n" + "".join(line for line, _ in kept)).encode())
+            write_file(csv, ",".join(COLUMNS) + "\n" + "".join(line for line, _ in kept), ADVICE)
             self._file: TextIO = csv.open("a", encoding="utf-8", newline="")
             self._board = None if tensorboard is None else _board(tensorboard, [record for _, record in kept])
         except OSError as error:

@@ -24,7 +24,7 @@ from netwarp.errors import ConfigurationError, InputError, WeightsError
 from netwarp.model import VideoModel
 from netwarp.model.model_file import read
 from netwarp.model.replay import Replay
-from netwarp.output_files import written_whole
+from netwarp.output_files import write_file
 from netwarp.training.batches import WorkData
 from netwarp.training.checkpoint import Checkpoint, RunFolder, difference, fingerprint, read_checkpoint, restore
 from netwarp.training.logs import StepRecord, TrainResult, check_tensorboard, progress_bar
@@ -78,8 +78,8 @@ def write_result(path: Path, result: TrainResult, settings: TrainSettings, calle
         **caller,
         "netwarp": __version__,
     }
-    with written_whole(path, "free space, and give the command again") as file:
-        file.write((json.dumps(_without_nan(content), indent=2) + "\n").encode())
+    text = json.dumps(_without_nan(content), indent=2)
+    write_file(path, f"{text}\n", "free space, and give the command again")
 
 
 def _without_nan(value: Any) -> Any:  # noqa: ANN401

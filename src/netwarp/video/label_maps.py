@@ -12,7 +12,7 @@ import PIL.Image
 
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.label_sets import IGNORE, Colour, LabelMap, voc_colour
-from netwarp.output_files import prepare_folder, written_whole
+from netwarp.output_files import atomic_write, prepare_folder
 
 __all__ = ["MaskFolder", "full_palette", "read_classes", "read_mask", "write_mask"]
 
@@ -33,7 +33,7 @@ def write_mask(path: str | Path, labels: npt.NDArray[np.integer], palette: Seque
     target = Path(path)
     picture = PIL.Image.fromarray(_as_bytes(labels))
     picture.putpalette(_palette_bytes(tuple(map(tuple, palette))))
-    with written_whole(target, "free space or choose another folder") as file:
+    with atomic_write(target, "free space or choose another folder") as file:
         picture.save(file, format="PNG")
 
 

@@ -19,7 +19,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from netwarp.errors import ConfigurationError, OutputError, unknown_name
-from netwarp.output_files import VIDEO_ENDINGS, partial_path, prepare_file, reason
+from netwarp.output_files import check_video_name, prepare_file, reason
 from netwarp.video.source import Image
 
 __all__ = ["VideoWriter"]
@@ -66,8 +66,7 @@ class VideoWriter:
         inputs: Iterable[Path] = (),
     ) -> None:
         self.path = Path(path)
-        if self.path.suffix.lower() not in VIDEO_ENDINGS:
-            raise OutputError(f"{self.path} has no suffix of a video: name it {' or '.join(VIDEO_ENDINGS)}")
+        check_video_name(self.path)
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise ConfigurationError(f"frames a second must be positive, not {fps}")
         if not 0 <= quality <= 51:
@@ -75,7 +74,8 @@ class VideoWriter:
         if preset not in _PRESETS:
             raise unknown_name("preset of x264", preset, _PRESETS)
         prepare_file(self.path, inputs)
-        self._partial = partial_path(self.path)
+        # Hidden, and of the same suffix, by which FFmpeg knows what to write.
+        self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
         self._rate = Fraction(fps).limit_denominator(1001) if fps else _NOMINAL_RATE
         self._rate = self._rate or Fraction(1, 1000)
         self._clock = _Clock(self._rate)

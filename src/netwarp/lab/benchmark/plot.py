@@ -12,7 +12,7 @@ from netwarp.lab.benchmark.tables import TITLES, shape_text, size_text
 from netwarp.lab.machine import machine_line
 from netwarp.lab.output import new_figure
 from netwarp.lab.study.figures import COLOURS, MARKS
-from netwarp.output_files import written_whole
+from netwarp.output_files import write_file
 
 __all__ = ["draw", "figure_of"]
 
@@ -33,8 +33,7 @@ def draw(measured: Measured, path: Path) -> None:
     """Draw what there is."""
     figure, data = figure_of(measured), io.BytesIO()
     figure.savefig(data, format="png")
-    with written_whole(path) as file:
-        file.write(data.getvalue())
+    write_file(path, data.getvalue())
 
 
 def figure_of(measured: Measured) -> Any:  # noqa: ANN401

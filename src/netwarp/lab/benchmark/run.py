@@ -25,7 +25,7 @@ from netwarp.lab.benchmark.warp import DTYPES, measure_warp
 from netwarp.lab.machine import machine
 from netwarp.lab.output import new_figure
 from netwarp.model import VideoModel
-from netwarp.output_files import prepare_file, written_whole
+from netwarp.output_files import prepare_file, write_file
 
 __all__ = ["PARTS", "Measure", "benchmark", "check"]
 
@@ -119,8 +119,7 @@ def _finish(
 
 
 def _write_json(measured: Measured, path: Path) -> None:
-    with written_whole(path) as file:
-        file.write((json.dumps(document(measured), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_file(path, json.dumps(document(measured), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def check(asked: Asked) -> None:

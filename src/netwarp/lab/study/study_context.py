@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.bases import load_base
-from netwarp.datasets.cityscapes_ids import average_instance_sizes
+from netwarp.datasets.cityscapes import average_instance_sizes
 from netwarp.datasets.class_order import doubts_about, in_order_of
 from netwarp.datasets.clips import ClipData, ClipFrame
 from netwarp.datasets.registry import open_data
