@@ -118,14 +118,5 @@ def test_an_attribute_that_means_something_else_is_no_margin(value):
 
 
 def test_a_network_inside_another_keeps_its_margins():
-    class Wrapper(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = outlook()
-
-        def forward(self, image):
-            return self.net(image)
-
-    assert margin_of(Wrapper(), "net.wide") == 15
-    assert margin_of(Wrapper(), "net.narrow") == 0
-    assert margin_of(Wrapper(), "wide") == 0
+    wrapper = nn.Sequential(outlook())
+    assert [margin_of(wrapper, name) for name in ("0.wide", "0.narrow", "wide")] == [15, 0, 0]

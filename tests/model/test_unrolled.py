@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from model.by_hand import by_hand
-from model.tiny import PLAIN, Pan, rough_flow, set_weights, tiny, video
+from model.tiny import PLAIN, Pan, count_calls, rough_flow, set_weights, tiny, video
 from netwarp import NetWarpError, VideoModel, load
 from netwarp.errors import InputError
 from netwarp.model import FlowCNN, PhotometricGate
@@ -123,18 +123,6 @@ def test_a_network_that_works_in_place_gives_the_same(layers, memory, pictures):
         assert torch.equal(pair, video(layers)(frames[1], frames[0], FLOWS[1]))
 
 
-def count_calls(net):
-    calls = {}
-
-    def count(name):
-        calls[name] = calls.get(name, 0) + 1
-
-    for name, module in net.named_modules():
-        if name:
-            module.register_forward_hook(lambda *_, name=name: count(name))
-    return calls
-
-
 @pytest.mark.parametrize("layers", [["stem"], ["stem", "mid"], ["output"], ["log_probs"], []])
 def test_a_step_is_one_pass_of_the_network(layers, pictures):
     net = tiny()
@@ -214,16 +202,8 @@ def test_threads_do_not_disturb_each_other(pictures):
     model = video(["stem", "mid"], memory="fused")
     clips = [pictures(12, seed=seed) for seed in range(4)]
     expected = [stream(model, clip, [None] * 12) for clip in clips]
-    results = [None] * 4
-
-    def work(i):
-        results[i] = stream(model, clips[i], [None] * 12)
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        results = pool.map(lambda clip: stream(model, clip, [None] * 12), clips)
     for ours, theirs in zip(results, expected, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 

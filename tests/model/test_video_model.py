@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -238,25 +239,6 @@ def names_in(model):
     return {name for name, _ in model.named_modules()}
 
 
-class Outer(nn.Module):
-    """Something of the user's with a video model in it, as a trainer has."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-
-class Blocks(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, affine=False), nn.Dropout())
-        self.mid = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Dropout())
-        self.drop = nn.Dropout()
-
-    def forward(self, x):
-        return self.drop(self.mid(self.encoder(x)))
-
-
 class Fixed(nn.Module):
     def forward(self, x):
         return torch.cat((x, -x), 1)
@@ -265,12 +247,12 @@ class Fixed(nn.Module):
 class TestFrozen:
     """What is frozen stays in evaluation mode, whatever is called: no dropout, no new statistics."""
 
-    @pytest.mark.parametrize("call", [lambda o: o.train(), lambda o: o.model.train(), lambda o: o.eval().train(True)])
+    @pytest.mark.parametrize("call", [lambda o: o.train(), lambda o: o[0].train(), lambda o: o.eval().train(True)])
     def test_a_network(self, call, pictures):
         model = video()
         model.base.requires_grad_(False)
         before, frames = frozen_copy(model.base), pictures(2)
-        call(Outer(model))
+        call(nn.Sequential(model))  # as a part of something else, which a trainer makes of it
         assert training(model) == {n for n in names_in(model) if not n.startswith("base")}
         first = model(*frames)
         first.sum().backward()
@@ -293,7 +275,9 @@ class TestFrozen:
 
     def test_a_block_with_all_that_is_in_it(self):
         """Its dropout too, which has no parameters to freeze."""
-        model = video(net=Blocks())
+        encoder = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, affine=False), nn.Dropout())
+        mid = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Dropout())
+        model = video(net=nn.Sequential(OrderedDict(encoder=encoder, mid=mid, drop=nn.Dropout())))
         model.base.encoder.requires_grad_(False)
         model.train()
         assert training(model.base) == {"", "mid", "mid.0", "mid.1", "drop"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from types import SimpleNamespace
 
 import torch
@@ -91,6 +91,15 @@ def video(layers=("mid",), net=None, *, weights=(0.7, 0.4), **options) -> VideoM
     if weights is not None:
         set_weights(model, *weights)
     return model
+
+
+def count_calls(net: nn.Module) -> Counter[str]:
+    """How often each layer of a network runs from now on."""
+    calls: Counter[str] = Counter()
+    for name, module in net.named_modules():
+        if name:
+            module.register_forward_hook(lambda *_, name=name: calls.update([name]))
+    return calls
 
 
 def hooks_on(module: nn.Module) -> int:
