@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netwarp.datasets.clips import Clip, ClipFrame
+from netwarp.datasets.clips import Clip
 from netwarp.errors import InputError
 from netwarp.flow import FlowSource, PrecomputedFlow, spec_of
 from netwarp.label_sets import LabelMap
@@ -81,20 +81,15 @@ CPU = torch.device("cpu")
 
 
 class CachedFrame:
-    """A frame of a clip; ``before`` is the frame before it in its run, or None."""
+    """A ``frame`` of a clip, read when needed; ``before`` is the one before it in its run, or None."""
 
     def __init__(self, clip: Clip, position: int, before: CachedFrame | None, flows: ClipFlow) -> None:
-        self.clip = clip
+        self.frame = clip.frames[position]
         self.position = position
         self.before = before
         self._flows = flows
         self._images: dict[torch.device, Tensor] = {}
         self._truths: dict[torch.device, dict[str, Tensor]] = {}
-
-    @property
-    def frame(self) -> ClipFrame:
-        """Its entry in the data set."""
-        return self.clip.frames[self.position]
 
     def image(self, device: torch.device) -> Tensor:
         """The frame, uint8 ``[1,3,H,W]``."""

@@ -121,18 +121,12 @@ def _measure_clip(
             first = frame.position % len(names)
             for name in names[first:] + names[:first]:
                 labels, seconds = rows[name].label(frame)
-                _count(collections[name], labels, seconds, frame, plan.consistency_flow)
+                truth = frame.truth((labels.shape[1], labels.shape[2]), labels.device)
+                flow = frame.flow(plan.consistency_flow, CPU)
+                collections[name].add(labels, **truth, flow=None if flow is None else flow[0])
+                if seconds is not None:
+                    collections[name].time(seconds)
                 if plan.on_labels is not None:
                     plan.on_labels(name, frame.frame, labels)
             if plan.on_frame is not None:
                 plan.on_frame()
-
-
-def _count(
-    metrics: MetricCollection, labels: Tensor, seconds: float | None, frame: CachedFrame, flow: FlowSource
-) -> None:
-    carried = frame.flow(flow, CPU)
-    truth = frame.truth((labels.shape[1], labels.shape[2]), labels.device)
-    metrics.add(labels, **truth, flow=None if carried is None else carried[0])
-    if seconds is not None:
-        metrics.time(seconds)

@@ -41,7 +41,7 @@ def evaluate(
     on_frame: Callable[[], None] | None = None,
     on_labels: OnLabels | None = None,
 ) -> dict[str, Scores]:
-    """Run models over clips and score them.
+    """Run models over clips and score them, by their names.
 
     Models take turns frame by frame, so that their times can be compared. Every clip starts without a state. A model
     may have more outputs than there are classes; a pixel with such a label is wrong. A model's time is that of its own
@@ -64,13 +64,6 @@ def evaluate(
             torch's rounding alone. On a GPU steps take turns, and are timed alone.
         on_frame: Called after each frame that was run, whatever the number of models; with workers, by their threads.
         on_labels: Called with each frame's labels; with workers, by their threads.
-
-    Returns:
-        Scores by the models' names.
-
-    Raises:
-        ConfigurationError: There is no model or no frame, or a number is out of range.
-        InputError: A frame, its labels or its flow cannot be used.
     """
     if not models:
         raise ConfigurationError("nothing to evaluate: give at least one model")
@@ -136,13 +129,10 @@ def evaluate_predictions(
     workers: int = 1,
     on_frame: Callable[[], None] | None = None,
 ) -> Scores:
-    """Score label maps from files; arguments are those of :func:`evaluate`. There are no times.
+    """Score label maps from files, without times; arguments are those of :func:`evaluate`.
 
-    Frames follow each other where all between them have a label map.
-
-    Raises:
-        ConfigurationError: There is no frame, or a number is out of range.
-        InputError: Label maps cannot be used (the first is named, all are counted), or a frame or its labels cannot.
+    Frames follow each other where all between them have a label map. Maps that cannot be used raise one error at the
+    end, which names the first and counts all.
     """
 
     def runs(clip: Clip) -> list[range]:

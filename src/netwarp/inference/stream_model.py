@@ -27,10 +27,6 @@ class StreamModel(Protocol):
     def flow(self) -> FlowSource:
         """The estimator of its flow, or the name of the clips' own."""
 
-    @property
-    def palette(self) -> Sequence[tuple[int, int, int]]:
-        """RGB colours (0–255) of its classes."""
-
     def step(
         self,
         frame: Tensor,

@@ -40,7 +40,7 @@ class ViewTensors:
     def cut(self, views: Sequence[View], window: tuple[int, int]) -> ViewTensors:
         """Cut all into views: ``[views·B,…]``, the whole batch for each view after another."""
         return self._each(
-            lambda frame: _cut(frame, views, window, _mirrored),
+            lambda frame: _cut(frame, views, window, lambda piece: piece.flip(-1)),
             lambda flow: _cut(flow, views, window, mirror_flow),
         )
 
@@ -58,11 +58,7 @@ def mirror_flow(flow: Tensor) -> Tensor:
     >>> mirror_flow(torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])).squeeze(2).tolist()
     [[[-2.0, -1.0], [4.0, 3.0]]]
     """
-    return _mirrored(flow) * flow.new_tensor((-1.0, 1.0)).view(2, 1, 1)
-
-
-def _mirrored(picture: Tensor) -> Tensor:
-    return picture.flip(-1)
+    return flow.flip(-1) * flow.new_tensor((-1.0, 1.0)).view(2, 1, 1)
 
 
 def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
