@@ -88,7 +88,7 @@ Visitor = Callable[[str, Tensor], Tensor | None]
 
 
 @dataclass(frozen=True)
-class _Visit:
+class _Pass:
     """A pass inside :meth:`Hooks.intercept`."""
 
     hooks: Hooks
@@ -96,7 +96,7 @@ class _Visit:
     checkpoints: int | None  # that were running when it began; None where nothing is trained
 
 
-_visiting: ContextVar[_Visit | None] = ContextVar("visiting", default=None)
+_intercepted: ContextVar[_Pass | None] = ContextVar("network_pass", default=None)
 
 
 class StopPass(BaseException):
@@ -126,13 +126,13 @@ class Hooks:
     @contextmanager
     def intercept(self, visitor: Visitor) -> Iterator[None]:
         """Call ``visitor`` for each layer that runs in the block; a :class:`StopPass` that it raises ends the block."""
-        token = _visiting.set(_Visit(self, visitor, _checkpoints_running() if torch.is_grad_enabled() else None))
+        token = _intercepted.set(_Pass(self, visitor, _checkpoints_running() if torch.is_grad_enabled() else None))
         try:
             yield
         except StopPass:
             pass
         finally:
-            _visiting.reset(token)
+            _intercepted.reset(token)
 
     def remove(self) -> None:
         """Take the hooks off; the network is as it was before."""
@@ -141,10 +141,10 @@ class Hooks:
         self._handles.clear()
 
     def _on_forward(self, name: str, module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ANN401
-        visit = _visiting.get()
-        if visit is None or visit.hooks is not self:
+        current = _intercepted.get()
+        if current is None or current.hooks is not self:
             return None
-        if visit.checkpoints is not None and _checkpoints_running() > visit.checkpoints:
+        if current.checkpoints is not None and _checkpoints_running() > current.checkpoints:
             raise ConfigurationError(
                 f"layer {name!r} runs inside gradient checkpointing, which runs it again without its NetWarp: "
                 "turn checkpointing off, checkpoint the whole VideoModel, or take torch.no_grad() if nothing is trained"
@@ -155,14 +155,14 @@ class Hooks:
                 f"layer {name!r} returns {type(output).__name__}, not a feature map [B,C,h,w]: "
                 "choose another layer ('netwarp layers' lists those that work)"
             )
-        exchanged = visit.visitor(name, representation)
+        exchanged = current.visitor(name, representation)
         return None if exchanged is None else with_representation(output, exchanged)
 
 
 def _checkpoints_running() -> int:
     """How many frames of ``torch.utils.checkpoint`` the caller is under.
 
-    What those run is run again in the backward pass, when the visit is long over. Torch has no public way to ask.
+    What those run is run again in the backward pass, when the pass is long over. Torch has no public way to ask.
     """
     count, frame = 0, sys._getframe()
     while (caller := frame.f_back) is not None:
