@@ -66,39 +66,31 @@ DPT: dict[str, Any] = {
 }
 
 
-def _library(spec: str) -> Callable[[], nn.Module]:
-    return partial(load_base, spec, classes=CLASSES)
+def _loaded(spec: str, layers: tuple[str, ...], size: tuple[int, int]) -> Network:
+    return Network(partial(load_base, spec, classes=CLASSES), layers, size)
 
 
+_LARGE, _SMALL = (64, 96), (48, 64)
+_LIBRARIES = {
+    "torchvision:lraspp_mobilenet_v3_large": (("backbone.4", "classifier.cbr"), _LARGE),
+    "torchvision:deeplabv3_mobilenet_v3_large": (("backbone.6", "classifier.0"), _LARGE),
+    "torchvision:fcn_resnet50": (("backbone.layer1", "classifier.2"), _SMALL),
+    "torchvision:deeplabv3_resnet50": (("backbone.layer1", "classifier.0"), _SMALL),
+    "smp:Unet/mobilenet_v2": (("decoder.blocks.2", "decoder.blocks.4"), _LARGE),
+    "smp:FPN/resnet18": (("encoder.layer2", "decoder.merge"), _LARGE),
+    "smp:Linknet/resnet18": (("encoder.layer3", "decoder.blocks.3"), _LARGE),
+    "smp:DeepLabV3Plus/mobilenet_v2": (("decoder.aspp", "decoder.block2"), _LARGE),
+    "smp:Segformer/mit_b0": (("decoder.fuse_stage",), _LARGE),
+}
 THIRD_PARTY: dict[str, Network] = {
-    "torchvision:lraspp_mobilenet_v3_large": Network(
-        _library("torchvision:lraspp_mobilenet_v3_large"), ("backbone.4", "classifier.cbr"), (64, 96)
-    ),
-    "torchvision:deeplabv3_mobilenet_v3_large": Network(
-        _library("torchvision:deeplabv3_mobilenet_v3_large"), ("backbone.6", "classifier.0"), (64, 96)
-    ),
-    "torchvision:fcn_resnet50": Network(
-        _library("torchvision:fcn_resnet50"), ("backbone.layer1", "classifier.2"), (48, 64)
-    ),
-    "torchvision:deeplabv3_resnet50": Network(
-        _library("torchvision:deeplabv3_resnet50"), ("backbone.layer1", "classifier.0"), (48, 64)
-    ),
-    "smp:Unet/mobilenet_v2": Network(
-        _library("smp:Unet/mobilenet_v2"), ("decoder.blocks.2", "decoder.blocks.4"), (64, 96)
-    ),
-    "smp:FPN/resnet18": Network(_library("smp:FPN/resnet18"), ("encoder.layer2", "decoder.merge"), (64, 96)),
-    "smp:Linknet/resnet18": Network(_library("smp:Linknet/resnet18"), ("encoder.layer3", "decoder.blocks.3"), (64, 96)),
-    "smp:DeepLabV3Plus/mobilenet_v2": Network(
-        _library("smp:DeepLabV3Plus/mobilenet_v2"), ("decoder.aspp", "decoder.block2"), (64, 96)
-    ),
-    "smp:Segformer/mit_b0": Network(_library("smp:Segformer/mit_b0"), ("decoder.fuse_stage",), (64, 96)),
+    **{spec: _loaded(spec, *where) for spec, where in _LIBRARIES.items()},
     "hf:segformer": Network(
-        partial(_transformers, "segformer", Preprocess(), **SEGFORMER), ("decode_head.linear_fuse",), (64, 96)
+        partial(_transformers, "segformer", Preprocess(), **SEGFORMER), ("decode_head.linear_fuse",), _LARGE
     ),
     "hf:upernet": Network(
         partial(_transformers, "upernet", Preprocess(divisor=32), **UPERNET),
         ("backbone.encoder.stages.1", "decode_head.fpn_bottleneck"),
-        (64, 96),
+        _LARGE,
     ),
     "hf:dpt": Network(
         partial(_transformers, "dpt", Preprocess((0.5,) * 3, (0.5,) * 3, size=(64, 64)), **DPT),
@@ -110,14 +102,14 @@ THIRD_PARTY: dict[str, Network] = {
 
 NETWORKS: dict[str, Network] = {
     **THIRD_PARTY,
-    "netwarp:espnet": Network(_library("netwarp:espnet"), ("encoder.b2", "conv"), (64, 96)),
+    "netwarp:espnet": _loaded("netwarp:espnet", ("encoder.b2", "conv"), _LARGE),
     # The paper's, with a sixteenth of their channels.
-    "netwarp:playdata": Network(_library("netwarp:playdata@0.0625"), ("conv3_3", "fc6", "fc7"), (48, 64)),
-    "netwarp:dilation8": Network(_library("netwarp:dilation8@0.0625"), ("conv5_3", "ctx_conv1_2"), (48, 64)),
-    "netwarp:dilation10": Network(_library("netwarp:dilation10@0.0625"), ("ctx_conv7_1",), (48, 64)),
-    "netwarp:pspnet101": Network(_library("netwarp:pspnet101@0.0625"), ("conv4_23", "conv5_4"), (65, 81)),
+    "netwarp:playdata": _loaded("netwarp:playdata@0.0625", ("conv3_3", "fc6", "fc7"), _SMALL),
+    "netwarp:dilation8": _loaded("netwarp:dilation8@0.0625", ("conv5_3", "ctx_conv1_2"), _SMALL),
+    "netwarp:dilation10": _loaded("netwarp:dilation10@0.0625", ("ctx_conv7_1",), _SMALL),
+    "netwarp:pspnet101": _loaded("netwarp:pspnet101@0.0625", ("conv4_23", "conv5_4"), (65, 81)),
 }
-"""All of them and our own."""
+"""All of them and netwarp's own."""
 
 
 def build(name: str, seed: int = 0) -> nn.Module:
