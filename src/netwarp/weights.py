@@ -86,7 +86,7 @@ def _read_torch(path: Path) -> Any:  # noqa: ANN401
             "save the network's state_dict() alone"
         ) from error
     except Exception as error:  # damaged bytes may raise anything
-        raise WeightsError(f"{path} is no checkpoint, or is damaged ({reason_of(error)[:120]})") from error
+        raise WeightsError(f"{path} is not a checkpoint, or is damaged ({reason_of(error)[:120]})") from error
 
 
 def load_weights(

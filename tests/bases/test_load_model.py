@@ -223,7 +223,7 @@ class TestRefusals:
         assert isinstance(refused(tmp_path / "no.safetensors"), InputError)
         assert isinstance(refused(tmp_path), InputError)
 
-    def test_a_network_that_nobody_can_build(self, saved):
+    def test_a_network_that_cannot_be_built(self, saved):
         with pytest.raises(ConfigurationError, match="base="):
             load(saved)
 

@@ -40,7 +40,7 @@ def release(blobs: Blobs, current: np.ndarray, previous: np.ndarray, flow: np.nd
     Args:
         blobs: Those of the file.
         current: ``[3,H,W]``, BGR in 0–255 less the mean.
-        previous: Likewise.
+        previous: The frame before, in the same form.
         flow: ``[2,H,W]``, backward, pixels.
     """
     moved = warp(pspnet(blobs, previous)["conv5_4"], transformed_flow(blobs, current, previous, flow))

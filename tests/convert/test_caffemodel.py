@@ -140,9 +140,9 @@ def prototxt() -> bytes:
         (b"\x89HDF\r\n\x1a\n" + b"\0" * 100, "is an HDF5 snapshot (.caffemodel.h5)"),
         (b"\x1f\x8b\x08" + b"\0" * 100, "is compressed"),
         (number(1, 40000) + delimited(2, b"net_iter_40000.caffemodel"), "a solver's state or a mean image"),
-        (bytes(range(3, 200)), "is no caffemodel"),
-        (b"\x0a\x03ab", "is cut off, damaged, or no caffemodel"),
-        (delimited(1, b"only a name"), "is cut off, damaged, or no caffemodel"),
+        (bytes(range(3, 200)), "is not a caffemodel"),
+        (b"\x0a\x03ab", "is cut off"),
+        (delimited(1, b"only a name"), "is cut off"),
         (caffemodel([Layer("relu1", type="ReLU"), Layer("pool1", type="Pooling")]), "2 layers and no weights in any"),
     ],
 )

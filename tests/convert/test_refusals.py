@@ -46,7 +46,7 @@ def convert(tmp_path: Path, source: Path):
 
 @pytest.fixture
 def refused(tmp_path: Path, source: Path, convert):
-    """Likewise, where it must fail; gives what it says."""
+    """Convert, which must fail, and return the error's text."""
 
     def run(*arguments: object, **options: object) -> str:
         with pytest.raises(WeightsError) as caught:
@@ -268,7 +268,7 @@ def test_the_front_ends_classifier_under_its_authors_name(convert, tmp_path):
     assert np.array_equal(load_file(tmp_path / "m.safetensors")["fc8.weight"].numpy(), weight)
 
 
-def test_what_nobody_wants_is_reported_once(convert):
+def test_unused_layers_are_reported_once(convert):
     blobs = dilation10(NARROW)
     upsample = Layer("ctx_upsample", [np.ones((19, 1, 16, 16), np.float32)], "Deconvolution")
     # Damaged ones do not matter, and neither do those without weights.

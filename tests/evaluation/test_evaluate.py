@@ -232,7 +232,7 @@ def test_true_flow_is_the_clips_own(pictures):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_true_flow_that_nobody_knows(two_clips, workers):
+def test_true_flow_that_is_not_known(two_clips, workers):
     with pytest.raises(InputError, match=r"true flow of frame clip._001 is not known"):
         evaluate({"m": video(flow="true")}, data_of(*two_clips), workers=workers)
 

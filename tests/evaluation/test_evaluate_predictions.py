@@ -55,7 +55,7 @@ def test_consistency_needs_neighbours(made, tmp_path):
     Image.fromarray(np.zeros((32, 48), np.uint8)).save(tmp_path / "clip2_002.png")
     Image.fromarray(np.zeros((32, 48), np.uint8)).save(tmp_path / "clip2_000.png")
     assert math.isnan(evaluate_predictions(Predictions(tmp_path, sparse), sparse)["tc"])
-    assert made[1].read == [0]  # for its size alone: nobody labelled it
+    assert made[1].read == [0]  # for its size alone, since it has no labels
 
 
 def test_faulty_files_are_counted_after_all_were_read(made, tmp_path):

@@ -118,7 +118,7 @@ def test_closing_before_the_first_item_closes_the_items():
     assert closed
 
 
-def test_stages_that_were_stopped_wait_for_nobody():
+def test_stopped_stages_do_not_wait():
     """Closing the second alone would wait for an item that the first never makes."""
     asked, never = threading.Event(), threading.Event()
 
@@ -217,7 +217,7 @@ print(next(ahead), flush=True)
 
 
 @pytest.mark.parametrize("last", ["raise SystemExit(3)", "raise KeyboardInterrupt"])
-def test_a_program_ends_though_nobody_closed(last):
+def test_a_program_ends_without_close(last):
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(last=last)], capture_output=True, text=True, timeout=60, check=False
     )

@@ -21,7 +21,7 @@ def predicted(ids, seed):
     """Labels that are right in most places: shifted, with noise, in classes that are evaluated."""
     rng = np.random.default_rng(seed)
     shifted = to_train_ids(np.roll(ids, rng.integers(-2, 3, 2), (0, 1)))
-    noise = rng.integers(0, 17, ids.shape)  # nobody imagines a motorcycle or bicycle
+    noise = rng.integers(0, 17, ids.shape)  # no motorcycle or bicycle
     return np.where((rng.random(ids.shape) < 0.15) | (shifted == 255), noise, shifted)
 
 

@@ -28,8 +28,8 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
         The model, in evaluation mode; a network that was built from the file is in the precision it was saved in.
 
     Raises:
-        InputError: there is no such file.
-        WeightsError: the file is damaged, is no netwarp model, or does not fit ``base``.
+        InputError: There is no such file.
+        WeightsError: The file is damaged, is not a netwarp model, or does not fit ``base``.
         ConfigurationError: ``base`` is needed and was not given.
     """
     if not isinstance(path, (str, Path)):

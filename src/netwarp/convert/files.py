@@ -99,7 +99,7 @@ def damaged(path: Path) -> WeightsError:
         start, size = b"", 0
     if start.startswith(_FIRST_TAGS):
         return WeightsError(f"{path} is cut off, damaged, or no caffemodel ({size:,} bytes): download or copy it again")
-    return WeightsError(f"{path} is no caffemodel: its content is something else")
+    return WeightsError(f"{path} is not a caffemodel: its content is something else")
 
 
 def _is_text(start: bytes) -> bool:
