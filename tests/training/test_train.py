@@ -235,7 +235,7 @@ def test_validation_keeps_the_best_and_stops_when_it_gets_no_better(monkeypatch)
         score = next(scores)
         if score == 40:
             at_best.update(weights_of(model))
-        return netwarp.training.logs.Scores(0.0, score, 0.0)
+        return netwarp.training.logs.ValidationScores(0.0, score, 0.0)
 
     monkeypatch.setattr("netwarp.training.loop.validate", scored)
     model = small_model()

@@ -23,10 +23,10 @@ from netwarp.distributed import is_first_process
 from netwarp.errors import ConfigurationError, InputError, WeightsError
 from netwarp.model import VideoModel
 from netwarp.model.model_file import read
-from netwarp.model.replay import Replay
 from netwarp.output_files import write_file
 from netwarp.training.batches import WorkData
 from netwarp.training.checkpoint import Checkpoint, RunFolder, difference, fingerprint, read_checkpoint, restore
+from netwarp.training.frozen_prefix import frozen_prefix
 from netwarp.training.logs import StepRecord, TrainResult, check_tensorboard, progress_bar
 from netwarp.training.losses import class_weights
 from netwarp.training.paper_differences import beyond_paper
@@ -200,7 +200,7 @@ def train(
         folder: Where ``log.csv``, ``last.ckpt``, ``best.safetensors``, and at the end ``model.safetensors`` and
             ``result.json`` go. None writes nothing.
         replay: On a CPU, without augmentation, and with at most :data:`REPLAYED` frames, whether the frozen beginning
-            of the network runs once a frame (:class:`netwarp.model.replay.Replay`). In batches of more than one clip
+            of the network runs once a frame (:func:`.frozen_prefix`). In batches of more than one clip
             that changes the last bits.
         caller: Plain values that must be the same for a checkpoint to be gone on from, beyond those that are known
             here; they go into ``result.json``.
@@ -254,7 +254,7 @@ def train(
             if not between.done:
                 data = partial(WorkData, reader, others, settings, classes)
                 again = replay and _comes_again(model, [*samples, *unlabelled], settings)
-                with Replay(model.base) if again else contextlib.nullcontext():
+                with frozen_prefix(model.base) if again else contextlib.nullcontext():
                     fit(model, data, groups, settings, weights, classes, between, begun)
         except AtOnce:
             between.interrupted = True

@@ -32,7 +32,7 @@ from netwarp.lab.study.summary import Jackknife
 from netwarp.lab.study.training import ends, leave, set_dropout, train_row
 from netwarp.model import VideoModel
 from netwarp.model.layers import OUTPUTS
-from netwarp.model.replay import Replay
+from netwarp.training.frozen_prefix import frozen_prefix
 
 __all__ = ["Clock", "Plan", "StudyContext", "pictured"]
 
@@ -209,7 +209,7 @@ class StudyContext(AbstractContextManager["StudyContext"]):
         """A copy of the network that remembers what it returned."""
         if self._replayed is None:
             self._replayed = copy.deepcopy(self.base)
-            self._stack.enter_context(Replay(self._replayed))
+            self._stack.enter_context(frozen_prefix(self._replayed))
         return self._replayed
 
     def _score(

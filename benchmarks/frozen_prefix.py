@@ -1,7 +1,7 @@
-"""A training step with and without replay: medians of alternating runs. Usage: python benchmarks/replay.py DATA
+"""A training step with and without the cache of the frozen prefix: medians of alternating runs.
 
-DATA holds camvid/val and espnet/espnet_p_2_q_8_camvid.pth. CPU time of one thread, the optimiser's step included; "new"
-is a step with frames that were not seen before.
+Usage: python benchmarks/frozen_prefix.py DATA, which holds camvid/val and espnet/espnet_p_2_q_8_camvid.pth. CPU time of
+one thread, the optimiser's step included; "new" is a step with frames that were not seen before.
 """
 
 import itertools
@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 
 import netwarp
-from netwarp.model.replay import Replay
+from netwarp.flow import make_flow
+from netwarp.training.frozen_prefix import frozen_prefix
 from netwarp.video.open import open_frames
 
 RUNS = 9
@@ -54,30 +55,30 @@ def main() -> None:
     weights = data / "espnet" / "espnet_p_2_q_8_camvid.pth"
     read = iter(open_frames(data / "camvid" / "val"))
     frames = [torch.from_numpy(next(read).image.copy()).permute(2, 0, 1)[None] for _ in range(FRAMES)]
-    flow = netwarp.flow.make_flow("dis")
+    flow = make_flow("dis")
     pairs = [(b, a, flow(b, a, None), torch.randint(11, b.shape[-2:])[None]) for a, b in itertools.pairwise(frames)]
     print(
-        f"{'case':<29} {'FlowCNN':>8} {'plain ms':>9} {'replay ms':>10} {'ratio':>6} {'MB/frame':>9} {'new ms':>7} same"
+        f"{'case':<29} {'FlowCNN':>8} {'plain ms':>9} {'cached ms':>10} {'ratio':>6} {'MB/frame':>9} {'new ms':>7} same"
     )
     for case, (layers, trained) in CASES.items():
         for flow_cnn in (None, "paper"):
-            plain, replayed = (Training(weights, layers, trained, flow_cnn) for _ in range(2))
-            seconds: dict[str, list[float]] = {"plain": [], "replay": [], "new": []}
+            plain, cached = (Training(weights, layers, trained, flow_cnn) for _ in range(2))
+            seconds: dict[str, list[float]] = {"plain": [], "cached": [], "new": []}
             same = True
-            with Replay(replayed.base) as replay:
+            with frozen_prefix(cached.base) as prefix:
                 for run in range(RUNS):
                     losses = []
-                    for kind, training in (("plain", plain), ("replay", replayed)):
+                    for kind, training in (("plain", plain), ("cached", cached)):
                         began = time.process_time()
                         losses.append(training.step(*pairs[run % len(pairs)]))
-                        new = kind == "replay" and run < len(pairs)
+                        new = kind == "cached" and run < len(pairs)
                         seconds["new" if new else kind].append(time.process_time() - began)
                     same &= losses[0] == losses[1]
-                mb = replay.nbytes / max(replay.frames, 1) / 1e6
-            a, b, new = (1000 * statistics.median(seconds[kind]) for kind in ("plain", "replay", "new"))
+                mb = prefix.nbytes / max(prefix.frames, 1) / 1e6
+            a, b, new = (1000 * statistics.median(seconds[kind]) for kind in ("plain", "cached", "new"))
             print(
                 f"{case:<29} {flow_cnn or 'none':>8} {a:9.0f} {b:10.0f} {a / b:6.2f} {mb:9.1f} {new:7.0f}"
-                f" {'bitwise' if same else 'NO'}{f' ({replay.declined})' if replay.declined else ''}"
+                f" {'bitwise' if same else 'NO'}{f' ({prefix.declined})' if prefix.declined else ''}"
             )
 
 
