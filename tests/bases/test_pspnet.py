@@ -50,17 +50,6 @@ def test_maps_of_the_papers_713_pixels():
     assert seen == {"conv1_3_3x3": (357, 357), "conv2_3": (179, 179), **eighth, "conv5_3_pool6_conv": (6, 6)}
 
 
-def test_modules_are_named_after_caffes_layers():
-    names = set(caffe_reference.blobs_of(PSPNet(2, width=0.01)))
-    expected = ["conv1_1_3x3_s2", "conv1_2_3x3", "conv1_3_3x3", "conv5_4"]
-    for number, blocks in ((2, 3), (3, 4), (4, 23), (5, 3)):
-        for i in range(1, blocks + 1):
-            parts = ["1x1_reduce", "3x3", "1x1_increase", *(["1x1_proj"] if i == 1 else [])]
-            expected += [f"conv{number}_{i}_{part}" for part in parts]
-    expected += [f"conv5_3_pool{bins}_conv" for bins in (1, 2, 3, 6)]
-    assert names == {*expected, *(f"{name}/bn" for name in expected), "conv6"}
-
-
 def alive(network, seed=0):
     """Random weights and statistics everywhere, that keep a signal's deviation."""
     generator = torch.Generator().manual_seed(seed)
