@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from netwarp.errors import InputError, OutputError
-from netwarp.output_files import atomic_write
+from netwarp.output_files import atomic_write, check_places, prepare_file, prepare_folder, write_file
 
 
 def names_in(folder: Path) -> list[str]:
@@ -121,3 +121,36 @@ def test_killed_while_writing_the_old_file_is_still_there(tmp_path):
         assert process.stdout.readline() == b"half\n"
         process.send_signal(signal.SIGKILL)
     assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("name", ["file", "file/below/deeper", "zero\0byte", "/proc/netwarp"])
+def test_folders_that_take_no_file_are_refused(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=name.replace("\0", ".")) as raised:
+        prepare_folder(tmp_path / name)
+    assert "\n" not in str(raised.value)
+    if name.startswith("file"):
+        with pytest.raises(OutputError, match=name):
+            check_places([], masks=tmp_path / name)
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_a_place_is_neither_a_folder_nor_the_input(tmp_path):
+    source = tmp_path / "a.mp4"
+    source.touch()
+    (tmp_path / "link.mp4").symlink_to(source)
+    (tmp_path / "folder.mp4").mkdir()
+    for name, said in (("a.mp4", "input itself"), ("link.mp4", "input itself"), ("folder.mp4", "is a folder")):
+        with pytest.raises(OutputError, match=said):
+            check_places([source], video=tmp_path / name)
+        with pytest.raises(OutputError, match=said):
+            prepare_file(tmp_path / name, [source, tmp_path / "missing"])
+    with pytest.raises(OutputError, match=r"a\.txt"):
+        check_places([], video=tmp_path / "a.txt")
+    check_places([source], video=tmp_path / "new" / "b.mp4", masks=tmp_path / "masks", file=tmp_path / "c")
+    assert names_in(tmp_path) == ["a.mp4", "folder.mp4", "link.mp4"]
+
+
+def test_text_is_written_as_utf_8(tmp_path):
+    write_file(tmp_path / "a.md", "1 × 1\n")
+    assert (tmp_path / "a.md").read_bytes() == "1 × 1\n".encode()

@@ -12,13 +12,13 @@ from netwarp.errors import ConfigurationError
 __all__ = ["CAMVID", "CITYSCAPES", "IGNORE", "VOC", "Colour", "LabelMap", "LabelSet", "label_set", "voc_colour"]
 
 IGNORE = 255
-"""Label of pixels that count nowhere."""
+"""Label of pixels that are left out of training and scores."""
 
 Colour = tuple[int, int, int]
 """Red, green, blue, 0–255."""
 
 LabelMap = npt.NDArray[np.uint8]
-"""Class indices ``[H, W]``; :data:`IGNORE` counts nowhere."""
+"""Class indices ``[H, W]``, or :data:`IGNORE`."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class LabelSet:
 
 
 def voc_colour(index: int) -> Colour:
-    """The colour that PASCAL VOC's colour map gives to a class: the bits of the index, spread over R, G and B.
+    """Compute a class's colour in PASCAL VOC's colour map: the bits of the index, spread over R, G and B.
 
     >>> voc_colour(1), voc_colour(2), voc_colour(15)
     ((128, 0, 0), (0, 128, 0), (192, 128, 128))
@@ -86,17 +86,9 @@ VOC = LabelSet(
 
 
 def label_set(classes: int, names: tuple[str, ...] | None = None) -> LabelSet:
-    """Names and colours for a network of which only the number of outputs is known.
+    """Name and colour the outputs of a network: as Cityscapes or CamVid where the names are theirs, else as VOC.
 
-    Args:
-        classes: Number of outputs.
-        names: Their names; ``class 0``, ``class 1``, … where nobody knows them.
-
-    Returns:
-        The label set, coloured as Cityscapes or CamVid where the names are theirs, else as PASCAL VOC.
-
-    Raises:
-        ConfigurationError: ``names`` are not as many as ``classes``.
+    Without ``names`` they are ``class 0``, ``class 1``, …
     """
     if names is None:
         names = tuple(f"class {i}" for i in range(classes))

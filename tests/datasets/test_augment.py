@@ -14,14 +14,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from netwarp.datasets.augment import Augmentation, Colour, Geometry, draw_view
 from netwarp.datasets.samples import LoadedSample
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import DISFlow
 from netwarp.ops.warp import warp
-from netwarp.streets import Effects, render_clip
 from netwarp.video.images import read_image
 
 VAL = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "val"
@@ -276,37 +274,6 @@ def test_transformed_flow_is_what_would_be_estimated_anew(kind):
     assert anew.norm(dim=1).median() > 4 * tolerance  # there is something to be wrong about
 
 
-@cache
-def rendered_sample() -> tuple[LoadedSample, Tensor]:
-    *_, previous, current = render_clip(3, 4, (96, 160), effects=Effects.off())
-    frames = torch.from_numpy(np.stack([previous.image, current.image])).permute(0, 3, 1, 2).contiguous()
-    labels, flow = torch.from_numpy(current.labels), torch.from_numpy(current.flow)[None]
-    return LoadedSample("street", frames, labels, flow), torch.from_numpy(current.visible)
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_true_flow_still_brings_the_previous_frame_onto_the_current(seed):
-    sample, visible = rendered_sample()
-    augmentation = Augmentation(0.5, (0.7, 1.5), (70, 100))
-    got = draw_view(augmentation, np.random.default_rng(seed), (96, 160)).apply(sample)
-    shown = draw_view(augmentation, np.random.default_rng(seed), (96, 160)).apply(
-        replace(sample, labels=torch.where(visible, sample.labels, 255))
-    )
-
-    def error(s: LoadedSample, flow: Tensor, where: Tensor) -> float:
-        w, h = s.frames.shape[-1], s.frames.shape[-2]
-        x, y = torch.arange(w) + flow[0, 0], torch.arange(h)[:, None] + flow[0, 1]
-        inside = where & (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
-        difference = (warp(s.frames[:1].float(), flow)[0] - s.frames[1].float()).abs().mean(0)
-        return float(difference[inside].mean())
-
-    before = error(sample, sample.flows, visible)
-    after = error(got, got.flows, shown.labels != 255)
-    still = error(got, torch.zeros_like(got.flows), shown.labels != 255)
-    assert after <= before * 1.25 + 0.5
-    assert after <= still * 2 / 3
-
-
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -319,9 +286,8 @@ def test_true_flow_still_brings_the_previous_frame_onto_the_current(seed):
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(wrong, message):
-    with pytest.raises(ConfigurationError, match=message) as error:
+    with pytest.raises(ConfigurationError, match=message):
         Augmentation(**wrong)
-    assert "\n" not in str(error.value)
 
 
 def test_a_view_of_another_size_is_refused():

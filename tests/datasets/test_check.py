@@ -93,9 +93,8 @@ def broken() -> np.ndarray:
 )
 def test_each_fault_is_named(change: dict[str, Callable], message: str):
     data = data_of([frame("a1", 0), replace(frame("a2", 0), **change), replace(frame("a3", 0), image=None)])
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message):
         check_data(data)
-    assert "\n" not in str(caught.value)
 
 
 def test_streets_are_whole():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame
 from netwarp.datasets.predictions import Predictions, PredictionWriter
-from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.errors import ConfigurationError, InputError
 from netwarp.label_sets import CAMVID, CITYSCAPES, LabelSet
 
 SIZE = (4, 6)
@@ -140,9 +140,3 @@ def test_what_is_written_is_read_again(tmp_path_factory, seed, ids):
     assert path == folder / "city" / "a_000_1.png"
     read = Predictions(folder, data("city/a_000_1", classes=classes), ids).read("city/a_000_1", (3, 5))
     assert np.array_equal(read, np.minimum(labels, len(classes)))
-
-
-def test_a_folder_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError):
-        PredictionWriter(tmp_path / "file", CAMVID)

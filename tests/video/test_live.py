@@ -118,9 +118,8 @@ def test_a_stream_that_falls_silent_ends(tmp_path: Path) -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cameras are devices on Linux only")
 @pytest.mark.parametrize("spec", [87, "87"])
 def test_a_camera_that_is_not_there(spec: int | str) -> None:
-    with pytest.raises(InputError, match="camera 87 cannot be opened") as caught:
+    with pytest.raises(InputError, match="camera 87 cannot be opened"):
         open_frames(spec)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cameras are devices on Linux only")

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
 from netwarp.video.images import natural_key, read_image
 from netwarp.video.open import open_frames
-from netwarp.video.source import Frame
 
 
 def save(path: Path, image: np.ndarray, **options: object) -> Path:
@@ -132,11 +131,6 @@ def test_images_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.Monke
     assert [next(frames).index for _ in range(3)] == [0, 1, 2]
     with pytest.raises(InputError, match=r"3\.png"):
         next(frames)
-
-
-def test_frames_compare_by_identity() -> None:
-    image = picture(0, 4, 4)
-    assert Frame(0, image, 0.0) != Frame(0, image, 0.0)
 
 
 def test_natural_key_survives_digits_that_are_no_numbers() -> None:

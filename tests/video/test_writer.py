@@ -211,31 +211,6 @@ def test_nothing_to_write_is_an_error(tmp_path: Path) -> None:
     assert names_in(tmp_path) == []
 
 
-def test_the_input_is_not_overwritten(tmp_path: Path) -> None:
-    path = encode(tmp_path / "in.mp4", frames=2)
-    (tmp_path / "link.mp4").symlink_to(path)
-    for name in ("in.mp4", "link.mp4"):
-        with open_frames(path) as source, pytest.raises(OutputError, match="input itself"):
-            VideoWriter(tmp_path / name, inputs=source.paths)
-
-
-def test_places_that_cannot_be_written_to(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    for path in (
-        tmp_path / "file" / "a.mp4",
-        tmp_path / "file" / "deeper" / "a.mp4",
-        Path("/proc/netwarp/a.mp4"),
-        tmp_path / "a.txt",
-        tmp_path / "a",
-    ):
-        with pytest.raises(OutputError) as caught:
-            VideoWriter(path)
-        assert "\n" not in str(caught.value)
-    (tmp_path / "folder.mp4").mkdir()
-    with pytest.raises(OutputError, match="is a folder"):
-        VideoWriter(tmp_path / "folder.mp4")
-
-
 def test_settings_and_frames_that_make_no_sense(tmp_path: Path) -> None:
     for settings in ({"fps": 0}, {"fps": float("nan")}, {"quality": 52}, {"preset": "hasty"}):
         with pytest.raises(ConfigurationError):

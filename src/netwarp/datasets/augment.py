@@ -1,4 +1,4 @@
-"""Random views of a sample: all its frames, labels and flows transformed as one.
+"""Draw random views of a sample, and transform its frames, labels and flows alike.
 
 By default flow is transformed along with the frames: ``SampleReader`` estimates it once between whole frames and keeps
 it. Estimated anew in each view, by a reader without flow and an estimator after :meth:`Geometry.apply`, it costs more
@@ -49,20 +49,12 @@ class Colour:
 
 @dataclass(frozen=True)
 class Geometry:
-    """One view: scaled, mirrored, cropped, recoloured, in this order.
+    """One view: scaled, mirrored, cropped, recoloured, in this order."""
 
-    Attributes:
-        source: (height, width) of the samples that it is for.
-        flip: Mirror left and right.
-        size: (height, width) that everything is scaled to.
-        window: Top, left, height and width of what is kept of that; what lies outside is padded.
-        colour: Or None.
-    """
-
-    source: tuple[int, int]
-    flip: bool
-    size: tuple[int, int]
-    window: tuple[int, int, int, int]
+    source: tuple[int, int]  # (height, width) of the samples that it is for
+    flip: bool  # mirror left and right
+    size: tuple[int, int]  # (height, width) that everything is scaled to
+    window: tuple[int, int, int, int]  # top, left, height, width of what is kept of that, padded outside
     colour: Colour | None = None
 
     def apply(self, sample: LoadedSample) -> LoadedSample:
@@ -93,7 +85,7 @@ class Geometry:
         return replace(sample, frames=frames, labels=labels, flows=flows)
 
     def _cut(self, values: Tensor) -> Tensor:
-        """The window of ``[…,h,w]``; outside, the nearest pixel of the edge."""
+        """Cut the window out of ``[…,h,w]``; outside, repeat the nearest pixel of the edge."""
         if self.window == (0, 0, *self.size):
             return values
         top, left, h, w = self.window
@@ -140,6 +132,6 @@ def _scaled(side: int, factor: float) -> int:
 
 
 def _offset(room: int, share: float) -> int:
-    """A place from 0 to ``room``, which may be negative."""
+    """Choose an offset from 0 to ``room``, which may be negative."""
     low, high = min(room, 0), max(room, 0)
     return low + min(int(share * (high - low + 1)), high - low)

@@ -1,4 +1,4 @@
-"""Which random views of a sample are drawn: settings, read without torch."""
+"""Settings of random views; they need no torch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""CamVid's raw videos: which of their frames a still is.
+"""Find CamVid's stills in its raw videos.
 
-The stills' names hold frame numbers of the recordings, but the published files begin elsewhere: where is known
-(:data:`RAW_VIDEOS`), and looked up in the pictures again, for a file may have been cut or converted since.
+The stills' names hold frame numbers of the recordings, but the published files begin at another frame. It is known
+(:data:`RAW_VIDEOS`), and checked by comparing pictures, because a file may have been cut or converted since.
 """
 
 from __future__ import annotations
@@ -46,21 +46,15 @@ _SAMPLE = 3
 
 @dataclass(frozen=True)
 class MatchedVideo:
-    """A video whose frames' numbers are known.
-
-    Attributes:
-        frames: The video.
-        first: Number of its first frame.
-        misfits: Numbers of stills that it does not show at their number, and why they cannot be used.
-    """
+    """A video whose frames' numbers are known."""
 
     frames: VideoFrames
-    first: int
-    misfits: dict[int, str]
+    first: int  # number of its first frame
+    misfits: dict[int, str]  # stills that it does not show at their number, and why they cannot be used
 
 
 def find_video(folders: tuple[Path, ...], sequence: str) -> Path | None:
-    """The raw video of a sequence: the one file whose name contains the sequence's."""
+    """Find the raw video of a sequence: the one file whose name contains the sequence's."""
     text = RAW_VIDEOS.get(sequence, (sequence, 0))[0].casefold()
     found = [
         path
@@ -84,7 +78,7 @@ def match_video(
     before: int,
     cache: Path | None = None,
 ) -> MatchedVideo:
-    """Find out at which numbers a video's frames stand, and keep those right before the chosen stills."""
+    """Find the numbers of a video's frames, and keep those right before the chosen stills."""
     size = read_image(next(iter(stills.values()))).shape[:2]
     frames = VideoFrames(video, cache, size=(size[0], size[1]))
     if "first" not in frames.notes:
@@ -119,9 +113,9 @@ def _misfit(video: Path, differences: Mapping[str, float]) -> str | None:
 
 
 class _Comparison:
-    """How much stills differ from the frames around their number: number → shift → mean absolute difference.
+    """Compare stills with the frames around their number: number → shift → mean absolute difference.
 
-    A shift of 1 is that of the frame one later than the number says.
+    A shift of 1 is that of the frame after the number's.
     """
 
     def __init__(self, stills: Mapping[int, Path], first: int) -> None:
@@ -146,7 +140,7 @@ class _Comparison:
 
 
 def _first_number(frames: VideoFrames, sequence: str, stills: Mapping[int, Path]) -> tuple[int, str]:
-    """The number of a video's first frame, and the colour matrix with which it looks most like the stills."""
+    """Find the number of a video's first frame, and the colour matrix with which it looks most like the stills."""
     known = RAW_VIDEOS.get(sequence, (sequence, 0))[1]
     for guess in dict.fromkeys((known, 0)):
         sample = {number: stills[number] for number in sorted(stills) if number - guess >= _REACH}

@@ -20,7 +20,7 @@ from netwarp.datasets.frame_numbers import clips_of
 from netwarp.errors import InputError, unknown_name
 from netwarp.label_sets import CITYSCAPES, IGNORE, LabelMap
 from netwarp.video.images import read_image
-from netwarp.video.label_maps import read_mask
+from netwarp.video.label_maps import read_mask, read_numbers
 
 __all__ = ["AVERAGE_INSTANCE_SIZES", "IDS", "average_instance_sizes", "cityscapes", "to_ids", "to_train_ids"]
 
@@ -39,8 +39,8 @@ def cityscapes(root: Path, split: str) -> ClipData:
 
     Frames are ``leftImg8bit_sequence/SPLIT/CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png``; one that is not there is looked
     for in ``leftImg8bit``, which holds the labelled ones, each of them then a clip of its own if that is all there is.
-    Labels are ``gtFine/SPLIT/CITY/…_gtFine_labelIds.png``, and its objects ``…_gtFine_instanceIds.png``: a crowd that
-    nobody took apart is none. A clip ends where a frame number is missing.
+    Labels are ``gtFine/SPLIT/CITY/…_gtFine_labelIds.png``, and its objects ``…_gtFine_instanceIds.png``; a crowd is
+    no object. A clip ends where a frame number is missing.
 
     Labels are train ids. Those of ``test`` are not public: all is ignored there.
     """
@@ -62,7 +62,7 @@ def cityscapes(root: Path, split: str) -> ClipData:
 
 
 def _check_layout(root: Path, split: str) -> None:
-    """See that the folders are there which a split is in."""
+    """See that the folders of a split are there."""
     expected = f"expected {_VIDEO}/ or {_STILLS}/, and {_TRUTH}/, as Cityscapes' archives unpack"
     sources = [root / name for name in (_VIDEO, _STILLS) if (root / name).is_dir()]
     if not sources:
@@ -77,7 +77,7 @@ def _check_layout(root: Path, split: str) -> None:
 
 
 def _files(folder: Path, ending: str) -> dict[_Key, Path]:
-    """The files of all cities, by what their names say; none where the folder is missing."""
+    """Map what their names say to the files of all cities; none where the folder is missing."""
     found: dict[_Key, Path] = {}
     for path in sorted(folder.glob(f"*/*{ending}")):
         if path.name.startswith(".") or path.parent.name.startswith("."):
@@ -112,17 +112,8 @@ def _read_labels(path: Path, image: Path) -> LabelMap:
 
 
 def _read_instances(path: Path, image: Path) -> NDArray[np.int32]:
-    """Which object each pixel is of; 0 for crowds and classes without objects, whose pixels have an id alone."""
-    try:
-        with PIL.Image.open(path) as picture:
-            if picture.mode not in {"I", "I;16", "L"}:
-                raise InputError(f"{path} holds colours ({picture.mode}), not instances: give Cityscapes' own file")
-            numbers = np.array(picture).astype(np.int32)
-    except InputError:
-        raise
-    except Exception as error:  # Pillow's decoders raise many types on damaged files
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read as instances ({why}): replace it") from error
+    """Read which object each pixel is of; 0 for crowds and classes without objects, whose pixels have an id alone."""
+    numbers = read_numbers(path, {"I", "I;16", "L"}, "instances").astype(np.int32)
     _check_size(path, numbers.shape, image)
     to_train_ids(np.where(numbers < _OBJECT, numbers, numbers // _OBJECT), str(path))
     return np.where(numbers < _OBJECT, 0, numbers).astype(np.int32)

@@ -57,7 +57,8 @@ def same_name(one: str, other: str) -> bool:
     >>> same_name("Traffic light", "traffic_light")
     True
     """
-    return _plain(one) == _plain(other)
+    one, other = ("".join(filter(str.isalnum, name.casefold())) for name in (one, other))
+    return one == other
 
 
 def _place(name: str, outputs: Sequence[str]) -> int:
@@ -72,7 +73,3 @@ def _frame(frame: ClipFrame, table: NDArray[np.uint8]) -> ClipFrame:
 def _renumbered(read: Callable[[], LabelMap], table: NDArray[np.uint8]) -> LabelMap:
     renumbered: LabelMap = table[read()]
     return renumbered
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())

@@ -1,4 +1,4 @@
-"""Any folder of clips with labels on some of their frames. ``docs/data.md`` describes its layout."""
+"""Open any folder of clips with labels on some of their frames; ``docs/data.md`` describes its layout."""
 
 from __future__ import annotations
 
@@ -26,16 +26,10 @@ _LABELS = "labels"
 def clip_folder(root: Path, split: str, *, length: int = 2, cache: Path | None = None) -> ClipData:
     """Open a folder of clips.
 
-    ``classes.txt`` has a line for each class: its name, and three numbers for its colour or none. A clip is a folder
-    of images, ``SPLIT/frames/CLIP/``, or a video, ``SPLIT/frames/CLIP.mp4``. A frame's labels are
-    ``SPLIT/labels/CLIP/NAME.png``: indexed or gray, its values classes or 255; ``NAME`` is the image's name, or the
-    frame's index in the video, from 0. A frame without such a file has no labels.
-
-    Images follow each other where the last numbers in their names differ by 1, or at most by the number in
-    ``step.txt``, if there is one, and nothing else in the names differs; elsewhere a new clip begins. Names without a
-    number follow each other in natural order.
-
-    Of a video, the frames that have labels and the ``length − 1`` before each are taken out, once, and kept.
+    A clip is a folder of images, ``SPLIT/frames/CLIP/``, or a video, ``SPLIT/frames/CLIP.mp4``; labels are
+    ``SPLIT/labels/CLIP/NAME.png``, by the image's name or the frame's index in the video. Images follow each other
+    where the last numbers in their names differ by 1, or at most by the number in ``step.txt``. Of a video, the frames
+    with labels and the ``length − 1`` before each are taken out, once, and kept.
     """
     if length < 1:
         raise ConfigurationError(f"length must be at least 1, not {length}")
@@ -61,7 +55,7 @@ def clip_folder(root: Path, split: str, *, length: int = 2, cache: Path | None =
 
 
 def splits_in(root: Path) -> tuple[str, ...]:
-    """The splits of a folder: the folders in it that hold ``frames/``."""
+    """List the splits of a folder: the folders in it that hold ``frames/``."""
     if not root.is_dir():
         raise InputError(f"{root} is no folder: give one that holds {_CLASSES} and SPLIT/{_FRAMES}/CLIP/ for each clip")
     splits = tuple(sorted(entry.name for entry in root.iterdir() if (entry / _FRAMES).is_dir()))
@@ -100,7 +94,7 @@ def read_class_names(path: Path) -> LabelSet:
 
 
 def _step(path: Path) -> int:
-    """How far numbers of frames that follow each other may lie apart."""
+    """Read how far numbers of neighbouring frames may lie apart."""
     if not path.exists():
         return 1
     try:
@@ -113,7 +107,7 @@ def _step(path: Path) -> int:
 
 
 def _labels(folder: Path) -> dict[str, dict[str, Path]]:
-    """Clip → name of a frame → its labels."""
+    """Map each clip to the labels of its frames, by their names."""
     if not folder.is_dir():
         raise InputError(f"{folder} is missing: labels belong into {folder}/CLIP/NAME.png")
     clips = sorted((entry for entry in folder.iterdir() if entry.is_dir()), key=natural_key)
@@ -124,7 +118,7 @@ def _labels(folder: Path) -> dict[str, dict[str, Path]]:
 
 
 def _sources(folder: Path) -> dict[str, Path]:
-    """Clip → its folder or video."""
+    """Map each clip to its folder or video."""
     found: dict[str, Path] = {}
     for entry in sorted(folder.iterdir(), key=natural_key):
         if entry.name.startswith("."):
@@ -194,7 +188,7 @@ def _index(label: Path) -> int:
 
 
 def _unbroken(stems: Sequence[str], step: int) -> list[list[str]]:
-    """Names in order, cut where a frame is missing between two."""
+    """Cut names in order where a frame is missing between two."""
     found = [[stems[0]]]
     for one, other in itertools.pairwise(stems):
         if _follows(frame_number(one), frame_number(other), step):

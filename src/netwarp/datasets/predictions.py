@@ -1,11 +1,10 @@
-"""Label maps made elsewhere, and ours for elsewhere: a folder with a PNG a frame.
+"""Read and write predicted label maps: a folder with a PNG a frame.
 
-A frame's file is ``NAME.png``, where NAME is what the data set calls the frame; a name with a ``/`` in it is that of a
-sub-folder, too. When files are read, ``NAME_….png`` is taken as well, and they may lie in further sub-folders: so
-Cityscapes' ``CITY_SEQUENCE_FRAME*.png`` are found as its server and its scripts find them.
+A frame's file is ``NAME.png``, where NAME is the frame's in the data set; with a ``/`` in it, it names a sub-folder
+too. ``NAME_….png`` and files in further sub-folders are read as well, so that Cityscapes' ``CITY_SEQUENCE_FRAME*.png``
+are found as its server and its scripts find them.
 
-Values are classes, and 255, or the number of classes, where a pixel is given none; or, if that is said, Cityscapes'
-ids.
+Values are classes, and 255 or the number of classes for none; or, where asked for, Cityscapes' ids.
 """
 
 from __future__ import annotations
@@ -28,14 +27,9 @@ __all__ = ["PredictionWriter", "Predictions"]
 
 
 class Predictions:
-    """Reads a folder of label maps.
+    """Read a folder of label maps; several threads may do so.
 
-    What is wrong with single files is noted, and :meth:`check` says it when all are read. May be used by several
-    threads.
-
-    Attributes:
-        folder: The folder.
-        files: The frames' files, by the frames' names.
+    Faults of single files are collected, and :meth:`check` raises them when all are read.
     """
 
     def __init__(self, folder: str | Path, data: ClipData, ids: bool = False) -> None:
@@ -66,7 +60,7 @@ class Predictions:
             return np.full(size, self._classes, np.uint8)
 
     def check(self) -> None:
-        """See that all that was read is good."""
+        """Raise the faults of what was read."""
         if self._faults:
             first = min(self._faults, key=self._order.__getitem__)
             count = len(self._faults)
@@ -94,7 +88,7 @@ class Predictions:
 
 
 class PredictionWriter:
-    """Writes label maps as :class:`Predictions` reads them; files of the same names are replaced."""
+    """Write label maps as :class:`Predictions` reads them; files of the same names are replaced."""
 
     def __init__(self, folder: str | Path, classes: LabelSet, ids: bool = False) -> None:
         _check_ids(ids, classes)
@@ -125,7 +119,7 @@ def _id_palette() -> list[Colour]:
 
 
 def _match(folder: Path, names: list[str]) -> dict[str, Path]:
-    """The frames' files: those that bear their names, else those whose names begin with theirs and ``_``."""
+    """Find the frames' files: those of their names, else those whose names begin with theirs and ``_``."""
     if not folder.is_dir():
         raise InputError(f"there is no folder of label maps at {folder}")
     paths = sorted(

@@ -173,8 +173,8 @@ class Batch:
         return self._mapped(lambda tensor: tensor.pin_memory())
 
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        labels, flows = (None if tensor is None else change(tensor) for tensor in (self.labels, self.flows))
-        return Batch(self.names, change(self.frames), labels, flows)
+        rest = (None if tensor is None else change(tensor) for tensor in (self.labels, self.flows))
+        return Batch(self.names, change(self.frames), *rest)
 
 
 def collate(samples: Sequence[LoadedSample]) -> Batch:

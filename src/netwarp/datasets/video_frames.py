@@ -1,4 +1,4 @@
-"""Frames of a video by their number, taken out once and kept as PNG."""
+"""Take frames out of a video by their number, once, and keep them as PNG."""
 
 from __future__ import annotations
 
@@ -40,18 +40,15 @@ def is_video(path: Path) -> bool:
 
 
 def default_cache() -> Path:
-    """Where frames are kept if nobody says where: ``$XDG_CACHE_HOME/netwarp`` or ``~/.cache/netwarp``."""
+    """Return the default folder for frames: ``$XDG_CACHE_HOME/netwarp`` or ``~/.cache/netwarp``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netwarp"
 
 
 class VideoFrames:
-    """Frames of a video by their index from 0, which a seek in the file does not find surely.
+    """Frames of a video by their index from 0.
 
-    So it is decoded from its start, once, up to the last frame that is wanted, and what is wanted is kept as PNG. A
-    damaged video ends at the damage: behind it nobody knows a frame's index.
-
-    Attributes:
-        notes: What is known about the video, kept with its frames by :meth:`keep_notes`.
+    Seeking does not find an index surely: the video is decoded from its start, once, up to the last frame that is
+    wanted. It ends at damage, behind which no frame's index is known. ``notes`` about it are kept with the frames.
     """
 
     def __init__(
@@ -73,7 +70,7 @@ class VideoFrames:
         self.notes: dict[str, Any] = self._kept_notes()
 
     def scan(self, until: int) -> Iterator[tuple[int, Image]]:
-        """Decode from the start."""
+        """Decode from the start up to a frame."""
         with VideoFile(self.video, after_damage="stop", matrix=self.matrix) as source:
             index = -1
             for index, frame in enumerate(source):
@@ -106,11 +103,11 @@ class VideoFrames:
         return index >= 0 and self.path(index).exists()
 
     def reader(self, index: int) -> Callable[[], Image]:
-        """What reads a frame that is kept."""
+        """Return a function that reads a kept frame."""
         return partial(read_image, self.path(index))
 
     def path(self, index: int) -> Path:
-        """Where a frame is kept."""
+        """Return the file of a frame."""
         return self.folder / (f"{index:06d}.png" if self.matrix is None else f"{index:06d}-{self.matrix}.png")
 
     def keep_notes(self) -> None:

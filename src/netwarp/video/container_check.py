@@ -1,9 +1,9 @@
-"""Does a video file hold what its own structure declares?
+"""Check whether a video file holds what its own structure declares.
 
 Declared frame counts and durations are wrong in many healthy files (edit lists, variable frame rate, B-frames,
 sound that is longer than the picture), so they cannot tell that a file was cut. Its nesting can: a box, chunk or
 element that ends behind the end of the file is missing bytes, whatever it holds. And a Matroska cluster whose
-elements do not fill it exactly was damaged: readers skip the rest of it without a word.
+elements do not fill it exactly was damaged: readers skip the rest of it and report nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def lacks_index(path: Path) -> bool:
 
 
 def _boxes(file: BinaryIO, size: int) -> list[tuple[bytes, int]]:
-    """Type and end of every top-level box, up to the first that does not lie within the file."""
+    """List type and end of every top-level box, up to the first that does not lie within the file."""
     boxes: list[tuple[bytes, int]] = []
     start = 0
     while start + 8 <= size:
@@ -69,7 +69,7 @@ def _boxes(file: BinaryIO, size: int) -> list[tuple[bytes, int]]:
         header = file.read(16)
         length, kind = int(struct.unpack(">I", header[:4])[0]), header[4:8]
         if not all(32 <= byte < 127 or byte == 0xA9 for byte in kind):
-            break  # bytes behind the last box: padding, or somebody's trailer
+            break  # bytes behind the last box: padding or a trailer
         if length == 1 and len(header) == 16:
             length = int(struct.unpack(">Q", header[8:])[0])
         elif length == 0:
@@ -82,7 +82,7 @@ def _boxes(file: BinaryIO, size: int) -> list[tuple[bytes, int]]:
 
 
 def _segment_end(file: BinaryIO) -> int:
-    """Where Matroska's Segment ends; 0 where it does not say (a live recording)."""
+    """Find where Matroska's Segment ends; 0 where it does not say (a live recording)."""
     file.seek(0)
     while True:
         identifier = _vint(file, keep_marker=True)
@@ -95,10 +95,7 @@ def _segment_end(file: BinaryIO) -> int:
 
 
 def _clusters(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
-    """Start and end of every cluster's contents, from where ``file`` stands.
-
-    An element that cannot be read, or that ends outside, gives a span that nothing can fill.
-    """
+    """Yield start and end of every cluster's contents; for a broken element, a span that nothing can fill."""
     while (at := file.tell()) < end:
         identifier, length = _vint(file, keep_marker=True), _vint(file, keep_marker=False)
         if identifier is None or file.tell() + (length or 0) > end:
@@ -124,7 +121,7 @@ def _is_filled(file: BinaryIO, span: tuple[int, int]) -> bool:
 
 
 def _vint(file: BinaryIO, *, keep_marker: bool) -> int | None:
-    """EBML's variable-length integer: as many bytes as the first has leading zeros, and one. All ones: unknown."""
+    """Read EBML's variable-length integer: as many bytes as the first has leading zeros, and one; all ones: unknown."""
     first = file.read(1)
     if not first or not first[0]:
         return None

@@ -1,4 +1,4 @@
-"""Decoding with damage in mind: what was read well is yielded, and what was not is written down."""
+"""Decode video: yield the frames without fault, note the faults, and turn frames into upright RGB."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _turn(image: Image, frame: av.VideoFrame) -> Image:
 
 
 OPEN_OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
-"""For ``av.open``: a title that is not UTF-8 is no reason to refuse a video. From PyAV 19 on it is none by itself."""
+"""For ``av.open``: open videos whose title is not UTF-8, as PyAV does by itself from version 19 on."""
 
 _FRAME_THREADS_FROM = 2_500_000
 """Pixels a frame from which several frames are decoded at once. Below, one thread takes a few milliseconds, and
@@ -72,23 +72,16 @@ the frames just before damage survive: with frame threads those still in flight 
 
 @dataclass
 class Damage:
-    """What went wrong while decoding.
+    """Faults while decoding."""
 
-    Attributes:
-        reason: The first fault; ``None`` while there is none.
-        after: Number of frames that were yielded before it.
-        resumed: Whether good frames came after it.
-        timed_out: Whether the source stopped answering.
-    """
-
-    reason: str | None = None
-    after: int = 0
-    resumed: bool = False
-    timed_out: bool = False
+    reason: str | None = None  # the first fault
+    after: int = 0  # frames that were yielded before it
+    resumed: bool = False  # whether good frames came after it
+    timed_out: bool = False  # whether the source stopped answering
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """The stream to decode: the first video that is not the cover picture of a piece of music."""
+    """Choose the stream to decode: the first video that is not the cover picture of a piece of music."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
             return stream
@@ -98,7 +91,7 @@ def video_stream(container: InputContainer) -> VideoStream | None:
 def decoded_frames(
     container: InputContainer, stream: VideoStream, after_damage: AfterDamage, damage: Damage
 ) -> Iterator[av.VideoFrame]:
-    """Yield the frames that were decoded without fault, in the order in which they are shown.
+    """Yield the frames that were decoded without fault, in presentation order.
 
     Faults before the first frame are no damage: a recording that starts between two key frames has them.
     """
@@ -157,7 +150,7 @@ def decoded_frames(
 
 
 def _drain(stream: VideoStream) -> list[av.VideoFrame]:
-    """The good frames that the decoder still holds back for ordering."""
+    """Fetch the good frames that the decoder still holds back for ordering."""
     try:
         return stream.codec_context.decode(None)
     except (av.FFmpegError, ValueError):

@@ -1,4 +1,4 @@
-"""Frames from a video file."""
+"""Read frames from a video file, and say which were lost to damage."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ _DECLARES_DURATION = frozenset({"matroska", "webm", "flv"})
 class VideoFile(FrameSource):
     """A video file, decoded frame by frame.
 
-    A file that was cut, or whose bytes are damaged, gives the frames before the damage, and ``loss`` then says how
-    much is missing. Damage is known from the decoder, from the container's own structure (see
-    ``netwarp.video.container_check``) and, for Matroska and Flash video, from a picture that ends long before its
-    declared duration; a fault that shows in none of them goes unnoticed.
+    Damage is known from the decoder, from the container's structure (``netwarp.video.container_check``) and, for
+    Matroska and Flash video, from a picture that ends long before its declared duration; ``loss`` then says how much is
+    missing. A fault that shows in none of them goes unnoticed.
     """
 
     def __init__(self, path: Path, *, after_damage: AfterDamage = "resume", matrix: str | None = None) -> None:
@@ -54,7 +53,7 @@ class VideoFile(FrameSource):
             self._container = None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames; a second time starts from the first again."""
+        """Yield the frames; a second pass starts from the first again."""
         frames, self._frames = self._frames or self._read(), None
         first, self._first = self._first, None
         if first is not None:
@@ -130,12 +129,12 @@ def timed(
 
 
 def _is_stamped(container: InputContainer, stream: VideoStream) -> bool:
-    """AVI stores no time of showing: where frames are stored in another order, what FFmpeg makes up is wrong."""
+    """AVI stores no presentation times: where frames are stored in another order, those that FFmpeg adds are wrong."""
     return container.format.name != "avi" or not stream.codec_context.has_b_frames
 
 
 def declared_length(container: InputContainer, stream: VideoStream) -> int | None:
-    """Number of frames that a container declares, or its duration times its rate; ``None`` where it has neither."""
+    """Count frames as a container declares, or by its duration times its rate; ``None`` where it has neither."""
     if stream.frames > 1:
         return int(stream.frames)
     seconds = _seconds(container, stream)
@@ -154,7 +153,7 @@ def _seconds(container: InputContainer, stream: VideoStream) -> float | None:
 
 
 def _declared_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """How long the picture is meant to last, where the container can be trusted to say it of the picture."""
+    """Read the declared seconds of the picture, in containers that say it of the picture itself."""
     if not _DECLARES_DURATION.intersection(container.format.name.split(",")):
         return None
     tagged = _tagged_duration(stream)

@@ -1,4 +1,4 @@
-"""Frames from image files: a folder of them, a glob, or a single one."""
+"""Read frames from image files: a folder of them, a glob, or a single one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_image(path: Path) -> bool:
 
 
 def natural_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
-    """Sorting key that reads numbers in names as numbers.
+    """Build a sorting key that reads numbers in names as numbers.
 
     >>> sorted([Path("f10.png"), Path("f2.png"), Path("F1.png")], key=natural_key)[0].name
     'F1.png'
@@ -44,13 +44,13 @@ def natural_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
 
 
 def matching(pattern: str) -> list[Path]:
-    """The files that a glob names (``**`` goes into folders), hidden ones left out, in natural order."""
+    """List the files that a glob names (``**`` goes into folders), hidden ones left out, in natural order."""
     found = (Path(match) for match in glob.iglob(pattern, recursive=True))  # noqa: PTH207 (takes absolute patterns)
     return sorted((path for path in found if path.is_file() and not path.name.startswith(".")), key=natural_key)
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images of a folder in natural order, hidden ones and sub-folders left out."""
+    """List the images of a folder in natural order, hidden ones and sub-folders left out."""
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
@@ -67,11 +67,7 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def read_image(path: Path) -> Image:
-    """Read one image as RGB uint8 ``[H, W, 3]``, upright.
-
-    Gray is repeated, palettes are looked up, 16 bits are brought to 8 by dropping the low byte, what is
-    transparent is laid over black, and the orientation that a camera wrote down (EXIF) is applied.
-    """
+    """Read one image as RGB uint8 ``[H, W, 3]``, upright (EXIF) and over black; of 16 bits the high byte."""
     try:
         with PIL.Image.open(path) as picture:
             return np.ascontiguousarray(_to_rgb(PIL.ImageOps.exif_transpose(picture)))

@@ -1,4 +1,4 @@
-"""Label maps in and out: indexed PNG whose palette holds the class colours."""
+"""Read and write label maps: indexed PNG whose palette holds the class colours."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import PIL.Image
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.label_sets import IGNORE, Colour, LabelMap, voc_colour
 from netwarp.output_files import atomic_write, prepare_folder
+from netwarp.video.images import is_image
 
-__all__ = ["MaskFolder", "full_palette", "read_classes", "read_mask", "write_mask"]
+__all__ = ["MaskFolder", "full_palette", "read_classes", "read_mask", "read_numbers", "write_mask"]
 
 
 def full_palette(palette: Sequence[Colour]) -> npt.NDArray[np.uint8]:
-    """The colours of all 256 labels, ``[256, 3]``: the given ones, then PASCAL VOC's (255 is its pale "void")."""
+    """List the colours of all 256 labels, ``[256, 3]``: the given ones, then PASCAL VOC's (255 is its pale "void")."""
     if len(palette) > 256:
         raise ConfigurationError(f"a palette has at most 256 colours, not {len(palette)}")
     for index, colour in enumerate(palette):
@@ -55,33 +56,34 @@ def _as_bytes(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
 
 def read_mask(path: str | Path) -> npt.NDArray[np.uint8]:
     """Read a label map ``[H, W]``: the indices of an indexed PNG, or the values of a gray one."""
+    return read_numbers(path, {"P", "L"}, "a mask").astype(np.uint8, copy=False)
+
+
+def read_numbers(path: str | Path, modes: Collection[str], what: str) -> npt.NDArray[np.integer]:
+    """Read an image ``[H, W]`` whose pixels are numbers: its mode must be one of ``modes`` of Pillow."""
     try:
         with PIL.Image.open(path) as picture:
-            if picture.mode not in {"P", "L"}:
-                raise InputError(f"{path} holds colours ({picture.mode}), not labels: give an indexed or gray image")
-            return np.array(picture, dtype=np.uint8)
-    except InputError:
-        raise
+            if picture.mode in modes:
+                return np.array(picture)
+            mode = picture.mode
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: check the path") from error
     except Exception as error:  # Pillow's decoders raise many types on damaged files
         why = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read as a mask ({why}): replace it") from error
+        raise InputError(f"{path} cannot be read as {what} ({why}): replace it") from error
+    raise InputError(f"{path} holds colours ({mode}) and is not {what}: give an image of numbers, indexed or gray")
 
 
 class MaskFolder:
-    """A folder that takes one indexed PNG a frame, named as the frame or, for video, by its six-digit index.
+    """Write one indexed PNG a frame into a folder, named as the frame or, for video, by its six-digit index.
 
-    A second frame of the same name (from another folder) gets its index added. Every mask is whole from the moment
-    it has its name, so whatever stops the work leaves a folder of good masks.
+    A second frame of the same name (from another folder) gets its index added. Every file is whole at any moment.
     """
 
     def __init__(self, folder: str | Path, palette: Sequence[Colour], *, inputs: Iterable[Path] = ()) -> None:
         self.folder = Path(folder)
         self.palette = tuple(palette)
         full_palette(self.palette)
-        from netwarp.video.images import is_image
-
         sources = {path.parent.resolve() for path in inputs if is_image(path)}
         if self.folder.resolve() in sources:
             raise OutputError(
@@ -102,7 +104,7 @@ class MaskFolder:
 
 
 def read_classes(path: Path, classes: int, void: Collection[int] = ()) -> LabelMap:
-    """Read a label map from an indexed or gray image."""
+    """Read a label map of numbered classes; ``void`` values become IGNORE, others above the classes are an error."""
     labels = read_mask(path)
     counts = np.bincount(labels.ravel(), minlength=256)
     wrong = [int(value) for value in np.flatnonzero(counts[classes:IGNORE]) + classes if value not in void]

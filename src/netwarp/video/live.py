@@ -1,4 +1,4 @@
-"""Frames from what has no end: a camera, or a stream on the network."""
+"""Read frames from a camera, or from a stream on the network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READ_TIMEOUT = 10.0
 
 
 class LiveStream(FrameSource):
-    """A stream or a device that FFmpeg reads. Lost packets are no end: reading goes on at the next key frame."""
+    """A stream or a device that FFmpeg reads. After lost packets, reading goes on at the next key frame."""
 
     def __init__(
         self,
@@ -62,14 +62,14 @@ class LiveStream(FrameSource):
         self.size = (height, width)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the stream."""
         if self._container is not None:
             self._frames.close()
             self._container.close()
             self._container = None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames as they come; a second time goes on where the first stopped."""
+        """Yield the frames as they come; a second pass goes on where the first stopped."""
         first, self._first = self._first, None
         if first is not None:
             yield first
@@ -116,7 +116,7 @@ class OpenCVCamera(FrameSource):
         self.size = (first.shape[0], first.shape[1])
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Close the camera."""
         self._capture.release()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -160,7 +160,7 @@ def _reason(error: Exception) -> str:
 
 
 def _without_password(url: str) -> str:
-    """The address without user and password, which do not belong into logs.
+    """Remove user and password, which do not belong into logs, from an address.
 
     >>> _without_password("rtsp://me:secret@camera.local/live")
     'rtsp://camera.local/live'

@@ -1,6 +1,7 @@
 """Open a video file, a folder or glob of images, a camera or a stream as frames.
 
-Every source is lazy: a frame is read when it is asked for, and none is kept.
+Every source is lazy: a frame is read when it is asked for, and none is kept. The readers are imported where they are
+used: ``netwarp.segment`` needs them, but PyAV only for what is not an image.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 def open_frames(
     spec: str | Path | int, *, image_fps: float = 25.0, after_damage: AfterDamage = "resume"
 ) -> FrameSource:
-    """Open whatever holds frames, and read the first one: what cannot be used is refused here.
+    """Open a source of frames and read its first frame, so that what cannot be used is refused here.
 
     Args:
         spec: A video file; an image; a folder of images or a glob of them (in natural order of their names:
             ``frame2`` before ``frame10``; hidden files are left out); a camera's index (``0`` or ``"0"``,
             or its device, ``/dev/video0``); or the URL of a stream (``rtsp://``, ``http://``, …).
-        image_fps: Frames a second that are assumed for images, which do not say.
+        image_fps: Frames a second of images.
         after_damage: At damage inside a video file, end there (``"stop"``) or leave out what cannot be read
             and go on at the next key frame (``"resume"``). Streams always resume.
 
@@ -34,7 +35,7 @@ def open_frames(
         The source, of which ``loss`` says after iterating whether frames were lost.
 
     Raises:
-        InputError: If there is no such thing, or no frame can be read from it.
+        InputError: If it does not exist, or no frame can be read from it.
     """
     if isinstance(spec, int) or (isinstance(spec, str) and spec.isdecimal()):
         from netwarp.video.live import open_camera

@@ -1,4 +1,4 @@
-"""Labels drawn over their frame, and two pictures side by side."""
+"""Draw labels over their frame, and two pictures side by side."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _lookup(palette: tuple[Colour, ...]) -> npt.NDArray[np.uint8]:
 
 
 def _edges(labels: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.bool_]:
-    """Pixels whose right or lower neighbour has another label, ``width`` pixels wide."""
+    """Mark pixels whose right or lower neighbour has another label, ``width`` pixels wide."""
     edges = np.zeros(labels.shape, dtype=np.bool_)
     edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edges[:-1] |= labels[:-1] != labels[1:]
@@ -87,7 +87,7 @@ def _captioned(image: Image, text: str) -> Image:
 
 @lru_cache(maxsize=16)
 def _label(text: str, size: int, limit: int) -> npt.NDArray[np.uint8]:
-    """White text on black, at three quarters of full brightness: the picture shows through with the last quarter."""
+    """Draw white text on black, at three quarters of full brightness; the picture shines through with the last one."""
     while True:
         font = PIL.ImageFont.load_default(size)
         left, _, right, _ = font.getbbox(text)

@@ -1,4 +1,4 @@
-"""Frame sources: what every reader of frames gives, and knows about them beforehand."""
+"""The protocol of frame sources: frames in order, and what is known about them beforehand."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ class Frame:
 
     Attributes:
         index: Position among the frames that were read, from 0.
-        image: RGB uint8 ``[H, W, 3]``, contiguous, upright whatever way the camera was held. What is
-            transparent is laid over black.
-        time: Seconds since the first frame, as the source says it: neither evenly spaced (variable frame
-            rate) nor sure to grow (a stream that restarts).
+        image: RGB uint8 ``[H, W, 3]``, contiguous, upright; what is transparent is laid over black.
+        time: Seconds since the first frame, by the source's clock: it may be unevenly spaced (variable frame rate) and
+            go back (a stream that restarts).
         name: The image file's stem; ``None`` for video.
     """
 
@@ -41,13 +40,13 @@ class Frame:
 
 
 class FrameSource(ABC):
-    """Frames in order, with what is known about them beforehand. A context manager: leaving it closes it.
+    """Frames in order, as a context manager; leaving it closes it.
 
     Attributes:
-        description: What is read, for a person.
-        fps: Average frames a second; ``None`` where the source does not know.
-        length: Number of frames as declared, or worked out from duration and rate, so a few may be wrong;
-            ``None`` where the source does not know.
+        description: What is read, for messages.
+        fps: Average frames a second; ``None`` where unknown.
+        length: Number of frames, declared or computed from duration and rate, so a few may be wrong; ``None`` where
+            unknown.
         size: (height, width) of the first frame, upright. Later frames may differ.
         paths: The files that are read; none for cameras and streams.
         loss: After iterating, one line that says which frames could not be read; ``None`` where all were.
@@ -65,7 +64,7 @@ class FrameSource(ABC):
         """Yield the frames; raise ``InputError`` where one cannot be read at all."""
 
     def close(self) -> None:  # noqa: B027 (what reads single files has nothing to close)
-        """Let go of files and devices; closing twice does no harm."""
+        """Close files and devices; closing twice does no harm."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""Video out: H.264 with the source's time stamps, in place only when it is whole."""
+"""Write H.264 video with the source's time stamps, in place only when it is whole."""
 
 from __future__ import annotations
 
@@ -28,32 +28,19 @@ _LOG = logging.getLogger(__name__)
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _FINE = 90_000
 _NOMINAL_RATE = Fraction(25)
-_RESTART_BACK = 1.0
-_RESTART_AHEAD = 600.0
+_RESTART_BACK, _RESTART_AHEAD = 1.0, 600.0
+"""Seconds back and ahead from which a clock counts as started anew."""
 
 
 class VideoWriter:
-    """Writes frames as H.264 video (yuv420p, BT.709, which every player and browser shows). A context manager.
+    """Write frames as H.264 video (yuv420p, BT.709, which every player and browser shows); a context manager.
 
-    The file is written beside its place under a hidden name and moved there when the block ends. Ctrl-C counts as
-    an end: what is written until then is finished and playable. Any other exception leaves nothing behind.
+    The file is written under a hidden name and moved into place when the block ends. Ctrl-C also ends it: the file is
+    then finished and playable. Any other exception leaves nothing behind.
 
-    H.264 wants an even height and width: an odd one gets its last row or column twice. Frames of another size
-    than the first are scaled into its size with their proportions, with black bars.
-
-    Time stamps are the caller's, and grow strictly: a repeated one moves to the next tick, and where the clock
-    jumps back by more than a second or ahead by more than ten minutes the video goes on one frame later.
-
-    Args:
-        path: ``.mp4``, ``.m4v``, ``.mov`` or ``.mkv``; one that exists is replaced at the end. Its folder is made.
-        fps: Average frames a second: the spacing of frames without a time. ``None`` counts as 25.
-        quality: Constant rate factor, 0 (lossless) to 51; 18 is hard to tell from the source.
-        preset: x264's trade of time for size, ``ultrafast`` to ``veryslow``.
-        inputs: Files being read, which must not be overwritten (``FrameSource.paths``).
-
-    Raises:
-        OutputError: If the place cannot be written to; while writing, if the disk is full or the encoder fails.
-        ConfigurationError: If a setting makes no sense.
+    H.264 wants an even height and width: the last row or column of an odd one is repeated. Frames of another size than
+    the first are scaled into its size, with black bars. Frames without a time are 1/``fps`` apart; ``quality`` is the
+    constant rate factor, 0 (lossless) to 51; ``inputs`` are the files being read, which must not be overwritten.
     """
 
     def __init__(
@@ -98,16 +85,7 @@ class VideoWriter:
             self._discard()
 
     def write(self, image: Image, time: float | None = None) -> None:
-        """Append a frame.
-
-        Args:
-            image: RGB uint8 ``[H, W, 3]``.
-            time: Seconds since the first frame; ``None`` for one interval after the one before.
-
-        Raises:
-            OutputError: If it cannot be written; nothing is left behind.
-            ConfigurationError: If it is no such image.
-        """
+        """Append an RGB uint8 frame ``[H, W, 3]``, ``time`` seconds after the first; after one interval where None."""
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ConfigurationError(f"a frame is RGB uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
         if self._container is None and self.frames:
@@ -124,11 +102,7 @@ class VideoWriter:
             self.frames += 1
 
     def close(self) -> None:
-        """Finish the file and move it into place.
-
-        Raises:
-            OutputError: If that fails, or no frame was written; nothing is left behind.
-        """
+        """Finish the file and move it into place; where that fails, nothing is left behind."""
         if self._finished:
             return
         if self._container is None:
@@ -194,7 +168,10 @@ class VideoWriter:
 
 
 class _Clock:
-    """Seconds to ticks that grow strictly, in a time base that holds the source's interval exactly."""
+    """Turn seconds into ticks that grow strictly, in a time base that holds the source's interval exactly.
+
+    A repeated time moves to the next tick. Where the clock jumps, the video goes on one frame later.
+    """
 
     def __init__(self, rate: Fraction) -> None:
         whole = rate.numerator * math.ceil(_FINE / rate.numerator)
@@ -232,11 +209,7 @@ def _letterboxed(image: Image, size: tuple[int, int]) -> Image:
 
 @contextmanager
 def _interrupts_later() -> Iterator[None]:
-    """Hold Ctrl-C back for the length of the block.
-
-    It would otherwise arrive between the encoder's giving a packet out and its being written, and the packet, on
-    which those after it depend, would be lost.
-    """
+    """Hold Ctrl-C back until the block ends, or a packet between encoder and file, which others need, would be lost."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
