@@ -11,7 +11,7 @@ import pytest
 from clips import TICK, encode, irregular_times, picture, set_display_matrix
 
 from netwarp.errors import InputError
-from netwarp.video import file as video_file
+from netwarp.video import decoding
 from netwarp.video.container_check import is_cut_off, is_damaged_inside
 from netwarp.video.open import open_frames
 from netwarp.video.source import AfterDamage, FrameSource
@@ -266,9 +266,9 @@ def test_longer_sound_is_no_loss(tmp_path: Path) -> None:
 
 def test_frames_are_decoded_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     converted = []
-    convert = video_file.upright_rgb
+    convert = decoding.upright_rgb
     monkeypatch.setattr(
-        video_file, "upright_rgb", lambda frame, matrix: (converted.append(frame.pts), convert(frame, matrix))[1]
+        decoding, "upright_rgb", lambda frame, matrix: (converted.append(frame.pts), convert(frame, matrix))[1]
     )
     path = encode(tmp_path / "a.mp4")
     with open_frames(path) as source:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,9 @@ from av.container import InputContainer
 from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.stream import VideoStream
 
-from netwarp.video.source import AfterDamage, Image
+from netwarp.video.source import AfterDamage, Frame, FrameSource, Image
 
-__all__ = ["OPEN_OPTIONS", "Damage", "decoded_frames", "upright_rgb", "video_stream"]
+__all__ = ["OPEN_OPTIONS", "Damage", "DecodedSource", "tagged_duration", "video_stream"]
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
@@ -88,7 +88,7 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     return None
 
 
-def decoded_frames(
+def _decoded_frames(
     container: InputContainer, stream: VideoStream, after_damage: AfterDamage, damage: Damage
 ) -> Iterator[av.VideoFrame]:
     """Yield the frames that were decoded without fault, in presentation order.
@@ -155,3 +155,81 @@ def _drain(stream: VideoStream) -> list[av.VideoFrame]:
         return stream.codec_context.decode(None)
     except (av.FFmpegError, ValueError):
         return []
+
+
+class DecodedSource(FrameSource):
+    """A source that PyAV decodes; its first frame is read when it is opened, and tells its size."""
+
+    _container: InputContainer | None = None
+
+    def _begin(self, frames: Generator[Frame]) -> Generator[Frame]:
+        """Read the first frame; the others stay in ``frames``."""
+        try:
+            self._first: Frame | None = next(frames)
+        except BaseException:
+            self.close()
+            raise
+        height, width = self._first.image.shape[:2]
+        self.size = (height, width)
+        return frames
+
+    def _all(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
+            del first  # or it would stay in memory as long as the others are read
+        yield from frames
+
+    def _decode(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        damage: Damage,
+        after_damage: AfterDamage = "resume",
+        *,
+        stamped: bool = True,
+        matrix: str | None = None,
+    ) -> Iterator[Frame]:
+        """Set ``fps`` and ``length``, and yield the frames; without their own times, evenly spaced."""
+        self.fps = float(stream.average_rate) if stream.average_rate else None
+        self.length = _declared_length(container, stream)
+        start: float | None = None
+        interval = 1 / (self.fps or 25)
+        time = -interval
+        for index, frame in enumerate(_decoded_frames(container, stream, after_damage, damage)):
+            if stamped and frame.pts is not None and frame.time_base:
+                stamp = float(frame.pts * frame.time_base)
+                if start is None:
+                    start = stamp - max(0.0, time + interval)
+                time = stamp - start
+            else:
+                time += interval
+            yield Frame(index=index, image=upright_rgb(frame, matrix), time=time)
+
+
+def _declared_length(container: InputContainer, stream: VideoStream) -> int | None:
+    """Count frames as a container declares, or by its duration times its rate; ``None`` where it has neither."""
+    if stream.frames > 1:
+        return int(stream.frames)
+    seconds = _seconds(container, stream)
+    if seconds and stream.average_rate:
+        return max(1, round(seconds * float(stream.average_rate)))
+    return None
+
+
+def _seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    tagged = tagged_duration(stream)
+    if tagged is not None:
+        return tagged
+    return container.duration / av.time_base if container.duration else None
+
+
+def tagged_duration(stream: VideoStream) -> float | None:
+    """Matroska's DURATION statistics of one track, ``00:00:02.400000000``."""
+    try:
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    except (KeyError, ValueError):
+        return None

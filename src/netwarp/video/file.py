@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import av
@@ -12,16 +12,16 @@ from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
 from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index
-from netwarp.video.decoding import OPEN_OPTIONS, Damage, decoded_frames, upright_rgb, video_stream
-from netwarp.video.source import AfterDamage, Frame, FrameSource
+from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, tagged_duration, video_stream
+from netwarp.video.source import AfterDamage, Frame
 
-__all__ = ["VideoFile", "declared_length", "timed"]
+__all__ = ["VideoFile"]
 
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _DECLARES_DURATION = frozenset({"matroska", "webm", "flv"})
 
 
-class VideoFile(FrameSource):
+class VideoFile(DecodedSource):
     """A video file, decoded frame by frame.
 
     Damage is known from the decoder, from the container's structure (``netwarp.video.container_check``) and, for
@@ -35,16 +35,8 @@ class VideoFile(FrameSource):
         self._path = path
         self._after_damage: AfterDamage = after_damage
         self._matrix = matrix
-        self._container: InputContainer | None = None
         _check_readable(path)
-        self._frames: Iterator[Frame] | None = self._read()
-        try:
-            self._first: Frame | None = next(self._frames)
-        except BaseException:
-            self.close()
-            raise
-        height, width = self._first.image.shape[:2]
-        self.size = (height, width)
+        self._frames: Iterator[Frame] | None = self._begin(self._read())
 
     def close(self) -> None:
         """Close the file."""
@@ -55,13 +47,9 @@ class VideoFile(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; a second pass starts from the first again."""
         frames, self._frames = self._frames or self._read(), None
-        first, self._first = self._first, None
-        if first is not None:
-            yield first
-            del first
-        yield from frames
+        yield from self._all(frames)
 
-    def _read(self) -> Iterator[Frame]:
+    def _read(self) -> Generator[Frame]:
         self.close()
         self.loss = None
         container, stream = _open(self._path)
@@ -69,15 +57,13 @@ class VideoFile(FrameSource):
         damage = Damage()
         count, time = 0, 0.0
         try:
-            self.fps = float(stream.average_rate) if stream.average_rate else None
-            self.length = declared_length(container, stream)
-            for decoded, time in timed(
-                decoded_frames(container, stream, self._after_damage, damage),
-                self.fps,
-                stamped=_is_stamped(container, stream),
+            # AVI stores no presentation times: FFmpeg makes them up, wrongly where frames are stored in another order.
+            stamped = container.format.name != "avi" or not stream.codec_context.has_b_frames
+            for frame in self._decode(
+                container, stream, damage, self._after_damage, stamped=stamped, matrix=self._matrix
             ):
-                yield Frame(index=count, image=upright_rgb(decoded, self._matrix), time=time)
-                count += 1
+                count, time = frame.index + 1, frame.time
+                yield frame
             if not count:
                 raise InputError(
                     f"{self._path} holds no frame that can be decoded ({stream.codec_context.name}): "
@@ -111,65 +97,15 @@ class VideoFile(FrameSource):
         return f"{self._path.name} is damaged inside: {lost} of its frames could not be read"
 
 
-def timed(
-    frames: Iterator[av.VideoFrame], fps: float | None, *, stamped: bool = True
-) -> Iterator[tuple[av.VideoFrame, float]]:
-    """Add to every frame its seconds since the first."""
-    start: float | None = None
-    time = -1 / (fps or 25)
-    for frame in frames:
-        stamp = float(frame.pts * frame.time_base) if stamped and frame.pts is not None and frame.time_base else None
-        if stamp is None:
-            time += 1 / (fps or 25)
-        else:
-            if start is None:
-                start = stamp - max(0.0, time + 1 / (fps or 25))
-            time = stamp - start
-        yield frame, time
-
-
-def _is_stamped(container: InputContainer, stream: VideoStream) -> bool:
-    """AVI stores no presentation times: where frames are stored in another order, those that FFmpeg adds are wrong."""
-    return container.format.name != "avi" or not stream.codec_context.has_b_frames
-
-
-def declared_length(container: InputContainer, stream: VideoStream) -> int | None:
-    """Count frames as a container declares, or by its duration times its rate; ``None`` where it has neither."""
-    if stream.frames > 1:
-        return int(stream.frames)
-    seconds = _seconds(container, stream)
-    if seconds and stream.average_rate:
-        return max(1, round(seconds * float(stream.average_rate)))
-    return None
-
-
-def _seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    tagged = _tagged_duration(stream)
-    if tagged is not None:
-        return tagged
-    return container.duration / av.time_base if container.duration else None
-
-
 def _declared_seconds(container: InputContainer, stream: VideoStream) -> float | None:
     """Read the declared seconds of the picture, in containers that say it of the picture itself."""
     if not _DECLARES_DURATION.intersection(container.format.name.split(",")):
         return None
-    tagged = _tagged_duration(stream)
+    tagged = tagged_duration(stream)
     if tagged is not None:
         return tagged
     alone = len(container.streams) == 1
     return container.duration / av.time_base if alone and container.duration else None
-
-
-def _tagged_duration(stream: VideoStream) -> float | None:
-    """Matroska's DURATION statistics of one track, ``00:00:02.400000000``."""
-    try:
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    except (KeyError, ValueError):
-        return None
 
 
 def _check_readable(path: Path) -> None:

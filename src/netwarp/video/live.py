@@ -12,8 +12,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
-from netwarp.video.decoding import OPEN_OPTIONS, Damage, decoded_frames, upright_rgb, video_stream
-from netwarp.video.file import declared_length, timed
+from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, video_stream
 from netwarp.video.source import Frame, FrameSource, Image
 
 __all__ = ["LiveStream", "OpenCVCamera", "open_camera"]
@@ -24,7 +23,7 @@ READ_TIMEOUT = 10.0
 """Seconds without data after which a stream has ended."""
 
 
-class LiveStream(FrameSource):
+class LiveStream(DecodedSource):
     """A stream or a device that FFmpeg reads. After lost packets, reading goes on at the next key frame."""
 
     def __init__(
@@ -41,7 +40,7 @@ class LiveStream(FrameSource):
         # Over UDP, which RTSP tries first, many routers drop packets or all of them.
         options = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
         try:
-            self._container: InputContainer | None = av.open(
+            self._container = av.open(
                 url,
                 format=input_format,
                 options=options,
@@ -53,13 +52,7 @@ class LiveStream(FrameSource):
         except (av.FFmpegError, ValueError, OSError) as error:
             raise InputError(f"{self.description} cannot be opened ({_reason(error)}): check the address") from error
         self._frames = self._read(self._container)
-        try:
-            self._first: Frame | None = next(self._frames)
-        except BaseException:
-            self.close()
-            raise
-        height, width = self._first.image.shape[:2]
-        self.size = (height, width)
+        self._begin(self._frames)
 
     def close(self) -> None:
         """Close the stream."""
@@ -70,23 +63,17 @@ class LiveStream(FrameSource):
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames as they come; a second pass goes on where the first stopped."""
-        first, self._first = self._first, None
-        if first is not None:
-            yield first
-            del first
-        yield from self._frames
+        yield from self._all(self._frames)
 
     def _read(self, container: InputContainer) -> Generator[Frame]:
         stream: VideoStream | None = video_stream(container)
         if stream is None or stream.codec_context is None:
             raise InputError(f"{self.description} holds no video that can be decoded: give a stream with a picture")
-        self.fps = float(stream.average_rate) if stream.average_rate else None
-        self.length = declared_length(container, stream)
         damage = Damage()
         count, seconds = 0, 0.0
-        for decoded, seconds in timed(decoded_frames(container, stream, "resume", damage), self.fps):
-            yield Frame(index=count, image=upright_rgb(decoded), time=seconds)
-            count += 1
+        for frame in self._decode(container, stream, damage):
+            count, seconds = frame.index + 1, frame.time
+            yield frame
         if not count:
             raise InputError(f"{self.description} gave no frame within {self._read_timeout:g} s: is it sending?")
         if damage.timed_out:
