@@ -280,7 +280,7 @@ def test_interrupted_and_gone_on_with(config, workplace: Path, number: signal.Si
 
 
 def test_lightning_that_is_not_installed(fails, config, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+    monkeypatch.setitem(sys.modules, "lightning.fabric", None)
     said = fails("train", "--config", config(data__cache=None))
     assert said == "training needs lightning, which is not installed: pip install 'netwarp[train]'"
 

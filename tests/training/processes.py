@@ -6,7 +6,7 @@ import multiprocessing
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
-import lightning.pytorch  # noqa: F401  (before any process is forked)
+import lightning.fabric  # noqa: F401  (before any process is forked)
 import pytest
 import torch
 

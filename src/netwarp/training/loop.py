@@ -1,4 +1,4 @@
-"""Step after step under Lightning's trainer, and what is done between steps."""
+"""The loop: step after step, and validation, log and checkpoint between steps."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.fabric import Fabric
+from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from netwarp.datasets.clips import ClipData
-from netwarp.distributed import Peers
 from netwarp.errors import NetWarpError
 from netwarp.model import VideoModel
 from netwarp.training.batches import WorkData, work_loader
@@ -22,7 +21,7 @@ from netwarp.training.checkpoint import Checkpoint, RunFolder, trained_tensors, 
 from netwarp.training.logs import Best, Log, StepRecord, read_log
 from netwarp.training.process_state import HeldSignals
 from netwarp.training.settings import TrainSettings
-from netwarp.training.step import TrainingModule
+from netwarp.training.step import Stepper
 from netwarp.training.validation import validate
 
 __all__ = ["BetweenSteps", "Keeping", "fit"]
@@ -41,8 +40,8 @@ class Keeping:
     fingerprint: dict[str, Any]
 
 
-class BetweenSteps(Callback):
-    """Validates, logs, keeps and tells, each when it is due.
+class BetweenSteps:
+    """What is done between steps: validate, log, keep and tell, each when it is due.
 
     Attributes:
         step: How many steps are done.
@@ -51,6 +50,7 @@ class BetweenSteps(Callback):
         best_tensors: What was trained then, where no folder keeps it.
         records: Of all steps.
         interrupted: Whether it ended because it was asked to.
+        failure: An error of this process, for all to raise at the next step; or None.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class BetweenSteps(Callback):
         self.best_tensors: dict[str, Tensor] | None = None
         self.records = [] if keeping is None or begun is None else read_log(keeping.folder.log, begun.step)
         self.interrupted = False
+        self.failure: NetWarpError | None = None
         self._log: Log | None = None
         self._before = 0.0 if begun is None else begun.seconds
         self._began = time.perf_counter()
@@ -90,45 +91,31 @@ class BetweenSteps(Callback):
         """Whether there is nothing left to do."""
         return self.step >= self.settings.steps or self.stopped_early
 
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """See :class:`Callback`."""
-        assert isinstance(module, TrainingModule)
-        module.model.train()
-        self.signals.hold()
-
-    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:  # noqa: ANN401
-        """See :class:`Callback`."""
-        assert isinstance(module, TrainingModule)
-        assert module.record is not None
-        peers, record = module.peers, module.record
+    def after(self, record: StepRecord, model: VideoModel, stepper: Stepper, fabric: Fabric) -> None:
+        """Take note of a step."""
         self.step = record.step
         improved = False
         if self.validation is not None and self._due(self.settings.validate_every):
-            with trainer.precision_plugin.forward_context():
-                record = replace(record, scores=validate(module.model, self.validation))
+            with fabric.autocast():
+                record = replace(record, scores=validate(model, self.validation))
             improved = self._compare(record)
         self.records.append(record)
-        self.interrupted = not self.done and peers.sum([self.signals.noted])[0] > 0
+        self.interrupted = not self.done and stepper.peers.sum([self.signals.noted])[0] > 0
         try:
-            self._keep(module, record, peers, improved)
+            self._keep(record, model, stepper, improved)
         except NetWarpError as error:
-            module.failure = error
-        if peers.rank == 0:
+            self.failure = error
+        if stepper.peers.rank == 0:
             for listener in self.listeners:
                 listener(record)
-        if self.done or self.interrupted:
-            trainer.should_stop = True
 
-    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """See :class:`Callback`. What cannot be read costs no step that was done before."""
-        assert isinstance(module, TrainingModule)
+    def rescue(self, model: VideoModel, stepper: Stepper) -> None:
+        """Keep the steps that were done before one that failed, as far as they are whole."""
         # A step whose validation failed is not whole: it is done again.
         whole = bool(self.records) and self.records[-1].step == self.step
-        new = self._log is not None and self.kept != self.step and whole
-        if new and module.between and module.failure is None and isinstance(exception, NetWarpError):
-            assert self.keeping is not None
+        if self._log is not None and self.kept != self.step and whole and stepper.between and self.failure is None:
             with suppress(NetWarpError):
-                self._write_checkpoint(module, self.keeping)
+                self._write_checkpoint(model, stepper)
 
     def close(self) -> None:
         """Finish the log."""
@@ -144,36 +131,35 @@ class BetweenSteps(Callback):
         self.best = Best(record.step, score) if before is None else before.after(record.step, score)
         return self.best.step == record.step
 
-    def _keep(self, module: TrainingModule, record: StepRecord, peers: Peers, improved: bool) -> None:
+    def _keep(self, record: StepRecord, model: VideoModel, stepper: Stepper, improved: bool) -> None:
         """Log and checkpoint, by the first process; the model where it is the best so far."""
         several = self.settings.validate_every is not None
         if self.keeping is None:
             if improved and several:
-                self.best_tensors = {k: v.detach().cpu().clone() for k, v in trained_tensors(module.model).items()}
+                self.best_tensors = {k: v.detach().cpu().clone() for k, v in trained_tensors(model).items()}
             return
-        if peers.rank > 0:
+        if stepper.peers.rank > 0:
             return
         folder = self.keeping.folder
         if self._log is None:
             self._log = Log(folder.log, folder.tensorboard if self.settings.tensorboard else None, record.step - 1)
         self._log.write(record)
         if improved and several:
-            module.model.save(folder.best)
+            model.save(folder.best)
         if improved or self.done or self.interrupted or self._due(self.settings.checkpoint_every):
-            self._write_checkpoint(module, self.keeping)
+            self._write_checkpoint(model, stepper)
 
-    def _write_checkpoint(self, module: TrainingModule, keeping: Keeping) -> None:
-        optimiser = module.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimiser, torch.optim.Optimizer)
+    def _write_checkpoint(self, model: VideoModel, stepper: Stepper) -> None:
+        assert self.keeping is not None
         checkpoint = Checkpoint(
             step=self.step,
-            fingerprint=keeping.fingerprint,
-            tensors=trained_tensors(module.model),
-            optimiser=optimiser.state_dict(),
+            fingerprint=self.keeping.fingerprint,
+            tensors=trained_tensors(model),
+            optimiser=stepper.optimiser.state_dict(),
             best=self.best,
             seconds=self.seconds,
         )
-        write_checkpoint(keeping.folder.last, checkpoint, logs=[keeping.folder.log])
+        write_checkpoint(self.keeping.folder.last, checkpoint, logs=[self.keeping.folder.log])
         self.kept = self.step
 
 
@@ -188,44 +174,33 @@ def fit(
     begun: Checkpoint | None,
 ) -> None:
     """Do the steps that are left."""
-    first = between.step
-    module = TrainingModule(
-        model,
-        groups,
-        settings,
-        weights,
-        classes,
-        lambda peers: work_loader(data(peers.rank), range(first, settings.steps), peers.device),
-        None if begun is None else begun.optimiser,
-    )
     home, on_gpu = next(model.parameters()).device, _accelerator(settings) == "gpu"
-    trainer = Trainer(
-        accelerator="gpu" if on_gpu else "cpu",
-        devices=[home.index or 0] if settings.devices == 1 and home.type == "cuda" and on_gpu else settings.devices,
-        strategy="auto" if settings.devices == 1 else DDPStrategy(find_unused_parameters=True),
-        precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-        max_epochs=1,
-        callbacks=[between],
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
     try:
-        trainer.fit(module)
-    except SystemExit as leaving:
-        # What Lightning makes of Ctrl-C before signals are held.
-        if isinstance(leaving.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt("interrupted before the first step") from leaving
+        fabric = Fabric(
+            accelerator="gpu" if on_gpu else "cpu",
+            devices=[home.index or 0] if settings.devices == 1 and home.type == "cuda" and on_gpu else settings.devices,
+            strategy="auto" if settings.devices == 1 else DDPStrategy(find_unused_parameters=True),
+            precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+        )
+        fabric.launch()
+        stepper = Stepper(fabric, model, groups, settings, weights, classes, None if begun is None else begun.optimiser)
+        model.train()
+        between.signals.hold()
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt("interrupted before the first step") from interrupt
+    try:
+        for work in work_loader(data(stepper.peers.rank), range(between.step, settings.steps), fabric.device):
+            between.after(stepper(work, between.failure), model, stepper, fabric)
+            if between.done or between.interrupted:
+                break
+    except NetWarpError:
+        between.rescue(model, stepper)
         raise
     finally:
         between.close()
         model.to(home)
-    if module.failure is not None:
-        raise module.failure
+    if between.failure is not None:
+        raise between.failure
 
 
 def _accelerator(settings: TrainSettings) -> str:

@@ -1,4 +1,4 @@
-"""Lightning as it should be: without remarks, and leaving the process as it was."""
+"""Signals while training, and a process left as it was: random state, environment, no remarks of Lightning."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class AtOnce(BaseException):
-    """A second signal: whoever sends it will not wait. Not a KeyboardInterrupt, of which Lightning makes an exit."""
+    """A second signal: the training ends at once, without a checkpoint."""
 
 
 class HeldSignals(contextlib.AbstractContextManager["HeldSignals"]):
@@ -66,7 +66,7 @@ class HeldSignals(contextlib.AbstractContextManager["HeldSignals"]):
             signal.signal(number, handler)
 
     def hold(self) -> None:
-        """Hold them, in place of Lightning's trainer, which sets handlers of its own when it begins."""
+        """Hold them from now on."""
         for number in self._before:
             signal.signal(number, self._on_signal)
 
@@ -76,7 +76,7 @@ class HeldSignals(contextlib.AbstractContextManager["HeldSignals"]):
         self.noted = True
 
 
-_LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
+_LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric")
 
 
 def need_lightning(purpose: str = "training") -> None:
@@ -84,7 +84,7 @@ def need_lightning(purpose: str = "training") -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import lightning.pytorch  # noqa: F401
+            import lightning.fabric  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("lightning", "train", purpose) from error
 

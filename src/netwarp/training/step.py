@@ -1,18 +1,14 @@
-"""A step of training, for Lightning."""
+"""A step of training: a function of weights, optimiser state, and its number."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.strategies import ParallelStrategy
-from torch import Tensor
-from torch.utils.data import DataLoader
+from lightning.fabric import Fabric
+from torch import Tensor, nn
 
 from netwarp.datasets.samples import Batch
 from netwarp.distributed import Peers, all_processes, fail_together
@@ -25,106 +21,118 @@ from netwarp.training.losses import consistency_sum, label_weight, segmentation_
 from netwarp.training.parameters import share_of_rate
 from netwarp.training.settings import TrainSettings
 
-__all__ = ["TrainingModule"]
+__all__ = ["Stepper"]
 
-SEEN_BY_IOU = 4
-"""Every so manieth row and column is plenty for a sign of life."""
+SAMPLING = (..., slice(None, None, 4), slice(None, None, 4))
+"""Every fourth row and column is enough for a step's IoU in the log."""
 
 
-class TrainingModule(LightningModule):
-    """A video model and how a step changes it.
+class _Losses(nn.Module):
+    """A batch's shares in the losses of a step; what DDP wraps."""
 
-    A step is a function of weights, optimiser state, and its number; nothing else is carried from step to step. Its
-    batches are summed with weights that make them one large batch, however many devices share it.
+    def __init__(self, model: VideoModel, settings: TrainSettings, weights: Tensor | None, processes: int) -> None:
+        super().__init__()
+        self.model, self.settings = model, settings
+        self.register_buffer("weights", weights, persistent=False)
+        self.weights: Tensor | None
+        self.gate = PhotometricGate()
+        self.clips = (settings.batch_size + settings.consistency.unlabelled) * settings.accumulate * processes
+        if settings.devices > 1:
+            # DDP has to look for parts that do not run, and warns where it finds none.
+            self.unused = nn.Parameter(torch.zeros(()))
 
-    Attributes:
-        peers: All processes of the training.
-        record: Of the last step.
-        failure: An error of this process, for all to raise at the next step; or None.
-        between: Whether the model is between two steps, and not somewhere in one.
+    def forward(
+        self,
+        labelled: tuple[Tensor, Tensor | None, Tensor],
+        unlabelled: tuple[Tensor, Tensor | None] | None,
+        pixels: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses of labels and of consistency, and the last frames' logits ``[B,classes,H,W]``.
+
+        ``labelled`` and ``unlabelled`` are frames ``[B,T,3,H,W]``, flows ``[B,T-1,2,H,W]`` and the last frames' labels.
+        """
+        frames, flows, truth = labelled
+        weight = self.settings.consistency.weight
+        logits = self._unroll(frames, flows, every=weight > 0)
+        labels = segmentation_sum(logits[-1], truth, self.weights) / pixels
+        agreement = labels.new_zeros(())
+        if weight:
+            clips = [(frames, flows, logits)]
+            if unlabelled is not None:
+                clips.append((*unlabelled, self._unroll(*unlabelled, every=True)))
+            for images, motion, results in clips:
+                assert motion is not None
+                agreement = agreement + consistency_sum(results, images, motion, self.gate)
+            agreement = agreement * (weight / self.clips)
+        return labels, agreement, logits[-1].detach()
+
+    def _unroll(self, frames: Tensor, flows: Tensor | None, every: bool) -> list[Tensor]:
+        settings = self.settings
+        logits = self.model.unroll(
+            frames, flows, checkpoint=settings.recompute, every=every, detach=settings.detach_past
+        )
+        return [logits] if isinstance(logits, Tensor) else logits
+
+
+class Stepper:
+    """Changes a model step by step; each step's batches count as one large batch, over all devices.
+
+    ``between`` says whether the model is between two steps, and not somewhere in one.
     """
 
     def __init__(
         self,
+        fabric: Fabric,
         model: VideoModel,
         groups: list[dict[str, Any]],
         settings: TrainSettings,
         weights: Tensor | None,
         classes: int,
-        load: Callable[[Peers], DataLoader[Work]],
         optimiser: dict[str, Any] | None,
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-        self.model = model
-        self._weights_here = weights  # with the data, before it goes to the device
-        self.register_buffer("weights", weights, persistent=False)
-        self.weights: Tensor | None
-        if settings.devices > 1:
-            # Networks may have parts that do not run, and DDP has to look for them; where it finds none, it says so.
-            self.unused = torch.nn.Parameter(torch.zeros(()))
-        self.settings, self.classes = settings, classes
-        self.gate = PhotometricGate()
-        self.record: StepRecord | None = None
-        self.failure: NetWarpError | None = None
-        self.between = True
-        self._groups, self._load, self._from = groups, load, optimiser
+        self.peers = Peers(fabric.device)
+        self._losses = fabric.setup_module(_Losses(model, settings, weights, self.peers.count))
+        # Adam (paper, "Usage and Training"), where it was left.
+        self.optimiser = torch.optim.Adam(groups)
+        if optimiser is not None:
+            self.optimiser.load_state_dict(optimiser)
+        self._fabric, self._settings, self._weights, self._classes = fabric, settings, weights, classes
         self._rates = [group["lr"] for group in groups]
+        self.between = True
 
-    @property
-    def peers(self) -> Peers:
-        """All processes of the training; known when it has begun."""
-        return Peers(self.device)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam (paper, "Usage and Training"), where it was left."""
-        optimiser = torch.optim.Adam(self._groups)
-        if self._from is not None:
-            optimiser.load_state_dict(self._from)
-        return optimiser
-
-    def train_dataloader(self) -> DataLoader[Work]:
-        """This process's work."""
-        return self._load(self.peers)
-
-    def transfer_batch_to_device(self, batch: Work, device: torch.device, dataloader_idx: int) -> Work:
-        """Its batches follow one by one: only one need fit the device."""
-        return batch
-
-    def training_step(self, work: Work, _: int) -> None:
-        """Do a step; :attr:`record` says how it was."""
-        peers, settings = self.peers, self.settings
-        error = work.error or self.failure
-        ours = sum(float(label_weight(_labels(part), self._weights_here)) for part in work.parts)
+    def __call__(self, work: Work, failure: NetWarpError | None) -> StepRecord:
+        """Do a step, unless it or the one before failed in any process: then raise that error in all of them."""
+        peers, settings = self.peers, self._settings
+        error = work.error or failure
+        ours = sum(float(label_weight(_labels(part), self._weights)) for part in work.parts)
         pixels, failed = peers.sum([ours, error is not None])
         if failed:
             fail_together(error)
 
         self.between = False
-        optimiser = self.optimizers()
-        assert isinstance(optimiser, LightningOptimizer)
-        optimiser.zero_grad()
-        matrix = torch.zeros(self.classes, self.classes + 1, dtype=torch.int64)
+        self.optimiser.zero_grad()
+        matrix = torch.zeros(self._classes, self._classes + 1, dtype=torch.int64)
         losses = torch.zeros(2, dtype=torch.float64)
         for number, part in enumerate(work.parts):
-            part = part.to(self.device)
-            _seed(torch_seed(work.step, number, peers.rank, settings.seed), self.device)
+            # Batches go to the device one by one: only one need fit.
+            part = part.to(self._fabric.device)
+            _seed(torch_seed(work.step, number, peers.rank, settings.seed), self._fabric.device)
             with self._gradients_apart(number + 1 < len(work.parts)):
-                labels, agreement, logits = self._losses(part, max(pixels, 1e-12))
+                labelled = part.labelled.frames, part.labelled.flows, _labels(part)
+                labels, agreement, logits = self._losses(labelled, _clips(part.unlabelled), max(pixels, 1e-12))
                 # DDP takes the mean over devices of what is already a share of the sum over all of them.
-                self.manual_backward((labels + agreement) * peers.count)
+                self._fabric.backward((labels + agreement) * peers.count)
             losses += torch.stack([labels, agreement]).detach().double().cpu()
-            seen = (..., slice(None, None, SEEN_BY_IOU), slice(None, None, SEEN_BY_IOU))
-            matrix += confusion_matrix(logits[seen].argmax(1), _labels(part)[seen], self.classes)
+            matrix += confusion_matrix(logits[SAMPLING].argmax(1), _labels(part)[SAMPLING], self._classes)
         gradient = self._clip()
         rate = share_of_rate(work.step, settings.steps)
         sums = peers.sum([*losses.tolist(), *matrix.flatten().tolist()])
-        self._check_finite(work, sum(sums[:2]), gradient)
-        for group, highest in zip(optimiser.param_groups, self._rates, strict=True):
+        _check_finite(work, sum(sums[:2]), gradient)
+        for group, highest in zip(self.optimiser.param_groups, self._rates, strict=True):
             group["lr"] = highest * rate
-        optimiser.step()
+        self.optimiser.step()
         self.between = True
-        self.record = StepRecord(
+        return StepRecord(
             step=work.step + 1,
             loss=sum(sums[:2]),
             consistency=sums[1] if settings.consistency.weight else None,
@@ -133,59 +141,37 @@ class TrainingModule(LightningModule):
             gradient=gradient,
         )
 
-    def _losses(self, part: Part, pixels: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Shares of a batch in the step's losses of labels and of consistency, and the labelled frames' logits."""
-        settings = self.settings
-        weight = settings.consistency.weight
-        logits = self._unroll(part.labelled, every=weight > 0)
-        labels = segmentation_sum(logits[-1], _labels(part), self.weights) / pixels
-        agreement = labels.new_zeros(())
-        if weight:
-            clips = (settings.batch_size + settings.consistency.unlabelled) * settings.accumulate * self.peers.count
-            batches = [(part.labelled, logits)]
-            if part.unlabelled is not None:
-                batches.append((part.unlabelled, self._unroll(part.unlabelled, every=True)))
-            for batch, results in batches:
-                assert batch.flows is not None
-                agreement = agreement + consistency_sum(results, batch.frames, batch.flows, self.gate)
-            agreement = agreement * (weight / clips)
-        return labels, agreement, logits[-1]
-
-    def _unroll(self, batch: Batch, every: bool) -> list[Tensor]:
-        settings = self.settings
-        logits = self.model.unroll(
-            batch.frames, batch.flows, checkpoint=settings.recompute, every=every, detach=settings.detach_past
-        )
-        return [logits] if isinstance(logits, Tensor) else logits
-
-    @contextmanager
-    def _gradients_apart(self, apart: bool) -> Iterator[None]:
-        """While it lasts, and if it is so, gradients stay on this device: another batch's are still to be added."""
-        strategy = self.trainer.strategy
-        with strategy.block_backward_sync() if apart and isinstance(strategy, ParallelStrategy) else nullcontext():
-            yield
+    def _gradients_apart(self, apart: bool) -> AbstractContextManager[None]:
+        """Keep gradients on this device while another batch's are still to be added."""
+        return self._fabric.no_backward_sync(self._losses, enabled=apart and self._settings.devices > 1)
 
     def _clip(self) -> float:
         """Clip the gradient as the settings say; its norm before that."""
-        parameters = [p for group in self._groups for p in group["params"] if p.grad is not None]
+        groups = self.optimiser.param_groups
+        parameters = [p for group in groups for p in group["params"] if p.grad is not None]
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if self.settings.clip_gradient is not None:
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip_gradient, norm)
+        if self._settings.clip_gradient is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self._settings.clip_gradient, norm)
         return float(norm)
 
-    def _check_finite(self, work: Work, loss: float, gradient: float) -> None:
-        """Stop before anything is spoilt."""
-        if math.isfinite(loss) and math.isfinite(gradient):
-            return
-        names = [name for theirs in all_processes(work.names) for name in theirs]
-        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient is {gradient}"
-        raise WeightsError(f"the {what} at step {work.step + 1} (frames {shown}): lower the learning rate")
+
+def _check_finite(work: Work, loss: float, gradient: float) -> None:
+    """Stop before the weights are spoilt."""
+    if math.isfinite(loss) and math.isfinite(gradient):
+        return
+    names = [name for theirs in all_processes(work.names) for name in theirs]
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient is {gradient}"
+    raise WeightsError(f"the {what} at step {work.step + 1} (frames {shown}): lower the learning rate")
 
 
 def _labels(part: Part) -> Tensor:
     assert part.labelled.labels is not None  # WorkData has seen to it
     return part.labelled.labels
+
+
+def _clips(batch: Batch | None) -> tuple[Tensor, Tensor | None] | None:
+    return None if batch is None else (batch.frames, batch.flows)
 
 
 def _seed(seed: int, device: torch.device) -> None:

@@ -107,7 +107,7 @@ def test_missing_jinja2_is_said_before_the_work(tmp_path: Path, monkeypatch: pyt
 
 
 def test_missing_lightning_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "lightning.pytorch", None)
+    monkeypatch.setitem(__import__("sys").modules, "lightning.fabric", None)
     with pytest.raises(MissingExtraError, match=r"the demo needs lightning.*netwarp\[train\]"):
         run_demo(tmp_path / "none", quick=True, progress=False)
     assert not (tmp_path / "none").exists()
