@@ -92,7 +92,7 @@ def test_the_first_fault_is_named(folder: Path, fails: Callable[..., str], damag
         (["streets:clips=1", "--length", "0"], "'0' is not a whole number from 1 to 1000"),
         (["streets:clips=1", "--length", "two"], "'two' is not a whole number"),
         (["streets:clips=1", "--split", "val", "--all"], "leave out --split"),
-        (["camvid:nowhere"], "nowhere is no folder: give CamVid's"),
+        (["camvid:nowhere"], "nowhere is not a folder: give CamVid's"),
         (["mine"], "no data set named 'mine'"),
     ],
 )

@@ -225,7 +225,7 @@ def test_label_maps_that_are_missing(fails: Fails, workplace: Path):
         ((*STREETS, *BASE, "--history", "-1"), "not a whole number from 0"),
         ((*STREETS, *BASE, "--workers", "0"), "not a whole number from 1"),
         ((*STREETS, *BASE, "--split", "tset"), "did you mean 'test'"),
-        (("--data", "camvid:nowhere", *BASE), "nowhere is no folder"),
+        (("--data", "camvid:nowhere", *BASE), "nowhere is not a folder"),
         ((*STREETS, "--base", "tinybase:build"), "the network has 3 outputs, but streets val has 11 classes"),
         ((*STREETS, *BASE, "--training-free", "--layers", "encoder"), "no layer named 'encoder'"),
         ((*STREETS, *BASE, "--training-free", "--flow", "precomputed:x"), "no folder of precomputed flow at x"),

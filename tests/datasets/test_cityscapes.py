@@ -213,7 +213,7 @@ def test_damaged_files_give_labels_or_one_line(tmp_path_factory, position, value
 @pytest.mark.parametrize(
     ("change", "arguments", "words"),
     [
-        (lambda tree: None, ("missing", "val"), "is no folder: expected leftImg8bit_sequence/ or leftImg8bit/"),
+        (lambda tree: None, ("missing", "val"), "is not a folder: expected leftImg8bit_sequence/ or leftImg8bit/"),
         (lambda tree: (tree / "other").mkdir(), ("other", "val"), "holds no Cityscapes: expected.*gtFine/"),
         (lambda tree: None, ("leftImg8bit_sequence", "val"), "give the folder that these are in"),
         (lambda tree: None, ("leftImg8bit_sequence/val", "val"), "give the folder that these are in"),

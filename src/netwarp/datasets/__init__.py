@@ -1,1 +1,1 @@
-"""Data: frames and video in and out, label maps, labelled clips, rendered streets."""
+"""Data sets: clips with labels on some of their frames, and samples of them for training; knows no network."""

@@ -80,7 +80,7 @@ def _folder(root: Path) -> Path:
         "LabeledApproved_full/ (the original release)"
     )
     if not root.is_dir():
-        raise InputError(f"{root} is no folder: give CamVid's, with {expected}")
+        raise InputError(f"{root} is not a folder: give CamVid's, with {expected}")
     for folder in (root, *(entry for entry in sorted(root.iterdir()) if entry.name.casefold() == "camvid")):
         if _is_release(folder) or any((folder / f"{split}annot").is_dir() for split in SPLITS):
             return folder

@@ -68,7 +68,7 @@ def _check_layout(root: Path, split: str) -> None:
     if not sources:
         inside = any(part in (_VIDEO, _STILLS, _TRUTH) for part in root.parts)
         hint = "; give the folder that these are in" if inside else ""
-        raise InputError(f"{root} {'holds no Cityscapes' if root.is_dir() else 'is no folder'}: {expected}{hint}")
+        raise InputError(f"{root} {'holds no Cityscapes' if root.is_dir() else 'is not a folder'}: {expected}{hint}")
     splits = sorted({entry.name for source in sources for entry in source.iterdir() if entry.is_dir()})
     if split not in splits:
         raise unknown_name(f"split of Cityscapes in {root}", split, splits)

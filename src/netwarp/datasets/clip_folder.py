@@ -57,7 +57,9 @@ def clip_folder(root: Path, split: str, *, length: int = 2, cache: Path | None =
 def splits_in(root: Path) -> tuple[str, ...]:
     """List the splits of a folder: the folders in it that hold ``frames/``."""
     if not root.is_dir():
-        raise InputError(f"{root} is no folder: give one that holds {_CLASSES} and SPLIT/{_FRAMES}/CLIP/ for each clip")
+        raise InputError(
+            f"{root} is not a folder: give one that holds {_CLASSES} and SPLIT/{_FRAMES}/CLIP/ for each clip"
+        )
     splits = tuple(sorted(entry.name for entry in root.iterdir() if (entry / _FRAMES).is_dir()))
     if not splits:
         raise InputError(f"{root} holds no clips: expected {_CLASSES}, SPLIT/{_FRAMES}/CLIP/ and SPLIT/{_LABELS}/CLIP/")

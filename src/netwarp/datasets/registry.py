@@ -135,11 +135,13 @@ def _street_settings(text: str) -> dict[str, Any]:
         if key == "size":
             match = re.fullmatch(r"([0-9]{1,4})[xX×]([0-9]{1,4})", value)
             if match is None:
-                raise ConfigurationError(f"streets: size={value} is none: write WIDTHxHEIGHT, such as size=320x180")
+                raise ConfigurationError(
+                    f"streets: size={value} is not a size: write WIDTHxHEIGHT, such as size=320x180"
+                )
             settings[key] = (int(match[2]), int(match[1]))
         elif key in ("clips", "frames", "seed", "every"):
             if not re.fullmatch(r"[0-9]{1,9}", value):
-                raise ConfigurationError(f"streets: {key}={value} is no whole number of 0 or more")
+                raise ConfigurationError(f"streets: {key}={value} is not a whole number of 0 or more")
             settings[key] = int(value)
         else:
             raise unknown_name("setting of streets", key, ("clips", "frames", "size", "seed", "every"))

@@ -57,7 +57,7 @@ def open_frames(
 
         return LiveStream(text)
     if "\0" in text or not text:
-        raise InputError(f"{text!r} is no file name: give a video file, a folder or glob of images, or a camera")
+        raise InputError(f"{text!r} is not a file name: give a video file, a folder or glob of images, or a camera")
     return _open_path(Path(text), image_fps, after_damage)
 
 
