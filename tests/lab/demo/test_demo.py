@@ -29,7 +29,7 @@ PLAYED = """new Promise(done => {
   const look = () => over() ? done(video.currentTime) : setTimeout(look, 50);
   look();
 })"""
-FILES = ["index.html", "model.safetensors", "side_by_side.mp4", "street.mp4", "table.json", "table.md"]
+FILES = ["demo.webp", "index.html", "model.safetensors", "side_by_side.mp4", "street.mp4", "table.json", "table.md"]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from netwarp.errors import ConfigurationError, OutputError
-from netwarp.lab.demo.media import write_panels, write_street
+from netwarp.lab.demo.media import write_moving_picture, write_panels, write_street
 from netwarp.lab.demo.page import need_jinja2, render_page
 from netwarp.lab.demo.story import FULL, QUICK, Story, tell
 from netwarp.lab.demo.summary import NETWARP, as_json, markdown, terminal, verdict
@@ -43,9 +43,9 @@ class DemoResult:
 def run_demo(out: Path, *, seed: int = 0, quick: bool = False, progress: bool = True) -> DemoResult:
     """Render street video, train a network and a NetWarp on it, compare, and write a page about it.
 
-    Into ``out`` go ``index.html`` (self-contained), ``side_by_side.mp4``, ``street.mp4``, ``table.json``,
-    ``table.md`` and ``model.safetensors``. They are made in a folder of their own and moved there when all are
-    whole; what else is in ``out`` stays.
+    Into ``out`` go ``index.html`` (self-contained), ``side_by_side.mp4``, ``street.mp4``, ``demo.webp``
+    (a moving picture), ``table.json``, ``table.md`` and ``model.safetensors``. They are made in a folder of their own
+    and moved there when all are whole; what else is in ``out`` stays.
     """
     began = time.perf_counter()
     if seed < 0:
@@ -66,6 +66,7 @@ def _write(story: Story, folder: Path, command: str) -> None:
     with story.timed("videos"):
         size = write_panels(story, folder / "side_by_side.mp4")
         write_street(story, folder / "street.mp4")
+        write_moving_picture(story, folder / "demo.webp")
     story.models[NETWARP].save(folder / "model.safetensors")
     numbers = {
         "rows": as_json(story.scores, CLASSES),

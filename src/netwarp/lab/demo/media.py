@@ -1,4 +1,4 @@
-"""The demo's videos: four panels in step, and the plain street."""
+"""The demo's videos: four panels in step, the plain street, and a small moving picture for a README."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 
 from netwarp.errors import OutputError
 from netwarp.lab.demo.story import Story
@@ -18,7 +19,17 @@ from netwarp.video.label_maps import full_palette
 from netwarp.video.overlay import overlay, side_by_side
 from netwarp.video.writer import VideoWriter
 
-__all__ = ["colours_of", "enlarged", "in_a_row", "mp4_uri", "panels", "png_uri", "write_panels", "write_street"]
+__all__ = [
+    "colours_of",
+    "enlarged",
+    "in_a_row",
+    "mp4_uri",
+    "panels",
+    "png_uri",
+    "write_moving_picture",
+    "write_panels",
+    "write_street",
+]
 
 Picture = npt.NDArray[np.uint8]
 
@@ -64,6 +75,7 @@ TIMES = 2
 
 GAP = 4
 QUALITY = 27
+MOVING_WIDTH, MOVING_BYTES = 800, 1_000_000
 
 
 def panels(image: Picture, truth: Picture, base: Picture, warped: Picture) -> Picture:
@@ -87,6 +99,24 @@ def write_panels(story: Story, path: Path) -> tuple[int, int]:
                 shape = picture.shape
                 video.write(picture)
     return shape[1], shape[0]
+
+
+def write_moving_picture(story: Story, path: Path) -> None:
+    """Write two test clips as an animated WebP under 1 MB: frame by frame on the left, NetWarp on the right."""
+    pictures = []
+    for clip, base, warped in list(zip(story.test, story.labels[BASE], story.labels[NETWARP], strict=True))[:2]:
+        for frame, one, other in zip(clip, base, warped, strict=True):
+            pair = panels(frame.image, frame.labels, one, other)[-frame.image.shape[0] * TIMES :]
+            width = min(MOVING_WIDTH, pair.shape[1])
+            size = width, round(pair.shape[0] * width / pair.shape[1])
+            pictures.append(PIL.Image.fromarray(cv2.resize(pair, size, interpolation=cv2.INTER_AREA)))
+    milliseconds = round(1000 / story.settings.fps)
+    for quality in (60, 45, 30, 15):
+        pictures[0].save(
+            path, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0, quality=quality, method=4
+        )
+        if path.stat().st_size < MOVING_BYTES:
+            break
 
 
 def write_street(story: Story, path: Path) -> None:
