@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import math
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any, BinaryIO
 from netwarp.errors import MissingExtraError
 from netwarp.output_files import atomic_write
 
-__all__ = ["EMPTY", "markdown_table", "new_figure", "number", "save_figure", "write_text", "written"]
+__all__ = ["EMPTY", "markdown_table", "need_report", "new_figure", "number", "save_figure", "write_text", "written"]
 
 EMPTY = "–"
 """The cell of a value that does not apply."""
@@ -51,6 +52,13 @@ def write_text(path: Path, text: str) -> None:
     """Write a text as UTF-8."""
     with written(path) as file:
         file.write(text.encode())
+
+
+def need_report(purpose: str) -> None:
+    """Say before the work that a library of the extra ``report`` is missing."""
+    for library in ("matplotlib", "pandas"):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtraError(library, "report", purpose)
 
 
 def new_figure(width: float, height: float) -> Any:  # noqa: ANN401

@@ -1,41 +1,44 @@
-"""The words follow the numbers, the unwelcome ones too."""
+"""The table: what it says on the terminal, in Markdown and in JSON."""
 
-import pytest
+import json
+import math
 
-from netwarp.evaluation.scores import Scores
-from netwarp.lab.demo.summary import BASE, CONTROL, FREE, NETWARP, verdict
+from netwarp.lab.demo.summary import as_json, markdown, terminal
 
-
-def scores(miou: float, tc: float = 95.0, per_class: tuple[float, ...] = (80.0, 20.0)) -> Scores:
-    return {"miou": miou, "per_class": per_class, "tiou": {2: 40.0}, "tc": tc, "frames": 10, "ms_per_frame": 12.0}
-
-
-def said(netwarp: float, control: float = 50.5) -> str:
-    rows = {BASE: scores(50), CONTROL: scores(control), FREE: scores(50.4, 97.0), NETWARP: scores(netwarp, 97.0)}
-    return " ".join(verdict(rows, ("road", "pole")))
-
-
-@pytest.mark.parametrize(
-    ("netwarp", "words"),
-    [
-        (51.5, "clearly better than it, by +1.00"),
-        (50.7, "a little better than it, by +0.20"),
-        (50.5, "does not beat it in IoU (±0.00)"),
-        (50.45, "does not beat it in IoU (−0.05)"),
-        (49.5, "worse than it in IoU (−1.00)"),
-    ],
-)
-def test_netwarp_is_measured_against_its_control(netwarp: float, words: str) -> None:
-    assert words in said(netwarp)
+CLASSES = ("road", "pole")
+ROWS = {
+    name: {"miou": miou, "per_class": per_class, "tiou": {2: tiou}, "tc": tc, "frames": 10, "ms_per_frame": ms}
+    for name, miou, per_class, tiou, tc, ms in (
+        ("Frame by frame", 60.123, (90.0, math.nan), 40.0, 95.5, 12.34),
+        ("NetWarp", 61.0, (91.0, 31.25), 41.456, math.nan, 15.0),
+    )
+}
 
 
-def test_what_was_lost_is_said() -> None:
-    rows = {name: scores(50) for name in (BASE, CONTROL, FREE)} | {NETWARP: scores(50, per_class=(85.0, 12.0))}
-    text = " ".join(verdict(rows, ("road", "pole")))
-    assert "from −8.00 (pole) to +5.00 (road)" in text
+def test_the_terminal_shows_columns() -> None:
+    lines = terminal(ROWS).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[0].split() == ["IoU", "IoU", "at", "edges", "(2", "px)", "consistency", "ms", "a", "frame"]
+    assert lines[2].split() == ["Frame", "by", "frame", "60.12", "40.00", "95.50", "12.3"]
+    assert lines[3].split() == ["NetWarp", "61.00", "41.46", "–", "15.0"]
 
 
-def test_classes_that_do_not_occur_are_passed_over() -> None:
-    nowhere = {name: scores(50, per_class=(80.0, float("nan"))) for name in (BASE, CONTROL, FREE, NETWARP)}
-    assert "nan" not in " ".join(verdict(nowhere, ("road", "pole")))
-    assert "pole" not in " ".join(verdict(nowhere, ("road", "pole")))
+def test_markdown_holds_both_tables() -> None:
+    text = markdown(ROWS, CLASSES)
+    assert "| NetWarp | 61.00 | 41.46 | – | 15.0 |" in text
+    assert "| Frame by frame | 90.0 | – |" in text
+    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert [len({line.count("|") for line in table}) for table in tables] == [1, 1]
+
+
+def test_json_has_null_where_a_measure_does_not_apply() -> None:
+    rows = json.loads(json.dumps(as_json(ROWS, CLASSES), allow_nan=False))
+    assert rows["Frame by frame"]["per_class"] == {"road": 90.0, "pole": None}
+    assert rows["NetWarp"] == {
+        "miou": 61.0,
+        "per_class": {"road": 91.0, "pole": 31.25},
+        "tiou": {"2": 41.456},
+        "tc": None,
+        "frames": 10,
+        "ms_per_frame": 15.0,
+    }

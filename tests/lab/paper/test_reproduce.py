@@ -58,7 +58,7 @@ def test_a_table_in_three_forms(table1: Outcome, folder: Path):
     assert [path.name for path in table1.files] == ["table1.md", "table1.csv", "table1.png"]
     assert (folder / "table1.md").read_text(encoding="utf-8") == table1.text
     assert "paper: IoU" in table1.text
-    assert "Chance in training is not in it, as there is one seed" in table1.text
+    assert "noise: twice the standard error" in table1.text
     assert table1.text.startswith(
         "# Table 1: NetWarp at nine places in PlayData-CNN (quick run: the numbers mean nothing)"
     )

@@ -1,4 +1,4 @@
-"""From units to numbers, sentences, Markdown and CSV."""
+"""From units to numbers, Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from netwarp.lab.paper.lines import Line
 from netwarp.lab.paper.published import Published
-from netwarp.lab.paper.tables import csv_text, markdown_text, paper_gain, results_of, seed_error, verdicts
+from netwarp.lab.paper.tables import markdown_text, paper_gain, results_of, seed_error, table_of
 from netwarp.lab.study.rows import BASE, Row
 from netwarp.lab.study.store import Figures
 
@@ -75,50 +75,13 @@ def test_noise_is_of_seeds_and_of_clips():
     assert next(each for each in only_clips if each.line.name == "good").noise == pytest.approx(4.0)
 
 
-def test_what_is_worse_is_said():
-    noise, base, control = verdicts(RESULTS)
-    assert noise.startswith(f"Noise is twice the standard error of a difference in IoU, {result('good').noise:.2f}")
-    assert base == (
-        "Worse than the network frame by frame by more than noise: bad (−3.00). "
-        "Of 2, 1 are above it, 1 of them by more than noise."
-    )
-    assert control.startswith("Worse than the control, trained alike without video, by more than noise: bad (−4.00).")
-    good = verdicts(results_of(LINES[:3], FIGURES))[1]
-    assert (
-        good
-        == "No NetWarp is worse than the network frame by frame by more than noise. It is above it, by more than noise."
-    )
-
-
-def test_many_comparisons_are_said_to_be_many():
-    """Of eighteen lines without any gain one is beyond twice its standard error as a rule."""
-    many = [replace(LINES[2], name=f"good {i}") for i in range(18)]
-    said = verdicts(results_of([*LINES[:2], *many], FIGURES))
-    assert said[1].startswith("18 lines are compared at once")
-    assert "about 0.9 of them" in said[1]
-    assert len(verdicts(RESULTS)) == 3
-    one_seed = results_of([*LINES[:2], *many], [f for f in FIGURES if f.seed == 0])
-    assert len(verdicts(one_seed)) == 3  # nothing is called noise there
-
-
-def test_what_is_within_noise_is_not_worse():
-    clips = [replace(f, left_out={"a": f.miou - (9 if f.row == "Bad" else 0), "b": f.miou}) for f in FIGURES]
-    assert verdicts(results_of(LINES, clips))[1].startswith("No NetWarp is worse")
-
-
-def test_without_noise_every_minus_counts():
-    noise, base, _ = verdicts(ONE_SEED)
-    assert "not known" in noise
-    assert base == "Worse than the network frame by frame at all: bad (−4.00). Of 2, 1 are above it, 1 of them at all."
-
-
 def test_the_papers_gains():
     assert paper_gain(RESULTS, result("good")) == {"IoU": 1.0, "tIoU": 2.0}
     assert paper_gain(RESULTS, result("bad")) == paper_gain(RESULTS, result("other")) == {}
 
 
 def test_markdown_has_the_papers_numbers_beside_ours_and_no_empty_columns():
-    head, rule, *rows = markdown_text(RESULTS).splitlines()
+    head, rule, *rows = markdown_text(table_of(RESULTS)).splitlines()
     names = [cell.strip() for cell in head.strip("|").split("|")]
     cells = {row.split("|")[1].strip(): [c.strip() for c in row.strip("|").split("|")] for row in rows}
     good = dict(zip(names, cells["good"], strict=True))
@@ -133,7 +96,7 @@ def test_markdown_has_the_papers_numbers_beside_ours_and_no_empty_columns():
 
 
 def test_csv_has_every_number():
-    rows = {row["line"]: row for row in csv.DictReader(io.StringIO(csv_text(RESULTS)))}
+    rows = {row["line"]: row for row in csv.DictReader(io.StringIO(table_of(RESULTS).to_csv(index=False)))}
     assert set(rows) == {line.name for line in LINES}
     assert float(rows["good"]["iou"]) == 53.5
     assert float(rows["good"]["tiou_minus_base"]) == 1.75

@@ -15,7 +15,7 @@ from netwarp.errors import ConfigurationError, OutputError
 from netwarp.lab.demo.media import write_moving_picture, write_panels, write_street
 from netwarp.lab.demo.page import need_jinja2, render_page
 from netwarp.lab.demo.story import FULL, QUICK, Story, tell
-from netwarp.lab.demo.summary import NETWARP, as_json, markdown, terminal, verdict
+from netwarp.lab.demo.summary import NETWARP, READING, as_json, markdown, terminal
 from netwarp.output_files import prepare_folder, reason
 from netwarp.streets import CLASSES
 from netwarp.training.process_state import need_lightning
@@ -29,7 +29,7 @@ class DemoResult:
 
     Attributes:
         page: The HTML page.
-        table_text: The table and what it says, for the terminal.
+        table_text: The table and how to read it, for the terminal.
         story: Models, scores and clips.
         seconds: How long all of it took.
     """
@@ -58,7 +58,7 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False, progress: bool = 
     command = f"netwarp demo --out {out.name}" + (f" --seed {seed}" if seed else "")
     with _moved_when_whole(out) as folder:
         _write(story, folder, command)
-    text = "\n".join([terminal(story.scores), "", *verdict(story.scores, CLASSES)])
+    text = f"{terminal(story.scores)}\n\n{READING}"
     return DemoResult(out / "index.html", text, story, time.perf_counter() - began)
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from netwarp.lab.output import markdown_table, new_figure, save_figure
+from netwarp.lab.output import markdown_table, new_figure, number, save_figure
 from netwarp.lab.paper.published import CITYSCAPES_CLASSES, TABLE5
-from netwarp.lab.paper.tables import signed
 from netwarp.lab.study.figures import COLOURS
 from netwarp.lab.study.store import Figures
 
-__all__ = ["ClassLine", "class_lines", "csv_classes", "draw_classes", "markdown_classes", "summary_of_classes"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["ClassLine", "class_lines", "classes_table", "draw_classes", "markdown_classes"]
 
 THIN = ("pole", "sign", "traffic sign", "traffic light")
 """Which classes the paper calls thin structures (section 4.2)."""
@@ -69,7 +70,24 @@ def class_lines(base: Sequence[Figures], netwarp: Sequence[Figures]) -> list[Cla
         objects = [_mean([f.iiou_per_class.get(name, math.nan) for f in of]) for of in (base, netwarp)]
         paper = None if place is None else (_BASE.per_class[place], _NETWARP.per_class[place])
         lines.append(ClassLine(name, name in THIN, ious[0], ious[1], objects[0], objects[1], paper))
-    return lines
+    return [lines[0], _group("thin classes", lines[1:], True), _group("other classes", lines[1:], False), *lines[1:]]
+
+
+def _group(name: str, lines: Sequence[ClassLine], thin: bool) -> ClassLine:
+    """The mean of the thin classes, or of the others; the paper's over all of its 19 classes."""
+    group = [line for line in lines if line.thin == thin]
+    published = [
+        statistics.fmean(
+            v for known, v in zip(CITYSCAPES_CLASSES, row.per_class, strict=True) if (known in THIN) == thin
+        )
+        for row in (_BASE, _NETWARP)
+    ]
+    return ClassLine(
+        name, False,
+        _mean([line.base for line in group]), _mean([line.netwarp for line in group]),
+        _mean([line.base_objects for line in group]), _mean([line.netwarp_objects for line in group]),
+        (published[0], published[1]),
+    )  # fmt: skip
 
 
 def markdown_classes(lines: Sequence[ClassLine]) -> str:
@@ -86,50 +104,25 @@ def markdown_classes(lines: Sequence[ClassLine]) -> str:
     return markdown_table(head, rows)
 
 
-def csv_classes(lines: Sequence[ClassLine]) -> str:
-    """The same as CSV, and the other methods of the paper's table."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    others = [name for name in TABLE5 if not name.startswith("PSPNet")]
-    writer.writerow(
-        ["class", "thin", "iou_base", "iou_netwarp", "iiou_base", "iiou_netwarp", "paper_iou_base", "paper_iou_netwarp"]
-        + [f"paper_iou_{name}" for name in others]
-    )
+def classes_table(lines: Sequence[ClassLine]) -> DataFrame:
+    """The same with numbers in full, and the other methods of the paper's table."""
+    import pandas as pd
+
+    others = {name: published for name, published in TABLE5.items() if not name.startswith("PSPNet")}
+    rows = []
     for line in lines:
-        ours = (line.base, line.netwarp, line.base_objects, line.netwarp_objects)
-        cells: list[object] = [line.name, int(line.thin), *(round(v, 4) if math.isfinite(v) else "" for v in ours)]
-        cells += list(line.paper) if line.paper else ["", ""]
+        paper = line.paper or (math.nan, math.nan)
+        row = {
+            "class": line.name, "thin": int(line.thin), "iou_base": line.base, "iou_netwarp": line.netwarp,
+            "iiou_base": line.base_objects, "iiou_netwarp": line.netwarp_objects,
+            "paper_iou_base": paper[0], "paper_iou_netwarp": paper[1],
+        }  # fmt: skip
         known = _CITYSCAPES_NAME.get(line.name, line.name)
-        for name in others:
-            published = TABLE5[name]
-            per_class: Mapping[str, float] = dict(zip(CITYSCAPES_CLASSES, published.per_class, strict=True))
-            cells.append(published.iou if line.name == "mean" else per_class.get(known, ""))
-        writer.writerow(cells)
-    return text.getvalue()
-
-
-def summary_of_classes(lines: Sequence[ClassLine]) -> list[str]:
-    """Sentences: how many classes gain, and what thin ones gain beside the others."""
-    classes = [line for line in lines if line.name != "mean" and math.isfinite(line.base + line.netwarp)]
-    gains = {line.name: line.netwarp - line.base for line in classes}
-    thin = [gains[line.name] for line in classes if line.thin]
-    other = [gains[line.name] for line in classes if not line.thin]
-    worse = "; ".join(f"{name} ({signed(gain)})" for name, gain in gains.items() if gain < 0)
-    said = [
-        f"{sum(gain > 0 for gain in gains.values())} of {len(gains)} classes gain IoU. "
-        + (f"Worse than frame by frame: {worse}." if worse else "None is worse than frame by frame.")
-    ]
-    if thin and other:
-        said.append(
-            f"Thin classes gain {signed(statistics.fmean(thin))} in the mean, the others "
-            f"{signed(statistics.fmean(other))}; in the paper (its 19 classes) {signed(_paper_mean(thin=True), 1)} and "
-            f"{signed(_paper_mean(thin=False), 1)}."
-        )
-    said.append(
-        f"The paper's means: IoU {_BASE.iou} → {_NETWARP.iou}, iIoU {_BASE.iiou} → {_NETWARP.iiou}, on Cityscapes' "
-        "test split. Classes of CamVid stand beside those of Cityscapes that come closest."
-    )
-    return said
+        for name, published in others.items():
+            per_class = dict(zip(CITYSCAPES_CLASSES, published.per_class, strict=True)) | {"mean": published.iou}
+            row[f"paper_iou_{name}"] = per_class.get(known, math.nan)
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def draw_classes(lines: Sequence[ClassLine], title: str, path: Path) -> None:
@@ -159,17 +152,10 @@ def draw_classes(lines: Sequence[ClassLine], title: str, path: Path) -> None:
     save_figure(figure, path)
 
 
-def _paper_mean(*, thin: bool) -> float:
-    pairs = zip(CITYSCAPES_CLASSES, _BASE.per_class, _NETWARP.per_class, strict=True)
-    return statistics.fmean(after - before for name, before, after in pairs if (name in THIN) == thin)
-
-
 def _mean(values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return statistics.fmean(finite) if finite else math.nan
 
 
 def _three(before: float, after: float, digits: int) -> list[str]:
-    if not math.isfinite(before + after):
-        return ["–", "–", "–"]
-    return [f"{before:.{digits}f}", f"{after:.{digits}f}", signed(after - before, digits)]
+    return [number(before, digits), number(after, digits), number(after - before, digits, signed=True)]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from netwarp.datasets.clips import Clip, ClipData
 from netwarp.lab.flow_pictures import Flow, before_and_after, flow_colours, flow_wheel, length_of, round_limit
-from netwarp.lab.output import markdown_table, new_figure, save_figure
+from netwarp.lab.output import markdown_table, new_figure, number, save_figure
 from netwarp.lab.paper.published import RELATIVE_GAIN
-from netwarp.lab.paper.tables import Result, paper_gain, signed
+from netwarp.lab.paper.tables import Result, paper_gain
 from netwarp.lab.paper.work import Made, Work
 from netwarp.lab.study.build import build
 from netwarp.lab.study.figures import COLOURS, GainCurve, compared_clips, draw_crops, draw_gain_curves
@@ -26,17 +24,19 @@ from netwarp.lab.study.summary import Spread, relative_gain
 from netwarp.lab.study.training import train_row
 from netwarp.model import VideoModel
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 __all__ = [
     "FlowShown",
-    "csv_flows",
     "draw_flows",
     "draw_gains",
     "flows_shown",
+    "flows_table",
     "make_crops",
     "make_curves",
     "make_flows",
     "markdown_flows",
-    "summary_of_flows",
 ]
 
 KINDS = {"netwarp": ("o", COLOURS[0]), "control": ("s", "0.45"), "baseline": ("^", COLOURS[2])}
@@ -163,52 +163,22 @@ def draw_flows(shown: Sequence[FlowShown], title: str, path: Path) -> None:
     save_figure(figure, path)
 
 
-def markdown_flows(shown: Sequence[FlowShown]) -> str:
-    """Numbers to the figure, in Markdown."""
-    known = all(frame.true is not None for frame in shown)
-    head = ["frame", "motion", "change by FlowCNN"]
-    head += ["distance from the true flow, before", "after"] if known else []
-    rows = [[f"{v:.2f}" if isinstance(v, float) else v or "" for v in _cells(frame)][: len(head)] for frame in shown]
-    return markdown_table(head, rows)
+def flows_table(shown: Sequence[FlowShown]) -> DataFrame:
+    """Numbers to the figure, in pixels; NaN where the true flow is not known."""
+    import pandas as pd
+
+    rows = [
+        (frame.name, frame.motion, frame.change, frame.error(frame.before), frame.error(frame.after)) for frame in shown
+    ]
+    table = pd.DataFrame(rows, columns=["frame", "motion_px", "change_px", "error_before_px", "error_after_px"])
+    return table.astype(dict.fromkeys(table.columns[1:], float))
 
 
-def csv_flows(shown: Sequence[FlowShown]) -> str:
-    """The same as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["frame", "motion_px", "change_px", "error_before_px", "error_after_px"])
-    for frame in shown:
-        writer.writerow(["" if v is None else round(v, 4) if isinstance(v, float) else v for v in _cells(frame)])
-    return text.getvalue()
-
-
-def summary_of_flows(shown: Sequence[FlowShown]) -> list[str]:
-    """What FlowCNN did, in words that follow from the numbers."""
-    change = float(np.mean([frame.change for frame in shown]))
-    motion = float(np.mean([frame.motion for frame in shown]))
-    said = [f"FlowCNN changes the flow by {change:.2f} pixels in the mean, where {motion:.2f} are moved."]
-    errors = [(frame.error(frame.before), frame.error(frame.after)) for frame in shown]
-    pairs = [(a, b) for a, b in errors if a is not None and b is not None]
-    if pairs:
-        before, after = (float(np.mean(values)) for values in zip(*pairs, strict=True))
-        said.append(_way(f"{before:.2f}", f"{after:.2f}"))
-    said.append(
-        "The paper's figure has no numbers: it reports that the scene's structure is much more pronounced in the "
-        "transformed flow (section 4.2)."
-    )
-    return said
-
-
-def _way(before: str, after: str) -> str:
-    """What distances from the true flow come to, as far as the digits that are printed tell."""
-    if before == after:
-        return f"That leaves its distance from the true flow at {before} pixels."
-    way = "nearer to" if float(after) < float(before) else "away from"
-    return f"That leads {way} the true flow: {before} pixels before, {after} after."
-
-
-def _cells(frame: FlowShown) -> list[str | float | None]:
-    return [frame.name, frame.motion, frame.change, frame.error(frame.before), frame.error(frame.after)]
+def markdown_flows(table: DataFrame) -> str:
+    """The same in Markdown, and the mean over the frames."""
+    head = ("frame", "motion", "change by FlowCNN", "distance from the true flow, before", "after")
+    rows = [*table.itertuples(index=False), ("mean", *table.iloc[:, 1:].mean())]
+    return markdown_table(head, [(str(name), *(number(value, 2) for value in values)) for name, *values in rows])
 
 
 TOLD = (1, 2, 3, 4, 5, 8, 10, 15, 20)
@@ -217,63 +187,35 @@ TOLD = (1, 2, 3, 4, 5, 8, 10, 15, 20)
 
 def make_curves(work: Work, path: Path) -> Made:
     """Figure 4: the relative gain in tIoU by the width of the trimap, and in IoU over whole frames."""
-    gains: dict[str, dict[int, Spread]] = {}
-    whole: dict[str, float] = {}
+    import pandas as pd
+
+    curves, rows, cells = [], [], []
+    points: dict[str, tuple[int, float]] = {}
     for line in work.lines:
         if line.kind == "base" or line.row is None:
             continue
-        base = [f for f in work.figures if f.row == line.base]
-        own = work.of(line.row)
-        gains[line.name] = relative_gain(own, base)
-        whole[line.name] = 100 * (Spread.of([f.miou for f in own]).mean / base[0].miou - 1)
-    controls = {line.name for line in work.lines if line.kind == "control"}
-    published = {name: None if name in controls else _published(name) for name in gains}
-    curves = [
-        GainCurve(name, {width: gain.mean for width, gain in by_width.items()}, control=name in controls)
-        for name, by_width in gains.items()
-    ]
-    points = {name: (2, value) for name, value in published.items() if value is not None}
-    draw_gain_curves(curves, work.title, path, points=points)
-    head = ["", *(f"{width} px" for width in TOLD), "whole frame", "paper: 2 px"]
-    rows = [
-        [
-            name,
-            *(signed(by_width[width].mean, 1) + " %" for width in TOLD),
-            signed(whole[name], 1) + " %",
-            "" if published[name] is None else signed(published[name] or 0.0, 1) + " %",
+        base, own = [f for f in work.figures if f.row == line.base], work.of(line.row)
+        gains = relative_gain(own, base)
+        whole = 100 * (Spread.of([f.miou for f in own]).mean / base[0].miou - 1)
+        control = line.kind == "control"
+        paper = math.nan if control else _published(line.name)
+        if math.isfinite(paper):
+            points[line.name] = 2, paper
+        curves.append(GainCurve(line.name, {width: gain.mean for width, gain in gains.items()}, control=control))
+        rows += [
+            (line.name, width, gain.mean, gain.deviation, paper if width == 2 else math.nan)
+            for width, gain in gains.items()
         ]
-        for name, by_width in gains.items()
-    ]
-    return Made(markdown_table(head, rows), _curves_csv(gains, published), [_where_largest(gains, whole)])
+        percents = [*(gains[width].mean for width in TOLD), whole, paper]
+        cells.append((line.name, *(f"{number(value, 1, signed=True)} %" for value in percents)))
+    draw_gain_curves(curves, work.title, path, points=points)
+    head = ("", *(f"{width} px" for width in TOLD), "whole frame", "paper: 2 px")
+    table = pd.DataFrame(rows, columns=["line", "width_px", "relative_tiou_gain_percent", "sd", "paper"])
+    return Made(markdown_table(head, cells), table)
 
 
-def _published(name: str) -> float | None:
-    return next((gain.tiou for which, gain in RELATIVE_GAIN.items() if f"-{which}" in name), None)
-
-
-def _curves_csv(gains: dict[str, dict[int, Spread]], published: dict[str, float | None]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["line", "width_px", "relative_tiou_gain_percent", "sd", "paper"])
-    for name, by_width in gains.items():
-        for width, gain in by_width.items():
-            paper = published[name] if width == 2 else None
-            numbers = (gain.mean, gain.deviation, paper)
-            writer.writerow([name, width, *("" if v is None or not math.isfinite(v) else round(v, 4) for v in numbers)])
-    return text.getvalue()
-
-
-def _where_largest(gains: dict[str, dict[int, Spread]], whole: dict[str, float]) -> str:
-    parts = []
-    for name, by_width in gains.items():
-        near = Spread.of([by_width[width].mean for width in (1, 2, 3)]).mean
-        parts.append(f"{name}: {signed(near, 1)} % within 1 to 3 pixels, {signed(whole[name], 1)} % over whole frames")
-    single, multi = RELATIVE_GAIN["SSc"], RELATIVE_GAIN["MSc"]
-    return (
-        f"{'; '.join(parts)}. The paper finds most improvement close to label changes ({single.tiou:.1f} % within "
-        f"2 pixels and {single.iou:.1f} % over whole frames single scale, {multi.tiou:.1f} % and {multi.iou:.1f} % "
-        "multi-scale, by its Table 4)."
-    )
+def _published(name: str) -> float:
+    return next((gain.tiou for which, gain in RELATIVE_GAIN.items() if f"-{which}" in name), math.nan)
 
 
 def make_flows(work: Work, path: Path) -> Made:
@@ -290,24 +232,26 @@ def make_flows(work: Work, path: Path) -> Made:
     finally:
         model.remove()
     draw_flows(shown, work.title, path)
-    return Made(markdown_flows(shown), csv_flows(shown), summary_of_flows(shown))
+    table = flows_table(shown)
+    return Made(markdown_flows(table), table)
 
 
 def make_crops(work: Work, path: Path) -> Made:
     """Figure 6 (and 3): places where labels differ most, gains and losses."""
+    import pandas as pd
+
     base, netwarp = work.pair()
     maps = [work.store.pictures(Unit(row, 0, 0)) for row in (base, netwarp)]
     clips = compared_clips(work.bench.folds[0].test, *maps)
     choice = draw_crops(clips, work.bench.data.classes, netwarp.name, path, title=work.title, share=2)
-    head = ("place", "frame", "x", "y", "correct pixels, NetWarp − frame by frame")
     rows = [
-        (str(number + 1), clips[place.clip].names[place.frame], str(place.left), str(place.top), signed(gain, 0))
-        for number, (place, gain) in enumerate(choice.places)
+        (place_number + 1, clips[place.clip].names[place.frame], place.left, place.top, gain)
+        for place_number, (place, gain) in enumerate(choice.places)
     ]
-    said = (
+    head = ["place", "frame", "x", "y", "correct pixels, NetWarp − frame by frame"]
+    cells = [(str(n), name, str(x), str(y), number(gain, 0, signed=True)) for n, name, x, y, gain in rows]
+    note = (
         f"Windows of {choice.window[1]}×{choice.window[0]} pixels, chosen by counting alone: NetWarp has more correct "
         f"pixels in {choice.better}, fewer in {choice.worse}, as many in {choice.same}."
     )
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *rows])
-    return Made(markdown_table(head, rows), text.getvalue(), [said])
+    return Made(markdown_table(head, cells), pd.DataFrame(rows, columns=head), (note,))

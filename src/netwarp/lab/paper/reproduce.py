@@ -15,19 +15,13 @@ from netwarp.datasets.clips import ClipData
 from netwarp.datasets.registry import open_data
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow import flow_source
-from netwarp.lab.output import new_figure, write_text
+from netwarp.lab.output import need_report, write_text
 from netwarp.lab.paper import lines
-from netwarp.lab.paper.class_table import (
-    class_lines,
-    csv_classes,
-    draw_classes,
-    markdown_classes,
-    summary_of_classes,
-)
+from netwarp.lab.paper.class_table import class_lines, classes_table, draw_classes, markdown_classes
 from netwarp.lab.paper.figures import draw_gains, make_crops, make_curves, make_flows
 from netwarp.lab.paper.lines import Line
 from netwarp.lab.paper.setups import NETWORKS, Asked, Setup, setup_for
-from netwarp.lab.paper.tables import csv_text, markdown_text, results_of, verdicts
+from netwarp.lab.paper.tables import markdown_text, results_of, table_of
 from netwarp.lab.paper.work import Made, Work, times_of
 from netwarp.lab.study.build import build
 from netwarp.lab.study.rows import Row
@@ -42,6 +36,10 @@ __all__ = ["TARGETS", "Outcome", "Target", "reproduce"]
 _PERCENT = (
     "Percent, mean ± standard deviation over seeds; tIoU is IoU within 2 pixels of label changes, tc temporal "
     "consistency along DIS-medium flow."
+)
+NOISE = (
+    "noise: twice the standard error of a difference in IoU, by chance in training (seeds, pooled over the lines) and "
+    "by the choice of the test clips (jackknife); of many lines one in twenty is beyond it by chance."
 )
 _TIMES = (
     "ms a frame are medians of models that took turns, flow included, on this machine; the paper's are of a Titan X."
@@ -72,14 +70,15 @@ class Target:
 def _make_table(work: Work, path: Path) -> Made:
     results = results_of(work.lines, work.figures, work.milliseconds)
     draw_gains(results, work.title, path)
-    return Made(markdown_text(results), csv_text(results), verdicts(results))
+    table = table_of(results)
+    return Made(markdown_text(table), table, (NOISE,))
 
 
 def _make_classes(work: Work, path: Path) -> Made:
     base, netwarp = work.pair()
-    table = class_lines(work.of(base), work.of(netwarp))
-    draw_classes(table, work.title, path)
-    return Made(markdown_classes(table), csv_classes(table), summary_of_classes(table))
+    lines_of_classes = class_lines(work.of(base), work.of(netwarp))
+    draw_classes(lines_of_classes, work.title, path)
+    return Made(markdown_classes(lines_of_classes), classes_table(lines_of_classes))
 
 
 def _best(setup: Setup, *_: object) -> list[Line]:
@@ -190,7 +189,7 @@ def reproduce(
     target = TARGETS[name]
     if jobs < 1:
         raise ConfigurationError(f"at least 1 job is needed, not {jobs}")
-    new_figure(1, 1)  # without Matplotlib say so now
+    need_report("a figure")
     setup = setup_for(target.networks, asked)
     units_folder = out / "units"
     test = open_data(*setup.test, cache=units_folder / "cache")
@@ -210,8 +209,8 @@ def reproduce(
         title = f"{target.title} (quick run: the numbers mean nothing)" if asked.quick else target.title
         work = Work(title, setup, bench, store, lines, figures, times)
         made = target.make(work, out / f"{name}.png")
-    text = _document(work, target, made.table, made.said)
-    write_text(out / f"{name}.csv", made.csv)
+    text = _document(work, target, made)
+    write_text(out / f"{name}.csv", made.table.round(4).to_csv(index=False))
     write_text(out / f"{name}.md", text)
     return Outcome(tuple(out / f"{name}.{ending}" for ending in ("md", "csv", "png")), text)
 
@@ -279,7 +278,7 @@ def _run(units: Sequence[Unit], plan: Plan, store: Store, jobs: int, progress: b
         return run_units(units, plan, store, jobs, note)
 
 
-def _document(work: Work, target: Target, table: str, said: Sequence[str]) -> str:
+def _document(work: Work, target: Target, made: Made) -> str:
     notes = [line.note for line in work.lines if line.note]
     setup = work.setup
     trained = (
@@ -294,5 +293,5 @@ def _document(work: Work, target: Target, table: str, said: Sequence[str]) -> st
         f"{setup.test[0]}, split {setup.test[1]}. Rows: {setup.recipe.steps} steps of {setup.recipe.batch_size} pairs, "
         f"the whole network with them, {setup.seeds} seed{'s' if setup.seeds > 1 else ''}. {target.caption}"
     ]
-    parts = [f"# {work.title}", table, "\n".join(f"- {line}" for line in [*said, *notes]), *caption]
+    parts = [f"# {work.title}", made.markdown, "\n".join(f"- {line}" for line in [*made.notes, *notes]), *caption]
     return "\n\n".join(part for part in parts if part) + "\n"

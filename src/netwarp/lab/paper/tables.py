@@ -1,32 +1,22 @@
-"""From units to the numbers of a table's lines: means over seeds, and what they are above the base and the control."""
+"""The numbers of a table's lines: means over seeds, and differences to the base and the control with their noise."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Any
 
-from netwarp.lab.output import markdown_table
+from netwarp.lab.output import markdown_table, number
 from netwarp.lab.paper.lines import Line
 from netwarp.lab.study.store import Figures
 from netwarp.lab.study.summary import Spread, differences, jackknife
 
-__all__ = [
-    "MEASURES",
-    "Result",
-    "csv_text",
-    "markdown_text",
-    "noise_of",
-    "paper_gain",
-    "results_of",
-    "seed_error",
-    "signed",
-    "verdicts",
-]
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["MEASURES", "Result", "markdown_text", "noise_of", "paper_gain", "results_of", "seed_error", "table_of"]
 
 MEASURES: dict[str, Callable[[Figures], float]] = {
     "IoU": lambda figures: figures.miou,
@@ -148,161 +138,68 @@ def _own(line: Line) -> str:
     return "" if line.row is None else line.row.name
 
 
-EMPTY = ""
-_IN_PAPER = ("IoU", "tIoU", "iIoU")
+PAPER = ("iou", "tiou", "iiou", "runtime")
 
 
-def markdown_text(results: Sequence[Result]) -> str:
+def table_of(results: Sequence[Result]) -> DataFrame:
+    """A row for each line, numbers in full; NaN where there is none. Its columns are those of the CSV."""
+    import pandas as pd
+
+    table = pd.DataFrame([_numbers(result, paper_gain(results, result)) for result in results])
+    table["seeds"] = table["seeds"].astype("Int64")
+    return table.infer_objects()
+
+
+def _numbers(result: Result, gains: Mapping[str, float]) -> dict[str, Any]:
+    numbers: dict[str, Any] = {"line": result.line.name, "kind": result.line.kind}
+    numbers |= _spreads(result.scores, "")
+    numbers["seeds"] = result.scores["IoU"].count if result.scores else None
+    numbers |= {"ms_per_frame": result.milliseconds, "times_base": result.slowdown}
+    numbers |= _spreads(result.to_base, "_minus_base") | _spreads(result.to_control, "_minus_control")
+    numbers |= {"noise": result.noise, "control_noise": result.control_noise}
+    numbers |= {f"paper_{name}": getattr(result.line.paper, name, None) for name in PAPER}
+    return numbers | {f"paper_{name.lower()}_minus_base": gains.get(name, math.nan) for name in ("IoU", "tIoU", "iIoU")}
+
+
+def _spreads(spreads: Mapping[str, Spread], ending: str) -> dict[str, float]:
+    none = Spread(math.nan, math.nan, 0)
+    found = {f"{name.lower()}{ending}": spreads.get(name, none) for name in MEASURES}
+    return {f"{name}{end}": value for name, s in found.items() for end, value in (("", s.mean), ("_sd", s.deviation))}
+
+
+def markdown_text(table: DataFrame) -> str:
     """The table in Markdown, without columns in which nothing stands."""
-    columns: dict[str, Callable[[Result], str]] = {
-        **{name: partial(_score, name) for name in MEASURES},
-        "ms a frame": _time,
-        **{f"{name} − base": partial(_difference, name, "to_base") for name in MEASURES},
-        "noise": lambda result: f"{result.noise:.2f}" if math.isfinite(result.noise) else EMPTY,
-        **{f"{name} − control": partial(_difference, name, "to_control") for name in ("IoU", "tIoU")},
-        **{f"paper: {name}": partial(_published, name.lower()) for name in _IN_PAPER},
-        "paper: runtime": _runtime,
-        **{f"paper: {name} − base": partial(_gain, name, results) for name in _IN_PAPER},
+    published = {name: f"paper_{name.lower()}" for name in ("IoU", "tIoU", "iIoU")}
+    columns: dict[str, Callable[[Any], str]] = {
+        **{name: partial(_mean_and_deviation, name.lower()) for name in MEASURES},
+        "ms a frame": lambda row: _filled("{:.1f} ({:.3f} ×)", row.ms_per_frame, row.times_base),
+        **{f"{name} − base": partial(_signed, f"{name.lower()}_minus_base", 2) for name in MEASURES},
+        "noise": lambda row: _filled("{:.2f}", row.noise),
+        **{f"{name} − control": partial(_signed, f"{name.lower()}_minus_control", 2) for name in ("IoU", "tIoU")},
+        **{f"paper: {name}": partial(_published, column) for name, column in published.items()},
+        "paper: runtime": lambda row: row.paper_runtime if isinstance(row.paper_runtime, str) else "",
+        **{f"paper: {name} − base": partial(_signed, f"{column}_minus_base", 1) for name, column in published.items()},
     }
-    table = {name: [cell(result) for result in results] for name, cell in columns.items()}
-    table = {name: cells for name, cells in table.items() if any(cells)}
-    rows = [[result.line.name, *(cells[i] for cells in table.values())] for i, result in enumerate(results)]
-    return markdown_table(("", *table), rows)
+    rows = list(table.itertuples())
+    cells = {name: [cell(row) for row in rows] for name, cell in columns.items()}
+    cells = {name: texts for name, texts in cells.items() if any(texts)}
+    return markdown_table(("", *cells), [(row.line, *(c[i] for c in cells.values())) for i, row in enumerate(rows)])
 
 
-def csv_text(results: Sequence[Result]) -> str:
-    """The same as CSV: numbers in full, empty where there is none."""
-    head = ["line", "kind"]
-    head += [f"{name.lower()}{end}" for name in MEASURES for end in ("", "_sd")]
-    head += ["seeds", "ms_per_frame", "times_base"]
-    head += [f"{name.lower()}_minus_{other}{end}"
-             for other in ("base", "control") for name in MEASURES for end in ("", "_sd")]  # fmt: skip
-    head += ["noise", "control_noise", "paper_iou", "paper_tiou", "paper_iiou", "paper_runtime", "paper_iou_minus_base"]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    for result in results:
-        paper = result.line.paper
-        cells: list[object] = [result.line.name, result.line.kind]
-        cells += [value for name in MEASURES for value in _pair(result.scores.get(name))]
-        cells += [result.scores["IoU"].count if result.scores else None]
-        cells += [_finite(result.milliseconds), _finite(result.slowdown)]
-        for which in (result.to_base, result.to_control):
-            cells += [value for name in MEASURES for value in _pair(which.get(name))]
-        cells += [_finite(result.noise), _finite(result.control_noise)]
-        cells += [paper.iou, paper.tiou, paper.iiou, paper.runtime] if paper else [None] * 4
-        cells += [_finite(paper_gain(results, result).get("IoU", math.nan))]
-        writer.writerow(["" if cell is None else cell for cell in cells])
-    return text.getvalue()
+def _filled(form: str, *values: float) -> str:
+    return form.format(*values) if all(map(math.isfinite, values)) else ""
 
 
-def signed(value: float, digits: int = 2) -> str:
-    """A difference with its sign.
-
-    >>> signed(-0.5), signed(0.25), signed(-0.001)
-    ('−0.50', '+0.25', '+0.00')
-    """
-    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+def _mean_and_deviation(name: str, row: Any) -> str:  # noqa: ANN401
+    mean, deviation = getattr(row, name), getattr(row, f"{name}_sd")
+    return _filled("{:.2f} ± {:.2f}", mean, deviation) or _filled("{:.2f}", mean)
 
 
-def _score(measure: str, result: Result) -> str:
-    spread = result.scores.get(measure)
-    if spread is None or not math.isfinite(spread.mean):
-        return EMPTY
-    return f"{spread.mean:.2f}" + (f" ± {spread.deviation:.2f}" if math.isfinite(spread.deviation) else "")
+def _signed(name: str, digits: int, row: Any) -> str:  # noqa: ANN401
+    value = getattr(row, name)
+    return number(value, digits, signed=True) if math.isfinite(value) else ""
 
 
-def _difference(measure: str, other: Literal["to_base", "to_control"], result: Result) -> str:
-    spread = (result.to_base if other == "to_base" else result.to_control).get(measure)
-    return EMPTY if spread is None or not math.isfinite(spread.mean) else signed(spread.mean)
-
-
-def _time(result: Result) -> str:
-    if not math.isfinite(result.milliseconds):
-        return EMPTY
-    return f"{result.milliseconds:.1f} ({result.slowdown:.3f} ×)"
-
-
-def _published(what: str, result: Result) -> str:
-    value = None if result.line.paper is None else getattr(result.line.paper, what)
-    return EMPTY if value is None else f"{value:.1f}"
-
-
-def _runtime(result: Result) -> str:
-    return EMPTY if result.line.paper is None else result.line.paper.runtime or EMPTY
-
-
-def _gain(measure: str, results: Sequence[Result], result: Result) -> str:
-    value = paper_gain(results, result).get(measure)
-    return EMPTY if value is None else signed(value, 1)
-
-
-def _pair(spread: Spread | None) -> list[float | None]:
-    return [None, None] if spread is None else [_finite(spread.mean), _finite(spread.deviation)]
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 4) if math.isfinite(value) else None
-
-
-MANY = 4
-"""Lines from which on it is said that they are many."""
-
-BEYOND = 0.05
-"""Share of differences that chance alone puts beyond twice their standard error."""
-
-
-def verdicts(results: Sequence[Result]) -> list[str]:
-    """Sentences on IoU: how large the noise is, then what is below the base, then what is below the control."""
-    netwarps = [result for result in results if result.line.kind == "netwarp" and result.to_base]
-    if not netwarps:
-        return []
-    said = [_noise(results, netwarps)]
-    if len(netwarps) >= MANY and any(math.isfinite(r.noise) for r in netwarps):
-        said.append(
-            f"{len(netwarps)} lines are compared at once: where none differed at all, chance alone would put about "
-            f"{BEYOND * len(netwarps):.1f} of them beyond their noise, so that one that is says little."
-        )
-    gains = [(r.line.name, r.to_base["IoU"].mean, r.noise) for r in netwarps]
-    said.append(_against(gains, "the network frame by frame"))
-    controlled = [r for r in netwarps if r.to_control]
-    if controlled:
-        gains = [(r.line.name, r.to_control["IoU"].mean, r.control_noise) for r in controlled]
-        said.append(_against(gains, "the control, trained alike without video,"))
-    return said
-
-
-def _noise(results: Sequence[Result], netwarps: Sequence[Result]) -> str:
-    noise = [result.noise for result in netwarps if math.isfinite(result.noise)]
-    if not noise:
-        return "Noise is not known: that takes two seeds, or two clips to test on. Every difference counts below."
-    trained = [result for result in results if result.to_base]
-    by_seed = seed_error(results)
-    sources = ["of the choice of the clips that are tested on (jackknife, line by line)"]
-    if math.isfinite(by_seed):
-        seeds = min(result.scores["IoU"].count for result in trained)
-        sources.insert(
-            0, f"of chance in training ({by_seed:.2f}: {seeds} seeds, their deviation pooled over {len(trained)} lines)"
-        )
-    alone = "" if math.isfinite(by_seed) else " Chance in training is not in it, as there is one seed."
-    span = f"{min(noise):.2f}" if len(noise) == 1 else f"{min(noise):.2f} to {max(noise):.2f}"
-    return (
-        f"Noise is twice the standard error of a difference in IoU, {span} points here, {' and '.join(sources)}.{alone}"
-    )
-
-
-def _against(gains: Sequence[tuple[str, float, float]], other: str) -> str:
-    limits = [(name, gain, noise if math.isfinite(noise) else 0.0) for name, gain, noise in gains]
-    known = any(math.isfinite(noise) for _, _, noise in gains)
-    beyond = "by more than noise" if known else "at all"
-    worse = [f"{name} ({gain:+.2f})".replace("-", "−") for name, gain, limit in limits if gain < -limit]
-    better = sum(gain > limit for _, gain, limit in limits)
-    above = sum(gain > 0 for _, gain, _ in limits)
-    counts = (
-        f"Of {len(limits)}, {above} are above it, {better} of them {beyond}."
-        if len(limits) > 1
-        else (f"It is {'above' if above else 'not above'} it{f', {beyond}' if better and known else ''}.")
-    )
-    if not worse:
-        return f"No NetWarp is worse than {other} {beyond}. {counts}"
-    return f"Worse than {other} {beyond}: {'; '.join(worse)}. {counts}"
+def _published(name: str, row: Any) -> str:  # noqa: ANN401
+    value = getattr(row, name)
+    return "" if value is None else _filled("{:.1f}", value)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netwarp.datasets.clips import Clip, ClipData
 from netwarp.evaluation.evaluate import evaluate
@@ -18,6 +19,9 @@ from netwarp.lab.study.build import build, tested_model
 from netwarp.lab.study.rows import Row
 from netwarp.lab.study.store import Figures, Store, key_of
 from netwarp.lab.study.study_context import StudyContext
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["Made", "Work", "times_of"]
 
@@ -99,14 +103,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Made:
-    """What was made of it, beside the picture.
+    """A target's table, in Markdown and as the frame that becomes the CSV, and what is to be known about it."""
 
-    Attributes:
-        table: In Markdown.
-        csv: The same as CSV.
-        said: What it comes to, sentence by sentence.
-    """
-
-    table: str
-    csv: str
-    said: Sequence[str]
+    markdown: str
+    table: DataFrame
+    notes: Sequence[str] = ()
