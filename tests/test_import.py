@@ -17,7 +17,7 @@ HEAVY = (
     "torchvision",
     "transformers",
     "segmentation_models_pytorch",
-    "jsonargparse",
+    "yaml",
     "matplotlib",
     "jinja2",
     "numba",

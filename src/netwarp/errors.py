@@ -7,7 +7,8 @@ are caught with ``except netwarp.NetWarpError``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 LONGEST, FIRST = 600, 12
 """Letters that a list of names may have, and how many names stand in place of a longer one."""
@@ -25,7 +26,33 @@ __all__ = [
 
 
 class NetWarpError(Exception):
-    """Base of every error that netwarp raises on purpose."""
+    """Base of every error that netwarp raises on purpose.
+
+    Attributes:
+        option: The argument that the error is about, as Python calls it; ``{option}`` stands for it in the text.
+    """
+
+    def __init__(self, text: str = "", *, option: str | None = None) -> None:
+        super().__init__(text)
+        self.option = option
+
+    def __str__(self) -> str:
+        return self.worded(lambda option: f"{option}=…")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the option: errors travel from worker processes as pickles."""
+        return _restored, (type(self), self.args, self.option)
+
+    def worded(self, name: Callable[[str], str]) -> str:
+        """The text, with the option as ``name`` calls it."""
+        text = str(self.args[0]) if self.args else ""
+        return text if self.option is None else text.replace("{option}", name(self.option))
+
+
+def _restored(kind: type[NetWarpError], arguments: tuple[Any, ...], option: str | None) -> NetWarpError:
+    error = kind.__new__(kind, *arguments)
+    error.args, error.option = arguments, option
+    return error
 
 
 class InputError(NetWarpError):
@@ -48,12 +75,10 @@ class MissingExtraError(NetWarpError):
     """An optional library that is not installed."""
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'netwarp[{extra}]'")
-        self._given = (library, extra, purpose)
-
-    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
-        """Built again from what it was built from: errors travel from worker processes as pickles."""
-        return type(self), self._given
+        super().__init__(
+            f"{purpose} needs {library}, which is not installed: pip install 'netwarp[{extra}]', "
+            f"in a clone pip install -e '.[{extra}]'"
+        )
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigurationError:

@@ -84,7 +84,10 @@ def test_a_part_of_a_larger_network_is_a_warning(workplace: Path, capsys: pytest
         (("caffe", "--arch", ARCH, "m.caffemodel", "w.pth"), "name it w.safetensors"),
         (("caffe", "--arch", ARCH, "m.caffemodel", "m.caffemodel"), "m.safetensors"),
         (("caffe", "--arch", ARCH, "m.caffemodel", "m.caffemodel/w.safetensors"), "is a file, not a folder"),
-        (("caffe", "--arch", ARCH, "m.caffemodel", "w.safetensors", "--classes", "3"), "11 outputs, --classes 3"),
+        (
+            ("caffe", "--arch", ARCH, "m.caffemodel", "w.safetensors", "--classes", "3"),
+            "11 outputs, not the 3 of --classes",
+        ),
         (("caffe", "--arch", "playdata", "m.caffemodel", "new/w.safetensors"), "31 blobs do not fit"),
         (("caffe", "--arch", "pspnet101", "m.caffemodel", "w.safetensors"), "those of playdata, give that as --arch"),
     ],

@@ -95,7 +95,7 @@ def test_layers_that_run_several_times_are_marked(capsys: pytest.CaptureFixture[
 def test_size_that_the_network_refuses(fails: Callable[..., str]):
     line = fails("layers", "--base", "tinybase:Even", "--size", "51x40")
     assert "fails on a frame of 51×40" in line
-    assert "with --size WIDTHxHEIGHT" in line
+    assert "--size WIDTHxHEIGHT" in line
 
 
 class TestOnAVideo:

@@ -56,7 +56,7 @@ def test_help_fits_a_terminal_of_80_columns(
 def test_without_arguments_help(capsys: pytest.CaptureFixture[str]):
     assert main([]) == 0
     text = capsys.readouterr().out
-    assert all(f"    {name}" in text for name in COMMANDS)
+    assert all(f"\n  {name} " in text for name in COMMANDS)
 
 
 def test_version():

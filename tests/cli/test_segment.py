@@ -8,7 +8,6 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from jsonargparse import Namespace
 from small_videos import decode, encode, picture
 
 from netwarp import VideoModel, load_base
@@ -133,23 +132,21 @@ def test_random_weights_are_said_to_be_random(clips: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("base", "advice"),
     [
-        ("netwarp:pspnet101", "'netwarp convert' makes one of published weights, 'netwarp train' of labelled clips"),
-        ("netwarp:dilation8", "'netwarp convert' makes one"),
-        ("netwarp:pspnet101@0.125", "FILE ('netwarp train' makes one of labelled clips)"),
-        ("netwarp:streetnet", "FILE ('netwarp train' makes one of labelled clips)"),
-        ("torchvision:lraspp_mobilenet_v3_large", "or --weights default where its library has them"),
-        ("smp:Unet/resnet18", "or --weights default where its library has them"),
+        ("netwarp:pspnet101", "'netwarp convert'"),
+        ("netwarp:streetnet", "'netwarp train'"),
+        ("torchvision:lraspp_mobilenet_v3_large", "--weights default"),
+        ("smp:Unet/resnet18", "--weights default"),
     ],
 )
 def test_where_weights_are_to_be_had(base: str, advice: str, caplog: pytest.LogCaptureFixture):
-    warn_of_random_weights(Namespace(base=base, weights=None))
+    warn_of_random_weights(base, None)
     assert f"{base} has random weights: give --weights" in caplog.text
     assert advice in caplog.text
 
 
 @pytest.mark.parametrize(("base", "weights"), [("netwarp:espnet", "w.pth"), ("hf:folder", None), ("my:net", None)])
 def test_weights_that_are_there_or_unknown_are_no_warning(base: str, weights, caplog: pytest.LogCaptureFixture):
-    warn_of_random_weights(Namespace(base=base, weights=weights))
+    warn_of_random_weights(base, weights)
     assert caplog.text == ""
 
 

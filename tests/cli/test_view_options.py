@@ -170,15 +170,14 @@ def test_evaluate_a_saved_model_without_its_memory(tmp_path: Path):
 
 def test_many_views_are_worked_on_one_clip_at_a_time():
     from netwarp.cli import evaluate as command
-    from netwarp.cli.parser import build_parser
+    from netwarp.cli.arguments import Parser, read_request
 
     data = open_data(SPEC)
     models = {"m": VideoModel(load_base("tinybase:build", classes=11), [])}
 
     def workers(*given: str) -> int:
-        arguments = ["evaluate", "--data", SPEC, *ELEVEN, *given]
-        options = build_parser({"evaluate": command}, arguments).parse_args(arguments)["evaluate"]
-        return command._workers(options, models, data)
+        request = read_request(command.Request, Parser("evaluate", "", ""), ["--data", SPEC, *ELEVEN, *given])
+        return command._workers(request, models, data)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "get_num_threads", lambda: 4)

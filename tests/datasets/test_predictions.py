@@ -119,7 +119,7 @@ def test_cityscapes_ids(tmp_path):
     assert Predictions(tmp_path, known, ids=True).read("a", (1, 4)).tolist() == [[0, 18, 19, 19]]
     as_classes = Predictions(tmp_path, known)
     as_classes.read("a", (1, 4))
-    with pytest.raises(InputError, match=r"holds 33 in .* say ids=True if these"):
+    with pytest.raises(InputError, match=r"holds 33 in .* give ids=… if these"):
         as_classes.check()
     put(tmp_path / "a.png", 34)
     wrong = Predictions(tmp_path, known, ids=True)

@@ -40,10 +40,10 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
     rebuilt = base is None
     if base is None:
         if source is None:
-            raise ConfigurationError(f"{path} does not say how to build its network: give it as base=…")
+            raise ConfigurationError(f"{path} does not say how to build its network: give {{option}}", option="base")
         if not holds_base:
             spec = source.get("spec") if isinstance(source, dict) else source
-            raise ConfigurationError(f"{path} was saved without the weights of {spec}: give base=…")
+            raise ConfigurationError(f"{path} was saved without the weights of {spec}: give {{option}}", option="base")
         base = rebuild_base(source)
     training = base.training
     try:

@@ -109,7 +109,8 @@ def rebuild_base(source: BaseSource | Mapping[str, Any], *, run_imports: bool = 
     if not run_imports:
         raise ConfigurationError(
             f"the model's base is {source.spec}, which is code outside of netwarp: if you trust it, "
-            f"build it with load_base({source.spec!r}) and pass it as base="
+            f"build it with load_base({source.spec!r}) and give it as {{option}}",
+            option="base",
         )
     _check_import(source.scheme, source.name, source.spec)
     return attach_source(rebuild_import(source), source)

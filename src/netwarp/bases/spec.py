@@ -129,7 +129,9 @@ class ClassRequest:
         """The number of outputs to build: that of the weights if there are any, else as asked for, else the default."""
         if held is not None:
             if self.count not in (None, held):
-                raise WeightsError(f"the weights have {held} outputs, classes={self.count} were asked for")
+                raise WeightsError(
+                    f"the weights have {held} outputs, not the {self.count} of {{option}}", option="classes"
+                )
             return held
         count = self.count or default
         if count is None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser, Namespace
+from dataclasses import dataclass
 
-from netwarp.cli.models import add_classes_argument
-from netwarp.cli.parser import from_text
+from netwarp.cli.arguments import argument, option
+from netwarp.cli.models import ClassesOption
 from netwarp.cli.terminal import say, warn
 from netwarp.convert.architecture import architecture
 from netwarp.convert.files import checked_files
-
-SUMMARY = "turn a published Caffe model into a file that netwarp loads"
 
 EXAMPLE = """\
 examples:
@@ -30,36 +28,37 @@ _FORMATS = ("caffe",)
 _SHOWN = 20
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("format", metavar="FORMAT", choices=_FORMATS, help="what is read: caffe")
-    parser.add_argument("--arch", metavar="ARCH", type=_known, required=True, help="the network that MODEL holds")
-    parser.add_argument("model", metavar="MODEL", help="the .caffemodel")
-    parser.add_argument("out", metavar="OUT", help="the file to write, .safetensors")
-    add_classes_argument(parser)
-
-
-def run(options: Namespace) -> None:
-    """Convert; see the module."""
-    checked_files(options.model, options.out)  # before torch is loaded
-    from netwarp.convert.caffe import convert_caffe
-
-    done = convert_caffe(options.arch, options.model, options.out, options.classes)
-    taken = f"{done.parameters / 1e6:.1f} M parameters from {done.layers} layers of {options.model}"
-    say(f"{options.out}: {options.arch}, {done.classes} classes, {taken}")
-    if done.unused:
-        names, more = ", ".join(done.unused[:_SHOWN]), len(done.unused) - _SHOWN
-        say(f"unused layers with weights: {names}{f' and {more} more' if more > 0 else ''}")
-    if done.likely not in (None, options.arch.partition("@")[0]):
-        warn(f"the layers in {options.model} are those of {done.likely}: what {options.arch} does not have is left out")
-    use = f"--model {options.out}" if done.video else f"--base {done.base} --weights {options.out}"
-    # Weights have no place for names, a model does.
-    named = not done.video and options.classes is not None and not isinstance(options.classes, int)
-    say(f"use it with: {use}{' --classes ' + ','.join(options.classes) if named else ''}")
-
-
-@from_text
 def _known(text: str) -> str:
     """Refuse what is no architecture before torch is loaded."""
     architecture(text)
     return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(ClassesOption):
+    """What is asked for."""
+
+    format: str = argument("FORMAT", "what is read: caffe", choices=_FORMATS)
+    arch: str = option("ARCH", "the network that MODEL holds", type=_known, required=True)
+    model: str = argument("MODEL", "the .caffemodel")
+    out: str = argument("OUT", "the file to write, .safetensors")
+
+
+def run(request: Request) -> None:
+    """Convert; see the module."""
+    checked_files(request.model, request.out)  # before torch is loaded
+    from netwarp.convert.caffe import convert_caffe
+
+    done = convert_caffe(request.arch, request.model, request.out, request.classes)
+    taken = f"{done.parameters / 1e6:.1f} M parameters from {done.layers} layers of {request.model}"
+    say(f"{request.out}: {request.arch}, {done.classes} classes, {taken}")
+    if done.unused:
+        names, more = ", ".join(done.unused[:_SHOWN]), len(done.unused) - _SHOWN
+        say(f"unused layers with weights: {names}{f' and {more} more' if more > 0 else ''}")
+    if done.likely not in (None, request.arch.partition("@")[0]):
+        warn(f"the layers in {request.model} are those of {done.likely}: what {request.arch} does not have is left out")
+    use = f"--model {request.out}" if done.video else f"--base {done.base} --weights {request.out}"
+    # Weights have no place for names, a model does.
+    classes = request.classes if not done.video else None
+    named = "" if classes is None or isinstance(classes, int) else f" --classes {','.join(classes)}"
+    say(f"use it with: {use}{named}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from collections.abc import Mapping
@@ -10,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser, Namespace
-
-from netwarp.cli.models import add_base_arguments, add_device_argument, check_combinations, evaluated_models, is_alone
-from netwarp.cli.parser import from_text
+from netwarp.cli.arguments import flag, option, option_name
+from netwarp.cli.models import ModelOptions, build_model, check_model_options
 from netwarp.cli.terminal import progress_bar, say, warn
-from netwarp.cli.view_options import add_view_arguments, views_of
-from netwarp.errors import InputError, OutputError
+from netwarp.cli.view_options import in_views, say_how_many, views_of
+from netwarp.errors import ConfigurationError, InputError, OutputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
     from netwarp.datasets.clips import ClipData, ClipFrame
     from netwarp.evaluation.clip_runner import OnLabels
     from netwarp.evaluation.scores import Scores
+    from netwarp.inference.sliding import Sliding
     from netwarp.inference.stream_model import StreamModel
     from netwarp.label_sets import LabelSet
-
-SUMMARY = "measure a network, a video model, or label maps against labelled clips"
+    from netwarp.model import VideoModel
 
 EXAMPLE = """\
 examples:
@@ -47,6 +46,9 @@ Label maps are PNG files, NAME.png or NAME_….png for the frame NAME, of classe
 Scores are in percent: IoU, near label changes (tIoU), with objects of all sizes alike (iIoU); consistency of \
 labels along DIS-medium flow, and where the truth stands still for 8 or 16 frames (VC8, VC16)."""
 
+ALONE, FREE, MODEL = "frame by frame", "training-free", "model"
+"""The names of the table's rows."""
+
 _PREDICTIONS = "label maps"
 
 _LENGTH_OF_VIDEOS = 10
@@ -60,81 +62,123 @@ the core itself."""
 _MOST_WORKERS = 8
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument(
-        "--data", metavar="SPEC", required=True, help="camvid:DIR, cityscapes:DIR, folder:DIR or streets:KEY=VALUE,…"
-    )
-    parser.add_argument("--split", metavar="NAME", help="a part of the data (default: val, or the only one)")
-    parser.add_argument("--model", metavar="FILE", help="a model that VideoModel.save wrote")
-    add_base_arguments(parser, required=False)
-    parser.add_argument("--predictions", metavar="DIR", help="label maps made elsewhere, in place of a network")
-    parser.add_argument(
-        "--prediction-ids",
-        metavar="KIND",
+def _whole(text: str, lowest: int, highest: int) -> int:
+    if not text.strip().isdecimal() or not lowest <= int(text) <= highest:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} to {highest}")
+    return int(text)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= 100 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} are no widths: write whole pixels of 1 to 100, such as 1,2,4")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _count(text: str) -> int:
+    return _whole(text, 0, 100_000)
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1, 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(ModelOptions):
+    """What is asked for."""
+
+    data: str = option("SPEC", "camvid:DIR, cityscapes:DIR, folder:DIR or streets:KEY=VALUE,…", required=True)
+    split: str | None = option("NAME", "a part of the data (default: val, or the only one)")
+    predictions: str | None = option("DIR", "label maps made elsewhere, in place of a network")
+    prediction_ids: str | None = option(
+        "KIND",
+        "what label maps hold that are read or saved: classes, or cityscapes for its ids (default: classes)",
         choices=("classes", "cityscapes"),
-        help="what label maps hold that are read or saved: classes, or cityscapes for its ids (default: classes)",
     )
-    parser.add_argument("--training-free", action="store_true", help="a --base with the memory that needs no training")
-    parser.add_argument(
-        "--layers", nargs="+", metavar="LAYER", help="where that memory is, in place of log_probs ('netwarp layers')"
+    training_free: bool = flag("a --base with the memory that needs no training")
+    compare: bool = flag("the network frame by frame too, in turn with the video model")
+    widths: tuple[int, ...] = option(
+        "W,…", "of tIoU's bands, in pixels (default: 1,2,4)", type=_widths, default=(1, 2, 4)
     )
-    parser.add_argument(
-        "--flow",
-        metavar="SPEC",
-        help="dis[:ultrafast|fast|light|medium][@FRACTION], raft[:FILE], precomputed:FOLDER with a sub-folder for each "
-        "clip, true (that of rendered clips) or zero (default: dis, or the model's)",
+    history: int | None = option(
+        "N", "run only N frames before each labelled one (default: whole clips; frame by frame alone 0)", type=_count
     )
-    parser.add_argument("--frame-by-frame", action="store_true", help="the network of a --model without its memory")
-    parser.add_argument(
-        "--compare", action="store_true", help="the network frame by frame too, in turn with the video model"
-    )
-    parser.add_argument(
-        "--widths", metavar="W,…", type=_widths, default=(1, 2, 4), help="of tIoU's bands, in pixels (default: 1,2,4)"
-    )
-    parser.add_argument(
-        "--history",
-        metavar="N",
-        type=_count,
-        help="run only N frames before each labelled one (default: whole clips; frame by frame alone 0)",
-    )
-    parser.add_argument("--per-class", action="store_true", help="print the IoU of each class too")
-    parser.add_argument("--json", metavar="FILE", help="write the scores there too")
-    parser.add_argument("--save-predictions", metavar="DIR", help="write the label maps of all frames that are run")
-    parser.add_argument(
-        "--workers",
-        metavar="N",
-        type=_positive,
-        help="clips at a time; on a CPU each gets its part of the threads, and times are those of a network on that "
+    per_class: bool = flag("print the IoU of each class too")
+    json: str | None = option("FILE", "write the scores there too")
+    save_predictions: str | None = option("DIR", "write the label maps of all frames that are run")
+    workers: int | None = option(
+        "N",
+        "clips at a time; on a CPU each gets its part of the threads, and times are those of a network on that "
         "(default: as many as threads, up to 8; 1 with --compare, or on a CPU with frames or views above 640x480)",
+        type=_positive,
     )
-    parser.add_argument(
-        "--cache", metavar="DIR", help="folder for frames that are taken out of videos, and for rendered clips"
-    )
-    add_view_arguments(parser)
-    add_device_argument(parser)
+    cache: str | None = option("DIR", "folder for frames that are taken out of videos, and for rendered clips")
 
 
-def run(options: Namespace) -> None:
+def run(request: Request) -> None:
     """Evaluate; see the module."""
-    check_combinations(options)
+    _check_combinations(request)
     from netwarp.cli.terminal import keep_freed_memory
     from netwarp.datasets.class_order import in_order_of
     from netwarp.datasets.registry import open_data
 
     keep_freed_memory()
-    history = 0 if options.history is None and is_alone(options) else options.history
+    history = 0 if request.history is None and _is_alone(request) else request.history
     length = _LENGTH_OF_VIDEOS if history is None else history + 1
-    data = open_data(options.data, options.split, length=length, cache=options.cache)
+    data = open_data(request.data, request.split, length=length, cache=request.cache)
     if not any(clip.frames for clip in data.clips):
         raise InputError(f"{data.name} has no frames: there is nothing to evaluate")
-    if options.predictions is not None:
-        measured = _score_predictions(options, data)
+    if request.predictions is not None:
+        measured = _score_predictions(request, data)
     else:
-        models = evaluated_models(options, data)
+        models = _models(request, data)
         classes, data = data.classes, in_order_of(data, next(iter(models.values())).classes)
-        measured = _score_models(options, models, data, history, _saver(options, classes, data.classes, [*models][-1]))
-    _tell(options, data, measured)
+        measured = _score_models(request, models, data, history, _saver(request, classes, data.classes, [*models][-1]))
+    _tell(request, data, measured)
+
+
+def _check_combinations(request: Request) -> None:
+    """See that the options go together."""
+    if request.predictions is not None:
+        with_network = {field.name for field in dataclasses.fields(ModelOptions)} - {"debug", "device"}
+        for name in (*sorted(with_network), "training_free", "compare", "history", "save_predictions"):
+            if (value := getattr(request, name)) is not None and value is not False:
+                raise ConfigurationError(
+                    f"{option_name(name)} goes with a network, and --predictions takes its place", option=name
+                )
+        return
+    if request.model is None and request.base is None:
+        raise ConfigurationError(
+            "nothing to evaluate: give --base SPEC (any network), --model FILE (a saved video model) or "
+            "--predictions DIR (label maps)"
+        )
+    if request.prediction_ids and not request.save_predictions:
+        raise ConfigurationError("--prediction-ids goes with --predictions or --save-predictions")
+    check_model_options(request, "training_free", "compare")
+    if request.flow is not None and _is_alone(request):
+        raise ConfigurationError("--flow goes with a memory: give --training-free too", option="flow")
+
+
+def _is_alone(request: Request) -> bool:
+    """Whether only a network frame by frame is measured."""
+    video = request.training_free or request.layers or request.compare
+    return bool(request.predictions is None and (request.frame_by_frame or (request.model is None and not video)))
+
+
+def _models(request: Request, data: ClipData) -> dict[str, VideoModel | Sliding]:
+    """The models by the names of their rows; what was asked for comes last, after what it is compared with."""
+    from netwarp.datasets.class_order import doubts_about, in_order_of
+
+    height, width = next(frame for clip in data.clips for frame in clip.frames).image().shape[:2]
+    views, size, alone = views_of(request), (height, width), _is_alone(request)
+    model = build_model(request, size, memory=not alone)
+    models = {ALONE if alone else FREE if request.model is None else MODEL: model}
+    if request.compare:
+        models = {ALONE: model.without_memory(), **models}
+    if doubts := doubts_about(model.classes, in_order_of(data, model.classes)):
+        warn(doubts)
+    say_how_many(views, model.base, size)
+    return {name: in_views(each, views, request.batch) for name, each in models.items()}
 
 
 @dataclass(frozen=True)
@@ -146,63 +190,64 @@ class _Measured:
     seconds: float
 
 
-def _check_places(options: Namespace) -> None:
+def _check_places(request: Request) -> None:
     """See that results can be written, before hours of work."""
     from netwarp.output_files import prepare_file
 
-    if options.save_predictions is not None:
-        folder, data = Path(options.save_predictions), Path(options.data.partition(":")[2]).expanduser()
+    if request.save_predictions is not None:
+        folder, data = Path(request.save_predictions), Path(request.data.partition(":")[2]).expanduser()
         if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
             raise OutputError(f"{folder} lies in the data set, whose labels it could replace: name another folder")
-    if options.json is not None:
-        prepare_file(Path(options.json))
+    if request.json is not None:
+        prepare_file(Path(request.json))
 
 
-def _score_predictions(options: Namespace, data: ClipData) -> _Measured:
+def _score_predictions(request: Request, data: ClipData) -> _Measured:
     from netwarp.datasets.predictions import Predictions
     from netwarp.evaluation.evaluate import evaluate_predictions
 
-    predictions = Predictions(options.predictions, data, ids=options.prediction_ids == "cityscapes")
-    _check_places(options)
+    assert request.predictions is not None
+    predictions = Predictions(request.predictions, data, ids=request.prediction_ids == "cityscapes")
+    _check_places(request)
     frames = len(predictions.files)
     began = time.perf_counter()
     with progress_bar(frames) as advance:
         scores = evaluate_predictions(
-            predictions, data, **_measures(data, options), workers=options.workers or _threads(), on_frame=advance
+            predictions, data, **_measures(data, request), workers=request.workers or _threads(), on_frame=advance
         )
     return _Measured({_PREDICTIONS: scores}, frames, time.perf_counter() - began)
 
 
 def _score_models(
-    options: Namespace, models: Mapping[str, Any], data: ClipData, history: int | None, on_labels: OnLabels | None
+    request: Request, models: Mapping[str, Any], data: ClipData, history: int | None, on_labels: OnLabels | None
 ) -> _Measured:
     from netwarp.evaluation.evaluate import evaluate, frames_to_run
 
-    _check_places(options)
+    _check_places(request)
     frames = frames_to_run(data, history)
     began = time.perf_counter()
     with progress_bar(frames) as advance:
         rows = evaluate(
             models,
             data,
-            **_measures(data, options),
+            **_measures(data, request),
             history=history,
-            workers=options.workers or _workers(options, models, data),
+            workers=request.workers or _workers(request, models, data),
             on_frame=advance,
             on_labels=on_labels,
         )
     return _Measured(rows, frames, time.perf_counter() - began)
 
 
-def _saver(options: Namespace, classes: LabelSet, outputs: LabelSet, of_row: str) -> OnLabels | None:
+def _saver(request: Request, classes: LabelSet, outputs: LabelSet, of_row: str) -> OnLabels | None:
     """What writes a row's label maps, numbered as the data has its classes, whatever the network's order."""
-    if options.save_predictions is None:
+    if request.save_predictions is None:
         return None
     import numpy as np
 
     from netwarp.datasets.predictions import PredictionWriter
 
-    writer = PredictionWriter(options.save_predictions, classes, ids=options.prediction_ids == "cityscapes")
+    writer = PredictionWriter(request.save_predictions, classes, ids=request.prediction_ids == "cityscapes")
     numbers = np.array([classes.names.index(name) for name in outputs.names])
 
     def save(row: str, frame: ClipFrame, labels: Tensor) -> None:
@@ -214,20 +259,20 @@ def _saver(options: Namespace, classes: LabelSet, outputs: LabelSet, of_row: str
     return save
 
 
-def _measures(data: ClipData, options: Namespace) -> dict[str, Any]:
+def _measures(data: ClipData, request: Request) -> dict[str, Any]:
     from netwarp.datasets.cityscapes import average_instance_sizes
 
-    return {"widths": options.widths, "average_sizes": average_instance_sizes(data.classes.names)}
+    return {"widths": request.widths, "average_sizes": average_instance_sizes(data.classes.names)}
 
 
-def _workers(options: Namespace, models: Mapping[str, StreamModel], data: ClipData) -> int:
+def _workers(request: Request, models: Mapping[str, StreamModel], data: ClipData) -> int:
     """As many clips at a time as is faster and needs no great memory; one where times are to be compared."""
     from netwarp.model.inputs import base_device
 
     first = next(frame for clip in data.clips for frame in clip.frames)
     height, width = first.image().shape[:2]
     on_cpu = base_device(next(iter(models.values())).base).type == "cpu"
-    large = views_of(options).pixels((height, width)) > _SMALL
+    large = views_of(request).pixels((height, width)) > _SMALL
     return 1 if len(models) > 1 or (on_cpu and large) else _threads()
 
 
@@ -237,12 +282,12 @@ def _threads() -> int:
     return min(_MOST_WORKERS, torch.get_num_threads())
 
 
-def _tell(options: Namespace, data: ClipData, measured: _Measured) -> None:
+def _tell(request: Request, data: ClipData, measured: _Measured) -> None:
     from netwarp.cli.tables import class_table, score_record, score_table
 
     name, scores = list(measured.rows.items())[-1]
     say(score_table(measured.rows))
-    if options.per_class:
+    if request.per_class:
         say(f"\n{class_table(measured.rows, data.classes.names)}")
     rate = measured.frames / max(measured.seconds, 1e-9)
     noun = "frame" if measured.frames == 1 else "frames"
@@ -255,37 +300,13 @@ def _tell(options: Namespace, data: ClipData, measured: _Measured) -> None:
         warn(f"{len(data.left_out)} labelled frames are left out; the first is {first.name}: {first.reason}")
     if not scores["frames"]:
         warn(f"{data.name} has no labels: there are only consistency and time")
-    if options.json is not None:
+    if request.json is not None:
         others = {row: score_record(its, data.classes.names) for row, its in measured.rows.items() if row != name}
         record = score_record(scores, data.classes.names) | ({"compared_with": others} if others else {})
-        _write(Path(options.json), f"{json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)}\n")
+        _write(Path(request.json), f"{json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)}\n")
 
 
 def _write(path: Path, text: str) -> None:
     from netwarp.output_files import write_file
 
     write_file(path, text)
-
-
-@from_text
-def _widths(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and 1 <= int(part) <= 100 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} are no widths: write whole pixels of 1 to 100, such as 1,2,4")
-    return tuple(sorted({int(part) for part in parts}))
-
-
-def _whole(text: str, lowest: int, highest: int) -> int:
-    if not text.strip().isdecimal() or not lowest <= int(text) <= highest:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} to {highest}")
-    return int(text)
-
-
-@from_text
-def _count(text: str) -> int:
-    return _whole(text, 0, 100_000)
-
-
-@from_text
-def _positive(text: str) -> int:
-    return _whole(text, 1, 1000)

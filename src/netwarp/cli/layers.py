@@ -6,12 +6,11 @@ import argparse
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser, Namespace
-
-from netwarp.cli.models import add_base_arguments, base_of, size
-from netwarp.cli.parser import from_text
+from netwarp.cli.arguments import flag, option
+from netwarp.cli.models import BaseOptions, base_of, size
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from netwarp.model import Preprocess
     from netwarp.model.layers import Probe
     from netwarp.video.source import FrameSource
-
-SUMMARY = "list the layers of a network where a NetWarp can go"
 
 EXAMPLE = """\
 examples:
@@ -41,57 +38,66 @@ is, and warped along the flow. A good place: warped is small, and much smaller t
 _TYPICAL = (256, 320)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    add_base_arguments(parser, required=True)
-    parser.add_argument(
-        "--size", metavar="WxH", type=size, help="size of the frame to try (default: 320x256, if the network takes it)"
+def _pairs(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,5}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames: write a whole number, at least 1")
+    return int(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(BaseOptions):
+    """What is asked for."""
+
+    base: str = option(
+        "SPEC",
+        "the network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME or package.module:callable",
+        required=True,
     )
-    parser.add_argument(
-        "--video",
-        metavar="CLIP",
-        help="measure on this video how well layers follow the flow: a file, or a folder or glob of frames in order",
+    size: tuple[int, int] | None = option(
+        "WxH", "size of the frame to try (default: 320x256, if the network takes it)", type=size
     )
-    parser.add_argument(
-        "--frames",
-        metavar="N",
+    video: str | None = option(
+        "CLIP", "measure on this video how well layers follow the flow: a file, or a folder or glob of frames in order"
+    )
+    frames: int = option(
+        "N",
+        "frames to measure on, each with the one before it, spread over the video (default: 20)",
         type=_pairs,
         default=20,
-        help="frames to measure on, each with the one before it, spread over the video (default: 20)",
     )
-    parser.add_argument("--all", action="store_true", help="every layer, also those that run several times a frame")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    all: bool = flag("every layer, also those that run several times a frame")
+    json: bool = flag("print JSON instead of a table")
 
 
-def run(options: Namespace) -> None:
+def run(request: Request) -> None:
     """List the layers; see the module."""
     from netwarp.cli.tables import add_alignment, layer_records, layer_table, worth_showing
     from netwarp.model import Preprocess
     from netwarp.video.open import open_frames
 
-    if options.video is not None and options.size is not None:
+    if request.video is not None and request.size is not None:
         raise ConfigurationError("--size has no use with --video, whose own size is taken: leave one of them out")
-    source = None if options.video is None else open_frames(options.video)
-    base = base_of(options)
+    source = None if request.video is None else open_frames(request.video)
+    base = base_of(request)
     preprocess = getattr(base, "preprocess", None) or Preprocess()
-    seen = _seen(base, preprocess, options.size if source is None else source.size)
+    seen = _seen(base, preprocess, request.size if source is None else source.size)
     once = [info for info in seen.layers if info.calls == 1]
-    shown = seen.layers if options.all else worth_showing(base, seen)
+    shown = seen.layers if request.all else worth_showing(base, seen)
     records = layer_records(shown, seen)
     height, width = seen.frame
-    about: dict[str, object] = {"base": options.base, "frame": [height, width], "classes": seen.classes}
+    about: dict[str, object] = {"base": request.base, "frame": [height, width], "classes": seen.classes}
     hidden = len(once) - len(shown)
     more = f"; --all lists {hidden} more layers within these" if hidden > 0 else ""
     note = f"for a frame of {width}×{height}{more}"
     if source is not None:
-        found, pairs = _measured(base, records, source, options.frames)
+        found, pairs = _measured(base, records, source, request.frames)
         records = add_alignment(records, found, seen.frame)
-        about |= {"video": options.video, "pairs": pairs}
+        about |= {"video": request.video, "pairs": pairs}
         note += (
             f"\nunwarped, warped: distance to the frame before, in standard deviations, over {pairs} pairs of frames; "
             "a good place: warped is small, and much smaller than unwarped"
         )
-    say(json.dumps({**about, "layers": records}) if options.json else f"{layer_table(records)}\n\n{note}")
+    say(json.dumps({**about, "layers": records}) if request.json else f"{layer_table(records)}\n\n{note}")
 
 
 def _seen(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None) -> Probe:
@@ -119,10 +125,3 @@ def _measured(
                 advance()
 
         return measure_alignment(base, names, counted())
-
-
-@from_text
-def _pairs(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d{0,5}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames: write a whole number, at least 1")
-    return int(text)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+from netwarp.cli.arguments import option_name
 from netwarp.errors import NetWarpError
 
 __all__ = [
@@ -52,17 +53,8 @@ def keep_freed_memory() -> None:
 
 _LOG = logging.getLogger("netwarp")
 
-# Python's names for what the command line calls otherwise; phrases long enough not to be part of somebody's path.
-_AS_OPTIONS = {
-    "as example_size=(height, width)": "with --size WIDTHxHEIGHT",
-    ", or use training_free=True": "",
-    "say classes=…": "say --classes",
-    "say ids=True": "give --prediction-ids cityscapes",
-    "outputs, classes=": "outputs, --classes ",
-    "give base=…": "give --base too",
-    "give it as base=…": "give --base too",
-    "pass it as base=": "give it with --base too",
-}
+_OPTIONS = {"example_size": "--size WIDTHxHEIGHT", "ids": "--prediction-ids cityscapes"}
+"""Options that are not called as Python's arguments are."""
 
 
 @dataclass
@@ -151,9 +143,7 @@ def _explanation(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         text = str(error) or "interrupted"
     elif isinstance(error, NetWarpError):
-        text = str(error)
-        for python, option in _AS_OPTIONS.items():
-            text = text.replace(python, option)
+        text = error.worded(lambda option: _OPTIONS.get(option) or option_name(option))
     elif isinstance(error, MemoryError):
         text = "out of memory: let the network work at a smaller --size"
     elif type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it

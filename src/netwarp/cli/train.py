@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from jsonargparse import ArgumentParser, Namespace
-
-from netwarp.cli.models import OWN_SCHEMES, base_of
-from netwarp.cli.parser import add_section, section_of
+from netwarp.cli.arguments import CommandRequest, flag, option
+from netwarp.cli.models import BaseOptions, base_of, has_random_weights
+from netwarp.cli.sections import section
 from netwarp.cli.terminal import quiet_loading, say, warn
 from netwarp.errors import ConfigurationError, NetWarpError
 from netwarp.training.settings import TrainSettings
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from netwarp.datasets.clips import ClipData, Samples
     from netwarp.model import VideoModel
     from netwarp.training import TrainResult
-
-SUMMARY = "train a video model, or a network frame by frame, on labelled clips"
 
 EXAMPLE = """\
 examples:
@@ -63,7 +61,7 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class ModelOptions:
+class ModelSection:
     """What is trained.
 
     Attributes:
@@ -110,22 +108,31 @@ class ModelOptions:
                 raise ConfigurationError(f"--model.{field.name} does not go with --model.file, which says it itself")
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("--config", action="config", metavar="FILE", help="YAML with all that follows, as keys")
-    parser.add_argument("--out", metavar="DIR", help="folder for all that is written; in the file: out")
-    add_section(parser, "data", DataOptions)
-    add_section(parser, "model", ModelOptions)
-    add_section(parser, "training", TrainSettings)
+@dataclass(frozen=True, kw_only=True)
+class Request(CommandRequest):
+    """What is asked for; every key of the file is an option too, which comes before the file."""
+
+    config: list[str] | None = option("FILE", "YAML with all that follows, as keys", action="append")
+    print_config: bool = flag("print all that follows as YAML, and end")
+    out: str | None = option("DIR", "folder for all that is written; in the file: out")
+    data: DataOptions = section(DataOptions)
+    model: ModelSection = section(ModelSection)
+    training: TrainSettings = section(TrainSettings)
 
 
-def run(options: Namespace) -> None:
+def run(request: Request) -> None:
     """Train; see the module."""
-    if not options.out:
-        raise ConfigurationError("--out is missing: name the folder for what is written")
-    data = section_of(DataOptions, options.get("data"))
-    wanted = section_of(ModelOptions, options.get("model"))
-    settings = section_of(TrainSettings, options.get("training"))
+    if request.print_config:
+        import yaml
+
+        shown = {"out": request.out} | {
+            n: dataclasses.asdict(getattr(request, n)) for n in ("data", "model", "training")
+        }
+        say(yaml.safe_dump(json.loads(json.dumps(shown)), sort_keys=False).rstrip())
+        return
+    if not request.out:
+        raise ConfigurationError("--out is missing: name the folder for what is written", option="out")
+    data, wanted, settings = request.data, request.model, request.training
     if settings.validate_every is not None and data.validation is None:
         raise ConfigurationError("training.validate_every needs data.validation, the part to validate on")
 
@@ -136,9 +143,9 @@ def run(options: Namespace) -> None:
     from netwarp.training.checkpoint import RunFolder
 
     keep_freed_memory()
-    RunFolder(Path(options.out)).check()
+    RunFolder(Path(request.out)).check()
     clips, validation = _data(data)
-    model = _model(wanted, clips, settings, options.debug)
+    model = _model(wanted, clips, settings, request.debug)
     clips = in_order_of(clips, model.classes)
     validation = None if validation is None else in_order_of(validation, model.classes)
     samples = clips.samples(data.length)
@@ -154,7 +161,7 @@ def run(options: Namespace) -> None:
             unlabelled=windows,
             validation=validation,
             cache=data.cache,
-            folder=options.out,
+            folder=request.out,
             caller={"data": _plain(data, without="cache") | counted, "network": _plain(wanted)},
             progress=sys.stderr.isatty(),
         )
@@ -164,7 +171,7 @@ def run(options: Namespace) -> None:
         # All processes end alike, and one says why. The others' ends must not look like failures of their own.
         raise SystemExit(0) from error
     if first:
-        say(_summary(result, settings, samples, options.out))
+        say(_summary(result, settings, samples, request.out))
 
 
 def _data(options: DataOptions) -> tuple[ClipData, ClipData | None]:
@@ -189,7 +196,7 @@ def _data(options: DataOptions) -> tuple[ClipData, ClipData | None]:
     return clips, validation
 
 
-def _model(options: ModelOptions, clips: ClipData, settings: TrainSettings, debug: bool) -> VideoModel:
+def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debug: bool) -> VideoModel:
     """The model before training; what is random in it follows from the seed."""
     import torch
 
@@ -203,19 +210,12 @@ def _model(options: ModelOptions, clips: ClipData, settings: TrainSettings, debu
             with quiet_loading(debug):
                 return load(options.file)
         assert options.base is not None
-        scheme = options.base.partition(":")[0]
-        random = options.weights is None and scheme in OWN_SCHEMES
+        random = has_random_weights(options.base, options.weights)
         if random and settings.train_base is False:
             warn(f"{options.base} has random weights and is frozen: give --model.weights, or train the network too")
         classes = options.classes
-        base = base_of(
-            Namespace(  # type: ignore[no-untyped-call]
-                base=options.base,
-                weights=options.weights,
-                classes=list(clips.classes.names) if classes is None and random else classes,
-                debug=debug,
-            )
-        )
+        named = list(clips.classes.names) if classes is None and random else classes
+        base = base_of(BaseOptions(base=options.base, weights=options.weights, classes=named, debug=debug))
         cnn = options.flow_cnn
         return VideoModel(
             base,
@@ -228,7 +228,7 @@ def _model(options: ModelOptions, clips: ClipData, settings: TrainSettings, debu
         )
 
 
-def _plain(options: DataOptions | ModelOptions, without: str = "") -> dict[str, Any]:
+def _plain(options: DataOptions | ModelSection, without: str = "") -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(options).items() if name != without}
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser, Namespace
-
-from netwarp.cli.parser import from_text
+from netwarp.cli.arguments import CommandRequest, flag, option
 from netwarp.cli.terminal import note
 from netwarp.errors import ConfigurationError
 from netwarp.inference.views import LARGEST_SCALE, Size, Views, scaled_size
@@ -21,10 +19,7 @@ if TYPE_CHECKING:
     from netwarp.inference.sliding import Sliding
     from netwarp.model import Preprocess, VideoModel
 
-__all__ = ["VIEWS", "add_view_arguments", "in_views", "preprocess_for", "say_how_many", "views_of"]
-
-VIEWS = ("window", "stride", "scales", "flip", "batch")
-"""The arguments, as options have them."""
+__all__ = ["ViewOptions", "in_views", "preprocess_for", "say_how_many", "views_of"]
 
 LEAST = 16
 """Pixels of a side from which on a network has anything to tell apart: two places of a map at an eighth of the size."""
@@ -33,38 +28,77 @@ MANY = 64
 """Views of a frame from which on it is said how many they are."""
 
 
-def add_view_arguments(parser: ArgumentParser) -> None:
-    """Declare ``--window``, ``--stride``, ``--scales``, ``--flip`` and ``--batch``."""
-    parser.add_argument(
-        "--window",
-        metavar="N|WxH",
-        type=_sides,
-        help="show the network windows of this size; where they overlap, probabilities are averaged",
+def _sides(text: str) -> tuple[int, int]:
+    """Read a size, width first as everybody writes it, or one side of a square.
+
+    >>> _sides("713"), _sides("800x600")
+    ((713, 713), (600, 800))
+    """
+    match = re.fullmatch(r"([1-9]\d{0,4})(?:[xX×*]([1-9]\d{0,4}))?", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size: write pixels, such as 713, or WIDTHxHEIGHT, such as 800x600"
+        )
+    return int(match[2] or match[1]), int(match[1])
+
+
+def _count(text: str) -> int:
+    """Read ``--batch``.
+
+    >>> _count("8")
+    8
+    """
+    if not text.strip().isdecimal() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of views from 1 to 10000")
+    return int(text)
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    """Read ``--scales``.
+
+    >>> _scales("0.5, 1")
+    (0.5, 1.0)
+    """
+    try:
+        scales = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        scales = (math.nan,)
+    if not all(0 < scale <= LARGEST_SCALE for scale in scales):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} are no scales: write numbers above 0 and up to {LARGEST_SCALE:g}, such as 0.5,1,1.5"
+        )
+    return scales
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewOptions(CommandRequest):
+    """Which views of a frame the network is shown."""
+
+    window: tuple[int, int] | None = option(
+        "N|WxH", "show the network windows of this size; where they overlap, probabilities are averaged", type=_sides
     )
-    parser.add_argument(
-        "--stride", metavar="N|WxH", type=_sides, help="from window to window (default: two thirds of the window)"
+    stride: tuple[int, int] | None = option(
+        "N|WxH", "from window to window (default: two thirds of the window)", type=_sides
     )
-    parser.add_argument(
-        "--scales",
-        metavar="S,…",
+    scales: tuple[float, ...] | None = option(
+        "S,…",
+        "show it frames of these scales, such as 0.5,1,1.5, and average (default: frames as they are)",
         type=_scales,
-        help="show it frames of these scales, such as 0.5,1,1.5, and average (default: frames as they are)",
     )
-    parser.add_argument("--flip", action="store_true", help="show it everything mirrored too, and average")
-    parser.add_argument(
-        "--batch",
-        metavar="N",
+    flip: bool = flag("show it everything mirrored too, and average")
+    batch: int | None = option(
+        "N",
+        "of these windows and mirrors, how many go through it together (default: what suits the device)",
         type=_count,
-        help="of these windows and mirrors, how many go through it together (default: what suits the device)",
     )
 
 
-def views_of(options: Namespace) -> Views:
+def views_of(request: ViewOptions) -> Views:
     """The views that the arguments ask for."""
-    if options.stride is not None and options.window is None:
+    if request.stride is not None and request.window is None:
         raise ConfigurationError("--stride goes with --window: it leads from window to window")
-    views = Views.of(options.window, options.stride, options.scales, options.flip)
-    if options.batch is not None and not views:
+    views = Views.of(request.window, request.stride, request.scales, request.flip)
+    if request.batch is not None and not views:
         raise ConfigurationError("--batch goes with --window, --scales or --flip, which make several views of a frame")
     return views
 
@@ -125,48 +159,3 @@ def say_how_many(views: Views, network: nn.Module, frame: Size) -> None:
 
 def _named(size: Size) -> str:
     return f"{size[1]}×{size[0]}"
-
-
-@from_text
-def _sides(text: str) -> tuple[int, int]:
-    """Read a size, width first as everybody writes it, or one side of a square.
-
-    >>> _sides("713"), _sides("800x600")
-    ((713, 713), (600, 800))
-    """
-    match = re.fullmatch(r"([1-9]\d{0,4})(?:[xX×*]([1-9]\d{0,4}))?", text.strip())
-    if match is None:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no size: write pixels, such as 713, or WIDTHxHEIGHT, such as 800x600"
-        )
-    return int(match[2] or match[1]), int(match[1])
-
-
-@from_text
-def _count(text: str) -> int:
-    """Read ``--batch``.
-
-    >>> _count("8")
-    8
-    """
-    if not text.strip().isdecimal() or not 1 <= int(text) <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of views from 1 to 10000")
-    return int(text)
-
-
-@from_text
-def _scales(text: str) -> tuple[float, ...]:
-    """Read ``--scales``.
-
-    >>> _scales("0.5, 1")
-    (0.5, 1.0)
-    """
-    try:
-        scales = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        scales = (math.nan,)
-    if not all(0 < scale <= LARGEST_SCALE for scale in scales):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} are no scales: write numbers above 0 and up to {LARGEST_SCALE:g}, such as 0.5,1,1.5"
-        )
-    return scales

@@ -47,7 +47,7 @@ class Predictions:
                 f"{self.folder} lacks label maps for {len(missing)} of the {len(labelled)} labelled frames of "
                 f"{data.name}; the first is {missing[0]}: expected {missing[0]}.png"
             )
-        self._faults: dict[str, str] = {}
+        self._faults: dict[str, InputError] = {}
         self._lock = threading.Lock()
 
     def read(self, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -56,7 +56,7 @@ class Predictions:
             return self._read(self.files[name], size)
         except InputError as error:
             with self._lock:
-                self._faults[name] = str(error)
+                self._faults[name] = error
             return np.full(size, self._classes, np.uint8)
 
     def check(self) -> None:
@@ -65,7 +65,8 @@ class Predictions:
             first = min(self._faults, key=self._order.__getitem__)
             count = len(self._faults)
             more = f" (and {count - 1} more of {len(self.files)} files cannot be used)" if count > 1 else ""
-            raise InputError(f"{self._faults[first]}{more}")
+            fault = self._faults[first]
+            raise InputError(f"{fault.args[0]}{more}", option=fault.option)
 
     def _read(self, path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
         values = read_mask(path)
@@ -79,10 +80,11 @@ class Predictions:
         labels = np.where(values == IGNORE, np.uint8(self._classes), values)
         wrong = labels[labels > self._classes]
         if wrong.size:
-            hint = "; say ids=True if these are Cityscapes' ids" if self._classes == len(IDS) else ""
+            hint = "; give {option} if these are Cityscapes' ids" if self._classes == len(IDS) else ""
             raise InputError(
                 f"{path} holds {wrong[0]} in {wrong.size} of its pixels: classes are 0 to {self._classes - 1}, "
-                f"and {self._classes} or {IGNORE} none{hint}"
+                f"and {self._classes} or {IGNORE} none{hint}",
+                option="ids",
             )
         return labels
 

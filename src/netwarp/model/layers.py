@@ -64,7 +64,8 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
     h, w = sizes[-1]
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise ConfigurationError(
-        f"the base fails on a frame of {w}×{h}: {reason} (give a size that it takes as example_size=(height, width))"
+        f"the base fails on a frame of {w}×{h}: {reason} (say by {{option}} which size it takes)",
+        option="example_size",
     ) from error
 
 

@@ -42,9 +42,8 @@ def test_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     module.run_demo = run_demo
     monkeypatch.setitem(sys.modules, "netwarp.lab.demo.demo", module)
     assert main(["demo"]) == 2
-    assert capsys.readouterr().err == (
-        "netwarp: error: the demo's page needs matplotlib, which is not installed: pip install 'netwarp[report]'\n"
-    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("netwarp: error: the demo's page needs matplotlib")
 
 
 @pytest.mark.parametrize("seed", ["-1", "x", "1.5", "4294967296"])

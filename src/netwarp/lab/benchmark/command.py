@@ -6,17 +6,14 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
-
-from netwarp.cli.models import add_device_argument, device_named
-from netwarp.cli.parser import from_text
+from netwarp.cli.arguments import argument, flag, option
+from netwarp.cli.models import DeviceOption, device_named
 from netwarp.cli.terminal import keep_freed_memory, quiet_loading, say
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.lab.study.command import count
-
-SUMMARY = "measure speed: the warp against the memory's limit, streams against frame by frame, flow, memory"
 
 EXAMPLE = """\
 examples:
@@ -38,84 +35,85 @@ PARTS = ("warp", "stream", "streams", "memory", "flow")
 NETWORKS = ("espnet", "lraspp", "dilation8", "pspnet101")
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
-    parser.add_argument("--plot", metavar="FILE.png", help="draw them too")
-    parser.add_argument(
-        "--runs", metavar="N", type=count, help="of everything that is timed (default: by part, 3 to 7)"
+def _shape(text: str) -> tuple[int, int, int, int]:
+    """Read ``--shape``.
+
+    >>> _shape("1,11,60,45")
+    (1, 11, 60, 45)
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 4 or not all(part.isdecimal() and 1 <= int(part) <= 10**6 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape: write four numbers, such as 1,1024,128,128")
+    batch, channels, h, w = map(int, parts)
+    return batch, channels, h, w
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(DeviceOption):
+    """What is asked for."""
+
+    parts: list[str] = argument("PART", f"any of {', '.join(PARTS)} (default: all)", nargs="*")
+    json: str | None = option("FILE", "write the figures there too")
+    plot: str | None = option("FILE.png", "draw them too")
+    runs: int | None = option("N", "of everything that is timed (default: by part, 3 to 7)", type=count)
+    threads: int | None = option("N", "that torch and OpenCV use on the CPU (default: one for each core)", type=count)
+    quick: bool = flag("tiny and short: to see that all of it runs")
+    shape: list[tuple[int, int, int, int]] | None = option("B,C,h,w", "warp: of the maps", nargs="+", type=_shape)
+    dtype: list[str] | None = option(
+        "NAME", "warp: float32, bfloat16, float16 (default: float32; on a GPU all)", nargs="+"
     )
-    parser.add_argument(
-        "--threads", metavar="N", type=count, help="that torch and OpenCV use on the CPU (default: one for each core)"
+    motion: str = option(
+        "smooth|random", "warp: of the flow (default: smooth)", choices=("smooth", "random"), default="smooth"
     )
-    add_device_argument(parser)
-    parser.add_argument("--quick", action="store_true", help="tiny and short: to see that all of it runs")
-    parser.add_argument("--shape", nargs="+", metavar="B,C,h,w", type=_shape, help="warp: of the maps")
-    parser.add_argument(
-        "--dtype", nargs="+", metavar="NAME", help="warp: float32, bfloat16, float16 (default: float32; on a GPU all)"
-    )
-    parser.add_argument(
-        "--motion", choices=("smooth", "random"), default="smooth", help="warp: of the flow (default: smooth)"
-    )
-    parser.add_argument(
-        "--cpu-time", action="store_true", help="warp: CPU time of all threads, for a machine that others use"
-    )
-    parser.add_argument("--no-compile", action="store_true", help="warp: leave torch.compile out")
-    parser.add_argument(
-        "--network", nargs="+", metavar="NAME", help=f"stream: some of {', '.join(NETWORKS)} (default: all)"
-    )
-    parser.add_argument(
-        "--flow", metavar="SPEC", default="dis", help="stream, streams, memory: the flow they use (default: dis)"
-    )
-    parser.add_argument(
-        "--weights",
+    cpu_time: bool = flag("warp: CPU time of all threads, for a machine that others use")
+    no_compile: bool = flag("warp: leave torch.compile out")
+    network: list[str] | None = option("NAME", f"stream: some of {', '.join(NETWORKS)} (default: all)", nargs="+")
+    flow: str = option("SPEC", "stream, streams, memory: the flow they use (default: dis)", default="dis")
+    weights: list[str] | None = option(
+        "[NETWORK=]FILE",
+        "stream, streams: a network's weights (default: random ones, which are as fast); flow: those of --base",
         nargs="+",
-        metavar="[NETWORK=]FILE",
-        help="stream, streams: a network's weights (default: random ones, which are as fast); flow: those of --base",
     )
-    parser.add_argument("--data", metavar="SPEC", help="flow: labelled clips, such as camvid:DIR")
-    parser.add_argument("--split", metavar="NAME", help="flow: a part of them (default: val, or the only one)")
-    parser.add_argument("--base", metavar="SPEC", help="flow: the network that labels them")
-    parser.add_argument(
-        "--raft",
-        metavar="large|FILE",
-        help="flow: RAFT's weights, to see its quality too (default: random ones, which are as fast)",
+    data: str | None = option("SPEC", "flow: labelled clips, such as camvid:DIR")
+    split: str | None = option("NAME", "flow: a part of them (default: val, or the only one)")
+    base: str | None = option("SPEC", "flow: the network that labels them")
+    raft: str | None = option(
+        "large|FILE", "flow: RAFT's weights, to see its quality too (default: random ones, which are as fast)"
     )
 
 
-def run(options: Namespace) -> None:
+def run(request: Request) -> None:
     """Measure; see the module."""
-    parts = _parts(options.parts)
-    by_network, base_weights = _weights(options.weights or [])
-    for name in options.network or ():
+    parts = _parts(request.parts)
+    by_network, base_weights = _weights(request.weights or [])
+    for name in request.network or ():
         if name not in NETWORKS:
             raise unknown_name("network", name, NETWORKS)
-    _check_belonging(options, parts, base_weights)
-    with quiet_loading(options.debug):
+    _check_belonging(request, parts, base_weights)
+    with quiet_loading(request.debug):
         from netwarp.lab.benchmark.plan import FULL, QUICK, Asked
         from netwarp.lab.benchmark.run import benchmark
 
     asked = Asked(
         parts=parts,
-        amounts=QUICK if options.quick else FULL,
-        quick=options.quick,
-        device=device_named(options.device),
-        threads=options.threads,
-        runs=options.runs,
-        shapes=tuple(options.shape or ()),
-        dtypes=tuple(options.dtype or ()),
-        motion=options.motion,
-        cpu_time=options.cpu_time,
-        compile=not options.no_compile,
-        networks=tuple(options.network or ()),
+        amounts=QUICK if request.quick else FULL,
+        quick=request.quick,
+        device=device_named(request.device),
+        threads=request.threads,
+        runs=request.runs,
+        shapes=tuple(request.shape or ()),
+        dtypes=tuple(request.dtype or ()),
+        motion=request.motion,
+        cpu_time=request.cpu_time,
+        compile=not request.no_compile,
+        networks=tuple(request.network or ()),
         weights=by_network,
-        flow=options.flow,
-        data=options.data,
-        split=options.split,
-        base=options.base,
+        flow=request.flow,
+        data=request.data,
+        split=request.split,
+        base=request.base,
         base_weights=base_weights,
-        raft=options.raft,
+        raft=request.raft,
         prepare=keep_freed_memory,
     )
     with _status_line() as (tell, print_above):
@@ -123,8 +121,8 @@ def run(options: Namespace) -> None:
             asked,
             say=print_above,
             tell=tell,
-            json_file=None if options.json is None else Path(options.json),
-            plot=None if options.plot is None else Path(options.plot),
+            json_file=None if request.json is None else Path(request.json),
+            plot=None if request.plot is None else Path(request.plot),
         )
 
 
@@ -153,9 +151,9 @@ def _weights(texts: list[str]) -> tuple[dict[str, str], str | None]:
     return by_network, others[0] if others else None
 
 
-def _check_belonging(options: Namespace, parts: tuple[str, ...], base_weights: str | None) -> None:
+def _check_belonging(request: Request, parts: tuple[str, ...], base_weights: str | None) -> None:
     """Refuse what only parts read that are not measured: somebody would wait for what never comes."""
-    if base_weights is not None and options.base is None:
+    if base_weights is not None and request.base is None:
         raise ConfigurationError(f"--weights {base_weights} is nobody's: write NETWORK={base_weights}, or give --base")
     readers = {
         "shape": ("warp",),
@@ -168,7 +166,7 @@ def _check_belonging(options: Namespace, parts: tuple[str, ...], base_weights: s
         "raft": ("flow",),
     }
     for name, those in readers.items():
-        if options[name] and not set(those) & set(parts):
+        if getattr(request, name) and not set(those) & set(parts):
             raise ConfigurationError(f"--{name.replace('_', '-')} belongs to part {those[0]}, which is not measured")
 
 
@@ -187,17 +185,3 @@ def _status_line() -> Iterator[tuple[Callable[[str], None], Callable[[str], None
                 say(text)
 
         yield line.set_description_str, print_above
-
-
-@from_text
-def _shape(text: str) -> tuple[int, int, int, int]:
-    """Read ``--shape``.
-
-    >>> _shape("1,11,60,45")
-    (1, 11, 60, 45)
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 4 or not all(part.isdecimal() and 1 <= int(part) <= 10**6 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape: write four numbers, such as 1,1024,128,128")
-    batch, channels, h, w = map(int, parts)
-    return batch, channels, h, w

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
-
-from netwarp.cli.models import add_device_argument, device_named
-from netwarp.cli.parser import from_text
+from netwarp.cli.arguments import argument, flag, option
+from netwarp.cli.models import DeviceOption, device_named
 from netwarp.cli.terminal import going_on_later, quiet_loading, say
 from netwarp.errors import ConfigurationError
 from netwarp.lab.study.command import cores, count
-
-SUMMARY = "make the paper's tables and figures anew, its numbers beside them"
 
 EXAMPLE = """\
 examples:
@@ -34,65 +31,6 @@ again, it goes on where it was."""
 TARGETS = ("table1", "table2", "table3", "table4", "table5", "fig4", "fig5", "fig6")
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("target", metavar="TARGET", choices=TARGETS, help=f"one of {', '.join(TARGETS)}")
-    parser.add_argument("--data", metavar="SPEC", help="camvid:DIR, cityscapes:DIR, folder:DIR or streets:…")
-    parser.add_argument("--out", metavar="DIR", help="where everything goes (default: runs/reproduce)")
-    parser.add_argument("--base", metavar="SPEC", help="another of the paper's networks, netwarp:NAME or NAME@FRACTION")
-    parser.add_argument("--width", metavar="FRACTION", type=_width, help="of the network's channels, instead of --base")
-    parser.add_argument("--weights", metavar="FILE", help="the network's weights (default: it is trained first)")
-    parser.add_argument("--raft", metavar="FILE", help="table2: weights for RAFT as the accurate flow")
-    parser.add_argument(
-        "--rows", nargs="+", metavar="NAME", help="only these lines of the table, the base and the controls"
-    )
-    parser.add_argument("--steps", metavar="N", type=count, help="steps that each row is trained for")
-    parser.add_argument("--base-steps", metavar="N", type=count, help="steps that the network is trained for first")
-    parser.add_argument("--seeds", metavar="N", type=count, help="how often each row is trained (default: 1)")
-    parser.add_argument(
-        "--jobs", metavar="N", type=count, help="processes of one thread (default: one for each core; 1 on a GPU)"
-    )
-    add_device_argument(parser)
-    parser.add_argument("--quick", action="store_true", help="two steps on tiny data: to see that all of it runs")
-
-
-def run(options: Namespace) -> None:
-    """Make a table or figure; see the module."""
-    if options.raft is not None and options.target != "table2":
-        raise ConfigurationError("--raft goes with table2, which compares flows")
-    if options.weights is not None and options.base_steps is not None:
-        raise ConfigurationError("--weights and --base-steps are both given: train the network, or load it")
-    with quiet_loading(options.debug):
-        from netwarp.lab.paper.reproduce import reproduce
-        from netwarp.lab.paper.setups import Asked
-
-    on = device_named(options.device)
-    out = Path(options.out or ("runs/reproduce-quick" if options.quick else "runs/reproduce"))
-    with going_on_later():
-        outcome = reproduce(
-            options.target,
-            Asked(
-                data=options.data,
-                base=options.base,
-                width=options.width,
-                weights=options.weights,
-                steps=options.steps,
-                base_steps=options.base_steps,
-                seeds=options.seeds,
-                quick=options.quick,
-            ),
-            out,
-            rows=tuple(options.rows or ()),
-            raft=None if options.raft is None else Path(options.raft),
-            device=on,
-            jobs=options.jobs or (1 if on.startswith("cuda") else cores()),
-            progress=sys.stderr.isatty(),
-        )
-    say(outcome.text)
-    say(", ".join(str(path) for path in outcome.files))
-
-
-@from_text
 def _width(text: str) -> float:
     """Read ``--width``.
 
@@ -106,3 +44,58 @@ def _width(text: str) -> float:
     if not 0 < width <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no fraction above 0 and at most 1")
     return width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(DeviceOption):
+    """What is asked for."""
+
+    target: str = argument("TARGET", f"one of {', '.join(TARGETS)}", choices=TARGETS)
+    data: str | None = option("SPEC", "camvid:DIR, cityscapes:DIR, folder:DIR or streets:…")
+    out: str | None = option("DIR", "where everything goes (default: runs/reproduce)")
+    base: str | None = option("SPEC", "another of the paper's networks, netwarp:NAME or NAME@FRACTION")
+    width: float | None = option("FRACTION", "of the network's channels, instead of --base", type=_width)
+    weights: str | None = option("FILE", "the network's weights (default: it is trained first)")
+    raft: str | None = option("FILE", "table2: weights for RAFT as the accurate flow")
+    rows: list[str] | None = option("NAME", "only these lines of the table, the base and the controls", nargs="+")
+    steps: int | None = option("N", "steps that each row is trained for", type=count)
+    base_steps: int | None = option("N", "steps that the network is trained for first", type=count)
+    seeds: int | None = option("N", "how often each row is trained (default: 1)", type=count)
+    jobs: int | None = option("N", "processes of one thread (default: one for each core; 1 on a GPU)", type=count)
+    quick: bool = flag("two steps on tiny data: to see that all of it runs")
+
+
+def run(request: Request) -> None:
+    """Make a table or figure; see the module."""
+    if request.raft is not None and request.target != "table2":
+        raise ConfigurationError("--raft goes with table2, which compares flows")
+    if request.weights is not None and request.base_steps is not None:
+        raise ConfigurationError("--weights and --base-steps are both given: train the network, or load it")
+    with quiet_loading(request.debug):
+        from netwarp.lab.paper.reproduce import reproduce
+        from netwarp.lab.paper.setups import Asked
+
+    on = device_named(request.device)
+    out = Path(request.out or ("runs/reproduce-quick" if request.quick else "runs/reproduce"))
+    with going_on_later():
+        outcome = reproduce(
+            request.target,
+            Asked(
+                data=request.data,
+                base=request.base,
+                width=request.width,
+                weights=request.weights,
+                steps=request.steps,
+                base_steps=request.base_steps,
+                seeds=request.seeds,
+                quick=request.quick,
+            ),
+            out,
+            rows=tuple(request.rows or ()),
+            raft=None if request.raft is None else Path(request.raft),
+            device=on,
+            jobs=request.jobs or (1 if on.startswith("cuda") else cores()),
+            progress=sys.stderr.isatty(),
+        )
+    say(outcome.text)
+    say(", ".join(str(path) for path in outcome.files))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
-
-from netwarp.cli.models import add_base_arguments, add_device_argument, device_named
-from netwarp.cli.parser import from_text
+from netwarp.cli.arguments import flag, option
+from netwarp.cli.models import BaseOptions, DeviceOption, device_named
 from netwarp.cli.terminal import going_on_later, quiet_loading, say
 from netwarp.errors import ConfigurationError
-
-SUMMARY = "train and test NetWarp at several depths on both halves of labelled video, against controls"
 
 EXAMPLE = """\
 examples:
@@ -42,93 +40,6 @@ _QUICK = {
 _ORDINARY = {"seeds": 3, "out": "runs/experiment"}
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument(
-        "--data", metavar="SPEC", help="clips with labels: camvid:DIR, cityscapes:DIR, streets:…, folder:DIR"
-    )
-    parser.add_argument("--split", metavar="NAME", help="which part of it (default: val)")
-    add_base_arguments(parser, required=False)
-    parser.add_argument(
-        "--train-base", metavar="SPEC", help="data to train the network on first, frame by frame (its split 'train')"
-    )
-    parser.add_argument(
-        "--base-steps", metavar="N", type=count, default=450, help="steps that this training takes (default: 450)"
-    )
-    parser.add_argument(
-        "--depths",
-        metavar="LAYER,…",
-        type=_layers,
-        help="layers to try NetWarp at, the shallowest first, or output; 'netwarp layers' lists them",
-    )
-    parser.add_argument("--train-from", metavar="LAYER", help="in some rows, also train what runs behind this layer")
-    parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows, and their controls")
-    parser.add_argument("--seeds", metavar="N", type=count, help="repetitions of what is trained (default: 3)")
-    parser.add_argument("--out", metavar="PATH", help="the files' common beginning (default: runs/experiment)")
-    parser.add_argument(
-        "--jobs", metavar="N", type=count, help="processes of one thread (default: one for each core; 2 on a GPU)"
-    )
-    add_device_argument(parser)
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="one seed and two steps, on rendered streets unless --data says otherwise: to see that all of it runs",
-    )
-
-
-def run(options: Namespace) -> None:
-    """Run the experiment; see the module."""
-    given = {name: value for name, value in vars(options).items() if value is not None}
-    asked_for = argparse.Namespace(**{**vars(options), **(_QUICK if options.quick else _ORDINARY), **given})
-    _run(asked_for)
-
-
-def _run(options: argparse.Namespace) -> None:
-    for name in ("data", "base", "depths"):
-        if getattr(options, name) is None:
-            raise ConfigurationError(f"--{name} is missing: 'netwarp experiment --help' shows what to give")
-    if options.train_base and options.weights:
-        raise ConfigurationError("--weights and --train-base are both given: train the network, or load it")
-    with quiet_loading(options.debug):
-        from netwarp.lab.study.experiment import Experiment, run_experiment
-        from netwarp.lab.study.rows import QUICK, Recipe
-        from netwarp.lab.study.study_context import Plan
-        from netwarp.lab.study.training import BaseTraining
-
-    out = Path(options.out)
-    on = device_named(options.device)
-    asked = Experiment(
-        plan=Plan(
-            data=options.data,
-            split=options.split,
-            base=options.base,
-            weights=options.weights,
-            classes=options.classes,
-            device=on,
-            cache=out.parent / f"{out.name}-units",
-        ),
-        depths=options.depths,
-        train_from=options.train_from,
-        rows=tuple(options.rows or ()),
-        seeds=options.seeds,
-        recipe=QUICK if options.quick else Recipe(),
-        base_training=None
-        if options.train_base is None
-        else BaseTraining(options.train_base, steps=options.base_steps),
-    )
-    jobs = options.jobs or (2 if on.startswith("cuda") else cores())
-    with going_on_later():
-        result = run_experiment(asked, out, jobs=jobs, progress=sys.stderr.isatty())
-    say(result.table)
-    say(f"\n{result.where_time_went}\n{', '.join(str(path) for path in result.files)}")
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@from_text
 def count(text: str) -> int:
     """Read a number of things, at least 1.
 
@@ -140,7 +51,6 @@ def count(text: str) -> int:
     return int(text)
 
 
-@from_text
 def _layers(text: str) -> tuple[str, ...]:
     """Read ``--depths``.
 
@@ -151,3 +61,77 @@ def _layers(text: str) -> tuple[str, ...]:
     if not all(names):
         raise argparse.ArgumentTypeError(f"{text!r} is no list of layers with commas between them")
     return names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(BaseOptions, DeviceOption):
+    """What is asked for."""
+
+    data: str | None = option("SPEC", "clips with labels: camvid:DIR, cityscapes:DIR, streets:…, folder:DIR")
+    split: str | None = option("NAME", "which part of it (default: val)")
+    train_base: str | None = option("SPEC", "data to train the network on first, frame by frame (its split 'train')")
+    base_steps: int = option("N", "steps that this training takes (default: 450)", type=count, default=450)
+    depths: tuple[str, ...] | None = option(
+        "LAYER,…",
+        "layers to try NetWarp at, the shallowest first, or output; 'netwarp layers' lists them",
+        type=_layers,
+    )
+    train_from: str | None = option("LAYER", "in some rows, also train what runs behind this layer")
+    rows: list[str] | None = option("NAME", "only these rows, and their controls", nargs="+")
+    seeds: int | None = option("N", "repetitions of what is trained (default: 3)", type=count)
+    out: str | None = option("PATH", "the files' common beginning (default: runs/experiment)")
+    jobs: int | None = option("N", "processes of one thread (default: one for each core; 2 on a GPU)", type=count)
+    quick: bool = flag(
+        "one seed and two steps, on rendered streets unless --data says otherwise: to see that all of it runs"
+    )
+
+
+def run(request: Request) -> None:
+    """Run the experiment; see the module."""
+    ordinary: dict[str, Any] = _QUICK if request.quick else _ORDINARY
+    missing = {name: value for name, value in ordinary.items() if getattr(request, name) is None}
+    request = replace(request, **missing)
+    if request.data is None or request.base is None or request.depths is None:
+        name = next(name for name in ("data", "base", "depths") if getattr(request, name) is None)
+        raise ConfigurationError(f"--{name} is missing: 'netwarp experiment --help' shows what to give", option=name)
+    assert request.out is not None
+    assert request.seeds is not None
+    if request.train_base and request.weights:
+        raise ConfigurationError("--weights and --train-base are both given: train the network, or load it")
+    with quiet_loading(request.debug):
+        from netwarp.lab.study.experiment import Experiment, run_experiment
+        from netwarp.lab.study.rows import QUICK, Recipe
+        from netwarp.lab.study.study_context import Plan
+        from netwarp.lab.study.training import BaseTraining
+
+    out = Path(request.out)
+    on = device_named(request.device)
+    asked = Experiment(
+        plan=Plan(
+            data=request.data,
+            split=request.split,
+            base=request.base,
+            weights=request.weights,
+            classes=request.classes,
+            device=on,
+            cache=out.parent / f"{out.name}-units",
+        ),
+        depths=request.depths,
+        train_from=request.train_from,
+        rows=tuple(request.rows or ()),
+        seeds=request.seeds,
+        recipe=QUICK if request.quick else Recipe(),
+        base_training=None
+        if request.train_base is None
+        else BaseTraining(request.train_base, steps=request.base_steps),
+    )
+    jobs = request.jobs or (2 if on.startswith("cuda") else cores())
+    with going_on_later():
+        result = run_experiment(asked, out, jobs=jobs, progress=sys.stderr.isatty())
+    say(result.table)
+    say(f"\n{result.where_time_went}\n{', '.join(str(path) for path in result.files)}")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

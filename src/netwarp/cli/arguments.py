@@ -1,0 +1,163 @@
+"""Typed requests: the fields of a command's dataclass are its arguments, and every mistake in them is one line."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, TypeVar
+
+from netwarp.cli.sections import add_section, fill_sections
+from netwarp.errors import ConfigurationError, unknown_name
+
+__all__ = ["Command", "CommandRequest", "Parser", "argument", "flag", "option", "option_name", "read_request"]
+
+Request = TypeVar("Request", bound="CommandRequest")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CommandRequest:
+    """What was asked of a command; commands add fields made by :func:`argument`, :func:`option` and :func:`flag`."""
+
+    debug: bool = dataclasses.field(default=False, metadata={"help": "print a traceback before the line of an error"})
+
+
+class Command(Protocol):
+    """What a module needs to be a command: what it reads, examples for its help, and what it does."""
+
+    EXAMPLE: str
+    Request: type[Any]
+
+    def run(self, request: Any) -> None:  # noqa: ANN401
+        """Do it. Raises NetWarpError where it could not be done, or not wholly."""
+
+
+def argument(metavar: str, text: str, **more: Any) -> Any:  # noqa: ANN401
+    """Declare a positional argument; ``more`` is as for ``argparse``."""
+    return dataclasses.field(metadata={"positional": True, "metavar": metavar, "help": text, **more})
+
+
+def option(metavar: str, text: str, *, default: Any = None, **more: Any) -> Any:  # noqa: ANN401
+    """Declare an option with a value; its name is the field's, with dashes."""
+    return dataclasses.field(default=default, metadata={"metavar": metavar, "help": text, **more})
+
+
+def flag(text: str) -> Any:  # noqa: ANN401
+    """Declare an option without a value."""
+    return dataclasses.field(default=False, metadata={"help": text})
+
+
+def option_name(field: str) -> str:
+    """The option of a field.
+
+    >>> option_name("side_by_side")
+    '--side-by-side'
+    """
+    return f"--{field.replace('_', '-')}"
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(prog, max_help_position=30, **options)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap sentences to the terminal, and leave indented lines, the examples, as they are."""
+        lines = (line if line.startswith(" ") else textwrap.fill(line, width) for line in text.splitlines())
+        return "\n".join(indent + line for line in lines)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises :class:`ConfigurationError` with the option and the nearest valid value."""
+
+    def __init__(self, command: str, summary: str, example: str) -> None:
+        super().__init__(
+            prog=f"netwarp {command}".rstrip(), description=summary, epilog=example, allow_abbrev=False,
+            formatter_class=_Help, exit_on_error=False,
+        )  # fmt: skip
+        self.required: list[argparse.Action] = []
+
+    def add_field(self, field: dataclasses.Field[Any]) -> None:
+        """Declare the argument of a request's field."""
+        more = dict(field.metadata)
+        if more.pop("positional", False):
+            more |= {"default": []} if more.get("nargs") == "*" else {}
+            action = self.add_argument(field.name, **more)
+        elif "metavar" in more:
+            default = None if field.default is dataclasses.MISSING else field.default
+            action = self.add_argument(option_name(field.name), default=default, **more)
+        else:
+            action = self.add_argument(option_name(field.name), action="store_true", **more)
+        if action.required:
+            self.required.append(action)
+            action.required = False  # checked here, after names: a misspelt option explains a missing one
+
+    def read(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """The values of all fields."""
+        try:
+            values, rest = self.parse_known_args(list(arguments))
+        except argparse.ArgumentError as error:
+            raise ConfigurationError(f"{error.argument_name}: {error.message}") from error
+        if rest:
+            raise self._not_taken(rest)
+        if missing := [action for action in self.required if getattr(values, action.dest) in (None, [])]:
+            raise self._missing(missing)
+        return vars(values)
+
+    def error(self, message: str) -> NoReturn:
+        """Pass on what argparse has no exception for."""
+        raise ConfigurationError(message)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401
+        if action.choices is None or value in action.choices:
+            return
+        known = list(map(str, action.choices))
+        if action.option_strings:
+            raise ConfigurationError(f"{action.option_strings[-1]} must be {' or '.join(known)}, not {value!r}")
+        raise unknown_name(str(action.metavar).lower(), value, known)
+
+    def _get_value(self, action: argparse.Action, text: str) -> Any:  # noqa: ANN401
+        convert: Callable[[str], Any] = action.type or str  # type: ignore[assignment]
+        try:
+            return convert(text)
+        except argparse.ArgumentTypeError as error:
+            raise ConfigurationError(f"{_name_of(action)}: {error}") from error
+
+    def _missing(self, missing: Sequence[argparse.Action]) -> ConfigurationError:
+        if options := [action.option_strings[-1] for action in missing if action.option_strings]:
+            return ConfigurationError(f"{options[0]} is missing: '{self.prog} --help' shows what to give")
+        first = missing[0]
+        if first.choices:
+            choices = ", ".join(map(str, first.choices))
+            return ConfigurationError(f"{_name_of(first)} is missing: give one of {choices}")
+        verb, where = ("are", "them") if len(missing) > 1 else ("is", "it")
+        names = " and ".join(map(_name_of, missing))
+        return ConfigurationError(f"{names} {verb} missing: write {where} before the options")
+
+    def _not_taken(self, rest: Sequence[str]) -> ConfigurationError:
+        wrong = next((text.partition("=")[0] for text in rest if text.startswith("-")), None)
+        if wrong is not None:
+            known = sorted(name for action in self._actions for name in action.option_strings if name[:2] == "--")
+            return unknown_name("option", wrong, [name for name in known if name.startswith(wrong)] or known)
+        if Path(rest[0]).exists():  # as those that a shell makes of a glob
+            hint = "put quotes round a glob, so that the shell leaves it alone"
+        else:
+            takes = [_name_of(action) for action in self._actions if not action.option_strings]
+            hint = f"'{self.prog}' takes {' and '.join(takes) or 'options alone'}"
+        return ConfigurationError(f"one argument too many: {rest[0]!r} ({hint})")
+
+
+def _name_of(action: argparse.Action) -> str:
+    return action.option_strings[-1] if action.option_strings else str(action.metavar)
+
+
+def read_request(request: type[Request], parser: Parser, arguments: Sequence[str]) -> Request:
+    """Make a command's request of its arguments."""
+    for field in dataclasses.fields(request):
+        if "section" in field.metadata:
+            add_section(parser, field.name, field.metadata["section"])
+        else:
+            parser.add_field(field)
+    values = parser.read(arguments)
+    return request(**(fill_sections(request, values) if "config" in values else values))

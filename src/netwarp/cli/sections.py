@@ -1,0 +1,220 @@
+"""Sections of a request: dataclasses whose fields are keys of a YAML file and options of the same name."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from netwarp.errors import ConfigurationError, unknown_name
+
+__all__ = ["add_section", "fill_sections", "in_words", "section"]
+
+_KINDS = {
+    int: ("a whole number", "N"),
+    float: ("a number", "X"),
+    str: ("a text", "TEXT"),
+    bool: ("true or false", "BOOL"),
+}
+
+
+def section(kind: type[Any]) -> Any:  # noqa: ANN401
+    """Declare a field of a request that is a section; ``kind`` is its dataclass."""
+    return dataclasses.field(metadata={"section": kind})
+
+
+def add_section(parser: argparse.ArgumentParser, name: str, kind: type[Any]) -> None:
+    """Declare ``--NAME.KEY`` for every field of a dataclass, and of the dataclasses in it.
+
+    Help comes from the ``Attributes`` of its docstring.
+    """
+    group = parser.add_argument_group(name, (kind.__doc__ or "").splitlines()[0])
+    for key, hint, default, text in _fields(kind):
+        shown = yaml.safe_dump(_plain(default), default_flow_style=True).splitlines()[0]
+        group.add_argument(
+            f"--{name}.{key}", default=argparse.SUPPRESS, metavar=_metavar(hint), help=f"{text} (default: {shown})"
+        )
+
+
+def fill_sections(request: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a request's fields: those of the YAML files in ``config``, then those given as options."""
+    kinds = {f.name: f.metadata["section"] for f in dataclasses.fields(request) if "section" in f.metadata}
+    known = [f"{name}.{key}" for name, kind in kinds.items() for key, *_ in _fields(kind)]
+    document: dict[str, Any] = {}
+    for path in values["config"] or ():
+        document = _merged(document, _read(path))
+    plain = {name: value for name, value in values.items() if "." not in name}
+    for key, value in document.items():
+        if key in kinds:
+            continue
+        if key not in plain or key in ("config", "debug", "print_config"):
+            inner = f".{next(iter(value))}" if isinstance(value, dict) and value else ""
+            raise unknown_name("key", f"{key}{inner}", [*known, "out"])
+        if plain[key] is None:
+            plain[key] = value if value is None else _converted(str, value, key)
+    given = {name: value for name, value in values.items() if "." in name}
+    for name, kind in kinds.items():
+        texts = {key.partition(".")[2]: text for key, text in given.items() if key.partition(".")[0] == name}
+        plain[name] = _section_values(kind, document.get(name), texts, name, known)
+    return plain | {name: _made(kind, plain[name]) for name, kind in kinds.items()}
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"no configuration file at {path} ({error.strerror or error})") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise ConfigurationError(f"the configuration file {path} cannot be read as YAML: {why}") from error
+    if not isinstance(document, dict):
+        raise ConfigurationError(
+            f"the configuration file {path} cannot be read as YAML: it has no keys, but {document!r}"
+        )
+    return document
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(old)
+    for key, value in new.items():
+        before = merged.get(key)
+        merged[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _made(kind: type[Any], values: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """A section of its values, when the types of all are right."""
+    hints = typing.get_type_hints(kind)
+    return kind(**{k: _made(hints[k], v) if dataclasses.is_dataclass(hints[k]) else v for k, v in values.items()})
+
+
+def _section_values(
+    kind: type[Any], values: object, texts: Mapping[str, str], name: str, known: list[str]
+) -> dict[str, Any]:
+    """The values of a section out of a file and texts of options, both by key."""
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{name}: a section of a configuration must have keys, and one is {values!r} alone")
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for key in values:
+        if key not in fields:
+            raise unknown_name("key", f"{name}.{key}", known)
+    found: dict[str, Any] = {}
+    for key in fields:
+        hint, full = hints[key], f"{name}.{key}"
+        if dataclasses.is_dataclass(hint):
+            inner = {k.partition(".")[2]: text for k, text in texts.items() if k.partition(".")[0] == key}
+            assert isinstance(hint, type)
+            found[key] = _section_values(hint, values.get(key), inner, full, known)
+        elif key in texts:
+            found[key] = _converted(hint, _value_of(texts[key], hint), full)
+        elif key in values:
+            found[key] = _converted(hint, values[key], full)
+    return found
+
+
+def _value_of(text: str, hint: object) -> Any:  # noqa: ANN401
+    """What an option's text stands for, as YAML reads it; a text where one is wanted."""
+    inner = typing.get_args(hint)
+    if (hint is str or str in inner) and not text.lstrip().startswith("["):
+        return None if text in ("null", "~") and type(None) in inner else text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _converted(hint: Any, value: Any, key: str) -> Any:  # noqa: ANN401
+    """A value as its type wants it."""
+    try:
+        return _as(hint, value)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{key} must be {in_words(hint)}, not {value!r}") from None
+
+
+def _as(hint: Any, value: Any) -> Any:  # noqa: ANN401
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        for part in inner:
+            try:
+                return _as(part, value)
+            except (TypeError, ValueError):
+                continue
+        raise TypeError
+    if origin is typing.Literal:
+        if value not in inner:
+            raise ValueError
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)) or (inner[-1] is not Ellipsis and len(value) != len(inner)):
+            raise TypeError
+        hints = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
+        return tuple(_as(part, each) for part, each in zip(hints, value, strict=True))
+    if hint is float and not isinstance(value, bool):
+        return float(value)  # YAML reads 1e-3 as a text
+    if hint is type(None) and value is None:
+        return None
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise TypeError
+    return value
+
+
+def in_words(hint: Any) -> str:  # noqa: ANN401
+    """Describe a type.
+
+    >>> in_words(int | None), in_words(tuple[float, float])
+    ('a whole number or null', 'a list of 2 numbers such as [1, 2]')
+    """
+    if hint in _KINDS:
+        return _KINDS[hint][0]
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return " or ".join(str(value) for value in inner)
+    if origin is tuple:
+        if inner[-1] is Ellipsis:
+            return "a list of names such as [a, b]" if inner[0] is str else "a list of numbers such as [1, 2, 0.5]"
+        return f"a list of {len(inner)} numbers such as [{', '.join('123'[: len(inner)])}]"
+    return " or ".join("null" if part is type(None) else in_words(part) for part in inner)
+
+
+def _metavar(hint: Any) -> str:  # noqa: ANN401
+    if hint in _KINDS:
+        return _KINDS[hint][1]
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return "|".join(str(value) for value in inner)
+    if origin is tuple:
+        kind = _KINDS[inner[0]][1]
+        return f"[{kind},…]" if inner[-1] is Ellipsis else f"[{','.join([kind] * len(inner))}]"
+    return "|".join(_metavar(part) for part in inner if part is not type(None))
+
+
+def _fields(kind: type[Any], prefix: str = "") -> Iterator[tuple[str, Any, Any, str]]:
+    """Key, type, default and help of every field, those of inner dataclasses included."""
+    hints, texts = typing.get_type_hints(kind), _attributes(kind)
+    for field in dataclasses.fields(kind):
+        key, hint = f"{prefix}{field.name}", hints[field.name]
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            yield from _fields(hint, f"{key}.")
+        else:
+            yield key, hint, field.default, texts[field.name]
+
+
+def _attributes(kind: type[Any]) -> dict[str, str]:
+    """What the docstring says of each field, without markup."""
+    block = re.search(r"Attributes:\n(.*?)(\n\n|\Z)", kind.__doc__ or "", re.DOTALL)
+    assert block is not None
+    entries = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", block[1], re.MULTILINE)
+    return {name: " ".join(text.split()).replace("``", "").removesuffix(".") for name, text in entries}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    return list(value) if isinstance(value, tuple) else value
