@@ -31,20 +31,13 @@ _SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".tar", ".th", ".safetensors"}
 
 @dataclass(frozen=True)
 class BaseSource:
-    """A network's architecture and what belongs to it, as plain values that go through JSON and back.
+    """A network's architecture and what belongs to it, as plain values that go through JSON and back."""
 
-    Attributes:
-        spec: How :func:`netwarp.bases.load_base` names the network, e.g. ``"smp:Unet/resnet18"``.
-        classes: Name of each output.
-        palette: RGB colour (0–255) of each output.
-        preprocess: The preprocessing that the network expects.
-        options: What else the scheme needs to build it, JSON-able (Hugging Face: the configuration).
-    """
-
-    spec: str
-    classes: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
-    preprocess: Preprocess
+    spec: str  # how load_base names the network, e.g. "smp:Unet/resnet18"
+    classes: tuple[str, ...]  # name of each output
+    palette: tuple[tuple[int, int, int], ...]  # RGB colour (0–255) of each output
+    preprocess: Preprocess  # the preprocessing that the network expects
+    # what else the scheme needs to build it, JSON-able (Hugging Face: the configuration)
     options: dict[str, Any] = field(default_factory=dict)
 
     @property

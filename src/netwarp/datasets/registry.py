@@ -17,17 +17,12 @@ DEFAULT_SPLIT = "val"
 
 
 class DataSet(NamedTuple):
-    """A kind of data.
+    """A kind of data."""
 
-    Attributes:
-        open: Takes the text after the name, the split, the frames of a sample, and the cache folder or None.
-        splits: Their names; empty where they are the folders in the data's.
-        doc: One line for the command line's help.
-    """
-
+    # takes the text after the name, the split, the frames of a sample, and the cache folder or None
     open: Callable[[str, str, int, Path | None], ClipData]
-    splits: tuple[str, ...]
-    doc: str
+    splits: tuple[str, ...]  # their names; empty where they are the folders in the data's
+    doc: str  # one line for the command line's help
 
 
 def _camvid(text: str, split: str, length: int, cache: Path | None) -> ClipData:

@@ -15,46 +15,29 @@ Labels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Place:
-    """A window of a video over a few consecutive frames.
+    """A window of a video over a few consecutive frames."""
 
-    Attributes:
-        clip: Number of the clip.
-        frame: The first frame, in its clip.
-        top: First row.
-        left: First column.
-        gain: Pixels that the second labelling has right and the first has wrong, less those the other way round, over
-            all frames of the window. Counted are pixels that are thin things or that either labelling takes for one:
-            a false alarm is as wrong as a miss.
-        pixels: How many were counted.
-    """
-
-    clip: int
-    frame: int
-    top: int
-    left: int
+    clip: int  # number of the clip
+    frame: int  # the first frame, in its clip
+    top: int  # first row
+    left: int  # first column
+    # pixels that the second labelling has right and the first has wrong, less those the other way round, over all
+    # frames of the window. Counted are pixels that are thin things or that either labelling takes for one: a false
+    # alarm is as wrong as a miss
     gain: int
-    pixels: int
+    pixels: int  # how many were counted
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Places, and what they were chosen from.
+    """Places, and what they were chosen from."""
 
-    Attributes:
-        best: With the greatest gain, from different parts of the video.
-        typical: With the median gain of all windows where the labellings differ; None if there is none.
-        worst: With the greatest loss; None where no window has one.
-        better: Number of windows with a gain.
-        worse: Number of windows with a loss.
-        same: Number of windows with neither.
-    """
-
-    best: tuple[Place, ...]
-    typical: Place | None
-    worst: Place | None
-    better: int
-    worse: int
-    same: int
+    best: tuple[Place, ...]  # with the greatest gain, from different parts of the video
+    typical: Place | None  # with the median gain of all windows where the labellings differ; None if there is none
+    worst: Place | None  # with the greatest loss; None where no window has one
+    better: int  # number of windows with a gain
+    worse: int  # number of windows with a loss
+    same: int  # number of windows with neither
 
 
 def choose_places(

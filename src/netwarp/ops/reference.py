@@ -118,22 +118,15 @@ def gradients(
 
 @dataclass(frozen=True)
 class _Cells:
-    """For each pixel, one after the other, the cell of four pixels that it is brought from.
+    """For each pixel, one after the other, the cell of four pixels that it is brought from."""
 
-    Attributes:
-        corners: Row numbers, upper left, upper right, lower left, lower right.
-        shares: What each has of the sum.
-        left: Share of the left two; ``right``, ``upper``, ``lower`` likewise.
-        inside_x: Whether the coordinate was inside the map before it was clamped; ``inside_y`` likewise.
-    """
-
-    corners: tuple[Tensor, Tensor, Tensor, Tensor]
-    shares: tuple[Tensor, Tensor, Tensor, Tensor]
-    left: Tensor
+    corners: tuple[Tensor, Tensor, Tensor, Tensor]  # row numbers, upper left, upper right, lower left, lower right
+    shares: tuple[Tensor, Tensor, Tensor, Tensor]  # what each has of the sum
+    left: Tensor  # share of the left two; right, upper, lower likewise
     right: Tensor
     upper: Tensor
     lower: Tensor
-    inside_x: Tensor
+    inside_x: Tensor  # whether the coordinate was inside the map before it was clamped; inside_y likewise
     inside_y: Tensor
 
 

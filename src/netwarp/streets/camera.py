@@ -38,26 +38,16 @@ class Drive:
     """Where the camera is and where it looks, as smooth functions of time.
 
     Functions of time and not a random walk: a frame's pose does not depend on how many frames are drawn.
-
-    Attributes:
-        lane: x of the middle of the lane, metres.
-        speed: Mean speed in m/s.
-        surge: Share of the speed that comes and goes, 0–1.
-        sway: How far the car wanders within its lane, metres.
-        look: Slow turning of the view, radians: (amplitude, offset).
-        shake: Amplitude of bumps, radians of pitch.
-        height: Of the camera above the road, metres.
-        phase: Nine phases in radians, one for each oscillation.
     """
 
-    lane: float
-    speed: float
-    surge: float
-    sway: float
-    look: tuple[float, float]
-    shake: float
-    height: float
-    phase: tuple[float, ...]
+    lane: float  # x of the middle of the lane, metres
+    speed: float  # mean speed in m/s
+    surge: float  # share of the speed that comes and goes, 0–1
+    sway: float  # how far the car wanders within its lane, metres
+    look: tuple[float, float]  # slow turning of the view, radians: (amplitude, offset)
+    shake: float  # amplitude of bumps, radians of pitch
+    height: float  # of the camera above the road, metres
+    phase: tuple[float, ...]  # nine phases in radians, one for each oscillation
 
     def along(self, time: float) -> float:
         """Distance driven along the street at ``time`` (seconds), metres."""

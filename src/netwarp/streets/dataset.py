@@ -30,21 +30,13 @@ _KEPT = ("image", "labels", "instances", "flow", "visible")
 
 
 class StreetPair(NamedTuple):
-    """Two frames that follow each other, and the truth about the second.
+    """Two frames that follow each other, and the truth about the second."""
 
-    Attributes:
-        previous: ``[H,W,3]`` uint8 RGB.
-        current: ``[H,W,3]`` uint8 RGB.
-        labels: ``[H,W]`` uint8 classes of ``current``.
-        flow: ``[2,H,W]`` float32 backward flow from ``current`` to ``previous``, pixels.
-        visible: ``[H,W]`` bool, where ``previous`` shows what ``current`` shows.
-    """
-
-    previous: NDArray[np.uint8]
-    current: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
-    flow: NDArray[np.float32]
-    visible: NDArray[np.bool_]
+    previous: NDArray[np.uint8]  # [H,W,3] uint8 RGB
+    current: NDArray[np.uint8]  # [H,W,3] uint8 RGB
+    labels: NDArray[np.uint8]  # [H,W] uint8 classes of current
+    flow: NDArray[np.float32]  # [2,H,W] float32 backward flow from current to previous, pixels
+    visible: NDArray[np.bool_]  # [H,W] bool, where previous shows what current shows
 
 
 class Streets(Sequence[list[StreetFrame]]):

@@ -18,33 +18,23 @@ __all__ = ["CameraEffects", "Effects"]
 
 @dataclass(frozen=True)
 class Effects:
-    """How strong each effect is, in the order in which they act; 0 switches an effect off.
+    """How strong each effect is, in the order in which they act; 0 switches an effect off."""
 
-    Attributes:
-        haze: Factor on the weather's haze.
-        shadows: Factor on the darkness of shadows under what moves (shade of what stands still is part of the street).
-        motion_blur: Share of the time between two frames for which the shutter is open, 0–1.
-        lens_blur: Standard deviation of the lens's blur in pixels, at a width of 320.
-        vignette: Light lost in the corners, 0–1.
-        light_changes: Factor on slow and sudden changes of light: clouds before the sun, automatic exposure.
-        flicker: Standard deviation of the exposure's jitter from frame to frame, as a share.
-        shot_noise: Standard deviation of the noise of light at mid grey, grey levels of 255; it grows with the
-            square root of the brightness and, like ``read_noise``, with the darkness of the weather.
-        read_noise: Standard deviation of the sensor's own noise, grey levels.
-        jpeg_quality: Quality of the JPEG round trip that every frame makes, 1–100; 0 leaves it out. Frames are
-            compressed one by one: what a video codec does over time (faults that stay until the next key frame,
-            quality that pulses with key frames) is not drawn.
-    """
-
-    haze: float = 1.0
+    haze: float = 1.0  # factor on the weather's haze
+    # factor on the darkness of shadows under what moves (shade of what stands still is part of the street)
     shadows: float = 1.0
-    motion_blur: float = 0.4
-    lens_blur: float = 0.35
-    vignette: float = 0.18
-    light_changes: float = 1.0
-    flicker: float = 0.008
+    motion_blur: float = 0.4  # share of the time between two frames for which the shutter is open, 0–1
+    lens_blur: float = 0.35  # standard deviation of the lens's blur in pixels, at a width of 320
+    vignette: float = 0.18  # light lost in the corners, 0–1
+    light_changes: float = 1.0  # factor on slow and sudden changes of light: clouds before the sun, automatic exposure
+    flicker: float = 0.008  # standard deviation of the exposure's jitter from frame to frame, as a share
+    # standard deviation of the noise of light at mid grey, grey levels of 255; it grows with the square root of the
+    # brightness and, like read_noise, with the darkness of the weather
     shot_noise: float = 3.2
-    read_noise: float = 1.8
+    read_noise: float = 1.8  # standard deviation of the sensor's own noise, grey levels
+    # quality of the JPEG round trip that every frame makes, 1–100; 0 leaves it out. Frames are compressed one by one:
+    # what a video codec does over time (faults that stay until the next key frame, quality that pulses with key
+    # frames) is not drawn
     jpeg_quality: int = 72
 
     def __post_init__(self) -> None:

@@ -25,31 +25,18 @@ KERB = 0.12
 
 @dataclass(frozen=True)
 class Plan:
-    """What is the same all along a street; lengths in metres.
+    """What is the same all along a street; lengths in metres."""
 
-    Attributes:
-        half: Half the road's width.
-        pavement: Width of each pavement.
-        parking: Whether cars are parked along the kerbs.
-        side: -1 where one drives on the left, 1 on the right.
-        lane: x of the middle of the camera's lane; that of oncoming cars is its negative.
-        built: Share of lots with a house right at the pavement.
-        leafy: Whether trees bear leaves.
-        railings: Odds of railings along the kerb, for each block and side.
-        crowd: Factor on the numbers of pedestrians and cyclists.
-        oncoming: Speed of oncoming cars, m/s.
-    """
-
-    half: float
-    pavement: float
-    parking: bool
-    side: int
-    lane: float
-    built: float
-    leafy: bool
-    railings: float
-    crowd: float
-    oncoming: float
+    half: float  # half the road's width
+    pavement: float  # width of each pavement
+    parking: bool  # whether cars are parked along the kerbs
+    side: int  # -1 where one drives on the left, 1 on the right
+    lane: float  # x of the middle of the camera's lane; that of oncoming cars is its negative
+    built: float  # share of lots with a house right at the pavement
+    leafy: bool  # whether trees bear leaves
+    railings: float  # odds of railings along the kerb, for each block and side
+    crowd: float  # factor on the numbers of pedestrians and cyclists
+    oncoming: float  # speed of oncoming cars, m/s
 
 
 @dataclass(frozen=True)

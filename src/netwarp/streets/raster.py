@@ -37,31 +37,18 @@ _KERNEL = np.array([0.25, 0.5, 0.25])
 
 @dataclass(frozen=True)
 class View:
-    """A scene as seen at one time.
+    """A scene as seen at one time."""
 
-    Attributes:
-        colour: ``[H,W,3]`` uint8 RGB, antialiased, before all effects of the camera.
-        labels: ``[H,W]`` uint8 class at the pixel's centre.
-        instances: ``[H,W]`` int32 number of the object at the pixel's centre, 0 for none.
-        surface: ``[H,W]`` int32 number of the surface at the pixel's centre, 0 for the sky.
-        nearness: ``[H,W]`` float32 1/depth at the pixel's centre in 1/metres, 0 for the sky.
-        fine_surface: ``[2H+1,2W+1]`` as ``surface``, on the grid of twice the size.
-        fine_nearness: ``[2H+1,2W+1]`` as ``nearness``, likewise.
-        drawn: ``[N+1]`` bool, the surfaces that were near and large enough to be drawn.
-        rotations: ``[B,3,3]`` from each body's axes to the camera's.
-        places: ``[B,3]`` of each body in the camera's axes.
-    """
-
-    colour: Image
-    labels: Image
-    instances: NDArray[np.int32]
-    surface: NDArray[np.int32]
-    nearness: NDArray[np.float32]
-    fine_surface: NDArray[np.int32]
-    fine_nearness: NDArray[np.float32]
-    drawn: NDArray[np.bool_]
-    rotations: Matrix
-    places: Matrix
+    colour: Image  # [H,W,3] uint8 RGB, antialiased, before all effects of the camera
+    labels: Image  # [H,W] uint8 class at the pixel's centre
+    instances: NDArray[np.int32]  # [H,W] int32 number of the object at the pixel's centre, 0 for none
+    surface: NDArray[np.int32]  # [H,W] int32 number of the surface at the pixel's centre, 0 for the sky
+    nearness: NDArray[np.float32]  # [H,W] float32 1/depth at the pixel's centre in 1/metres, 0 for the sky
+    fine_surface: NDArray[np.int32]  # [2H+1,2W+1] as surface, on the grid of twice the size
+    fine_nearness: NDArray[np.float32]  # [2H+1,2W+1] as nearness, likewise
+    drawn: NDArray[np.bool_]  # [N+1] bool, the surfaces that were near and large enough to be drawn
+    rotations: Matrix  # [B,3,3] from each body's axes to the camera's
+    places: Matrix  # [B,3] of each body in the camera's axes
 
 
 class Rasteriser:

@@ -22,74 +22,51 @@ Pose = Callable[[float], tuple[Matrix, Matrix]]
 
 @dataclass(frozen=True)
 class Surface:
-    """A flat parallelogram: the points ``origin + a·across + b·down`` for a, b in 0–1, in metres.
+    """A flat parallelogram: the points ``origin + a·across + b·down`` for a, b in 0–1, in metres."""
 
-    Attributes:
-        origin: Corner that shows the texture's top left texel, ``[3]``, in the axes of its body.
-        across: Edge along the texture's rows, ``[3]``.
-        down: Edge along the texture's columns, ``[3]``.
-        texture: What it shows.
-        label: Its class.
-        body: Index of the body that carries it; 0 is the street itself.
-        instance: Number of the object that it is a part of, 0 for none. A walker's limbs are bodies of their own, and a
-            parked car has none: bodies are not objects.
-        one_sided: Seen only from the side from which the texture is not mirrored.
-        tile: Metres (across, down) after which the texture repeats, or None where it is stretched over the whole.
-    """
-
-    origin: NDArray[np.float64]
-    across: NDArray[np.float64]
-    down: NDArray[np.float64]
-    texture: Texture
-    label: int
-    body: int = 0
+    origin: NDArray[np.float64]  # corner that shows the texture's top left texel, [3], in the axes of its body
+    across: NDArray[np.float64]  # edge along the texture's rows, [3]
+    down: NDArray[np.float64]  # edge along the texture's columns, [3]
+    texture: Texture  # what it shows
+    label: int  # its class
+    body: int = 0  # index of the body that carries it; 0 is the street itself
+    # number of the object that it is a part of, 0 for none. A walker's limbs are bodies of their own, and a parked
+    # car has none: bodies are not objects
     instance: int = 0
-    one_sided: bool = False
+    one_sided: bool = False  # seen only from the side from which the texture is not mirrored
+    # metres (across, down) after which the texture repeats, or None where it is stretched over the whole
     tile: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Shadow:
-    """A soft dark patch on the ground under something that moves.
+    """A soft dark patch on the ground under something that moves."""
 
-    Attributes:
-        body: Index of the body; the patch turns and moves with it.
-        centre: (x, z) in the axes of the body, metres.
-        size: (width, length) in metres.
-        height: Of the ground there, metres.
-    """
-
-    body: int
-    centre: tuple[float, float]
-    size: tuple[float, float]
-    height: float = 0.0
+    body: int  # index of the body; the patch turns and moves with it
+    centre: tuple[float, float]  # (x, z) in the axes of the body, metres
+    size: tuple[float, float]  # (width, length) in metres
+    height: float = 0.0  # of the ground there, metres
 
 
 @dataclass
 class Scene:
-    """A street and all that stands and moves in it; built once for each clip, and then only looked at.
+    """A street and all that stands and moves in it; built once for each clip, and then only looked at."""
 
-    Attributes:
-        surfaces: All surfaces. A surface's number in all that is drawn is its index + 1; 0 is the sky.
-        bodies: Poses of the moving bodies; body ``i`` is ``bodies[i - 1]``, body 0 does not move.
-        shadows: Soft shadows of moving bodies.
-        sky: ``[h,w,3]`` picture of the sky and of what lies so far off that only turning moves it.
-        sky_labels: ``[h,w]`` classes of ``sky``.
-        sky_extent: The part of the plane z = 1 that ``sky`` covers: (left, top, right, bottom).
-        light: ``[h,w]`` light on the ground, 255 where nothing shades it.
-        light_extent: The part of the ground that ``light`` covers, metres: (left, near, right, far).
-        ground: Indices of the surfaces that ``light`` and ``shadows`` fall on.
-    """
-
+    # all surfaces. A surface's number in all that is drawn is its index + 1; 0 is the sky
     surfaces: list[Surface] = field(default_factory=list)
+    # poses of the moving bodies; body i is bodies[i - 1], body 0 does not move
     bodies: list[Pose] = field(default_factory=list)
-    shadows: list[Shadow] = field(default_factory=list)
+    shadows: list[Shadow] = field(default_factory=list)  # soft shadows of moving bodies
+    # [h,w,3] picture of the sky and of what lies so far off that only turning moves it
     sky: Image = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8))
-    sky_labels: Image = field(default_factory=lambda: np.zeros((1, 1), np.uint8))
+    sky_labels: Image = field(default_factory=lambda: np.zeros((1, 1), np.uint8))  # [h,w] classes of sky
+    # the part of the plane z = 1 that sky covers: (left, top, right, bottom)
     sky_extent: tuple[float, float, float, float] = (-1.6, -0.9, 1.6, 0.08)
+    # [h,w] light on the ground, 255 where nothing shades it
     light: Image = field(default_factory=lambda: np.full((1, 1), 255, np.uint8))
+    # the part of the ground that light covers, metres: (left, near, right, far)
     light_extent: tuple[float, float, float, float] = (-1, -1, 1, 1)
-    ground: list[int] = field(default_factory=list)
+    ground: list[int] = field(default_factory=list)  # indices of the surfaces that light and shadows fall on
 
     def add_body(self, pose: Pose) -> int:
         """Add a moving body and return its index."""

@@ -15,33 +15,19 @@ WEATHERS = ("sunny", "overcast", "dusk", "night")
 
 @dataclass(frozen=True)
 class Weather:
-    """Light of one clip; all colours are RGB factors or RGB in 0–255.
+    """Light of one clip; all colours are RGB factors or RGB in 0–255."""
 
-    Attributes:
-        kind: One of :data:`WEATHERS`.
-        ambient: Light from all sides, as factors of the painted colours.
-        sun: Light from the sun on a face turned towards it, likewise; added to ``ambient``.
-        sun_from: Unit vector towards the sun; x right, y down, z along the street.
-        zenith: Sky colour high up.
-        horizon: Sky colour low down, and the colour that haze fades to.
-        clouds: Share of the sky that clouds cover, 0–1.
-        haze: Share of light that the air swallows per metre.
-        shadow: How dark cast shadows are, 0–1.
-        lit: Share of windows and lamps that are lit, 0–1.
-        noise: Factor on the sensor's noise (a camera in the dark turns its gain up).
-    """
-
-    kind: str
-    ambient: NDArray[np.float32]
-    sun: NDArray[np.float32]
-    sun_from: NDArray[np.float64]
-    zenith: NDArray[np.float32]
-    horizon: NDArray[np.float32]
-    clouds: float
-    haze: float
-    shadow: float
-    lit: float
-    noise: float
+    kind: str  # one of WEATHERS
+    ambient: NDArray[np.float32]  # light from all sides, as factors of the painted colours
+    sun: NDArray[np.float32]  # light from the sun on a face turned towards it, likewise; added to ambient
+    sun_from: NDArray[np.float64]  # unit vector towards the sun; x right, y down, z along the street
+    zenith: NDArray[np.float32]  # sky colour high up
+    horizon: NDArray[np.float32]  # sky colour low down, and the colour that haze fades to
+    clouds: float  # share of the sky that clouds cover, 0–1
+    haze: float  # share of light that the air swallows per metre
+    shadow: float  # how dark cast shadows are, 0–1
+    lit: float  # share of windows and lamps that are lit, 0–1
+    noise: float  # factor on the sensor's noise (a camera in the dark turns its gain up)
 
     def light_on(self, normal: NDArray[np.float64]) -> NDArray[np.float32]:
         """Light on a face, RGB factors."""

@@ -55,15 +55,10 @@ def torch_seed(step: int, part: int, rank: int, seed: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One batch of a step: what is in memory at once.
+    """One batch of a step: what is in memory at once."""
 
-    Attributes:
-        labelled: Clips with labels.
-        unlabelled: Clips for the consistency loss alone, or None.
-    """
-
-    labelled: Batch
-    unlabelled: Batch | None
+    labelled: Batch  # clips with labels
+    unlabelled: Batch | None  # clips for the consistency loss alone, or None
 
     def to(self, device: torch.device) -> Part:
         """The batch on a device."""
@@ -73,17 +68,11 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """All that a process has to do in a step.
+    """All that a process has to do in a step."""
 
-    Attributes:
-        step: Its number, from 0.
-        parts: Batches whose gradients are summed.
-        error: Why there are none: what could not be read.
-    """
-
-    step: int
-    parts: tuple[Part, ...]
-    error: NetWarpError | None = None
+    step: int  # its number, from 0
+    parts: tuple[Part, ...]  # batches whose gradients are summed
+    error: NetWarpError | None = None  # why there are none: what could not be read
 
     @property
     def names(self) -> list[str]:

@@ -195,23 +195,14 @@ ADVICE = "the checkpoint before is still there"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A training between two steps.
+    """A training between two steps."""
 
-    Attributes:
-        step: How many steps are done.
-        fingerprint: Which training it is.
-        tensors: Of the model, those that training changes.
-        optimiser: The optimiser's ``state_dict``.
-        best: The best validation so far, or None.
-        seconds: Time that was trained.
-    """
-
-    step: int
-    fingerprint: dict[str, Any]
-    tensors: dict[str, Tensor]
-    optimiser: dict[str, Any]
-    best: Best | None
-    seconds: float
+    step: int  # how many steps are done
+    fingerprint: dict[str, Any]  # which training it is
+    tensors: dict[str, Tensor]  # of the model, those that training changes
+    optimiser: dict[str, Any]  # the optimiser's state_dict
+    best: Best | None  # the best validation so far, or None
+    seconds: float  # time that was trained
 
 
 def trained_tensors(model: VideoModel) -> dict[str, Tensor]:

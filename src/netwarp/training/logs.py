@@ -37,32 +37,20 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ValidationScores:
-    """How well a model does on validation clips, in percent; nan where nothing counts.
+    """How well a model does on validation clips, in percent; nan where nothing counts."""
 
-    Attributes:
-        iou: Mean over the classes that occur.
-        tiou: The same within 2 pixels of label changes.
-        tc: Temporal consistency of the labelled frames with those before them.
-    """
-
-    iou: float
-    tiou: float
-    tc: float
+    iou: float  # mean over the classes that occur
+    tiou: float  # IoU within 2 pixels of label changes
+    tc: float  # temporal consistency of the labelled frames with those before them
 
 
 @dataclass(frozen=True)
 class Best:
-    """The best validation so far.
+    """The best validation so far."""
 
-    Attributes:
-        step: After how many steps.
-        score: Of what is monitored.
-        waited: Validations since then.
-    """
-
-    step: int
-    score: float
-    waited: int = 0
+    step: int  # after how many steps
+    score: float  # of what is monitored
+    waited: int = 0  # validations since then
 
     def after(self, step: int, score: float) -> Best:
         """The best when another validation has come; nan is never better."""
@@ -71,48 +59,28 @@ class Best:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """A step, as the log holds it.
+    """A step, as the log holds it."""
 
-    Attributes:
-        step: How many steps are done with it.
-        loss: What was minimised.
-        consistency: The part of it that is the consistency loss, weighted; None where there is none.
-        iou: Of the step's own batches, in percent, on every fourth row and column: a sign of life, not a measure.
-        rate: Highest learning rate of all parts.
-        gradient: Norm of the gradient over all that is trained, before clipping.
-        scores: Of the validation after the step, if there was one.
-    """
-
-    step: int
-    loss: float
-    consistency: float | None
-    iou: float
-    rate: float
-    gradient: float
-    scores: ValidationScores | None = None
+    step: int  # how many steps are done with it
+    loss: float  # what was minimised
+    consistency: float | None  # the part of it that is the consistency loss, weighted; None where there is none
+    iou: float  # of the step's own batches, in percent, on every fourth row and column: a sign of life, not a measure
+    rate: float  # highest learning rate of all parts
+    gradient: float  # norm of the gradient over all that is trained, before clipping
+    scores: ValidationScores | None = None  # of the validation after the step, if there was one
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came out.
+    """What came out."""
 
-    Attributes:
-        steps: Steps that were done.
-        records: Of each step, those before an interruption included.
-        stopped_early: Whether validation no longer got better.
-        kept: After how many steps the model was as it is now: fewer than ``steps`` where the best was kept.
-        best: The best validation, or None.
-        seconds: Time that all of it took, what was done before an interruption included.
-        beyond_paper: What differs from the paper's, and how.
-    """
-
-    steps: int
-    records: list[StepRecord] = field(repr=False)
-    stopped_early: bool
-    kept: int
-    best: Best | None
-    seconds: float
-    beyond_paper: dict[str, Any]
+    steps: int  # steps that were done
+    records: list[StepRecord] = field(repr=False)  # of each step, those before an interruption included
+    stopped_early: bool  # whether validation no longer got better
+    kept: int  # after how many steps the model was as it is now: fewer than steps where the best was kept
+    best: Best | None  # the best validation, or None
+    seconds: float  # time that all of it took, what was done before an interruption included
+    beyond_paper: dict[str, Any]  # what differs from the paper's, and how
 
     @property
     def losses(self) -> list[float]:

@@ -29,15 +29,10 @@ __all__ = ["BetweenSteps", "Keeping", "fit"]
 
 @dataclass(frozen=True, eq=False)
 class Keeping:
-    """Where a training is kept.
+    """Where a training is kept."""
 
-    Attributes:
-        folder: The folder; this process has it to itself, or is not the first.
-        fingerprint: Which training it is.
-    """
-
-    folder: RunFolder
-    fingerprint: dict[str, Any]
+    folder: RunFolder  # the folder; this process has it to itself, or is not the first
+    fingerprint: dict[str, Any]  # which training it is
 
 
 class BetweenSteps:

@@ -199,13 +199,9 @@ MOST = 200
 
 @dataclass(frozen=True)
 class Rounds:
-    """What took how long, round by round.
+    """What took how long, round by round."""
 
-    Attributes:
-        seconds: Of each function, one value a round.
-    """
-
-    seconds: Mapping[str, Sequence[float]]
+    seconds: Mapping[str, Sequence[float]]  # of each function, one value a round
 
     def ms(self, name: str) -> float:
         """Median over rounds, in milliseconds."""

@@ -52,31 +52,18 @@ LEAST = 8
 
 @dataclass(frozen=True)
 class Crowd:
-    """Streams that run at the same time.
+    """Streams that run at the same time."""
 
-    Attributes:
-        network: The network.
-        around: The model around it.
-        weights: The network's.
-        flow: Spec of its flow.
-        device: Where it runs.
-        size: (height, width) of frames.
-        streams: How many.
-        frames: Results of each that count.
-        runs: How often.
-        prepare: Called first.
-    """
-
-    network: Network
-    around: Around
-    weights: str | None
-    flow: str
-    device: str
-    size: tuple[int, int]
-    streams: int
-    frames: int
-    runs: int = 1
-    prepare: Callable[[], None] = no_preparation
+    network: Network  # the network
+    around: Around  # the model around it
+    weights: str | None  # the network's
+    flow: str  # spec of its flow
+    device: str  # where it runs
+    size: tuple[int, int]  # (height, width) of frames
+    streams: int  # how many
+    frames: int  # results of each that count
+    runs: int = 1  # how often
+    prepare: Callable[[], None] = no_preparation  # called first
 
 
 @dataclass(frozen=True)

@@ -91,15 +91,11 @@ FLOW_CNNS: dict[str, Callable[[], FlowCNN]] = {
 
 @dataclass(frozen=True)
 class Around:
-    """A video model around a network. Its weights are those it starts with: they make no difference to time.
+    """A video model around a network. Its weights are those it starts with: they make no difference to time."""
 
-    Attributes:
-        layers: Where it has NetWarps; none is frame by frame, None the mode that needs no training.
-        flow_cnn: Out of :data:`FLOW_CNNS`, or None.
-    """
-
+    # where it has NetWarps; none is frame by frame, None the mode that needs no training
     layers: tuple[str, ...] | None
-    flow_cnn: str | None = None
+    flow_cnn: str | None = None  # out of FLOW_CNNS, or None
 
     @property
     def name(self) -> str:
@@ -132,19 +128,12 @@ TRAINING_FREE = Around(None)
 
 @dataclass(frozen=True)
 class Network:
-    """A network and where one would put NetWarps in it.
+    """A network and where one would put NetWarps in it."""
 
-    Attributes:
-        spec: For :func:`netwarp.load_base`.
-        title: What the table calls it.
-        netwarps: Trained models around it.
-        rendered: Whether an overlay video is written as well, in another column.
-    """
-
-    spec: str
-    title: str
-    netwarps: tuple[Around, ...]
-    rendered: bool = False
+    spec: str  # for load_base
+    title: str  # what the table calls it
+    netwarps: tuple[Around, ...]  # trained models around it
+    rendered: bool = False  # whether an overlay video is written as well, in another column
 
     @property
     def models(self) -> tuple[Around, ...]:

@@ -13,58 +13,34 @@ Shape = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class StreamAmount:
-    """How much of a network's stream is run.
+    """How much of a network's stream is run."""
 
-    Attributes:
-        size: (height, width) of frames.
-        dropped: First results that do not count; the first frame has no past, and the next ones load what is needed.
-        frames: Results that do, in each run.
-        runs: Of each model.
-        minutes: What all of it takes on two cores, about.
-    """
-
-    size: tuple[int, int]
-    dropped: int
-    frames: int
-    runs: int
-    minutes: float
+    size: tuple[int, int]  # (height, width) of frames
+    dropped: int  # first results that do not count; the first frame has no past, and the next ones load what is needed
+    frames: int  # results that do, in each run
+    runs: int  # of each model
+    minutes: float  # what all of it takes on two cores, about
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much of everything is measured.
+    """How much of everything is measured."""
 
-    Attributes:
-        shapes: Of maps for the warp, on a CPU.
-        gpu_shapes: More of them, on a GPU.
-        rounds: Of the warp and of DIS.
-        slow_rounds: Of RAFT.
-        streams: How much of each network is streamed, by its name.
-        trained: Whether several streams, and memory, are looked at with a NetWarp too, and not only without training.
-        together: Numbers of streams in one process.
-        together_size: (height, width) of their frames.
-        together_frames: Results that count, of all streams together.
-        together_runs: Of each number of streams.
-        small_size: (height, width) of the frames that memory is measured with.
-        lengths: Frames after which memory is looked at.
-        flow_sizes: (height, width) of frames that flow is timed on.
-        minutes: What each part takes on two cores, about; the stream's is that of its networks.
-    """
-
-    shapes: tuple[Shape, ...]
-    gpu_shapes: tuple[Shape, ...]
-    rounds: int
-    slow_rounds: int
-    streams: Mapping[str, StreamAmount]
+    shapes: tuple[Shape, ...]  # of maps for the warp, on a CPU
+    gpu_shapes: tuple[Shape, ...]  # more of them, on a GPU
+    rounds: int  # of the warp and of DIS
+    slow_rounds: int  # of RAFT
+    streams: Mapping[str, StreamAmount]  # how much of each network is streamed, by its name
+    # whether several streams, and memory, are looked at with a NetWarp too, and not only without training
     trained: bool
-    together: tuple[int, ...]
-    together_size: tuple[int, int]
-    together_frames: int
-    together_runs: int
-    small_size: tuple[int, int]
-    lengths: tuple[int, ...]
-    flow_sizes: tuple[tuple[int, int], ...]
-    minutes: Mapping[str, float]
+    together: tuple[int, ...]  # numbers of streams in one process
+    together_size: tuple[int, int]  # (height, width) of their frames
+    together_frames: int  # results that count, of all streams together
+    together_runs: int  # of each number of streams
+    small_size: tuple[int, int]  # (height, width) of the frames that memory is measured with
+    lengths: tuple[int, ...]  # frames after which memory is looked at
+    flow_sizes: tuple[tuple[int, int], ...]  # (height, width) of frames that flow is timed on
+    minutes: Mapping[str, float]  # what each part takes on two cores, about; the stream's is that of its networks
 
 
 FULL = Amounts(
@@ -119,50 +95,28 @@ def no_preparation() -> None:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be measured; the defaults are the command's.
+    """What is to be measured; the defaults are the command's."""
 
-    Attributes:
-        parts: Names out of :data:`netwarp.lab.benchmark.run.PARTS`, in their order.
-        amounts: How much of everything.
-        quick: Whether the figures mean nothing.
-        device: Where networks run and maps lie, in torch's words.
-        threads: That torch and OpenCV use; None for their own numbers.
-        runs: In place of every number of rounds and runs.
-        shapes: Of maps for the warp, in place of those of the amounts.
-        dtypes: Theirs; by default float32, and on a GPU bfloat16 and float16 too.
-        motion: Flow of the warp, ``"smooth"`` or ``"random"``.
-        cpu_time: Whether the warp's times are those of all threads on the CPU instead of the wall's clock.
-        compile: Whether ``torch.compile`` takes part.
-        networks: That are streamed; by default all of the amounts.
-        weights: Files of weights by the networks' names.
-        flow: Spec of the flow that streams use.
-        data: Spec of labelled clips for the quality of flow; None leaves that out.
-        split: A part of the data.
-        base: Spec of the network for it.
-        base_weights: Its weights.
-        raft: Weights for RAFT, ``"large"`` or a file; None takes random ones, which are as fast.
-        prepare: Called first in each process that streams: what the command does to its own before it segments.
-    """
-
-    parts: tuple[str, ...] = ("warp", "stream", "streams", "memory", "flow")
-    amounts: Amounts = FULL
-    quick: bool = False
-    device: str = "cpu"
-    threads: int | None = None
-    runs: int | None = None
-    shapes: tuple[Shape, ...] = ()
-    dtypes: tuple[str, ...] = ()
-    motion: str = "smooth"
-    cpu_time: bool = False
-    compile: bool = True
-    networks: tuple[str, ...] = ()
-    weights: Mapping[str, str] = field(default_factory=dict)
-    flow: str = "dis"
-    data: str | None = None
-    split: str | None = None
-    base: str | None = None
-    base_weights: str | None = None
-    raft: str | None = None
+    parts: tuple[str, ...] = ("warp", "stream", "streams", "memory", "flow")  # names out of PARTS, in their order
+    amounts: Amounts = FULL  # how much of everything
+    quick: bool = False  # whether the figures mean nothing
+    device: str = "cpu"  # where networks run and maps lie, in torch's words
+    threads: int | None = None  # that torch and OpenCV use; None for their own numbers
+    runs: int | None = None  # in place of every number of rounds and runs
+    shapes: tuple[Shape, ...] = ()  # of maps for the warp, in place of those of the amounts
+    dtypes: tuple[str, ...] = ()  # theirs; by default float32, and on a GPU bfloat16 and float16 too
+    motion: str = "smooth"  # flow of the warp, "smooth" or "random"
+    cpu_time: bool = False  # whether the warp's times are those of all threads on the CPU instead of the wall's clock
+    compile: bool = True  # whether torch.compile takes part
+    networks: tuple[str, ...] = ()  # that are streamed; by default all of the amounts
+    weights: Mapping[str, str] = field(default_factory=dict)  # files of weights by the networks' names
+    flow: str = "dis"  # spec of the flow that streams use
+    data: str | None = None  # spec of labelled clips for the quality of flow; None leaves that out
+    split: str | None = None  # A part of the data
+    base: str | None = None  # spec of the network for it
+    base_weights: str | None = None  # its weights
+    raft: str | None = None  # weights for RAFT, "large" or a file; None takes random ones, which are as fast
+    # called first in each process that streams: what the command does to its own before it segments
     prepare: Callable[[], None] = no_preparation
 
     @property

@@ -33,246 +33,149 @@ class WarpRow:
     """What was measured of maps of one shape, memory format and dtype.
 
     Ratios are medians of rounds, and need not be the quotients of the medians beside them. What is None does not apply.
-
-    Attributes:
-        shape: ``(B, C, h, w)``.
-        format: ``"channels-last"`` or ``"contiguous"``.
-        dtype: Of the maps.
-        motion: ``"smooth"``, or ``"random"`` for another flow at each pixel.
-        add_ms: ``torch.add`` of the two maps, into a new one.
-        clone_ms: ``clone`` of one of them.
-        ours_ms: :func:`netwarp.warp_combine`, the forward pass.
-        eager_ms: ``grid_sample``, two multiplies, an add.
-        compiled_ms: ``torch.compile`` of that.
-        ours_trained_ms: Forward and backward pass, with gradients of maps, flow and weights.
-        eager_trained_ms: Likewise.
-        compiled_trained_ms: Likewise.
-        ours_backward_ms: The backward pass alone.
-        add_kept_ms: ``torch.add`` into a tensor that is there already.
-        copy_kept_ms: ``copy_`` into one.
-        ours_kept_ms: Our loop into one.
-        ours_over_add: How many times the limit we take, each into a new tensor.
-        ours_over_add_kept: The same into tensors that are there.
-        eager_over_add: How many times the limit the eager form takes.
-        compiled_over_add: Likewise compiled.
-        eager_over_ours: How many times faster we are, in the forward pass.
-        compiled_over_ours: Likewise than the compiled form.
-        eager_over_ours_trained: The same, forward and backward.
-        compiled_over_ours_trained: Likewise.
-        of_copy: Bytes a second that the forward pass has to move (two maps and flow in, a map out), as a share of those
-            that ``clone`` moves.
-        of_copy_kept: The same into tensors that are there, as a share of ``copy_``'s.
-        of_copy_backward: That of the backward pass (three maps and flow in, gradients of two and of the flow out).
-        shift_off: Largest difference to the eager form at a flow of whole pixels, where ours is exact.
-        not_compiled: Why there is no compiled form.
     """
 
     part: ClassVar[str] = "warp"
     table: ClassVar[str] = "rows"
 
-    shape: Shape
-    format: str
-    dtype: str
-    motion: str
-    add_ms: float
-    clone_ms: float
-    ours_ms: float
-    eager_ms: float
-    compiled_ms: float | None
-    ours_trained_ms: float
-    eager_trained_ms: float
-    compiled_trained_ms: float | None
-    ours_backward_ms: float
-    add_kept_ms: float | None
-    copy_kept_ms: float | None
-    ours_kept_ms: float | None
-    ours_over_add: float
-    ours_over_add_kept: float | None
-    eager_over_add: float
-    compiled_over_add: float | None
-    eager_over_ours: float
-    compiled_over_ours: float | None
-    eager_over_ours_trained: float
-    compiled_over_ours_trained: float | None
+    shape: Shape  # (B, C, h, w)
+    format: str  # "channels-last" or "contiguous"
+    dtype: str  # of the maps
+    motion: str  # "smooth", or "random" for another flow at each pixel
+    add_ms: float  # torch.add of the two maps, into a new one
+    clone_ms: float  # clone of one of them
+    ours_ms: float  # warp_combine, the forward pass
+    eager_ms: float  # grid_sample, two multiplies, an add
+    compiled_ms: float | None  # torch.compile of that
+    ours_trained_ms: float  # forward and backward pass, with gradients of maps, flow and weights
+    eager_trained_ms: float  # eager, forward and backward
+    compiled_trained_ms: float | None  # compiled, forward and backward
+    ours_backward_ms: float  # the backward pass alone
+    add_kept_ms: float | None  # torch.add into a tensor that is there already
+    copy_kept_ms: float | None  # copy_ into one
+    ours_kept_ms: float | None  # our loop into one
+    ours_over_add: float  # how many times the limit we take, each into a new tensor
+    ours_over_add_kept: float | None  # ours over add, into tensors that are there
+    eager_over_add: float  # how many times the limit the eager form takes
+    compiled_over_add: float | None  # times the limit that the compiled form takes
+    eager_over_ours: float  # how many times faster we are, in the forward pass
+    compiled_over_ours: float | None  # times that we are faster than the compiled form, forward
+    eager_over_ours_trained: float  # eager over ours, forward and backward
+    compiled_over_ours_trained: float | None  # compiled over ours, forward and backward
+    # bytes a second that the forward pass has to move (two maps and flow in, a map out), as a share of those that
+    # clone moves
     of_copy: float
-    of_copy_kept: float | None
-    of_copy_backward: float
-    shift_off: float
-    not_compiled: str | None
+    of_copy_kept: float | None  # of_copy into tensors that are there, as a share of copy_'s
+    of_copy_backward: float  # that of the backward pass (three maps and flow in, gradients of two and of the flow out)
+    shift_off: float  # largest difference to the eager form at a flow of whole pixels, where ours is exact
+    not_compiled: str | None  # why there is no compiled form
 
 
 @dataclass(frozen=True)
 class StreamRow:
-    """A model's whole stream, from a video file to labels.
-
-    Attributes:
-        network: Its name.
-        size: (height, width) of frames.
-        model: Which model around it.
-        flow: Spec of its flow; None frame by frame.
-        frames: That count in a run.
-        runs: Of this model.
-        ms: A frame, median of runs.
-        ratio: In times of the network frame by frame; median of the ratios of runs that took turns.
-        rendered_ms: A frame, where an overlay video is written too.
-        rendered_ratio: That in times of the network frame by frame, rendered likewise.
-    """
+    """A model's whole stream, from a video file to labels."""
 
     part: ClassVar[str] = "stream"
     table: ClassVar[str] = "rows"
 
-    network: str
-    size: tuple[int, int]
-    model: str
-    flow: str | None
-    frames: int
-    runs: int
-    ms: float
-    ratio: float
-    rendered_ms: float | None
-    rendered_ratio: float | None
+    network: str  # its name
+    size: tuple[int, int]  # (height, width) of frames
+    model: str  # which model around it
+    flow: str | None  # spec of its flow; None frame by frame
+    frames: int  # that count in a run
+    runs: int  # of this model
+    ms: float  # A frame, median of runs
+    ratio: float  # in times of the network frame by frame; median of the ratios of runs that took turns
+    rendered_ms: float | None  # A frame, where an overlay video is written too
+    rendered_ratio: float | None  # that in times of the network frame by frame, rendered likewise
 
 
 @dataclass(frozen=True)
 class TogetherRow:
-    """Several streams in one process.
-
-    Attributes:
-        network: Its name.
-        size: (height, width) of frames.
-        model: Which model around it.
-        streams: How many run at the same time, with one model.
-        runs: Processes that this was measured in.
-        fps: Frames a second of all streams in sum, median of runs.
-        ratio: In times of a single stream's; median of the ratios of runs that took turns.
-        resident_mib: Memory of the process, median of runs.
-    """
+    """Several streams in one process."""
 
     part: ClassVar[str] = "streams"
     table: ClassVar[str] = "rows"
 
-    network: str
-    size: tuple[int, int]
-    model: str
-    streams: int
-    runs: int
-    fps: float
-    ratio: float
-    resident_mib: float
+    network: str  # its name
+    size: tuple[int, int]  # (height, width) of frames
+    model: str  # which model around it
+    streams: int  # how many run at the same time, with one model
+    runs: int  # processes that this was measured in
+    fps: float  # frames a second of all streams in sum, median of runs
+    ratio: float  # in times of a single stream's; median of the ratios of runs that took turns
+    resident_mib: float  # memory of the process, median of runs
 
 
 @dataclass(frozen=True)
 class LengthRow:
-    """Memory of a process along a video.
-
-    Attributes:
-        network: Its name.
-        size: (height, width) of frames.
-        model: Which model around it.
-        frames: Results so far.
-        resident_mib: Memory of the process.
-    """
+    """Memory of a process along a video."""
 
     part: ClassVar[str] = "memory"
     table: ClassVar[str] = "by_length"
 
-    network: str
-    size: tuple[int, int]
-    model: str
-    frames: int
-    resident_mib: float
+    network: str  # its name
+    size: tuple[int, int]  # (height, width) of frames
+    model: str  # which model around it
+    frames: int  # results so far
+    resident_mib: float  # memory of the process
 
 
 @dataclass(frozen=True)
 class BesideRow:
-    """Memory of a process with several streams.
-
-    Attributes:
-        network: Its name.
-        size: (height, width) of frames.
-        model: Which model around it.
-        streams: How many run at the same time, with one model.
-        resident_mib: Memory of the process, the most that was seen.
-    """
+    """Memory of a process with several streams."""
 
     part: ClassVar[str] = "memory"
     table: ClassVar[str] = "by_streams"
 
-    network: str
-    size: tuple[int, int]
-    model: str
-    streams: int
-    resident_mib: float
+    network: str  # its name
+    size: tuple[int, int]  # (height, width) of frames
+    model: str  # which model around it
+    streams: int  # how many run at the same time, with one model
+    resident_mib: float  # memory of the process, the most that was seen
 
 
 @dataclass(frozen=True)
 class SlopeRow:
-    """What memory grows by: straight lines through the rows of a model (least squares).
-
-    Attributes:
-        network: Its name.
-        model: Which model around it.
-        mib_per_1000_frames: By the length of the video.
-        mib_per_stream: By the number of streams.
-    """
+    """What memory grows by: straight lines through the rows of a model (least squares)."""
 
     part: ClassVar[str] = "memory"
     table: ClassVar[str] = "slopes"
 
-    network: str
-    model: str
-    mib_per_1000_frames: float
-    mib_per_stream: float
+    network: str  # its name
+    model: str  # which model around it
+    mib_per_1000_frames: float  # by the length of the video
+    mib_per_stream: float  # by the number of streams
 
 
 @dataclass(frozen=True)
 class FlowRow:
-    """How long a flow takes.
-
-    Attributes:
-        flow: Its spec.
-        size: (height, width) of frames.
-        ms: A pair of frames, median of rounds.
-        ratio: In times of ``dis:medium``; median of rounds.
-    """
+    """How long a flow takes."""
 
     part: ClassVar[str] = "flow"
     table: ClassVar[str] = "rows"
 
-    flow: str
-    size: tuple[int, int]
-    ms: float
-    ratio: float
+    flow: str  # its spec
+    size: tuple[int, int]  # (height, width) of frames
+    ms: float  # A pair of frames, median of rounds
+    ratio: float  # in times of dis:medium; median of rounds
 
 
 @dataclass(frozen=True)
 class FlowQualityRow:
-    """What the mode without training makes of a flow, on labelled video; in percent.
-
-    Attributes:
-        flow: Its spec; None for the network frame by frame.
-        data: What was measured on.
-        frames: Labelled ones.
-        ms: A frame, network and flow one after the other, median.
-        miou: IoU.
-        tiou: IoU within 2 pixels of label changes.
-        tc: Temporal consistency.
-        miou_loss: What is lost against the slowest flow in the table; None frame by frame.
-        tiou_loss: Likewise.
-        tc_loss: Likewise.
-    """
+    """What the mode without training makes of a flow, on labelled video; in percent."""
 
     part: ClassVar[str] = "flow"
     table: ClassVar[str] = "quality"
 
-    flow: str | None
-    data: str
-    frames: int
-    ms: float
-    miou: float
-    tiou: float
-    tc: float
-    miou_loss: float | None
+    flow: str | None  # its spec; None for the network frame by frame
+    data: str  # what was measured on
+    frames: int  # labelled ones
+    ms: float  # A frame, network and flow one after the other, median
+    miou: float  # ioU
+    tiou: float  # ioU within 2 pixels of label changes
+    tc: float  # temporal consistency
+    miou_loss: float | None  # what is lost against the slowest flow in the table; None frame by frame
     tiou_loss: float | None
     tc_loss: float | None
 
@@ -286,19 +189,12 @@ FORMAT = 1
 
 @dataclass
 class Measured:
-    """What there is so far.
+    """What there is so far."""
 
-    Attributes:
-        asked: What is to be measured.
-        machine: On what.
-        rows: Of each part that has begun.
-        seconds: That each part that is done took.
-    """
-
-    asked: Asked
-    machine: Machine
-    rows: dict[str, list[Row]] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    asked: Asked  # what is to be measured
+    machine: Machine  # on what
+    rows: dict[str, list[Row]] = field(default_factory=dict)  # of each part that has begun
+    seconds: dict[str, float] = field(default_factory=dict)  # that each part that is done took
 
     @property
     def any(self) -> bool:

@@ -25,19 +25,12 @@ __all__ = ["DemoResult", "run_demo"]
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What a demo leaves.
+    """What a demo leaves."""
 
-    Attributes:
-        page: The HTML page.
-        table_text: The table and how to read it, for the terminal.
-        story: Models, scores and clips.
-        seconds: How long all of it took.
-    """
-
-    page: Path
-    table_text: str
-    story: Story
-    seconds: float
+    page: Path  # the HTML page
+    table_text: str  # the table and how to read it, for the terminal
+    story: Story  # models, scores and clips
+    seconds: float  # how long all of it took
 
 
 def run_demo(out: Path, *, seed: int = 0, quick: bool = False, progress: bool = True) -> DemoResult:

@@ -39,27 +39,16 @@ SEEDS = 10_000
 
 @dataclass(frozen=True)
 class Settings:
-    """How much of everything.
+    """How much of everything."""
 
-    Attributes:
-        size: (height, width) of the video in pixels.
-        fps: Its frames a second.
-        train: Clips to train on, and frames in each.
-        test: Clips to test on, and frames in each.
-        base_steps: Batches that the network is trained for, frame by frame.
-        video_steps: Batches that NetWarp and its control are trained for, on pairs.
-        batch_size: Frames, or pairs, in a batch.
-        crop: (height, width) of the windows that the network is trained on.
-    """
-
-    size: tuple[int, int]
-    fps: float
-    train: tuple[int, int]
-    test: tuple[int, int]
-    base_steps: int
-    video_steps: int
-    batch_size: int
-    crop: tuple[int, int]
+    size: tuple[int, int]  # (height, width) of the video in pixels
+    fps: float  # its frames a second
+    train: tuple[int, int]  # clips to train on, and frames in each
+    test: tuple[int, int]  # clips to test on, and frames in each
+    base_steps: int  # batches that the network is trained for, frame by frame
+    video_steps: int  # batches that NetWarp and its control are trained for, on pairs
+    batch_size: int  # frames, or pairs, in a batch
+    crop: tuple[int, int]  # (height, width) of the windows that the network is trained on
 
 
 START = (0.5, 0.5)
@@ -82,27 +71,18 @@ QUICK = Settings((72, 128), 15.0, (2, 3), (2, 6), 6, 4, 4, (64, 96))
 
 @dataclass
 class Story:
-    """What came out.
+    """What came out."""
 
-    Attributes:
-        settings: How much of everything.
-        seed: Which streets, and which random weights.
-        test: The clips that were tested on.
-        models: By the names of the table's rows.
-        scores: Likewise.
-        labels: ``[T,H,W]`` for each clip, of the network frame by frame and of NetWarp.
-        losses: Of the network, NetWarp and its control, step by step.
-        seconds: What took how long.
-    """
-
-    settings: Settings
-    seed: int
-    test: list[list[StreetFrame]] = field(default_factory=list)
-    models: dict[str, VideoModel] = field(default_factory=dict)
+    settings: Settings  # how much of everything
+    seed: int  # which streets, and which random weights
+    test: list[list[StreetFrame]] = field(default_factory=list)  # the clips that were tested on
+    models: dict[str, VideoModel] = field(default_factory=dict)  # by the names of the table's rows
     scores: dict[str, Scores] = field(default_factory=dict)
+    # [T,H,W] for each clip, of the network frame by frame and of NetWarp
     labels: dict[str, list[npt.NDArray[np.uint8]]] = field(default_factory=dict)
+    # of the network, NetWarp and its control, step by step
     losses: dict[str, list[float]] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # what took how long
 
     @property
     def train_seeds(self) -> range:

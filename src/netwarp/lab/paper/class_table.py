@@ -32,24 +32,15 @@ _BASE, _NETWARP = TABLE5["PSPNet-MSc"], TABLE5["PSPNet-MSc + NetWarp"]
 
 @dataclass(frozen=True)
 class ClassLine:
-    """A class, or their mean; percent, nan where it does not occur or has no objects.
+    """A class, or their mean; percent, nan where it does not occur or has no objects."""
 
-    Attributes:
-        name: Of the class.
-        thin: Whether the paper calls it a thin structure.
-        base: IoU of the network frame by frame.
-        netwarp: IoU with NetWarp, mean over seeds.
-        base_objects: iIoU of the network frame by frame.
-        netwarp_objects: iIoU with NetWarp.
-        paper: The paper's IoU without and with NetWarp; None for classes that Cityscapes does not have.
-    """
-
-    name: str
-    thin: bool
-    base: float
-    netwarp: float
-    base_objects: float
-    netwarp_objects: float
+    name: str  # of the class
+    thin: bool  # whether the paper calls it a thin structure
+    base: float  # ioU of the network frame by frame
+    netwarp: float  # ioU with NetWarp, mean over seeds
+    base_objects: float  # iIoU of the network frame by frame
+    netwarp_objects: float  # iIoU with NetWarp
+    # the paper's IoU without and with NetWarp; None for classes that Cityscapes does not have
     paper: tuple[float, float] | None
 
 

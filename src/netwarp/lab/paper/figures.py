@@ -93,21 +93,13 @@ SHOWN = 4
 
 @dataclass(frozen=True, eq=False)
 class FlowShown:
-    """A frame and its flow.
+    """A frame and its flow."""
 
-    Attributes:
-        name: Of the frame.
-        image: ``[H,W,3]`` RGB.
-        before: ``[2,H,W]``, as it was estimated; backward, pixels.
-        after: Likewise, as FlowCNN made it.
-        true: Likewise, where it is known.
-    """
-
-    name: str
-    image: npt.NDArray[np.uint8]
-    before: Flow
-    after: Flow
-    true: Flow | None
+    name: str  # of the frame
+    image: npt.NDArray[np.uint8]  # [H,W,3] RGB
+    before: Flow  # [2,H,W], as it was estimated; backward, pixels
+    after: Flow  # [2,H,W], as FlowCNN made it
+    true: Flow | None  # [2,H,W], where it is known
 
     @property
     def motion(self) -> float:

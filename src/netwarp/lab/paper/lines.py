@@ -24,23 +24,14 @@ __all__ = ["Line", "final_model", "multi_scale", "netwarp_row", "table1", "table
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table.
+    """A line of a table."""
 
-    Attributes:
-        name: As the table has it.
-        kind: Of what; controls and baselines are no NetWarps.
-        row: What is measured; None for methods that the paper compares with.
-        paper: What the paper reports of it; None where it has no such line.
-        base: Name of the row that is the network frame by frame; "" where this is it, or nothing is measured.
-        note: What is to be said about it.
-    """
-
-    name: str
-    kind: Literal["base", "netwarp", "control", "baseline", "other"]
-    row: Row | None
-    paper: Published | None = None
-    base: str = ""
-    note: str = ""
+    name: str  # as the table has it
+    kind: Literal["base", "netwarp", "control", "baseline", "other"]  # of what; controls and baselines are no NetWarps
+    row: Row | None  # what is measured; None for methods that the paper compares with
+    paper: Published | None = None  # what the paper reports of it; None where it has no such line
+    base: str = ""  # name of the row that is the network frame by frame; "" where this is it, or nothing is measured
+    note: str = ""  # what is to be said about it
 
 
 def _base_line(name: str, paper: Published | None = None, *, row: Row | None = None) -> Line:

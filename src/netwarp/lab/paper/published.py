@@ -22,19 +22,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Published:
-    """Results of one method; None where the paper gives none.
+    """Results of one method; None where the paper gives none."""
 
-    Attributes:
-        iou: Mean IoU, percent.
-        tiou: IoU within 2 pixels of label changes, percent.
-        iiou: Mean instance IoU, percent.
-        runtime: Of a frame on a Titan X, as the paper's table has it.
-    """
-
-    iou: float
-    tiou: float | None = None
-    iiou: float | None = None
-    runtime: str | None = None
+    iou: float  # mean IoU, percent
+    tiou: float | None = None  # ioU within 2 pixels of label changes, percent
+    iiou: float | None = None  # mean instance IoU, percent
+    runtime: str | None = None  # of a frame on a Titan X, as the paper's table has it
 
 
 PLAYDATA = Published(68.9, 39.0)
@@ -100,17 +93,11 @@ CITYSCAPES_CLASSES = (
 
 @dataclass(frozen=True)
 class PublishedClasses:
-    """A row of Table 5, in percent.
+    """A row of Table 5, in percent."""
 
-    Attributes:
-        iiou: Mean instance IoU.
-        iou: Mean IoU.
-        per_class: IoU in the order of :data:`CITYSCAPES_CLASSES`.
-    """
-
-    iiou: float
-    iou: float
-    per_class: tuple[float, ...]
+    iiou: float  # mean instance IoU
+    iou: float  # mean IoU
+    per_class: tuple[float, ...]  # ioU in the order of CITYSCAPES_CLASSES
 
 
 def _classes(iiou: float, iou: float, per_class: str) -> PublishedClasses:
@@ -148,15 +135,10 @@ TABLE5: dict[str, PublishedClasses] = {
 
 @dataclass(frozen=True)
 class RelativeGain:
-    """What NetWarp gains, in percent of what the network has frame by frame.
+    """What NetWarp gains, in percent of what the network has frame by frame."""
 
-    Attributes:
-        tiou: Within 2 pixels of label changes.
-        iou: Over whole frames.
-    """
-
-    tiou: float
-    iou: float
+    tiou: float  # within 2 pixels of label changes
+    iou: float  # over whole frames
 
 
 def _relative_gain(before: Published, after: Published) -> RelativeGain:

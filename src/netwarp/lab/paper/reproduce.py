@@ -48,23 +48,15 @@ _TIMES = (
 
 @dataclass(frozen=True)
 class Target:
-    """A table or figure of the paper.
+    """A table or figure of the paper."""
 
-    Attributes:
-        title: What it shows.
-        networks: Names of the networks that it can be made with, the paper's first.
-        lines: From the setup, whether the data's true flow is known, and RAFT as a flow or None, to its lines.
-        make: From what was measured, and where the picture goes, to the rest.
-        caption: What is to be known about its numbers.
-        timed: Whether running times are taken.
-    """
-
-    title: str
-    networks: tuple[str, ...]
+    title: str  # what it shows
+    networks: tuple[str, ...]  # names of the networks that it can be made with, the paper's first
+    # from the setup, whether the data's true flow is known, and RAFT as a flow or None, to its lines
     lines: Callable[[Setup, bool, str | None], list[Line]]
-    make: Callable[[Work, Path], Made]
-    caption: str
-    timed: bool = False
+    make: Callable[[Work, Path], Made]  # from what was measured, and where the picture goes, to the rest
+    caption: str  # what is to be known about its numbers
+    timed: bool = False  # whether running times are taken
 
 
 def _make_table(work: Work, path: Path) -> Made:
@@ -159,15 +151,10 @@ log = logging.getLogger("netwarp")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out.
+    """What came out."""
 
-    Attributes:
-        files: CSV, Markdown and PNG.
-        text: The Markdown.
-    """
-
-    files: tuple[Path, ...]
-    text: str
+    files: tuple[Path, ...]  # CSV, Markdown and PNG
+    text: str  # the Markdown
 
 
 def reproduce(

@@ -20,17 +20,11 @@ _CONTEXT = ("ctx_conv1_1", "ctx_conv1_2", "ctx_conv2_1", "ctx_conv3_1", "ctx_con
 
 @dataclass(frozen=True)
 class Network:
-    """One of the paper's base networks.
+    """One of the paper's base networks."""
 
-    Attributes:
-        name: As in ``netwarp:NAME``.
-        title: As in the paper.
-        best: Where the paper's final model has NetWarps.
-    """
-
-    name: str
-    title: str
-    best: tuple[str, ...]
+    name: str  # as in netwarp:NAME
+    title: str  # as in the paper
+    best: tuple[str, ...]  # where the paper's final model has NetWarps
 
 
 NETWORKS: dict[str, Network] = {
@@ -46,60 +40,34 @@ NETWORKS: dict[str, Network] = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user asks for; None leaves it to the setup.
+    """What a user asks for; None leaves it to the setup."""
 
-    Attributes:
-        data: As for :func:`netwarp.datasets.registry.open_data`; None takes rendered streets.
-        base: As for :func:`netwarp.load_base`: one of the paper's networks.
-        width: Fraction of its channels, instead.
-        weights: Its weights; None trains it first.
-        steps: Steps that a row is trained for.
-        base_steps: Steps that the network is trained for first.
-        seeds: How often each row is trained.
-        quick: Two steps on tiny data, to see that all of it runs.
-    """
-
-    data: str | None = None
-    base: str | None = None
-    width: float | None = None
-    weights: str | None = None
-    steps: int | None = None
-    base_steps: int | None = None
-    seeds: int | None = None
-    quick: bool = False
+    data: str | None = None  # as for open_data; None takes rendered streets
+    base: str | None = None  # as for load_base: one of the paper's networks
+    width: float | None = None  # fraction of its channels, instead
+    weights: str | None = None  # its weights; None trains it first
+    steps: int | None = None  # steps that a row is trained for
+    base_steps: int | None = None  # steps that the network is trained for first
+    seeds: int | None = None  # how often each row is trained
+    quick: bool = False  # two steps on tiny data, to see that all of it runs
 
 
 @dataclass(frozen=True)
 class Setup:
-    """All that the figures of a table follow from.
+    """All that the figures of a table follow from."""
 
-    Attributes:
-        network: Which of the paper's.
-        base: As for :func:`netwarp.load_base`.
-        train: Data and split that are trained on.
-        test: Those that are tested on.
-        base_training: How the network is trained where it has no weights.
-        recipe: How the rows are trained.
-        weights: As for :func:`netwarp.load_base`; None to train the network first.
-        flow_cnn: Stride of FlowCNN.
-        single: Windows of a single-scale evaluation; None for whole frames.
-        multi: Those of a multi-scale evaluation; None where there is none.
-        seeds: How often what is trained is trained.
-        timed_frames: How many frames running times are taken on.
-    """
-
-    network: Network
-    base: str
-    train: tuple[str, str]
-    test: tuple[str, str]
-    base_training: BaseTraining
-    recipe: Recipe
-    weights: str | None = None
-    flow_cnn: int = 1
-    single: Views | None = None
-    multi: Views | None = None
-    seeds: int = 1
-    timed_frames: int = 16
+    network: Network  # which of the paper's
+    base: str  # as for load_base
+    train: tuple[str, str]  # data and split that are trained on
+    test: tuple[str, str]  # those that are tested on
+    base_training: BaseTraining  # how the network is trained where it has no weights
+    recipe: Recipe  # how the rows are trained
+    weights: str | None = None  # as for load_base; None to train the network first
+    flow_cnn: int = 1  # stride of FlowCNN
+    single: Views | None = None  # windows of a single-scale evaluation; None for whole frames
+    multi: Views | None = None  # those of a multi-scale evaluation; None where there is none
+    seeds: int = 1  # how often what is trained is trained
+    timed_frames: int = 16  # how many frames running times are taken on
 
 
 def setup_for(networks: tuple[str, ...], asked: Asked) -> Setup:

@@ -29,27 +29,17 @@ MEASURES: dict[str, Callable[[Figures], float]] = {
 
 @dataclass(frozen=True)
 class Result:
-    """What came out for a line.
+    """What came out for a line."""
 
-    Attributes:
-        line: The line.
-        scores: Of :data:`MEASURES`; empty where nothing is measured.
-        to_base: Differences to the network frame by frame, likewise.
-        to_control: Differences to the control that was tested alike, likewise, seed by seed.
-        milliseconds: Median time of a frame; nan where it was not taken.
-        slowdown: The same, of the network frame by frame.
-        noise: What chance moves the difference in IoU to the base by (:func:`noise_of`), points; nan where not known.
-        control_noise: Likewise that to the control.
-    """
-
-    line: Line
-    scores: dict[str, Spread]
-    to_base: dict[str, Spread]
-    to_control: dict[str, Spread]
-    milliseconds: float = math.nan
-    slowdown: float = math.nan
+    line: Line  # the line
+    scores: dict[str, Spread]  # of MEASURES; empty where nothing is measured
+    to_base: dict[str, Spread]  # differences to the network frame by frame, likewise
+    to_control: dict[str, Spread]  # differences to the control that was tested alike, likewise, seed by seed
+    milliseconds: float = math.nan  # median time of a frame; nan where it was not taken
+    slowdown: float = math.nan  # in times of the network frame by frame
+    # what chance moves the difference in IoU to the base by (noise_of), points; nan where not known
     noise: float = math.nan
-    control_noise: float = math.nan
+    control_noise: float = math.nan  # what chance moves the difference in IoU to the control by, points
 
 
 def results_of(

@@ -69,25 +69,15 @@ def _first_frames(data: ClipData, frames: int) -> ClipData:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """All that was measured.
+    """All that was measured."""
 
-    Attributes:
-        title: Of the target.
-        setup: What it was made with.
-        bench: Data and network.
-        store: Where label maps and models are.
-        lines: Of the table.
-        figures: Of all units.
-        milliseconds: Median time of a frame by row; empty where times were not taken.
-    """
-
-    title: str
-    setup: Setup
-    bench: StudyContext
-    store: Store
-    lines: Sequence[Line]
-    figures: Sequence[Figures]
-    milliseconds: Mapping[str, float]
+    title: str  # of the target
+    setup: Setup  # what it was made with
+    bench: StudyContext  # data and network
+    store: Store  # where label maps and models are
+    lines: Sequence[Line]  # of the table
+    figures: Sequence[Figures]  # of all units
+    milliseconds: Mapping[str, float]  # median time of a frame by row; empty where times were not taken
 
     def of(self, row: Row) -> list[Figures]:
         """The figures of a row, seed by seed."""

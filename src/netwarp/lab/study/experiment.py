@@ -35,40 +35,24 @@ TIMED_FRAMES = 15
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is asked for.
+    """What is asked for."""
 
-    Attributes:
-        plan: Data and network.
-        depths: Layers from the shallowest to the deepest.
-        train_from: A layer: in some rows what runs behind it is trained too.
-        rows: Names of the rows to do; empty for all.
-        seeds: How many.
-        recipe: How rows are trained.
-        base_training: How the network is trained first; None where it has weights.
-    """
-
-    plan: Plan
-    depths: Sequence[str]
-    train_from: str | None = None
-    rows: Sequence[str] = ()
-    seeds: int = 3
-    recipe: Recipe = field(default_factory=Recipe)
-    base_training: BaseTraining | None = None
+    plan: Plan  # data and network
+    depths: Sequence[str]  # layers from the shallowest to the deepest
+    train_from: str | None = None  # A layer: in some rows what runs behind it is trained too
+    rows: Sequence[str] = ()  # names of the rows to do; empty for all
+    seeds: int = 3  # how many
+    recipe: Recipe = field(default_factory=Recipe)  # how rows are trained
+    base_training: BaseTraining | None = None  # how the network is trained first; None where it has weights
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came out.
+    """What came out."""
 
-    Attributes:
-        files: JSON, Markdown, and two pictures.
-        table: The Markdown.
-        where_time_went: In words.
-    """
-
-    files: tuple[Path, ...]
-    table: str
-    where_time_went: str
+    files: tuple[Path, ...]  # JSON, Markdown, and two pictures
+    table: str  # the Markdown
+    where_time_went: str  # in words
 
 
 def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: bool = True) -> Result:

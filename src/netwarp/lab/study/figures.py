@@ -40,17 +40,11 @@ MARKS = "osD^vP*"
 
 @dataclass(frozen=True)
 class GainCurve:
-    """A line of the figure.
+    """A line of the figure."""
 
-    Attributes:
-        name: What the legend calls it.
-        gain: In percent, by the width of the band in pixels.
-        control: Whether it is drawn as what the others are compared with.
-    """
-
-    name: str
-    gain: Mapping[int, float]
-    control: bool = False
+    name: str  # what the legend calls it
+    gain: Mapping[int, float]  # in percent, by the width of the band in pixels
+    control: bool = False  # whether it is drawn as what the others are compared with
 
 
 def draw_curves(rows: Sequence[Row], figures: Sequence[Figures], title: str, path: Path) -> None:
@@ -119,40 +113,25 @@ Picture = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class ComparedClip:
-    """A clip that was tested on.
+    """A clip that was tested on."""
 
-    Attributes:
-        names: Of the frames.
-        images: ``[T,H,W,3]`` RGB.
-        truth: ``[T,H,W]``, 255 where nobody said.
-        base: ``[T,H,W]``, labels frame by frame.
-        warped: ``[T,H,W]``, labels with NetWarp.
-    """
-
-    names: Sequence[str]
-    images: Picture
-    truth: Picture
-    base: Picture
-    warped: Picture
+    names: Sequence[str]  # of the frames
+    images: Picture  # [T,H,W,3] RGB
+    truth: Picture  # [T,H,W], 255 where nobody said
+    base: Picture  # [T,H,W], labels frame by frame
+    warped: Picture  # [T,H,W], labels with NetWarp
 
 
 @dataclass(frozen=True)
 class CropChoice:
-    """What is in the picture, and what it was chosen from.
+    """What is in the picture, and what it was chosen from."""
 
-    Attributes:
-        places: Windows and the pixels that they gain, from the largest gain to the largest loss.
-        window: (height, width) of each.
-        better: Number of all windows with a gain.
-        worse: Of those with a loss.
-        same: Of those with neither.
-    """
-
+    # windows and the pixels that they gain, from the largest gain to the largest loss
     places: tuple[tuple[Place, int], ...]
-    window: tuple[int, int]
-    better: int
-    worse: int
-    same: int
+    window: tuple[int, int]  # (height, width) of each
+    better: int  # number of all windows with a gain
+    worse: int  # of those with a loss
+    same: int  # of those with neither
 
 
 def draw_crops(

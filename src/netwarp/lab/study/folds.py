@@ -15,16 +15,11 @@ class Fold:
     """What is trained on, and what is tested on.
 
     The first frame of every clip has no labels: it is only the frame before the first pair.
-
-    Attributes:
-        number: From 0.
-        train: What is trained on.
-        test: What is tested on.
     """
 
-    number: int
-    train: ClipData
-    test: ClipData
+    number: int  # from 0
+    train: ClipData  # what is trained on
+    test: ClipData  # what is tested on
 
 
 def two_folds(data: ClipData) -> tuple[Fold, Fold]:

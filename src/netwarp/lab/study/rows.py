@@ -36,29 +36,18 @@ WHOLE = ""
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a row is trained: Adam, a rate that rises over the first twentieth of the steps and falls along a cosine.
+    """How a row is trained: Adam, a rate that rises over the first twentieth of the steps and falls along a cosine."""
 
-    Attributes:
-        steps: Batches.
-        batch_size: Samples in a batch.
-        netwarp_rate: Highest learning rate of w1 and w2.
-        base_rate: Of what is trained of the network.
-        flow_cnn_rate: Of FlowCNN.
-        gate_rate: Of a gate that learns.
-        class_weights: Classes count 1 / ln(this + frequency) in the loss; the frequency is that in the training half.
-        crop: (height, width) of random windows that are trained on; None for whole frames.
-        flip: Probability of mirroring them left and right.
-    """
-
-    steps: int = 40
-    batch_size: int = 2
-    netwarp_rate: float = 2e-2
-    base_rate: float = 5e-4
-    flow_cnn_rate: float = 1e-3
-    gate_rate: float = 5e-2
+    steps: int = 40  # batches
+    batch_size: int = 2  # samples in a batch
+    netwarp_rate: float = 2e-2  # highest learning rate of w1 and w2
+    base_rate: float = 5e-4  # of what is trained of the network
+    flow_cnn_rate: float = 1e-3  # of FlowCNN
+    gate_rate: float = 5e-2  # of a gate that learns
+    # classes count 1 / ln(this + frequency) in the loss; the frequency is that in the training half
     class_weights: float = 1.10
-    crop: tuple[int, int] | None = None
-    flip: float = 0.0
+    crop: tuple[int, int] | None = None  # (height, width) of random windows that are trained on; None for whole frames
+    flip: float = 0.0  # probability of mirroring them left and right
 
 
 QUICK = Recipe(steps=2)
@@ -67,47 +56,29 @@ QUICK = Recipe(steps=2)
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table.
+    """A row of the table."""
 
-    Attributes:
-        name: What it is called.
-        layers: Where NetWarps are; none is the network frame by frame.
-        flow_cnn: Stride of the FlowCNN; 0 for none.
-        gate: As for :class:`netwarp.model.VideoModel`; ``""`` for none.
-        memory: As in :class:`netwarp.model.VideoModel`.
-        start: Initial (w1, w2).
-        trained: What of the network is trained: names of its modules, or ``"after LAYER"`` for all that run behind it.
-        consistency: Weight of the consistency loss; 0 for none. Frames without labels take part where there are any.
-        length: Frames in a training sample.
-        flow: As for :func:`netwarp.flow.make_flow`, or :data:`TRUE_FLOW`.
-        training_free: The mode without training: only ``name``, ``flow`` and ``drawn`` count besides.
-        control: A control: w2 is held at 0.
-        against: Name of the row that is its control; "" for none.
-        drawn: Whether it is in the figure.
-        recipe: How it is trained.
-        concatenated: Instead of NetWarps, the previous representation is put beside the current one, unwarped
-            (:mod:`netwarp.lab.study.build`).
-        windows: What the network is shown of a frame when it is tested; None for the frame as it is.
-        kept: Whether the trained model is kept for other rows and pictures, where training goes on after a kill.
-    """
-
-    name: str
-    layers: tuple[str, ...] = ()
-    flow_cnn: int = 0
-    gate: str = ""
-    memory: Literal["previous", "fused"] = "fused"
-    start: tuple[float, float] = (0.5, 0.5)
+    name: str  # what it is called
+    layers: tuple[str, ...] = ()  # where NetWarps are; none is the network frame by frame
+    flow_cnn: int = 0  # stride of the FlowCNN; 0 for none
+    gate: str = ""  # as for VideoModel; "" for none
+    memory: Literal["previous", "fused"] = "fused"  # as in VideoModel
+    start: tuple[float, float] = (0.5, 0.5)  # initial (w1, w2)
+    # what of the network is trained: names of its modules, or "after LAYER" for all that run behind it
     trained: tuple[str, ...] = ()
+    # weight of the consistency loss; 0 for none. Frames without labels take part where there are any
     consistency: float = 0.0
-    length: int = 2
-    flow: str = "dis"
-    training_free: bool = False
-    control: bool = False
-    against: str = ""
-    drawn: bool = False
-    recipe: Recipe = field(default_factory=Recipe)
+    length: int = 2  # frames in a training sample
+    flow: str = "dis"  # as for make_flow, or TRUE_FLOW
+    training_free: bool = False  # the mode without training: only name, flow and drawn count besides
+    control: bool = False  # A control: w2 is held at 0
+    against: str = ""  # name of the row that is its control; "" for none
+    drawn: bool = False  # whether it is in the figure
+    recipe: Recipe = field(default_factory=Recipe)  # how it is trained
+    # instead of NetWarps, the previous representation is put beside the current one, unwarped (build)
     concatenated: bool = False
-    windows: Views | None = None
+    windows: Views | None = None  # what the network is shown of a frame when it is tested; None for the frame as it is
+    # whether the trained model is kept for other rows and pictures, where training goes on after a kill
     kept: bool = False
 
     @property

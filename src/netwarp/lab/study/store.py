@@ -75,55 +75,33 @@ LONGEST = 60
 
 @dataclass(frozen=True)
 class Unit:
-    """A piece of work.
+    """A piece of work."""
 
-    Attributes:
-        row: What is built and trained.
-        fold: Number of the fold, from 0.
-        seed: Of what is drawn by chance: the order of the data and the initial FlowCNN.
-    """
-
-    row: Row
-    fold: int
-    seed: int
+    row: Row  # what is built and trained
+    fold: int  # number of the fold, from 0
+    seed: int  # of what is drawn by chance: the order of the data and the initial FlowCNN
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What came out of a unit; shares in percent, nan where a measure does not apply.
+    """What came out of a unit; shares in percent, nan where a measure does not apply."""
 
-    Attributes:
-        row: Name of the row.
-        fold: Number of the fold, from 0.
-        seed: As in :class:`Unit`.
-        miou: Mean IoU over classes.
-        per_class: IoU by class.
-        tiou: IoU within so many pixels of label changes, by width.
-        tc: Temporal consistency.
-        frames: Number of labelled frames.
-        loss: Mean loss over the first and over the last tenth of the steps; nan where nothing is trained.
-        parameters: How many numbers were trained.
-        seconds: What took how long.
-        settings: Of the row.
-        iiou: Mean instance IoU over the classes that have objects; nan where nobody knows objects.
-        iiou_per_class: Instance IoU by class.
-        left_out: Mean IoU without a clip, by the clip's name; nothing for halves of a data set, or of a single clip.
-    """
-
-    row: str
-    fold: int
-    seed: int
-    miou: float
-    per_class: dict[str, float]
-    tiou: dict[int, float]
-    tc: float
-    frames: int
+    row: str  # name of the row
+    fold: int  # number of the fold, from 0
+    seed: int  # as in Unit
+    miou: float  # mean IoU over classes
+    per_class: dict[str, float]  # ioU by class
+    tiou: dict[int, float]  # ioU within so many pixels of label changes, by width
+    tc: float  # temporal consistency
+    frames: int  # number of labelled frames
+    # mean loss over the first and over the last tenth of the steps; nan where nothing is trained
     loss: tuple[float, float]
-    parameters: int
-    seconds: dict[str, float]
-    settings: dict[str, Any]
-    iiou: float = math.nan
-    iiou_per_class: dict[str, float] = field(default_factory=dict)
+    parameters: int  # how many numbers were trained
+    seconds: dict[str, float]  # what took how long
+    settings: dict[str, Any]  # of the row
+    iiou: float = math.nan  # mean instance IoU over the classes that have objects; nan where nobody knows objects
+    iiou_per_class: dict[str, float] = field(default_factory=dict)  # instance IoU by class
+    # mean IoU without a clip, by the clip's name; nothing for halves of a data set, or of a single clip
     left_out: dict[str, float] = field(default_factory=dict)
 
     def as_json(self, digits: int | None = None) -> dict[str, Any]:

@@ -67,33 +67,22 @@ PICTURED = 100
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, in words that travel to other processes.
+    """What is measured, in words that travel to other processes."""
 
-    Attributes:
-        data: As for :func:`netwarp.datasets.registry.open_data`.
-        split: Likewise.
-        base: As for :func:`netwarp.load_base`.
-        weights: Likewise.
-        classes: Likewise.
-        device: ``"cpu"`` or a GPU.
-        cache: Folder that estimated flow, and what else is slow to make, is kept in.
-        test: Data to test on, as ``data``; None for two folds of ``data``. With it there is one fold, and a row's
-            training that was cut off goes on where it was.
-        test_split: Likewise.
-        history: How many frames before each labelled one are run, the same for all rows; None for whole clips.
-        dropout: Share that the network's dropout layers leave out in training; None leaves that to the network.
-    """
-
-    data: str
+    data: str  # as for open_data
     split: str | None
-    base: str
+    base: str  # as for load_base
     weights: str | None
     classes: int | Sequence[str] | None
-    device: str
-    cache: Path
+    device: str  # "cpu" or a GPU
+    cache: Path  # folder that estimated flow, and what else is slow to make, is kept in
+    # data to test on, as data; None for two folds of data. With it there is one fold, and a row's training that was
+    # cut off goes on where it was
     test: str | None = None
     test_split: str | None = None
+    # how many frames before each labelled one are run, the same for all rows; None for whole clips
     history: int | None = None
+    # share that the network's dropout layers leave out in training; None leaves that to the network
     dropout: float | None = None
 
 

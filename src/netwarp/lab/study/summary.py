@@ -66,17 +66,11 @@ MEASURES: dict[str, Callable[[Figures], float]] = {
 
 @dataclass(frozen=True)
 class Spread:
-    """A number of values.
+    """A number of values."""
 
-    Attributes:
-        mean: Their mean; nan if there is none.
-        deviation: Their standard deviation (that of a sample); nan if there are fewer than two.
-        count: How many there are.
-    """
-
-    mean: float
-    deviation: float
-    count: int
+    mean: float  # their mean; nan if there is none
+    deviation: float  # their standard deviation (that of a sample); nan if there are fewer than two
+    count: int  # how many there are
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
@@ -96,23 +90,15 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """A row of the table.
+    """A row of the table."""
 
-    Attributes:
-        row: What it is.
-        scores: Each of :data:`MEASURES` over seeds and folds.
-        to_control: Differences to the control, unit by unit: same fold, same seed. Empty for rows without control.
-        to_base: Differences to the network frame by frame on the same fold; empty for that itself.
-        milliseconds: Median time of a frame; nan where it was not taken.
-        slowdown: The same, of the network frame by frame.
-    """
-
-    row: Row
-    scores: dict[str, Spread]
+    row: Row  # what it is
+    scores: dict[str, Spread]  # each of MEASURES over seeds and folds
+    # differences to the control, unit by unit: same fold, same seed. Empty for rows without control
     to_control: dict[str, Spread]
-    to_base: dict[str, Spread]
-    milliseconds: float
-    slowdown: float
+    to_base: dict[str, Spread]  # differences to the network frame by frame on the same fold; empty for that itself
+    milliseconds: float  # median time of a frame; nan where it was not taken
+    slowdown: float  # in times of the network frame by frame
 
 
 def summarise(

@@ -73,27 +73,16 @@ def _names(path: Path, file: IO[str]) -> bool:
 
 @dataclass(frozen=True)
 class BaseTraining:
-    """How a network is trained before the experiment.
+    """How a network is trained before the experiment."""
 
-    Attributes:
-        data: What on, as for :func:`netwarp.datasets.registry.open_data`: other clips than the experiment's.
-        split: Of it.
-        steps: Batches.
-        batch_size: Frames in a batch.
-        rate: Highest learning rate.
-        crop: (height, width) of the windows that are looked at, at most.
-        dropout: Share that its dropout layers leave out; None leaves that to the network.
-        channels_last: Lay its weights out so, which rounds otherwise, and is faster for networks like VGG.
-    """
-
-    data: str
-    split: str = "train"
-    steps: int = 450
-    batch_size: int = 8
-    rate: float = 5e-3
-    crop: tuple[int, int] = (144, 256)
-    dropout: float | None = None
-    channels_last: bool = False
+    data: str  # what on, as for open_data: other clips than the experiment's
+    split: str = "train"  # of it
+    steps: int = 450  # batches
+    batch_size: int = 8  # frames in a batch
+    rate: float = 5e-3  # highest learning rate
+    crop: tuple[int, int] = (144, 256)  # (height, width) of the windows that are looked at, at most
+    dropout: float | None = None  # share that its dropout layers leave out; None leaves that to the network
+    channels_last: bool = False  # lay its weights out so, which rounds otherwise, and is faster for networks like VGG
 
 
 def trained_base(

@@ -35,21 +35,13 @@ FILLED = 8192
 
 @dataclass(frozen=True)
 class Blocks:
-    """What one program does, and with how many threads.
+    """What one program does, and with how many threads."""
 
-    Attributes:
-        tile_h: Rows of pixels; like all sizes here a power of two.
-        tile_w: Columns.
-        tile_c: Channels.
-        warps: Threads, in units of 32.
-        together: Blocks of channels that are done one after the other before the next tile.
-    """
-
-    tile_h: int
-    tile_w: int
-    tile_c: int
-    warps: int
-    together: int
+    tile_h: int  # rows of pixels; like all sizes here a power of two
+    tile_w: int  # columns
+    tile_c: int  # channels
+    warps: int  # threads, in units of 32
+    together: int  # blocks of channels that are done one after the other before the next tile
 
     def tiles(self, h: int, w: int) -> tuple[int, int]:
         """Tiles in a column and in a row."""
