@@ -166,7 +166,7 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
                 alpha=request.alpha,
                 quality=request.quality,
                 detect_cuts=not request.no_cuts,
-                on_frame=lambda _: advance(),
+                on_frame=advance,
             )
         except Interrupted as interrupt:
             kept = f"what is finished is in {places}" if interrupt.frames else "nothing was written"

@@ -104,13 +104,13 @@ def warn(text: str) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(total: int | None) -> Iterator[Callable[[], None]]:
-    """A bar of frames on a terminal, nothing elsewhere; what it gives is called once a frame."""
+def progress_bar(total: int | None) -> Iterator[Callable[..., None]]:
+    """Show a bar of frames on a terminal, nothing elsewhere; what it gives is called once a frame, with anything."""
     from tqdm import tqdm
 
     with tqdm(total=total, unit=" frames", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
 
-        def advance() -> None:
+        def advance(*_: object) -> None:
             bar.update()
 
         yield advance

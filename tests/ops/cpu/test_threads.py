@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from netwarp.ops import warp_combine
-from netwarp.ops.cpu import threads
+from netwarp.ops.cpu import compute as threads
 from ops.test_warp_combine import FORMATS, arguments
 
 
@@ -106,7 +106,7 @@ def test_a_forked_process_has_a_pool_of_its_own(split):
 
 AT_THE_END = """
 import atexit, torch
-from netwarp.ops.cpu import threads
+from netwarp.ops.cpu import compute as threads
 threads.WORTH_A_THREAD = 1
 torch.set_num_threads(3)
 done = []

@@ -18,7 +18,7 @@ from netwarp.lab.benchmark.harness import Apart, Clock, Tell, alternating, clock
 from netwarp.lab.benchmark.plan import Asked, Shape
 from netwarp.lab.benchmark.results import WarpRow
 from netwarp.ops import warp_combine
-from netwarp.ops.fallback import NotCompiledError
+from netwarp.ops.kernels import NotCompiledError
 
 __all__ = ["DTYPES", "FORMATS", "Compiled", "eager", "measure_warp", "warps"]
 
@@ -248,7 +248,7 @@ def _into_kept(maps: _Maps) -> Callable[[Tensor], None] | None:
         return None
     try:
         from netwarp.ops.cpu import compute
-        from netwarp.ops.cpu.arrays import Arrays
+        from netwarp.ops.cpu.compute import Arrays
 
         arrays = Arrays(maps.current, maps.previous, maps.flow)
         compute.combine_into(torch.empty_like(maps.current), arrays, *maps.inputs, None)

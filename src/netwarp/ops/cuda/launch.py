@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from netwarp.ops.fallback import NotCompiledError
+from netwarp.ops.kernels import NotCompiledError
 
 __all__ = ["launch"]
 
