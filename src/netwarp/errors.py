@@ -40,8 +40,8 @@ class NetWarpError(Exception):
         return self.worded(lambda option: f"{option}=…")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Keep the option: errors travel from worker processes as pickles."""
-        return _restored, (type(self), self.args, self.option)
+        """Travel from worker processes as a pickle, with the option and notes."""
+        return _restored, (type(self), self.args), self.__dict__
 
     def worded(self, name: Callable[[str], str]) -> str:
         """The text, with the option as ``name`` calls it."""
@@ -49,9 +49,9 @@ class NetWarpError(Exception):
         return text if self.option is None else text.replace("{option}", name(self.option))
 
 
-def _restored(kind: type[NetWarpError], arguments: tuple[Any, ...], option: str | None) -> NetWarpError:
+def _restored(kind: type[NetWarpError], arguments: tuple[Any, ...]) -> NetWarpError:
     error = kind.__new__(kind, *arguments)
-    error.args, error.option = arguments, option
+    error.args = arguments
     return error
 
 
