@@ -12,8 +12,6 @@ from torch import distributed
 
 from netwarp.errors import NetWarpError
 
-__all__ = ["Peers", "all_processes", "fail_together", "is_first_process", "part_of"]
-
 
 class Peers:
     """This process and the others that train with it.

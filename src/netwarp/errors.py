@@ -13,17 +13,6 @@ from typing import Any
 LONGEST, FIRST = 600, 12
 """Letters that a list of names may have, and how many names stand in place of a longer one."""
 
-__all__ = [
-    "ConfigurationError",
-    "InputError",
-    "MissingExtraError",
-    "NetWarpError",
-    "OutputError",
-    "WeightsError",
-    "reason_of",
-    "unknown_name",
-]
-
 
 class NetWarpError(Exception):
     """Base of every error that netwarp raises on purpose.

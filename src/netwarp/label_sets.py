@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from netwarp.errors import ConfigurationError
 
-__all__ = ["CAMVID", "CITYSCAPES", "IGNORE", "VOC", "Colour", "LabelMap", "LabelSet", "label_set", "voc_colour"]
-
 IGNORE = 255
 """Label of pixels that are left out of training and scores."""
 

@@ -11,18 +11,6 @@ from typing import BinaryIO
 
 from netwarp.errors import OutputError
 
-__all__ = [
-    "VIDEO_ENDINGS",
-    "atomic_write",
-    "cannot_write",
-    "check_places",
-    "check_video_name",
-    "prepare_file",
-    "prepare_folder",
-    "reason",
-    "write_file",
-]
-
 ADVICE = "free space or choose another place"
 
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")

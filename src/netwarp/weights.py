@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from netwarp.errors import WeightsError, reason_of
 
-__all__ = ["MODEL_KEY", "check_finite", "load_weights", "read_safetensors", "read_weights", "unwrapped"]
-
 State = dict[str, Tensor]
 
 MODEL_KEY = "netwarp"

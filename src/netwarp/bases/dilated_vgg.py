@@ -19,18 +19,6 @@ from netwarp.label_sets import CAMVID, LabelSet
 from netwarp.model.inputs import Preprocess
 from netwarp.ops.reflect import reflect
 
-__all__ = [
-    "DILATION_CAMVID",
-    "FRONT_END",
-    "MARGIN",
-    "VGG_CAMVID_PREPROCESS",
-    "VGG_CITYSCAPES_PREPROCESS",
-    "ConvReLU",
-    "Dilation",
-    "FrontEndLayer",
-    "PlayData",
-]
-
 MARGIN = 186
 """Pixels of reflection padding on each side, for the front-end's unpadded convolutions."""
 

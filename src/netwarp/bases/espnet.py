@@ -15,8 +15,6 @@ from netwarp.errors import ConfigurationError
 from netwarp.label_sets import CAMVID, LabelSet
 from netwarp.model.inputs import Preprocess
 
-__all__ = ["ESPNET_CAMVID", "ESPNET_PREPROCESS", "ESPModule", "ESPNet", "StridedESPModule"]
-
 ESPNET_CAMVID = LabelSet((*CAMVID.names, "void"), (*CAMVID.palette, (0, 0, 0)))
 """The outputs of the public CamVid weights, which the authors trained with void as a twelfth class.
 

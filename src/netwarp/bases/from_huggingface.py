@@ -17,8 +17,6 @@ from netwarp.label_sets import LabelSet, label_set
 from netwarp.model.inputs import Preprocess
 from netwarp.weights import check_finite, unwrapped
 
-__all__ = ["load_huggingface", "rebuild_huggingface"]
-
 # Position embeddings that are not interpolated, or a neck that takes squares alone.
 _FIXED_SIZE = ("dpt", "data2vec-vision")
 # Convolutions that pad: any size works.

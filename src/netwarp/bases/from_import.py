@@ -20,8 +20,6 @@ from netwarp.model.inputs import Preprocess
 from netwarp.model.layers import probe
 from netwarp.weights import check_finite, load_weights
 
-__all__ = ["load_import", "module_exists", "rebuild_import"]
-
 
 def load_import(spec: str, weights: str | Path | None, classes: int | Sequence[str] | None) -> nn.Module:
     """``package.module:callable``: see :func:`netwarp.bases.load_base`."""

@@ -13,8 +13,6 @@ from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, 
 from netwarp.model.inputs import Preprocess
 from netwarp.weights import load_weights, read_weights
 
-__all__ = ["load_smp", "rebuild_smp"]
-
 # Last convolution of all architectures, and of DPT.
 _HEADS = (("segmentation_head.0.weight", 0), ("segmentation_head.head.4.weight", 0))
 

@@ -14,8 +14,6 @@ from netwarp.label_sets import VOC
 from netwarp.model.inputs import Preprocess
 from netwarp.weights import load_weights, read_weights
 
-__all__ = ["load_torchvision", "rebuild_torchvision"]
-
 # Last convolutions of FCN and DeepLab, and of LR-ASPP.
 _HEADS = (("classifier.4.weight", 0), ("classifier.low_classifier.weight", 0))
 

@@ -13,8 +13,6 @@ from netwarp.model import FlowCNN, Preprocess, VideoModel
 from netwarp.model.gates import gate_from_dict
 from netwarp.model.model_file import read
 
-__all__ = ["load"]
-
 
 def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
     """Load a model that :meth:`netwarp.VideoModel.save` wrote. Runs no code out of the file.

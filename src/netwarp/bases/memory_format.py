@@ -7,8 +7,6 @@ from torch import nn
 
 from netwarp.model.inputs import base_device, channels_last_inputs
 
-__all__ = ["lay_channels_last", "lay_out"]
-
 KNOWN = ("netwarp", "smp", "torchvision")
 """Schemes whose networks work so; all that were tried are faster ('python benchmarks/memory_format.py')."""
 

@@ -17,8 +17,6 @@ from netwarp.bases.spec import channels_at
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.model.inputs import Preprocess
 
-__all__ = ["BINS", "PSPNET_PREPROCESS", "STAGES", "STEM", "Bottleneck", "ConvNorm", "PSPNet", "Stage"]
-
 PSPNET_PREPROCESS = Preprocess(
     mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), scale=255.0, order="bgr", divisor=8, remainder=1
 )

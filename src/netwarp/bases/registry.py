@@ -19,8 +19,6 @@ from netwarp.bases.shipped import BASES, load_shipped, rebuild_shipped
 from netwarp.bases.spec import BaseSource, attach_source
 from netwarp.errors import ConfigurationError, unknown_name
 
-__all__ = ["SCHEMES", "Scheme", "load_base", "rebuild_base"]
-
 Load = Callable[[str, "str | Path | None", "int | Sequence[str] | None"], nn.Module]
 
 

@@ -25,8 +25,6 @@ from netwarp.label_sets import CAMVID, CITYSCAPES, LabelSet
 from netwarp.model.inputs import Preprocess
 from netwarp.weights import load_weights
 
-__all__ = ["BASES", "ShippedBase", "load_shipped", "rebuild_shipped", "shipped_base"]
-
 
 @dataclass(frozen=True)
 class ShippedBase:

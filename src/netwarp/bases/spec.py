@@ -14,18 +14,6 @@ from netwarp.label_sets import LabelSet, label_set
 from netwarp.model.inputs import Preprocess
 from netwarp.weights import PREFIXES, read_weights
 
-__all__ = [
-    "BaseSource",
-    "ClassRequest",
-    "attach_source",
-    "canonical_name",
-    "channels_at",
-    "outputs_in",
-    "weights_file",
-    "weights_from_file",
-    "width_of",
-]
-
 _SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".tar", ".th", ".safetensors"}
 
 

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from netwarp.model.inputs import Preprocess
 
-__all__ = ["STREETNET_PREPROCESS", "StreetNet"]
-
 STREETNET_PREPROCESS = Preprocess(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), divisor=8)
 
 

@@ -12,8 +12,6 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from netwarp.cli.sections import add_section, fill_sections
 from netwarp.errors import ConfigurationError, unknown_name
 
-__all__ = ["Command", "CommandRequest", "Parser", "argument", "flag", "option", "option_name", "read_request"]
-
 Request = TypeVar("Request", bound="CommandRequest")
 
 

@@ -18,20 +18,6 @@ if TYPE_CHECKING:
 
     from netwarp.model import VideoModel
 
-__all__ = [
-    "BaseOptions",
-    "ClassesOption",
-    "DeviceOption",
-    "ModelOptions",
-    "base_of",
-    "build_model",
-    "check_model_options",
-    "device_named",
-    "has_random_weights",
-    "size",
-    "warn_of_random_weights",
-]
-
 OWN_SCHEMES = ("netwarp", "smp", "torchvision")
 """Of bases that are known: convolutional networks, built here with random weights where none are given."""
 

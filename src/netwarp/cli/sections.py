@@ -15,8 +15,6 @@ import yaml
 
 from netwarp.errors import ConfigurationError, unknown_name
 
-__all__ = ["add_section", "fill_sections", "in_words", "section"]
-
 _KINDS = {
     int: ("a whole number", "N"),
     float: ("a number", "X"),

@@ -12,17 +12,6 @@ from netwarp.evaluation.layer_alignment import IMAGE, Alignment
 from netwarp.evaluation.scores import Scores, figures
 from netwarp.model.layers import OUTPUTS, LayerInfo, Probe
 
-__all__ = [
-    "LIMIT",
-    "add_alignment",
-    "class_table",
-    "layer_records",
-    "layer_table",
-    "score_record",
-    "score_table",
-    "worth_showing",
-]
-
 LIMIT = 40
 """Most inner layers in the short list."""
 

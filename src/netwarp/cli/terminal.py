@@ -19,18 +19,6 @@ from types import FrameType
 from netwarp.cli.arguments import option_name
 from netwarp.errors import NetWarpError
 
-__all__ = [
-    "Outcome",
-    "going_on_later",
-    "keep_freed_memory",
-    "note",
-    "one_line_errors",
-    "progress_bar",
-    "quiet_loading",
-    "say",
-    "warn",
-]
-
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGE = 1 << 30
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from netwarp.inference.sliding import Sliding
     from netwarp.model import Preprocess, VideoModel
 
-__all__ = ["ViewOptions", "in_views", "preprocess_for", "say_how_many", "views_of"]
-
 LEAST = 16
 """Pixels of a side from which on a network has anything to tell apart: two places of a map at an eighth of the size."""
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 from netwarp.errors import ConfigurationError, unknown_name
 
-__all__ = ["ARCHITECTURES", "Architecture", "architecture", "likely_architecture"]
-
 
 @dataclass(frozen=True)
 class Architecture:

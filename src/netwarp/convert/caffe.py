@@ -23,8 +23,6 @@ from netwarp.model import FlowCNN, VideoModel
 from netwarp.output_files import write_file
 from netwarp.weights import load_weights
 
-__all__ = ["Converted", "convert_caffe", "drafted"]
-
 _DRAWS = {"normal_", "uniform_", "kaiming_uniform_"}
 
 

@@ -15,8 +15,6 @@ from netwarp.convert.caffemodel import Blob, CaffeLayer, Caffemodel
 from netwarp.errors import WeightsError
 from netwarp.weights import check_finite
 
-__all__ = ["Parameter", "Wanted", "fitting", "named", "outputs_of", "taken", "wanted_by"]
-
 
 @dataclass(frozen=True)
 class Parameter:

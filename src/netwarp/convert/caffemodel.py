@@ -12,8 +12,6 @@ import numpy as np
 from netwarp.convert.files import check_is_caffemodel, damaged
 from netwarp.errors import MissingExtraError, WeightsError
 
-__all__ = ["Blob", "CaffeLayer", "Caffemodel", "net_parameter", "read_caffemodel"]
-
 # Message: (field, number, type), with a * any number of values. Names are bytes, since they need not be UTF-8. The
 # gradients of blobs (diff, 6 and 9) are not weights.
 _MESSAGES: dict[str, tuple[tuple[str, int, str], ...]] = {

@@ -9,8 +9,6 @@ from pathlib import Path
 from netwarp.errors import OutputError, WeightsError
 from netwarp.output_files import check_places
 
-__all__ = ["check_is_caffemodel", "checked_files", "damaged", "memory_in_words"]
-
 ENDING = ".safetensors"
 
 # Protobuf reads no message that is longer.

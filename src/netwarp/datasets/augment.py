@@ -22,8 +22,6 @@ from netwarp.errors import InputError
 from netwarp.label_sets import IGNORE
 from netwarp.ops.warp import resize_flow
 
-__all__ = ["Augmentation", "Colour", "Geometry", "draw_view"]
-
 # ITU-R BT.601, as in torchvision's and Pillow's gray.
 LUMA = (0.299, 0.587, 0.114)
 

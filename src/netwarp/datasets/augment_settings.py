@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from netwarp.errors import ConfigurationError
 
-__all__ = ["Augmentation"]
-
 
 @dataclass(frozen=True)
 class Augmentation:

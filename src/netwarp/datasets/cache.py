@@ -17,8 +17,6 @@ from torch import Tensor
 from netwarp.errors import ConfigurationError
 from netwarp.output_files import atomic_write
 
-__all__ = ["DiskCache", "RecentTensors", "compact_flow", "flow_key"]
-
 Array = NDArray[Any]
 
 FLOW_FORMAT = 1

@@ -20,8 +20,6 @@ from netwarp.label_sets import CAMVID, IGNORE, Colour, LabelMap
 from netwarp.video.images import images_in, read_image
 from netwarp.video.label_maps import read_classes
 
-__all__ = ["COLOURS", "SPLITS", "SPLIT_RANGES", "camvid", "read_coloured_labels", "split_of"]
-
 _LOG = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")

@@ -20,8 +20,6 @@ from netwarp.errors import InputError
 from netwarp.video.images import read_image
 from netwarp.video.source import Image
 
-__all__ = ["RAW_VIDEOS", "TOLERANCE", "MatchedVideo", "find_video", "match_video"]
-
 _LOG = logging.getLogger(__name__)
 
 RAW_VIDEOS: dict[str, tuple[str, int]] = {

@@ -12,8 +12,6 @@ from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
 from netwarp.errors import InputError
 from netwarp.label_sets import IGNORE, LabelSet
 
-__all__ = ["DataSummary", "check_data"]
-
 
 @dataclass
 class DataSummary:

@@ -22,8 +22,6 @@ from netwarp.label_sets import CITYSCAPES, IGNORE, LabelMap
 from netwarp.video.images import read_image
 from netwarp.video.label_maps import read_mask, read_numbers
 
-__all__ = ["AVERAGE_INSTANCE_SIZES", "IDS", "average_instance_sizes", "cityscapes", "to_ids", "to_train_ids"]
-
 _VIDEO, _STILLS, _TRUTH = "leftImg8bit_sequence", "leftImg8bit", "gtFine"
 _IMAGE, _LABELS, _INSTANCES = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
 

@@ -13,8 +13,6 @@ from netwarp.datasets.clips import Clip, ClipData, ClipFrame
 from netwarp.errors import ConfigurationError
 from netwarp.label_sets import IGNORE, LabelMap, LabelSet
 
-__all__ = ["doubts_about", "in_order_of", "same_name"]
-
 
 def in_order_of(data: ClipData, outputs: Sequence[str]) -> ClipData:
     """Number a data set's labels as a network's outputs are, where these are the same classes by name.

@@ -15,8 +15,6 @@ from netwarp.label_sets import IGNORE, LabelMap, LabelSet, label_set
 from netwarp.video.images import images_in, is_image, natural_key, read_image
 from netwarp.video.label_maps import read_classes
 
-__all__ = ["clip_folder", "read_class_names", "splits_in"]
-
 _CLASSES = "classes.txt"
 _STEP = "step.txt"
 _FRAMES = "frames"

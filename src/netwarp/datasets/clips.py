@@ -23,8 +23,6 @@ from netwarp.errors import ConfigurationError
 from netwarp.label_sets import LabelMap, LabelSet
 from netwarp.video.source import Image
 
-__all__ = ["Clip", "ClipData", "ClipFrame", "LeftOut", "Sample", "Samples"]
-
 
 @dataclass(frozen=True, eq=False)
 class ClipFrame:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from netwarp.datasets.clips import Clip, ClipFrame
 
-__all__ = ["FrameNumber", "clips_of", "frame_number", "runs"]
-
 
 @dataclass(frozen=True)
 class FrameNumber:

@@ -23,8 +23,6 @@ from netwarp.label_sets import CITYSCAPES, IGNORE, Colour, LabelSet
 from netwarp.output_files import prepare_folder
 from netwarp.video.label_maps import read_mask, write_mask
 
-__all__ = ["PredictionWriter", "Predictions"]
-
 
 class Predictions:
     """Read a folder of label maps; several threads may do so.

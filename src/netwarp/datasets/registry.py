@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 from netwarp.datasets.clips import ClipData
 from netwarp.errors import ConfigurationError, unknown_name
 
-__all__ = ["DATASETS", "DataSet", "open_data", "splits_of"]
-
 DEFAULT_SPLIT = "val"
 
 

@@ -18,8 +18,6 @@ from netwarp.datasets.clips import ClipFrame, Sample
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import FlowEstimator, PrecomputedFlow, RAFTFlow, flow_source
 
-__all__ = ["Batch", "LoadedSample", "SampleReader", "collate"]
-
 
 @dataclass(frozen=True, eq=False)
 class LoadedSample:

@@ -22,8 +22,6 @@ from netwarp.video.file import VideoFile
 from netwarp.video.images import read_image
 from netwarp.video.source import Image
 
-__all__ = ["VideoFrames", "default_cache", "is_video"]
-
 _LOG = logging.getLogger(__name__)
 
 _SUFFIXES = frozenset(

@@ -16,8 +16,6 @@ from netwarp.flow import FlowSource, PrecomputedFlow, spec_of
 from netwarp.label_sets import LabelMap
 from netwarp.model.inputs import as_frames
 
-__all__ = ["CachedFrame", "ClipFlow", "joined", "read_run", "runs_of", "wait_for"]
-
 
 class ClipFlow:
     """Finds the flow from each frame of a clip to the one before it, and keeps it until the next frame."""

@@ -19,9 +19,6 @@ from netwarp.evaluation.clip_reader import CPU, CachedFrame, ClipFlow, read_run
 from netwarp.evaluation.scores import MetricCollection, MetricSettings, Scores
 from netwarp.flow import FlowSource
 
-__all__ = ["EvaluationPlan", "OnLabels", "Row", "measure"]
-
-
 OnLabels = Callable[[str, ClipFrame, Tensor], None]
 """Called with a row's name, a frame and its labels ``[1,H,W]``."""
 

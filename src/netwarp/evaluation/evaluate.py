@@ -23,8 +23,6 @@ from netwarp.inference.stream_model import StreamModel
 from netwarp.model.inputs import base_device
 from netwarp.model.outputs import labels_of
 
-__all__ = ["evaluate", "evaluate_predictions", "frames_to_run"]
-
 CONSISTENCY_FLOW = "dis:medium"
 
 

@@ -36,8 +36,6 @@ from netwarp.model.outputs import Hooks, logits_of
 from netwarp.ops import resize_flow, warp
 from netwarp.video.source import FrameSource
 
-__all__ = ["IMAGE", "Alignment", "Distance", "measure_alignment", "neighbours", "representations"]
-
 IMAGE = "image"
 """Name of the picture's own row."""
 

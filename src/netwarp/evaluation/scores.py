@@ -26,8 +26,6 @@ from netwarp.metrics import (
     mean_iou,
 )
 
-__all__ = ["METRICS", "Figure", "MetricCollection", "MetricSettings", "MetricSpec", "Scores", "figures"]
-
 Scores = dict[str, Any]
 """The figures of one row by JSON key, in percent, nan where a metric does not apply: a number, a tuple with one for
 each class, or a dict with one for each width or length. Besides those of :data:`METRICS` there are ``frames``, the

@@ -15,8 +15,6 @@ from netwarp.ops.warp import resize_flow
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DISFlow"]
-
 PRESETS = ("ultrafast", "fast", "light", "medium")
 
 # What sets "light" apart from OpenCV's "ultrafast". Half the frame's size (finest level 1) is what labels need of a

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from netwarp.errors import ConfigurationError, InputError
 
-__all__ = ["FlowEstimator", "check_frames", "check_scale", "frames_to_bytes", "frames_to_float"]
-
 
 @runtime_checkable
 class FlowEstimator(Protocol):

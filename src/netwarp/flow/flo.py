@@ -17,8 +17,6 @@ from torch import Tensor
 from netwarp.errors import InputError
 from netwarp.output_files import atomic_write
 
-__all__ = ["read_flo", "write_flo"]
-
 MAGIC = b"PIEH"
 HEADER = struct.Struct("<4sii")
 

@@ -11,8 +11,6 @@ from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow.estimator import check_frames
 from netwarp.flow.flo import read_flo
 
-__all__ = ["PrecomputedFlow"]
-
 
 class PrecomputedFlow:
     """Reads each frame's backward flow from a folder of ``.flo`` files.

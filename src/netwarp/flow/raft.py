@@ -14,8 +14,6 @@ from netwarp.flow.estimator import check_frames, check_scale, frames_to_float
 from netwarp.ops.warp import resize_flow
 from netwarp.weights import load_weights, read_weights, unwrapped
 
-__all__ = ["RAFTFlow"]
-
 SIZES = ("large", "small")
 
 # torchvision's network works at 1/8 size, and pools its correlations until a side of 16 is 2.

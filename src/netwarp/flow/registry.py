@@ -14,8 +14,6 @@ from netwarp.flow.precomputed import PrecomputedFlow
 from netwarp.flow.raft import RAFTFlow
 from netwarp.flow.zero import ZeroFlow
 
-__all__ = ["FLOWS", "TRUE_FLOW", "FlowSource", "flow_source", "make_flow", "only_in_clips", "spec_of"]
-
 FLOWS: dict[str, Callable[..., FlowEstimator]] = {
     "dis": DISFlow,
     "raft": RAFTFlow,

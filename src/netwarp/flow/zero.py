@@ -7,8 +7,6 @@ from torch import Tensor
 
 from netwarp.flow.estimator import check_frames
 
-__all__ = ["ZeroFlow"]
-
 
 class ZeroFlow:
     """Flow of a scene where nothing moves: the previous frame is combined where it lies."""

@@ -19,8 +19,6 @@ from netwarp.model.motion import Flows
 from netwarp.ops import resize_flow, warp
 from netwarp.video.source import Frame
 
-__all__ = ["Cuts", "PreparedFrame", "is_cut", "prepare_frames", "unexplained"]
-
 log = logging.getLogger("netwarp")
 
 CPU = torch.device("cpu")

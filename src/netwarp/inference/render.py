@@ -19,8 +19,6 @@ from netwarp.video.overlay import overlay, side_by_side
 from netwarp.video.source import Frame, FrameSource, Image
 from netwarp.video.writer import VideoWriter
 
-__all__ = ["CAPTIONS", "Interrupted", "Rendered", "render"]
-
 CAPTIONS = ("frame by frame", "video network")
 """Captions of the halves of a side-by-side video."""
 

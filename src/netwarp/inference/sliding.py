@@ -24,8 +24,6 @@ from netwarp.model import VideoModel, VideoState
 from netwarp.model.inputs import as_frames, base_device
 from netwarp.model.motion import Flows
 
-__all__ = ["Memory", "Sliding", "SlidingState"]
-
 Memory = tuple[Tensor, ...]
 """``[views·B,C,h,w]`` at each layer: the memory of all views of a scale, in the views' order."""
 

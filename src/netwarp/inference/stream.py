@@ -24,8 +24,6 @@ from netwarp.model.outputs import labels_of
 from netwarp.video.open import open_frames
 from netwarp.video.source import Frame, FrameSource
 
-__all__ = ["Segmented", "segment"]
-
 log = logging.getLogger("netwarp")
 
 Item = TypeVar("Item")

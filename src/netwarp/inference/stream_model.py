@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from netwarp.flow import FlowSource
 
-__all__ = ["StreamModel"]
-
 
 class StreamModel(Protocol):
     """A :class:`netwarp.VideoModel`, or a :class:`netwarp.Sliding` around one."""

@@ -15,8 +15,6 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["Prefetcher", "Staging", "ThreadBudget", "cores_of_process", "opencv_on_one_thread"]
-
 Item = TypeVar("Item")
 
 JOIN_SECONDS = 5.0

@@ -15,8 +15,6 @@ from netwarp.model.inputs import to_unit_range
 from netwarp.model.motion import Flows
 from netwarp.ops import resize_flow
 
-__all__ = ["ViewTensors", "mirror_flow"]
-
 
 @dataclass(frozen=True, eq=False)
 class ViewTensors:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from netwarp.errors import ConfigurationError
 
-__all__ = ["Size", "Tiling", "View", "Views", "scaled_size", "starts"]
-
 Size = tuple[int, int]
 """(height, width)."""
 

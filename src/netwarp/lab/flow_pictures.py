@@ -13,8 +13,6 @@ from netwarp.model.inputs import base_device
 from netwarp.model.motion import Flows
 from netwarp.ops import resize_flow
 
-__all__ = ["Flow", "before_and_after", "flow_colours", "flow_wheel", "length_of", "round_limit"]
-
 Picture = npt.NDArray[np.uint8]
 
 

@@ -13,8 +13,6 @@ import torch
 from netwarp._version import __version__
 from netwarp.inference.threads import cores_of_process
 
-__all__ = ["Machine", "machine", "machine_line"]
-
 Machine = dict[str, str | int | None]
 
 PACKAGES = {"torchvision": "torchvision", "opencv": "opencv-python-headless", "numba": "numba", "triton": "triton"}

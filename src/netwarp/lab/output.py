@@ -13,8 +13,6 @@ from typing import Any, BinaryIO
 from netwarp.errors import MissingExtraError
 from netwarp.output_files import atomic_write
 
-__all__ = ["EMPTY", "markdown_table", "need_report", "new_figure", "number", "save_figure", "write_text", "written"]
-
 EMPTY = "–"
 """The cell of a value that does not apply."""
 

@@ -13,8 +13,6 @@ from netwarp.label_sets import IGNORE
 from netwarp.metrics.iou import check_classes, confusion_matrix
 from netwarp.metrics.metric import ONE, Labels, Metric, as_labels
 
-__all__ = ["InstanceIoU", "iiou_per_class", "instance_counts"]
-
 _ID_BITS = 32
 
 

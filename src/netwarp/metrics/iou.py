@@ -9,8 +9,6 @@ from netwarp.errors import ConfigurationError, InputError
 from netwarp.label_sets import IGNORE
 from netwarp.metrics.metric import Labels, Metric, as_labels
 
-__all__ = ["IoU", "check_classes", "confusion_matrix", "iou_per_class", "mean_iou", "pair_numbers"]
-
 
 def confusion_matrix(prediction: Labels, target: Labels, classes: int) -> Tensor:
     """Count pixels by target (row) and prediction (column): int64 ``[classes, classes+1]`` on the CPU; frames add up.

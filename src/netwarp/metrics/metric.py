@@ -14,8 +14,6 @@ from torch import Tensor
 
 from netwarp.errors import ConfigurationError, InputError
 
-__all__ = ["ONE", "Labels", "Metric", "as_labels", "share"]
-
 Labels: TypeAlias = Tensor | NDArray[np.integer]
 """Integer ``[H,W]`` or ``[B,H,W]``, as a tensor on any device or a numpy array."""
 

@@ -11,8 +11,6 @@ from netwarp.errors import InputError
 from netwarp.label_sets import IGNORE
 from netwarp.metrics.metric import ONE, Labels, Metric, as_labels, share
 
-__all__ = ["TemporalConsistency", "temporal_consistency"]
-
 
 def temporal_consistency(previous: Labels, current: Labels, flow: Tensor) -> float:
     """Share of the pixels whose label equals the previous frame's label along the flow.

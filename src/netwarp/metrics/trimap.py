@@ -12,8 +12,6 @@ from netwarp.label_sets import IGNORE
 from netwarp.metrics.iou import IoU, check_classes, iou_per_class, mean_iou, pair_numbers
 from netwarp.metrics.metric import Labels, Metric, as_labels
 
-__all__ = ["TrimapCurve", "TrimapIoU", "band_matrices", "trimap", "trimap_distance"]
-
 
 def trimap(labels: Labels, width: int) -> Tensor:
     """The band of pixels within ``width`` of a label change: bool of the labels' shape, False on ignored pixels.

@@ -14,8 +14,6 @@ from netwarp.errors import ConfigurationError, InputError
 from netwarp.label_sets import IGNORE
 from netwarp.metrics.metric import ONE, Labels, Metric, as_labels, share
 
-__all__ = ["VideoConsistency", "VideoConsistencyCurve", "video_consistency"]
-
 
 def video_consistency(frames: Iterable[tuple[Labels, Labels | None]], length: int) -> float:
     """:class:`VideoConsistency` of one clip, from each frame's prediction and target (None without labels), in order.

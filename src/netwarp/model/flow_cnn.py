@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.ops import resize_flow, warp
 
-__all__ = ["FlowCNN"]
-
 VARIANTS = {"paper": (11, 3), "release": (8, 1)}
 """Channels that the first convolution takes, and size of the last one's kernel."""
 STARTS = ("identity", "gaussian")

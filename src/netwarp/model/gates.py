@@ -15,19 +15,6 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.ops import resize_flow, warp
 
-__all__ = [
-    "Confidence",
-    "Gate",
-    "GateFunction",
-    "LearnedGate",
-    "PhotometricGate",
-    "as_gate",
-    "gate_from_dict",
-    "gate_to_dict",
-    "make_gate",
-    "resize_confidence",
-]
-
 Confidence = Tensor
 """``[B,1,H,W]`` in 0–1: 1 where the warped representation is trusted, 0 where the current one stands alone."""
 

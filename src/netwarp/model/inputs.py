@@ -13,19 +13,6 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, InputError
 
-__all__ = [
-    "Preprocess",
-    "as_clip",
-    "as_frames",
-    "base_device",
-    "base_dtype",
-    "channels_last_inputs",
-    "check_flow",
-    "network_input",
-    "preprocess_of",
-    "to_unit_range",
-]
-
 
 @dataclass(frozen=True)
 class Preprocess:

@@ -14,8 +14,6 @@ from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
 from netwarp.model.inputs import Preprocess, base_device, network_input
 from netwarp.model.outputs import check_layers, logits_of, representation_of
 
-__all__ = ["OUTPUTS", "LayerInfo", "Probe", "evaluating", "margin_of", "place", "probe"]
-
 OUTPUTS = ("output", "log_probs")
 """Layer names that stand for the network's result instead of one of its modules."""
 

@@ -14,8 +14,6 @@ from netwarp.errors import InputError, WeightsError
 from netwarp.output_files import write_file
 from netwarp.weights import MODEL_KEY, check_finite, read_safetensors
 
-__all__ = ["FORMAT", "MODEL_KEY", "SavedModel", "read", "write_model"]
-
 FORMAT = 2
 
 

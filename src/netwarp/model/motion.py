@@ -13,8 +13,6 @@ from netwarp.model.gates import Confidence, Gate, resize_confidence
 from netwarp.model.inputs import Preprocess, to_unit_range
 from netwarp.ops import reflect, reflect_flow, resize_flow
 
-__all__ = ["Flows", "Motion"]
-
 
 class Flows(NamedTuple):
     """Checked flow between two frames, ``[B,2,H,W]``: backward, and forward where the gate looks at it."""

@@ -9,8 +9,6 @@ from netwarp.errors import ConfigurationError
 from netwarp.model.gates import resize_confidence
 from netwarp.ops import resize_flow, warp_combine
 
-__all__ = ["NetWarp"]
-
 
 class NetWarp(nn.Module):
     """Combination of representations, z̃_t = w1 ⊙ z_t + w2 ⊙ Warp(z_{t−1}, F) (paper, Eq. 1–3).

@@ -16,17 +16,6 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
 
-__all__ = [
-    "Hooks",
-    "StopPass",
-    "check_layers",
-    "labels_of",
-    "logits_of",
-    "representation_of",
-    "to_frame_size",
-    "with_representation",
-]
-
 
 def labels_of(logits: Tensor) -> Tensor:
     """Return the class of the largest logit, ``[B,H,W]``; of equal ones the first."""

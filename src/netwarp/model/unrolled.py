@@ -22,8 +22,6 @@ from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, ch
 from netwarp.model.motion import Flows, Motion
 from netwarp.model.outputs import Hooks, StopPass, logits_of, to_frame_size
 
-__all__ = ["Memory", "UnrolledNetwork", "VideoState"]
-
 Frame = Tensor | np.ndarray
 Memory = Literal["previous", "fused"]
 

@@ -20,9 +20,7 @@ from netwarp.model.layers import OUTPUTS, margin_of, place
 from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
 from netwarp.model.outputs import Hooks
-from netwarp.model.unrolled import Memory, UnrolledNetwork, VideoState
-
-__all__ = ["VideoModel", "VideoState", "rest_frozen"]
+from netwarp.model.unrolled import Memory, UnrolledNetwork
 
 
 def rest_frozen(network: nn.Module, *, is_part: bool = False) -> None:

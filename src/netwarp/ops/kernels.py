@@ -16,8 +16,6 @@ from torch import Tensor
 
 from netwarp.ops import reference
 
-__all__ = ["WARP_COMBINE", "CompiledKernel", "Kernel", "NotCompiledError", "kernel_for"]
-
 log = logging.getLogger("netwarp")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["compute_dtype", "memory_format"]
-
 
 def compute_dtype(features: Tensor, flow: Tensor) -> torch.dtype:
     """The dtype of coordinates, shares and sums: float32, or float64 where one of the two is."""

@@ -16,8 +16,6 @@ from torch import Tensor
 from netwarp.ops.kernels import kernel_for
 from netwarp.ops.layout import memory_format
 
-__all__ = ["warp_combine_operator", "warp_operator"]
-
 _MAPS = "Tensor flow, Tensor? w1, Tensor? w2, Tensor? gate, bool[] needed) -> Tensor[]"
 torch.library.define("netwarp::warp", "(Tensor features, Tensor flow) -> Tensor")
 torch.library.define(

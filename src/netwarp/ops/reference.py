@@ -15,8 +15,6 @@ from torch import Tensor
 
 from netwarp.ops.layout import compute_dtype, memory_format
 
-__all__ = ["combine", "gradients"]
-
 
 def combine(
     current: Tensor | None, previous: Tensor, flow: Tensor, w1: Tensor | None, w2: Tensor | None, gate: Tensor | None

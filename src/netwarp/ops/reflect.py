@@ -11,8 +11,6 @@ from torch import Tensor
 
 from netwarp.errors import InputError
 
-__all__ = ["reflect", "reflect_flow"]
-
 
 def reflect(image: Tensor, margin: int) -> Tensor:
     """Reflect a picture outward; the pixels at its border are not repeated.

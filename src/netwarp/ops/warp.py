@@ -23,8 +23,6 @@ from torch import Tensor
 from netwarp.errors import InputError
 from netwarp.ops.operators import warp_combine_operator, warp_operator
 
-__all__ = ["resize_flow", "warp", "warp_combine"]
-
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     """Bring a flow to another grid, its values along with its size.

@@ -15,10 +15,6 @@ from netwarp.streets.paint_buildings import plain
 from netwarp.streets.surfaces import Pose, Shadow
 from netwarp.streets.textures import Texture
 
-__all__ = [
-    "CarModel", "Outfit", "Path", "add_car", "add_cyclist", "add_pedestrian", "draw_car", "draw_outfit", "still",
-]  # fmt: skip
-
 Path = Callable[[float], tuple[float, float, float]]
 """Time in seconds -> (x, z) on the ground in metres, and the distance walked or ridden since time 0."""
 

@@ -13,8 +13,6 @@ from netwarp.streets.builder import Builder
 from netwarp.streets.ground_light import LightMap
 from netwarp.streets.plan import BLOCK, KERB, Plan, Stock
 
-__all__ = ["Blocks"]
-
 
 class Blocks:
     """Builds what stands still: ground, houses, gardens, side streets, furniture and parked cars, block by block."""

@@ -13,8 +13,6 @@ from netwarp.streets.surfaces import Pose, Scene, Surface
 from netwarp.streets.textures import Texture
 from netwarp.streets.weather import Weather
 
-__all__ = ["CLASSES", "Builder"]
-
 CLASSES: tuple[str, ...] = CAMVID.names
 """Names of the classes that :mod:`netwarp.streets` draws; a label is an index into them."""
 

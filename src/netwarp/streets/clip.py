@@ -17,8 +17,6 @@ from netwarp.streets.raster import Rasteriser, View
 from netwarp.streets.scene import build_street
 from netwarp.streets.weather import WEATHERS
 
-__all__ = ["StreetFrame", "check_settings", "flow_between", "render_clip"]
-
 
 def flow_between(
     current: View, previous: View, camera: Matrix, body_of: NDArray[np.intp]

@@ -19,9 +19,6 @@ from netwarp.output_files import atomic_write
 from netwarp.streets.clip import StreetFrame, check_settings, render_clip
 from netwarp.streets.effects import Effects
 
-__all__ = ["StreetPair", "StreetPairs", "Streets"]
-
-
 RENDERING = 2
 """Raised whenever a clip's file holds something else for the same settings: clips kept in folders are then made anew.
 2 draws the bytes that 1 drew, and numbers the objects besides."""

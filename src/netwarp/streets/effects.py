@@ -13,8 +13,6 @@ from netwarp.errors import ConfigurationError
 from netwarp.streets.textures import Floats, Image
 from netwarp.streets.weather import Weather
 
-__all__ = ["CameraEffects", "Effects"]
-
 
 @dataclass(frozen=True)
 class Effects:

@@ -14,8 +14,6 @@ from netwarp.streets.surfaces import Scene
 from netwarp.streets.textures import Floats, Image
 from netwarp.streets.weather import Weather
 
-__all__ = ["GroundLight", "LightMap"]
-
 _SCALE = 6
 """Texels per metre."""
 

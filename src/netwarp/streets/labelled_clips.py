@@ -15,8 +15,6 @@ from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.label_sets import CAMVID
 from netwarp.streets import StreetFrame, StreetPairs, Streets
 
-__all__ = ["SPLITS", "rendered_data", "street_clips"]
-
 Kind = TypeVar("Kind", bound=np.generic)
 
 

@@ -8,8 +8,6 @@ import numpy as np
 from netwarp.streets.textures import Image, Texture, mottle
 from netwarp.streets.weather import Weather
 
-__all__ = ["canvas", "facade", "plain", "railing", "roof", "rough", "wall"]
-
 Rgb = tuple[int, int, int]
 
 _WALLS: tuple[Rgb, ...] = (

@@ -9,8 +9,6 @@ from netwarp.streets.paint_buildings import canvas, rough
 from netwarp.streets.textures import Image, Texture, mottle
 from netwarp.streets.weather import Weather
 
-__all__ = ["pavement", "road", "skyline"]
-
 
 def road(
     rng: np.random.Generator,

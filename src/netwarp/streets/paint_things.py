@@ -9,19 +9,6 @@ import numpy as np
 
 from netwarp.streets.textures import Image, Texture, mottle
 
-__all__ = [
-    "bare_tree",
-    "bicycle",
-    "car_end",
-    "car_glass",
-    "car_side",
-    "crown",
-    "limb",
-    "sign",
-    "torso",
-    "traffic_light",
-]
-
 Rgb = tuple[int, int, int]
 
 CAR_PAINT: tuple[Rgb, ...] = (

@@ -13,8 +13,6 @@ from netwarp.streets.actors import CarModel, Outfit, draw_car, draw_outfit
 from netwarp.streets.textures import Texture
 from netwarp.streets.weather import Weather
 
-__all__ = ["BLOCK", "KERB", "Plan", "Stock", "draw_plan", "draw_stock"]
-
 BLOCK = 24.0
 """Length of a block, metres. Every block has a random generator of its own: what stands there does not depend on
 how long the clip is."""

@@ -21,8 +21,6 @@ from netwarp.streets.camera import Matrix
 from netwarp.streets.surfaces import FAR, Scene
 from netwarp.streets.textures import OPAQUE, Image
 
-__all__ = ["Rasteriser", "View"]
-
 NEAR = 0.35
 """Nothing nearer to the camera than this is drawn, metres."""
 

@@ -17,8 +17,6 @@ from netwarp.streets.surfaces import FAR, Scene
 from netwarp.streets.traffic import Traffic
 from netwarp.streets.weather import Weather, draw_weather
 
-__all__ = ["Street", "build_street"]
-
 
 @dataclass(frozen=True)
 class Street:

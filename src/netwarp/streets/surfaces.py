@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from netwarp.streets.camera import Matrix
 from netwarp.streets.textures import Image, Texture
 
-__all__ = ["FAR", "Pose", "Scene", "Shadow", "Surface"]
-
 FAR = 150.0
 """Nothing farther from the camera than this is drawn, metres."""
 

@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Texture", "mottle"]
-
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 

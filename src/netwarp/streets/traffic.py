@@ -12,8 +12,6 @@ from netwarp.streets.builder import Builder
 from netwarp.streets.camera import Drive, Matrix, rotation
 from netwarp.streets.plan import BLOCK, KERB, Plan, Stock
 
-__all__ = ["Traffic"]
-
 
 class Traffic:
     """Adds what moves, by where it is at time 0."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["WEATHERS", "Weather", "draw_weather"]
-
 WEATHERS = ("sunny", "overcast", "dusk", "night")
 """The kinds of weather, drawn with odds 4 : 4 : 2 : 1."""
 

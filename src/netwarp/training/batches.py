@@ -17,8 +17,6 @@ from netwarp.errors import InputError, NetWarpError
 from netwarp.label_sets import IGNORE
 from netwarp.training.settings import TrainSettings
 
-__all__ = ["Part", "Work", "WorkData", "clip_at", "torch_seed", "view_generator", "work_loader"]
-
 LABELLED, UNLABELLED = 0, 1
 """Two orders that have nothing to do with each other."""
 

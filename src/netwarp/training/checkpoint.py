@@ -23,17 +23,6 @@ from netwarp.output_files import atomic_write, cannot_write, check_places, prepa
 from netwarp.training.logs import Best
 from netwarp.training.settings import TrainSettings
 
-__all__ = [
-    "Checkpoint",
-    "RunFolder",
-    "difference",
-    "fingerprint",
-    "read_checkpoint",
-    "restore",
-    "trained_tensors",
-    "write_checkpoint",
-]
-
 
 class RunFolder:
     """Names of all files that a training writes.

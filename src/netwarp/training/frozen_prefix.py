@@ -17,8 +17,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-__all__ = ["FrozenPrefix", "frozen_prefix"]
-
 ROUNDING = 1e-3
 """Difference that rounding alone makes, relative to the largest value."""
 

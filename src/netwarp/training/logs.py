@@ -22,18 +22,6 @@ from netwarp.output_files import cannot_write, write_file
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = [
-    "COLUMNS",
-    "Best",
-    "Log",
-    "StepRecord",
-    "TrainResult",
-    "ValidationScores",
-    "check_tensorboard",
-    "progress_bar",
-    "read_log",
-]
-
 
 @dataclass(frozen=True)
 class ValidationScores:

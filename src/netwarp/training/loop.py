@@ -24,8 +24,6 @@ from netwarp.training.settings import TrainSettings
 from netwarp.training.step import Stepper
 from netwarp.training.validation import validate
 
-__all__ = ["BetweenSteps", "Keeping", "fit"]
-
 
 @dataclass(frozen=True, eq=False)
 class Keeping:

@@ -20,8 +20,6 @@ from netwarp.model import PhotometricGate
 from netwarp.model.inputs import to_unit_range
 from netwarp.ops import warp
 
-__all__ = ["class_weights", "consistency_sum", "label_weight", "segmentation_sum"]
-
 
 def class_weights(labels: Iterable[NDArray[np.uint8]], classes: int, constant: float = 1.05) -> Tensor:
     """Weights that let rare classes count: 1 / ln(constant + frequency), after ENet (arXiv 1606.02147)."""

@@ -9,8 +9,6 @@ from netwarp.model import VideoModel
 from netwarp.model.netwarp import NetWarp
 from netwarp.training.settings import TrainSettings
 
-__all__ = ["beyond_paper"]
-
 
 def beyond_paper(model: VideoModel, settings: TrainSettings, length: int) -> dict[str, Any]:
     """Every option that differs from the paper's section 3.1: two frames, Eq. 3 from (1, 0), DIS, the paper's Λ."""

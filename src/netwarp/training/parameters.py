@@ -15,8 +15,6 @@ from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.model import VideoModel
 from netwarp.training.settings import TrainSettings
 
-__all__ = ["frozen_as_told", "hold_w2", "parameter_groups", "share_of_rate"]
-
 
 def hold_w2(model: VideoModel) -> VideoModel:
     """Make a model the control of its own experiment: every w2 is held at 0, everything else stays as it is.

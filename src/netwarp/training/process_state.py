@@ -17,8 +17,6 @@ import torch.distributed as dist
 
 from netwarp.errors import MissingExtraError
 
-__all__ = ["AtOnce", "HeldSignals", "Interrupted", "left_as_it_was", "need_lightning", "quiet_lightning"]
-
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM while training.

@@ -10,8 +10,6 @@ from typing import Any, Literal
 from netwarp.datasets.augment_settings import Augmentation
 from netwarp.errors import ConfigurationError, unknown_name
 
-__all__ = ["Consistency", "Rates", "TrainSettings"]
-
 HOW = ("checkpoint_every", "tensorboard", "accelerator", "workers")
 """Settings that say how a training is run, not what comes out: they may change when it is gone on with."""
 

@@ -21,8 +21,6 @@ from netwarp.training.losses import consistency_sum, label_weight, segmentation_
 from netwarp.training.parameters import share_of_rate
 from netwarp.training.settings import TrainSettings
 
-__all__ = ["Stepper"]
-
 SAMPLING = (..., slice(None, None, 4), slice(None, None, 4))
 """Every fourth row and column is enough for a step's IoU in the log."""
 

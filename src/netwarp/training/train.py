@@ -45,8 +45,6 @@ from netwarp.training.validation import check_validation
 if TYPE_CHECKING:
     from netwarp.training.loop import BetweenSteps
 
-__all__ = ["check_training", "train", "write_result"]
-
 LAST = 100
 """Steps that the final loss is averaged over."""
 

@@ -8,8 +8,6 @@ from netwarp.evaluation.evaluate import evaluate
 from netwarp.model import VideoModel
 from netwarp.training.logs import ValidationScores
 
-__all__ = ["check_validation", "validate"]
-
 TIOU_WIDTH = 2
 
 

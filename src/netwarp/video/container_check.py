@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["is_cut_off", "is_damaged_inside", "lacks_index"]
-
 _TRANSPORT_PACKETS = (188, 192, 204)
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = 0x18538067

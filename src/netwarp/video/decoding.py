@@ -15,8 +15,6 @@ from av.video.stream import VideoStream
 
 from netwarp.video.source import AfterDamage, Frame, FrameSource, Image
 
-__all__ = ["OPEN_OPTIONS", "Damage", "DecodedSource", "tagged_duration", "video_stream"]
-
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
 

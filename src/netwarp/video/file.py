@@ -15,8 +15,6 @@ from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_i
 from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, tagged_duration, video_stream
 from netwarp.video.source import AfterDamage, Frame
 
-__all__ = ["VideoFile"]
-
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _DECLARES_DURATION = frozenset({"matroska", "webm", "flv"})
 

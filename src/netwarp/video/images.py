@@ -14,8 +14,6 @@ import PIL.ImageOps
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.video.source import Frame, FrameSource, Image
 
-__all__ = ["ImageFiles", "images_in", "is_image", "matching", "natural_key", "read_image"]
-
 _SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga"}
 )

@@ -15,8 +15,6 @@ from netwarp.label_sets import IGNORE, Colour, LabelMap, voc_colour
 from netwarp.output_files import atomic_write, prepare_folder
 from netwarp.video.images import is_image
 
-__all__ = ["MaskFolder", "full_palette", "read_classes", "read_mask", "read_numbers", "write_mask"]
-
 
 def full_palette(palette: Sequence[Colour]) -> npt.NDArray[np.uint8]:
     """List the colours of all 256 labels, ``[256, 3]``: the given ones, then PASCAL VOC's (255 is its pale "void")."""

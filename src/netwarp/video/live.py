@@ -15,8 +15,6 @@ from netwarp.errors import InputError
 from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, video_stream
 from netwarp.video.source import Frame, FrameSource, Image
 
-__all__ = ["LiveStream", "OpenCVCamera", "open_camera"]
-
 OPEN_TIMEOUT = 15.0
 """Seconds that a stream has to answer, and to deliver what its first frame takes."""
 READ_TIMEOUT = 10.0

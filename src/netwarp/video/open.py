@@ -13,8 +13,6 @@ from pathlib import Path
 from netwarp.errors import InputError
 from netwarp.video.source import AfterDamage, FrameSource
 
-__all__ = ["open_frames"]
-
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 

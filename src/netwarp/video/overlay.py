@@ -17,8 +17,6 @@ from netwarp.label_sets import IGNORE, Colour
 from netwarp.video.label_maps import full_palette
 from netwarp.video.source import Image
 
-__all__ = ["overlay", "side_by_side"]
-
 
 def overlay(
     image: Image,

@@ -12,8 +12,6 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AfterDamage", "Frame", "FrameSource", "Image"]
-
 Image = npt.NDArray[np.uint8]
 """A picture: RGB uint8 ``[H, W, 3]``, contiguous, upright."""
 

@@ -22,8 +22,6 @@ from netwarp.errors import ConfigurationError, OutputError, unknown_name
 from netwarp.output_files import check_video_name, prepare_file, reason
 from netwarp.video.source import Image
 
-__all__ = ["VideoWriter"]
-
 _LOG = logging.getLogger(__name__)
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _FINE = 90_000

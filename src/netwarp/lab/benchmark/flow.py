@@ -24,8 +24,6 @@ from netwarp.lab.benchmark.results import FlowQualityRow, FlowRow
 from netwarp.model import VideoModel
 from netwarp.streets import render_clip
 
-__all__ = ["DIS", "REFERENCE", "flow_quality", "flow_times", "measure_flow", "quality_rows"]
-
 DIS = tuple(f"dis:{preset}{scale}" for preset in reversed(PRESETS) for scale in ("", "@0.5"))
 """The most exact first."""
 

@@ -23,19 +23,6 @@ import torch
 
 from netwarp.errors import NetWarpError
 
-__all__ = [
-    "Apart",
-    "Clock",
-    "Rounds",
-    "Tell",
-    "alternating",
-    "clock_for",
-    "here",
-    "in_own_process",
-    "in_turn",
-    "resident_mib",
-]
-
 MIB = 2**20
 
 

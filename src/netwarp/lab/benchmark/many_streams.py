@@ -32,18 +32,6 @@ from netwarp.lab.benchmark.results import BesideRow, LengthRow, SlopeRow, Togeth
 from netwarp.lab.benchmark.stream import load_loops
 from netwarp.model import VideoModel
 
-__all__ = [
-    "Crowd",
-    "Together",
-    "chosen",
-    "measure_memory",
-    "measure_together",
-    "memory_along",
-    "rate_of",
-    "run_crowd",
-    "slope",
-]
-
 NETWORK = "espnet"
 DROPPED = 2
 LEAST = 8

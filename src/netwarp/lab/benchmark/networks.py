@@ -20,20 +20,6 @@ from netwarp.video.open import open_frames
 from netwarp.video.source import Frame, FrameSource
 from netwarp.video.writer import VideoWriter
 
-__all__ = [
-    "AHEAD",
-    "FLOW_CNNS",
-    "FRAME_BY_FRAME",
-    "NETWORKS",
-    "SMALL",
-    "TRAINING_FREE",
-    "Around",
-    "Network",
-    "load_network",
-    "open_street",
-    "write_street",
-]
-
 AHEAD = 8
 """Frames that a video has behind the last one that counts: more than reading and flow are ever ahead of the network.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["FULL", "QUICK", "Amounts", "Asked", "Shape", "StreamAmount"]
-
 Shape = tuple[int, int, int, int]
 """``(B, C, h, w)``."""
 

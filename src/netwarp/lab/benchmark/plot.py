@@ -14,8 +14,6 @@ from netwarp.lab.output import new_figure
 from netwarp.lab.study.figures import COLOURS, MARKS
 from netwarp.output_files import write_file
 
-__all__ = ["draw", "figure_of"]
-
 OURS, EAGER, COMPILED, LIMIT = COLOURS[0], COLOURS[1], COLOURS[2], "0.35"
 Kind = TypeVar("Kind")
 

@@ -10,23 +10,6 @@ from typing import Any, ClassVar
 from netwarp.lab.benchmark.plan import Asked, Shape
 from netwarp.lab.machine import Machine, machine_line
 
-__all__ = [
-    "FORMAT",
-    "BesideRow",
-    "FlowQualityRow",
-    "FlowRow",
-    "LengthRow",
-    "Measured",
-    "Row",
-    "SlopeRow",
-    "StreamRow",
-    "TogetherRow",
-    "WarpRow",
-    "document",
-    "heading",
-    "title",
-]
-
 
 @dataclass(frozen=True)
 class WarpRow:

@@ -27,8 +27,6 @@ from netwarp.lab.output import new_figure
 from netwarp.model import VideoModel
 from netwarp.output_files import prepare_file, write_file
 
-__all__ = ["PARTS", "Measure", "benchmark", "check"]
-
 Measure = Callable[[Asked, Tell, Apart], Iterator[Row]]
 """Yields rows as they are done; told what is being done, and how to do it in another process."""
 

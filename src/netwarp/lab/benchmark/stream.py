@@ -35,8 +35,6 @@ from netwarp.lab.benchmark.results import StreamRow
 from netwarp.model import VideoModel
 from netwarp.ops import warp_combine
 
-__all__ = ["load_loops", "measure_stream", "seconds_a_frame", "stream_rows", "streams_of"]
-
 DEFAULT = StreamAmount((360, 480), 2, 8, 3, 1.0)
 """For a network that somebody asked for and the amounts do not name."""
 

@@ -18,8 +18,6 @@ from netwarp.lab.benchmark.results import (
 from netwarp.lab.output import markdown_table as _table
 from netwarp.lab.output import number
 
-__all__ = ["TITLES", "part_text", "shape_text", "size_text"]
-
 TITLES = {
     "warp": "Warp and sum",
     "stream": "A stream against the network frame by frame",

@@ -20,8 +20,6 @@ from netwarp.lab.benchmark.results import WarpRow
 from netwarp.ops import warp_combine
 from netwarp.ops.kernels import NotCompiledError
 
-__all__ = ["DTYPES", "FORMATS", "Compiled", "eager", "measure_warp", "warps"]
-
 Warp = Callable[..., Tensor]
 
 

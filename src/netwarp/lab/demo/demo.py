@@ -20,8 +20,6 @@ from netwarp.output_files import prepare_folder, reason
 from netwarp.streets import CLASSES
 from netwarp.training.process_state import need_lightning
 
-__all__ = ["DemoResult", "run_demo"]
-
 
 @dataclass(frozen=True)
 class DemoResult:

@@ -19,18 +19,6 @@ from netwarp.video.label_maps import full_palette
 from netwarp.video.overlay import overlay, side_by_side
 from netwarp.video.writer import VideoWriter
 
-__all__ = [
-    "colours_of",
-    "enlarged",
-    "in_a_row",
-    "mp4_uri",
-    "panels",
-    "png_uri",
-    "write_moving_picture",
-    "write_panels",
-    "write_street",
-]
-
 Picture = npt.NDArray[np.uint8]
 
 

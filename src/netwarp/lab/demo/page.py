@@ -24,8 +24,6 @@ from netwarp.lab.window_choice import Choice, Place, choose_places
 from netwarp.label_sets import CAMVID
 from netwarp.streets import CLASSES
 
-__all__ = ["NEXT", "THIN", "flow_section", "made_section", "need_jinja2", "processor", "render_page", "thin_section"]
-
 THIN = ("pole", "sign", "fence", "pedestrian", "bicyclist")
 """What a fast network loses first."""
 

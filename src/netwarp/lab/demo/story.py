@@ -28,8 +28,6 @@ from netwarp.streets.labelled_clips import rendered_data
 from netwarp.training import Rates, StepRecord, TrainSettings, train
 from netwarp.training.parameters import hold_w2
 
-__all__ = ["FULL", "QUICK", "RECIPE", "Settings", "Story", "tell"]
-
 log = logging.getLogger("netwarp")
 
 TEST_SEEDS = 5_000

@@ -9,20 +9,6 @@ from typing import Any
 from netwarp.evaluation.scores import Scores
 from netwarp.lab.output import markdown_table
 
-__all__ = [
-    "BASE",
-    "COLUMNS",
-    "CONTROL",
-    "FREE",
-    "NETWARP",
-    "READING",
-    "as_json",
-    "cells",
-    "markdown",
-    "per_class_cells",
-    "terminal",
-]
-
 COLUMNS = ("IoU", "IoU within 2 px of label changes", "Temporal consistency", "ms a frame")
 """Percent, percent, percent, milliseconds (median, flow included)."""
 

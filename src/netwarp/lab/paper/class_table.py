@@ -17,8 +17,6 @@ from netwarp.lab.study.store import Figures
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["ClassLine", "class_lines", "classes_table", "draw_classes", "markdown_classes"]
-
 THIN = ("pole", "sign", "traffic sign", "traffic light")
 """Which classes the paper calls thin structures (section 4.2)."""
 

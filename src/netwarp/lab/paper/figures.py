@@ -27,18 +27,6 @@ from netwarp.model import VideoModel
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = [
-    "FlowShown",
-    "draw_flows",
-    "draw_gains",
-    "flows_shown",
-    "flows_table",
-    "make_crops",
-    "make_curves",
-    "make_flows",
-    "markdown_flows",
-]
-
 KINDS = {"netwarp": ("o", COLOURS[0]), "control": ("s", "0.45"), "baseline": ("^", COLOURS[2])}
 PAPER = COLOURS[1]
 

@@ -19,8 +19,6 @@ from netwarp.lab.paper.published import (
 from netwarp.lab.paper.setups import Setup
 from netwarp.lab.study.rows import BASE, TRUE_FLOW, WHOLE, Row, control_of
 
-__all__ = ["Line", "final_model", "multi_scale", "netwarp_row", "table1", "table2", "table3", "table4"]
-
 
 @dataclass(frozen=True)
 class Line:

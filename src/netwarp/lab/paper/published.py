@@ -4,21 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = [
-    "CITYSCAPES_CLASSES",
-    "CONCATENATION",
-    "PLACES",
-    "RELATIVE_GAIN",
-    "TABLE1",
-    "TABLE2",
-    "TABLE3",
-    "TABLE4",
-    "TABLE5",
-    "Published",
-    "PublishedClasses",
-    "RelativeGain",
-]
-
 
 @dataclass(frozen=True)
 class Published:

@@ -31,8 +31,6 @@ from netwarp.lab.study.study_context import Plan, StudyContext
 from netwarp.lab.study.training import trained_base
 from netwarp.output_files import prepare_folder
 
-__all__ = ["TARGETS", "Outcome", "Target", "reproduce"]
-
 _PERCENT = (
     "Percent, mean ± standard deviation over seeds; tIoU is IoU within 2 pixels of label changes, tc temporal "
     "consistency along DIS-medium flow."

@@ -10,8 +10,6 @@ from netwarp.inference.views import Views
 from netwarp.lab.study.rows import Recipe
 from netwarp.lab.study.training import BaseTraining
 
-__all__ = ["NETWORKS", "Asked", "Network", "Setup", "setup_for"]
-
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 """Of the paper's multi-scale evaluation."""
 

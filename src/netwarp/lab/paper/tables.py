@@ -16,8 +16,6 @@ from netwarp.lab.study.summary import Spread, differences, jackknife
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["MEASURES", "Result", "markdown_text", "noise_of", "paper_gain", "results_of", "seed_error", "table_of"]
-
 MEASURES: dict[str, Callable[[Figures], float]] = {
     "IoU": lambda figures: figures.miou,
     "tIoU": lambda figures: figures.tiou[2],

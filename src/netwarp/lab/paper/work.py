@@ -23,8 +23,6 @@ from netwarp.lab.study.study_context import StudyContext
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Made", "Work", "times_of"]
-
 DIGITS = 3
 """Of a millisecond."""
 

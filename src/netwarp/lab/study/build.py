@@ -16,16 +16,6 @@ from netwarp.model.inputs import base_device, base_dtype, preprocess_of
 from netwarp.model.layers import evaluating, probe
 from netwarp.training.parameters import hold_w2
 
-__all__ = [
-    "Concatenation",
-    "build",
-    "concatenate",
-    "downstream_modules",
-    "tested_model",
-    "trained_modules",
-    "trained_parameters",
-]
-
 
 class Concatenation(nn.Module):
     """Both frames' representations side by side, brought back to as many channels by a learned 1×1 convolution.

@@ -26,8 +26,6 @@ from netwarp.lab.study.summary import summarise
 from netwarp.lab.study.training import BaseTraining, trained_base
 from netwarp.output_files import prepare_folder
 
-__all__ = ["Experiment", "Result", "run_experiment"]
-
 log = logging.getLogger("netwarp")
 
 TIMED_FRAMES = 15

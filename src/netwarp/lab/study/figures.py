@@ -21,17 +21,6 @@ from netwarp.lab.window_choice import Choice, Place, choose_places
 from netwarp.label_sets import IGNORE, LabelMap, LabelSet
 from netwarp.video.label_maps import full_palette
 
-__all__ = [
-    "COLOURS",
-    "ComparedClip",
-    "CropChoice",
-    "GainCurve",
-    "compared_clips",
-    "draw_crops",
-    "draw_curves",
-    "draw_gain_curves",
-]
-
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito's, which colour-blind people tell apart; yellow left out, as it is too pale for a line."""
 

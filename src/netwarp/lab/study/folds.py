@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from netwarp.datasets.clips import Clip, ClipData
 from netwarp.errors import ConfigurationError
 
-__all__ = ["Fold", "one_fold", "two_folds"]
-
 
 @dataclass(frozen=True, eq=False)
 class Fold:

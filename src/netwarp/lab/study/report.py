@@ -16,8 +16,6 @@ from netwarp.lab.study.store import FORMAT, Figures
 from netwarp.lab.study.study_context import StudyContext
 from netwarp.lab.study.summary import MEASURES, Spread, Summary, relative_gain
 
-__all__ = ["caption", "document", "experiment_table", "spread_over", "where_time_went"]
-
 HEAD = ("", "IoU", "tIoU, 2 px", "tc", "ms a frame", "IoU − control", "tIoU − control", "tc − control")
 
 

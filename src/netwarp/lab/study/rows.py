@@ -10,20 +10,6 @@ from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.inference.views import Views
 from netwarp.model.layers import OUTPUTS
 
-__all__ = [
-    "BASE",
-    "FREE",
-    "QUICK",
-    "TRUE_FLOW",
-    "WHOLE",
-    "Recipe",
-    "Row",
-    "chosen",
-    "control_of",
-    "standard_rows",
-    "with_controls",
-]
-
 BASE, FREE = "Frame by frame", "Training-free"
 """The rows in which nothing is trained."""
 

@@ -15,8 +15,6 @@ from netwarp.errors import NetWarpError
 from netwarp.lab.study.store import Figures, Store, Unit
 from netwarp.lab.study.study_context import Plan, StudyContext
 
-__all__ = ["run_units"]
-
 
 def run_units(
     units: Sequence[Unit], plan: Plan, store: Store, jobs: int, on_done: Callable[[Figures], None]

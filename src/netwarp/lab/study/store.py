@@ -20,8 +20,6 @@ from netwarp.datasets.clips import ClipData
 from netwarp.lab.output import write_text
 from netwarp.lab.study.rows import BASE, Row
 
-__all__ = ["FORMAT", "Figures", "Store", "Unit", "data_digest", "environment", "key_of", "units_of", "weights_digest"]
-
 FORMAT = 2
 """Raised whenever the same settings would give other results: what was kept before is then made anew."""
 

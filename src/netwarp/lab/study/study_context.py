@@ -34,8 +34,6 @@ from netwarp.model import VideoModel
 from netwarp.model.layers import OUTPUTS
 from netwarp.training.frozen_prefix import frozen_prefix
 
-__all__ = ["Clock", "Plan", "StudyContext", "pictured"]
-
 
 class Clock:
     """A stopwatch with a hand for every stage.

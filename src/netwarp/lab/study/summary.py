@@ -17,8 +17,6 @@ from netwarp.lab.study.store import Figures
 from netwarp.metrics import confusion_matrix
 from netwarp.metrics.iou import mean_iou
 
-__all__ = ["MEASURES", "Jackknife", "Spread", "Summary", "differences", "jackknife", "relative_gain", "summarise"]
-
 
 class Jackknife:
     """Counts pixels clip by clip."""

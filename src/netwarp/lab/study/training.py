@@ -33,8 +33,6 @@ from netwarp.output_files import prepare_folder
 from netwarp.training import Consistency, Rates, TrainSettings, train
 from netwarp.training.checkpoint import RunFolder, restore
 
-__all__ = ["BaseTraining", "ends", "file_lock", "leave", "set_dropout", "train_row", "trained_base"]
-
 
 @contextlib.contextmanager
 def file_lock(folder: Path) -> Iterator[None]:

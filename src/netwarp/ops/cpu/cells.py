@@ -6,8 +6,6 @@ import numpy as np
 
 from netwarp.ops.cpu.compiled import Array, compiled
 
-__all__ = ["hold", "locate"]
-
 
 @compiled
 def locate(flow: Array, x1: Array, y1: Array, right: Array, lower: Array, first: int, last: int) -> None:

@@ -11,8 +11,6 @@ import numpy as np
 
 from netwarp.ops.cpu.compiled import Array, compiled, compiled_sums
 
-__all__ = ["combine", "pull", "scatter"]
-
 
 @compiled
 def combine(

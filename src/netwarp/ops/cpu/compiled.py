@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 import numba
 from numpy.typing import NDArray
 
-__all__ = ["Array", "compiled", "compiled_sums"]
-
 Array = NDArray[Any]
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 

@@ -20,8 +20,6 @@ from netwarp.ops.cpu.compiled import Array
 from netwarp.ops.kernels import NotCompiledError
 from netwarp.ops.layout import compute_dtype, memory_format
 
-__all__ = ["Arrays", "combine", "gradients", "in_parts"]
-
 
 class Arrays:
     """Tensors of one call as C-contiguous arrays of one dtype; nothing is copied that is so already.

@@ -11,8 +11,6 @@ import numpy as np
 
 from netwarp.ops.cpu.compiled import Array, compiled, compiled_sums
 
-__all__ = ["combine", "pull", "scatter"]
-
 TILE = 8192
 """Pixels that are done at a time, as long as that is no less than an eighth of a plane: where flow comes from
 everywhere, every window is the whole of it."""

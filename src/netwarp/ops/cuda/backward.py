@@ -8,8 +8,6 @@ from netwarp.ops.cuda.cells import cell_at, corners, inside, motion, shares
 from netwarp.ops.cuda.compiled import device_function, kernel
 from netwarp.ops.cuda.tiles import by_channel, by_pixel, over_channels, over_pixels, pixels_of, places, zeros
 
-__all__ = ["pull"]
-
 
 @device_function
 def _give(

@@ -20,8 +20,6 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Blocks", "for_backward", "for_forward"]
-
 WARPS = 8
 ROWS = 4
 """Of pixels in a tile, if not more."""

@@ -9,8 +9,6 @@ import triton.language as tl
 
 from netwarp.ops.cuda.compiled import device_function
 
-__all__ = ["cell_at", "corners", "inside", "motion", "shares"]
-
 
 @device_function
 def motion(

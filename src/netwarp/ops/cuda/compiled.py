@@ -12,8 +12,6 @@ from typing import Any
 
 import triton
 
-__all__ = ["device_function", "kernel"]
-
 
 def kernel(function: Callable[..., None]) -> Any:  # noqa: ANN401
     """A function that is launched; compiled when that first happens, and kept on disk in Triton's cache.

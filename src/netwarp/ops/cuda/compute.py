@@ -12,8 +12,6 @@ from netwarp.ops.cuda import backward, blocks, forward, gather, links
 from netwarp.ops.cuda.launch import launch
 from netwarp.ops.cuda.maps import Maps
 
-__all__ = ["combine", "gradients"]
-
 PIXELS_AT_A_TIME = 256
 
 

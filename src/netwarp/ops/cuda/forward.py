@@ -8,8 +8,6 @@ from netwarp.ops.cuda.cells import cell_at, corners, motion, shares
 from netwarp.ops.cuda.compiled import kernel
 from netwarp.ops.cuda.tiles import by_channel, by_pixel, pixels_of, places
 
-__all__ = ["combine"]
-
 
 @kernel
 def combine(

@@ -13,8 +13,6 @@ from netwarp.ops.cuda.cells import cell_at, motion
 from netwarp.ops.cuda.compiled import kernel
 from netwarp.ops.cuda.tiles import by_channel, by_pixel, pixels_of, places, zeros
 
-__all__ = ["gather"]
-
 
 @kernel
 def gather(

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from netwarp.ops.kernels import NotCompiledError
 
-__all__ = ["launch"]
-
 REAL = {torch.float32: tl.float32, torch.float64: tl.float64}
 
 NO_COMPILER = ("C compiler", "PassManager", "active drivers", "libcuda.so")

@@ -11,8 +11,6 @@ import triton.language as tl
 from netwarp.ops.cuda.cells import cell_at, motion
 from netwarp.ops.cuda.compiled import device_function, kernel
 
-__all__ = ["link_as_they_come", "link_in_order", "number_cells"]
-
 
 @device_function
 def _cells(

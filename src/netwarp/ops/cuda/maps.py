@@ -10,8 +10,6 @@ from torch import Tensor
 from netwarp.ops.cuda.blocks import Blocks
 from netwarp.ops.layout import compute_dtype, memory_format
 
-__all__ = ["Maps", "needs_wide_offsets"]
-
 WIDEST_LOAD = 16
 """Bytes that a thread can read or write at once."""
 

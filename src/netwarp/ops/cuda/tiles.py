@@ -11,8 +11,6 @@ import triton.language as tl
 
 from netwarp.ops.cuda.compiled import device_function
 
-__all__ = ["by_channel", "by_pixel", "over_channels", "over_pixels", "pixels_of", "places", "zeros"]
-
 
 @device_function
 def pixels_of(
