@@ -4,7 +4,7 @@
 
 Weights are random: time does not depend on them. A network that reads its memory in the usual order, and so cannot work
 channels-last, is told as such. 'netwarp segment' and 'netwarp evaluate' lay out by this table
-(:func:`netwarp.bases.memory_format.lay_out`).
+(:func:`netwarp.bases.spec.lay_out`).
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 import torch
 
 import netwarp
-from netwarp.bases.memory_format import lay_channels_last
+from netwarp.bases.spec import lay_channels_last
 from netwarp.model.outputs import logits_of
 
 NETWORKS = (

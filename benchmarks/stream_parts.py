@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 import netwarp
 from netwarp import FlowCNN, PhotometricGate, VideoModel, warp
-from netwarp.bases.memory_format import lay_channels_last
+from netwarp.bases.spec import lay_channels_last
 from netwarp.cli.terminal import keep_freed_memory
 from netwarp.flow import make_flow
 from netwarp.inference.motion_stage import is_cut

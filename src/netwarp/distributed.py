@@ -14,18 +14,13 @@ from netwarp.errors import NetWarpError
 
 
 class Peers:
-    """This process and the others that train with it.
-
-    Attributes:
-        count: How many they are.
-        rank: This one's number.
-    """
+    """This process and the others that train with it."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._connected = dist.is_available() and dist.is_initialized()
-        self.count = dist.get_world_size() if self._connected else 1
-        self.rank = dist.get_rank() if self._connected else 0
+        self.count = dist.get_world_size() if self._connected else 1  # how many they are
+        self.rank = dist.get_rank() if self._connected else 0  # this one's number
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """The sum of each value over all processes, in float64; a call of all of them."""

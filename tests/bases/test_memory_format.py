@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from netwarp import VideoModel, load_base
-from netwarp.bases.memory_format import lay_channels_last
+from netwarp.bases.spec import lay_channels_last
 
 _SPECS = [
     "netwarp:espnet",

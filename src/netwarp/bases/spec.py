@@ -7,12 +7,38 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, WeightsError, unknown_name
 from netwarp.label_sets import LabelSet, label_set
-from netwarp.model.inputs import Preprocess
+from netwarp.model.inputs import Preprocess, base_device, channels_last_inputs
 from netwarp.weights import PREFIXES, read_weights
+
+KNOWN = ("netwarp", "smp", "torchvision")
+"""Schemes whose networks work so; all that were tried are faster ('python benchmarks/memory_format.py')."""
+
+
+def lay_out(base: nn.Module) -> None:
+    """Set channels-last format for a network on the CPU, if its scheme is known to work so.
+
+    By a rule, not by the clock: with another format a network rounds otherwise, and results must repeat.
+    """
+    scheme = getattr(getattr(base, "source", None), "scheme", None)
+    if scheme in KNOWN and base_device(base).type == "cpu":
+        lay_channels_last(base)
+
+
+def lay_channels_last(base: nn.Module) -> nn.Module:
+    """Set channels-last format for a network's weights and inputs, and so for all maps between.
+
+    Results differ by rounding. A network that uses ``view`` across channels and pixels cannot work so.
+    """
+    base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Otherwise layers that run on the image itself would give maps in the usual order, to be mixed with the others.
+    base.register_forward_pre_hook(channels_last_inputs)
+    return base
+
 
 _SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".tar", ".th", ".safetensors"}
 

@@ -284,6 +284,7 @@ def _threads() -> int:
 
 def _tell(request: Request, data: ClipData, measured: _Measured) -> None:
     from netwarp.cli.tables import class_table, score_record, score_table
+    from netwarp.output_files import write_file
 
     name, scores = list(measured.rows.items())[-1]
     say(score_table(measured.rows))
@@ -303,10 +304,4 @@ def _tell(request: Request, data: ClipData, measured: _Measured) -> None:
     if request.json is not None:
         others = {row: score_record(its, data.classes.names) for row, its in measured.rows.items() if row != name}
         record = score_record(scores, data.classes.names) | ({"compared_with": others} if others else {})
-        _write(Path(request.json), f"{json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)}\n")
-
-
-def _write(path: Path, text: str) -> None:
-    from netwarp.output_files import write_file
-
-    write_file(path, text)
+        write_file(Path(request.json), f"{json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)}\n")

@@ -146,7 +146,7 @@ def build_model(
     Without ``memory`` it is the network frame by frame. ``frame`` and ``size``, what frames are resized to, are
     (height, width).
     """
-    from netwarp.bases.memory_format import lay_out
+    from netwarp.bases.spec import lay_out
     from netwarp.flow import flow_source
     from netwarp.model import VideoModel
     from netwarp.model.inputs import preprocess_of

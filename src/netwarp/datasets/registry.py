@@ -20,7 +20,6 @@ class DataSet(NamedTuple):
     # takes the text after the name, the split, the frames of a sample, and the cache folder or None
     open: Callable[[str, str, int, Path | None], ClipData]
     splits: tuple[str, ...]  # their names; empty where they are the folders in the data's
-    doc: str  # one line for the command line's help
 
 
 def _camvid(text: str, split: str, length: int, cache: Path | None) -> ClipData:
@@ -49,15 +48,12 @@ def _clip_folder(text: str, split: str, length: int, cache: Path | None) -> Clip
     return clip_folder(_folder("folder", text), split, length=length, cache=cache)
 
 
+_THREE = ("train", "val", "test")
 DATASETS: dict[str, DataSet] = {
-    "camvid": DataSet(_camvid, ("train", "val", "test"), "camvid:DIR, 11 classes or the original release"),
-    "cityscapes": DataSet(_cityscapes, ("train", "val", "test"), "cityscapes:DIR, with leftImg8bit_sequence"),
-    "streets": DataSet(
-        _streets,
-        ("train", "val", "test"),
-        "streets[:clips=8,frames=20,size=320x180,seed=0,every=1], rendered, with true flow",
-    ),
-    "folder": DataSet(_clip_folder, (), "folder:DIR, any clips with labels on some frames; see docs/data.md"),
+    "camvid": DataSet(_camvid, _THREE),  # 11 classes, or the original release
+    "cityscapes": DataSet(_cityscapes, _THREE),  # with leftImg8bit_sequence
+    "streets": DataSet(_streets, _THREE),  # rendered, with true flow; clips=8,frames=20,size=320x180,seed=0,every=1
+    "folder": DataSet(_clip_folder, ()),  # any clips with labels on some frames; see docs/data.md
 }
 """Name in a specification → what opens it."""
 

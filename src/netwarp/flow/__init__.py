@@ -1,12 +1,11 @@
 """Optical flow: estimators and files."""
 
 from netwarp.flow.dis import DISFlow
-from netwarp.flow.estimator import FlowEstimator
+from netwarp.flow.estimator import FlowEstimator, ZeroFlow
 from netwarp.flow.flo import read_flo, write_flo
 from netwarp.flow.precomputed import PrecomputedFlow
 from netwarp.flow.raft import RAFTFlow
 from netwarp.flow.registry import FLOWS, TRUE_FLOW, FlowSource, flow_source, make_flow, spec_of
-from netwarp.flow.zero import ZeroFlow
 
 __all__ = [
     "FLOWS",

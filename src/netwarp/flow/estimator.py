@@ -89,3 +89,18 @@ def _check_range(frame: Tensor) -> None:
             f"floating-point frames must be in 0–1, but these hold {low:g} to {high:g}: "
             "pass uint8 frames, or divide by 255"
         )
+
+
+class ZeroFlow:
+    """Flow of a scene where nothing moves: the previous frame is combined where it lies."""
+
+    spec = "zero"
+
+    def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
+        """Return zero flow; see :class:`netwarp.flow.FlowEstimator`."""
+        check_frames(current, previous)
+        b, _, h, w = current.shape
+        return torch.zeros(b, 2, h, w, dtype=torch.float32, device=current.device)
+
+    def __repr__(self) -> str:
+        return "ZeroFlow()"

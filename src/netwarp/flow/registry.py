@@ -9,10 +9,9 @@ from typing import Final, Literal
 
 from netwarp.errors import ConfigurationError, InputError, unknown_name
 from netwarp.flow.dis import DISFlow
-from netwarp.flow.estimator import FlowEstimator
+from netwarp.flow.estimator import FlowEstimator, ZeroFlow
 from netwarp.flow.precomputed import PrecomputedFlow
 from netwarp.flow.raft import RAFTFlow
-from netwarp.flow.zero import ZeroFlow
 
 FLOWS: dict[str, Callable[..., FlowEstimator]] = {
     "dis": DISFlow,

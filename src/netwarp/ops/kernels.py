@@ -8,7 +8,8 @@ Both are operators of PyTorch (:mod:`netwarp.ops.operators`), which look their t
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -27,42 +28,13 @@ class CompiledKernel:
     """A :class:`netwarp.ops.kernels.Kernel` that a module computes; plain PyTorch, after one warning, where it cannot.
 
     The module is imported at the first call, and with it a compiler, whose code then is compiled or fetched from disk.
-
-    Attributes:
-        usable: Whether the module did not fail yet.
     """
 
     def __init__(self, module: str, compiler: str, advice: str) -> None:
         self._module, self._compiler, self._advice = module, compiler, advice
-        self.usable = True
-
-    def combine(
-        self,
-        current: Tensor | None,
-        previous: Tensor,
-        flow: Tensor,
-        w1: Tensor | None,
-        w2: Tensor | None,
-        gate: Tensor | None,
-    ) -> Tensor:
-        """See :meth:`netwarp.ops.kernels.Kernel.combine`."""
-        combined: Tensor = self._call("combine", current, previous, flow, w1, w2, gate)
-        return combined
-
-    def gradients(
-        self,
-        grad: Tensor,
-        current: Tensor | None,
-        previous: Tensor,
-        flow: Tensor,
-        w1: Tensor | None,
-        w2: Tensor | None,
-        gate: Tensor | None,
-        needed: Sequence[bool],
-    ) -> list[Tensor]:
-        """See :meth:`netwarp.ops.kernels.Kernel.gradients`."""
-        found: list[Tensor] = self._call("gradients", grad, current, previous, flow, w1, w2, gate, needed)
-        return found
+        self.combine: Callable[..., Tensor] = partial(self._call, "combine")
+        self.gradients: Callable[..., list[Tensor]] = partial(self._call, "gradients")
+        self.usable = True  # whether the module did not fail yet
 
     def _call(self, function: str, *arguments: Any) -> Any:  # noqa: ANN401
         if self.usable:
@@ -87,8 +59,8 @@ class CompiledKernel:
 class Kernel(Protocol):
     """What a kernel must look like: a module or an object with these two functions.
 
-    Both compute in :func:`~netwarp.ops.layout.compute_dtype`; maps that they return have the
-    :func:`~netwarp.ops.layout.memory_format` of ``current`` (of ``previous``, where there is none).
+    Both compute in :func:`~netwarp.ops.reference.compute_dtype`; maps that they return have the
+    :func:`~netwarp.ops.reference.memory_format` of ``current`` (of ``previous``, where there is none).
     """
 
     def combine(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from netwarp.ops.kernels import kernel_for
-from netwarp.ops.layout import memory_format
+from netwarp.ops.reference import memory_format
 
 _MAPS = "Tensor flow, Tensor? w1, Tensor? w2, Tensor? gate, bool[] needed) -> Tensor[]"
 torch.library.define("netwarp::warp", "(Tensor features, Tensor flow) -> Tensor")

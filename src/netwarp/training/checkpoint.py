@@ -25,25 +25,16 @@ from netwarp.training.settings import TrainSettings
 
 
 class RunFolder:
-    """Names of all files that a training writes.
-
-    Attributes:
-        log: A row for each step.
-        tensorboard: The same for TensorBoard: a folder.
-        last: The checkpoint to go on from.
-        best: The model of the best validation so far, for :func:`netwarp.load`.
-        model: The result, likewise.
-        result: What is to be said about it, JSON.
-    """
+    """Names of all files that a training writes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.log = path / "log.csv"
-        self.tensorboard = path / "tensorboard"
-        self.last = path / "last.ckpt"
-        self.best = path / "best.safetensors"
-        self.model = path / "model.safetensors"
-        self.result = path / "result.json"
+        self.log = path / "log.csv"  # A row for each step
+        self.tensorboard = path / "tensorboard"  # the same for TensorBoard: a folder
+        self.last = path / "last.ckpt"  # the checkpoint to go on from
+        self.best = path / "best.safetensors"  # the model of the best validation so far, for load
+        self.model = path / "model.safetensors"  # the result, likewise
+        self.result = path / "result.json"  # what is to be said about it, JSON
 
     def check(self) -> None:
         """See, without writing anything, that the folder can be used."""

@@ -14,15 +14,43 @@ from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from netwarp.datasets.clips import ClipData
-from netwarp.errors import NetWarpError
+from netwarp.errors import ConfigurationError, NetWarpError
+from netwarp.evaluation.evaluate import evaluate
 from netwarp.model import VideoModel
 from netwarp.training.batches import WorkData, work_loader
 from netwarp.training.checkpoint import Checkpoint, RunFolder, trained_tensors, write_checkpoint
-from netwarp.training.logs import Best, Log, StepRecord, read_log
+from netwarp.training.logs import Best, Log, StepRecord, ValidationScores, read_log
 from netwarp.training.process_state import HeldSignals
 from netwarp.training.settings import TrainSettings
 from netwarp.training.step import Stepper
-from netwarp.training.validation import validate
+
+TIOU_WIDTH = 2
+
+
+def check_validation(data: ClipData, monitor: str) -> None:
+    """See that there will be a score."""
+    if monitor == "tc":
+        if not any(len(clip.frames) > 1 for clip in data.clips):
+            raise ConfigurationError(f"{data.name} has no clip of two frames to measure tc on")
+    elif not any(frame.labels for clip in data.clips for frame in clip.frames):
+        raise ConfigurationError(f"{data.name} has no labelled frame to measure {monitor} on")
+
+
+def validate(model: VideoModel, data: ClipData) -> ValidationScores:
+    """Score a model as it is, in evaluation mode; a call of all processes, each of which takes some of the clips.
+
+    Of clips with few labels only those frames are run that a labelled one, or the one before it, depends on: as many
+    as there are layers. A fused memory goes back to the beginning.
+    """
+    training = model.training
+    history = len(model.layers) + 1 if model.memory == "previous" else None
+    if not any(frame.labels for clip in data.clips for frame in clip.frames):
+        history = None
+    try:
+        scores = evaluate({"model": model}, data, widths=(TIOU_WIDTH,), windows=(), history=history)["model"]
+    finally:
+        model.train(training)
+    return ValidationScores(scores["miou"], scores["tiou"][TIOU_WIDTH], scores["tc"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,17 +62,7 @@ class Keeping:
 
 
 class BetweenSteps:
-    """What is done between steps: validate, log, keep and tell, each when it is due.
-
-    Attributes:
-        step: How many steps are done.
-        kept: How many of them a checkpoint holds, or None.
-        best: The best validation so far.
-        best_tensors: What was trained then, where no folder keeps it.
-        records: Of all steps.
-        interrupted: Whether it ended because it was asked to.
-        failure: An error of this process, for all to raise at the next step; or None.
-    """
+    """What is done between steps: validate, log, keep and tell, each when it is due."""
 
     def __init__(
         self,
@@ -57,13 +75,14 @@ class BetweenSteps:
     ) -> None:
         self.settings, self.validation, self.keeping = settings, validation, keeping
         self.signals, self.listeners = signals, listeners
-        self.step = 0 if begun is None else begun.step
-        self.kept = None if begun is None else begun.step
-        self.best = None if begun is None else begun.best
-        self.best_tensors: dict[str, Tensor] | None = None
+        self.step = 0 if begun is None else begun.step  # how many steps are done
+        self.kept = None if begun is None else begun.step  # how many of them a checkpoint holds, or None
+        self.best = None if begun is None else begun.best  # the best validation so far
+        self.best_tensors: dict[str, Tensor] | None = None  # what was trained then, where no folder keeps it
+        # of all steps
         self.records = [] if keeping is None or begun is None else read_log(keeping.folder.log, begun.step)
-        self.interrupted = False
-        self.failure: NetWarpError | None = None
+        self.interrupted = False  # whether it ended because it was asked to
+        self.failure: NetWarpError | None = None  # an error of this process, for all to raise at the next step; or None
         self._log: Log | None = None
         self._before = 0.0 if begun is None else begun.seconds
         self._began = time.perf_counter()

@@ -19,19 +19,15 @@ from netwarp.errors import MissingExtraError
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM while training.
-
-    Attributes:
-        step: How many steps were done.
-        kept: How many steps a checkpoint holds; None where there is no folder for one.
-    """
+    """Ctrl-C or SIGTERM while training."""
 
     def __init__(self, step: int, steps: int, kept: int | None) -> None:
         text = f"interrupted after step {step} of {steps}"
         if kept:
             text += f": the same command goes on from step {kept}"
         super().__init__(text)
-        self.step, self.kept = step, kept
+        # how many steps a checkpoint holds; None where there is no folder for one
+        self.step, self.kept = step, kept  # how many steps were done
 
 
 class AtOnce(BaseException):
@@ -43,13 +39,10 @@ class HeldSignals(contextlib.AbstractContextManager["HeldSignals"]):
 
     Before that they do what they did: processes that are still connecting would wait for one that has gone. Outside
     the main thread, which alone gets signals, it does nothing.
-
-    Attributes:
-        noted: Whether one has come.
     """
 
     def __init__(self) -> None:
-        self.noted = False
+        self.noted = False  # whether one has come
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> HeldSignals:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from netwarp.bases import load_base
-from netwarp.bases.memory_format import lay_out
+from netwarp.bases.spec import lay_out
 from netwarp.datasets.class_order import in_order_of
 from netwarp.datasets.registry import open_data
 from netwarp.evaluation.evaluate import evaluate, frames_to_run

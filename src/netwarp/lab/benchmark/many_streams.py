@@ -148,20 +148,14 @@ def _run(model: VideoModel, video: Path, crowd: Crowd) -> Together:
 
 
 class _Stage:
-    """Where streams meet.
-
-    Attributes:
-        ready: All wait here until each has given its first results.
-        over: The first that is done ends it for all: from then on they would not be as many.
-        stamps: When each went on from there, and when it gave each result since.
-        failures: What went wrong.
-    """
+    """Where streams meet."""
 
     def __init__(self, streams: int) -> None:
-        self.ready = threading.Barrier(streams)
-        self.over = threading.Event()
+        self.ready = threading.Barrier(streams)  # all wait here until each has given its first results
+        self.over = threading.Event()  # the first that is done ends it for all: from then on they would not be as many
+        # when each went on from there, and when it gave each result since
         self.stamps: list[list[float]] = [[] for _ in range(streams)]
-        self.failures: list[BaseException] = []
+        self.failures: list[BaseException] = []  # what went wrong
 
 
 def _stream(model: VideoModel, video: Path, crowd: Crowd, stamps: list[float], stage: _Stage) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from netwarp.bases import load_base
-from netwarp.bases.memory_format import lay_out
+from netwarp.bases.spec import lay_out
 from netwarp.model import FlowCNN, VideoModel
 from netwarp.streets import render_clip
 from netwarp.video.open import open_frames

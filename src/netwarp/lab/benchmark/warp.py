@@ -38,16 +38,12 @@ def eager(current: Tensor, previous: Tensor, flow: Tensor, w1: Tensor, w2: Tenso
 
 
 class Compiled:
-    """``torch.compile`` of it, where that can be had.
-
-    Attributes:
-        why_not: One line on why it was not to be had last time; None where it was.
-    """
+    """``torch.compile`` of it, where that can be had."""
 
     def __init__(self, compile_warp: Callable[[Warp], Warp] | None = None) -> None:
         self._compile = compile_warp or _compile
         self._hopeless = False
-        self.why_not: str | None = None
+        self.why_not: str | None = None  # one line on why it was not to be had last time; None where it was
 
     def of(self, run: Callable[[Warp], object]) -> Warp | None:
         """Compile for new shapes."""

@@ -22,9 +22,6 @@ class Concatenation(nn.Module):
 
     The paper says only that features were concatenated. This is the smallest reading of it: nothing is warped, and
     every channel may draw on every channel of both frames. A fresh one passes the current representation on unchanged.
-
-    Attributes:
-        channels: The same.
     """
 
     def __init__(self, channels: int) -> None:

@@ -36,14 +36,10 @@ from netwarp.training.frozen_prefix import frozen_prefix
 
 
 class Clock:
-    """A stopwatch with a hand for every stage.
-
-    Attributes:
-        seconds: By stage.
-    """
+    """A stopwatch with a hand for every stage."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}  # by stage
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -89,12 +85,6 @@ class StudyContext(AbstractContextManager["StudyContext"]):
 
     What the frozen network returned for a frame is kept until the bench is left: rows that leave its inside alone have
     nothing of it to compute again, neither in training nor in testing.
-
-    Attributes:
-        data: The data set, its classes in the order of the network's.
-        doubts: What makes one doubt that the network and the data mean the same by their classes, or None.
-        folds: Two halves of it both ways, or one fold, of two splits.
-        base: The network, frozen, on the device.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -109,15 +99,16 @@ class StudyContext(AbstractContextManager["StudyContext"]):
             data = open_data(spec, split, length=LENGTH_OF_VIDEOS, cache=plan.cache)
             return in_order_of(data, names)
 
-        self.data = opened(plan.data, plan.split)
+        self.data = opened(plan.data, plan.split)  # the data set, its classes in the order of the network's
+        # what makes one doubt that the network and the data mean the same by their classes, or None
         self.doubts = doubts_about(names, self.data)
-        self.folds: tuple[Fold, ...]
+        self.folds: tuple[Fold, ...]  # two halves of it both ways, or one fold, of two splits
         if plan.test is None:
             self.folds = two_folds(self.data)
         else:
             self.folds = (one_fold(self.data, opened(plan.test, plan.test_split)),)
         set_dropout(base, plan.dropout)
-        self.base = base.to(plan.device).requires_grad_(False)
+        self.base = base.to(plan.device).requires_grad_(False)  # the network, frozen, on the device
         # Convolutions and the warp are faster so on a CPU. Others' networks may mind.
         if plan.base.startswith("netwarp:"):
             base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

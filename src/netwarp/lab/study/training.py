@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from netwarp.bases import load_base
-from netwarp.bases.memory_format import lay_channels_last
+from netwarp.bases.spec import lay_channels_last
 from netwarp.datasets.augment_settings import Augmentation
 from netwarp.datasets.class_order import in_order_of
 from netwarp.datasets.clips import ClipData

@@ -18,28 +18,22 @@ from torch import Tensor
 from netwarp.ops.cpu import cells, channels_last, planes
 from netwarp.ops.cpu.compiled import Array
 from netwarp.ops.kernels import NotCompiledError
-from netwarp.ops.layout import compute_dtype, memory_format
+from netwarp.ops.reference import compute_dtype, memory_format
 
 
 class Arrays:
     """Tensors of one call as C-contiguous arrays of one dtype; nothing is copied that is so already.
 
     What is None becomes an array of size 0 with as many dimensions.
-
-    Attributes:
-        dtype: What is computed in.
-        channels_last: Whether maps are ``[B,h,w,C]`` or ``[B,C,h·w]``.
-        size: (h, w).
-        rows: ``B·h``.
     """
 
     def __init__(self, like: Tensor, features: Tensor, flow: Tensor) -> None:
-        self.dtype = compute_dtype(features, flow)
+        self.dtype = compute_dtype(features, flow)  # what is computed in
         self._format = memory_format(like)
-        self.channels_last = self._format == torch.channels_last
+        self.channels_last = self._format == torch.channels_last  # whether maps are [B,h,w,C] or [B,C,h·w]
         self.batch, self.channels, self.height, self.width = like.shape
-        self.size = (self.height, self.width)
-        self.rows = self.batch * self.height
+        self.size = (self.height, self.width)  # (h, w)
+        self.rows = self.batch * self.height  # B·h
 
     def new_map(self) -> Tensor:
         """A tensor for a result ``[B,C,h,w]``, with anything in it."""

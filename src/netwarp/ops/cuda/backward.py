@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import triton.language as tl
 
+from netwarp.ops.cuda.blocks import by_channel, by_pixel, over_channels, over_pixels, pixels_of, places, zeros
 from netwarp.ops.cuda.cells import cell_at, corners, inside, motion, shares
-from netwarp.ops.cuda.compiled import device_function, kernel
-from netwarp.ops.cuda.tiles import by_channel, by_pixel, over_channels, over_pixels, pixels_of, places, zeros
+from netwarp.ops.cuda.launch import device_function, kernel
 
 
 @device_function

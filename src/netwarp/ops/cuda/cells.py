@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import triton.language as tl
 
-from netwarp.ops.cuda.compiled import device_function
+from netwarp.ops.cuda.launch import device_function
 
 
 @device_function

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import triton.language as tl
 
+from netwarp.ops.cuda.blocks import by_channel, by_pixel, pixels_of, places, zeros
 from netwarp.ops.cuda.cells import cell_at, motion
-from netwarp.ops.cuda.compiled import kernel
-from netwarp.ops.cuda.tiles import by_channel, by_pixel, pixels_of, places, zeros
+from netwarp.ops.cuda.launch import kernel
 
 
 @kernel

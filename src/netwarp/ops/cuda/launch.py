@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,6 +13,22 @@ import triton.language as tl
 from torch import Tensor
 
 from netwarp.ops.kernels import NotCompiledError
+
+
+def kernel(function: Callable[..., None]) -> Any:  # noqa: ANN401
+    """A function that is launched; compiled when that first happens, and kept on disk in Triton's cache.
+
+    Its ``int`` arguments are sizes, and sizes vary: Triton would compile another kernel for those that are 1 and those
+    that are multiples of 16. What must be known to be one is a ``tl.constexpr``.
+    """
+    sizes = [name for name, kind in function.__annotations__.items() if kind == "int"]
+    return triton.jit(do_not_specialize=sizes)(function)
+
+
+def device_function(function: Callable[..., Any]) -> Any:  # noqa: ANN401
+    """A function that kernels call, compiled into them."""
+    return triton.jit(function)
+
 
 REAL = {torch.float32: tl.float32, torch.float64: tl.float64}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton.language as tl
 
 from netwarp.ops.cuda.cells import cell_at, motion
-from netwarp.ops.cuda.compiled import device_function, kernel
+from netwarp.ops.cuda.launch import device_function, kernel
 
 
 @device_function

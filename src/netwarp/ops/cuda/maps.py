@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from netwarp.ops.cuda.blocks import Blocks
-from netwarp.ops.layout import compute_dtype, memory_format
+from netwarp.ops.reference import compute_dtype, memory_format
 
 WIDEST_LOAD = 16
 """Bytes that a thread can read or write at once."""
