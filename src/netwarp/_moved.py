@@ -10,14 +10,12 @@ from types import ModuleType
 
 NEW_PLACES = {
     "netwarp.data.check": "netwarp.datasets.check",
-    "netwarp.data.clips": "netwarp.datasets.clips",
     "netwarp.data.datasets": "netwarp.datasets.registry",
     "netwarp.data.frames": "netwarp.video.open",
     "netwarp.data.streets": "netwarp.streets",
     "netwarp.data.video_frames": "netwarp.datasets.video_frames",
     "netwarp.data.video_writer": "netwarp.video.writer",
     "netwarp.engine.evaluate": "netwarp.evaluation.evaluate",
-    "netwarp.engine.render": "netwarp.inference.render",
     "netwarp.engine.stream": "netwarp.inference.stream",
     "netwarp.engine.training": "netwarp.training",
 }

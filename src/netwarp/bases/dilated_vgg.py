@@ -146,10 +146,6 @@ class PlayData(_FrontEnd):
     """PlayData-CNN (Richter et al., section 5): the front-end and a classifier.
 
     The NetWarp paper's first base network (section 4.1), with 134.3 M parameters for CamVid's 11 classes.
-
-    >>> import torch
-    >>> PlayData(11, width=0.0625).eval()(torch.zeros(1, 3, 40, 50)).shape
-    torch.Size([1, 11, 5, 7])
     """
 
     def __init__(self, classes: int = 11, width: float = 1.0, dropout: float = 0.5) -> None:
@@ -167,10 +163,6 @@ class Dilation(_FrontEnd):
 
     The context module is a chain (``context``) of convolutions of growing dilation, with a channel for each class. It
     starts at the identity (section 3) but for negative values.
-
-    >>> import torch
-    >>> Dilation(11, width=0.0625).eval()(torch.zeros(1, 3, 40, 50)).shape
-    torch.Size([1, 11, 5, 7])
     """
 
     def __init__(self, classes: int = 11, width: float = 1.0, dropout: float = 0.5, levels: int = 8) -> None:

@@ -155,12 +155,7 @@ class _Encoder(nn.Module):
 
 
 class ESPNet(nn.Module):
-    """ESPNet with its light-weight decoder (paper, section 3.3, figure 4d).
-
-    >>> network = ESPNet(classes=12).eval()
-    >>> network(torch.zeros(1, 3, 32, 48)).shape
-    torch.Size([1, 12, 32, 48])
-    """
+    """ESPNet with its light-weight decoder (paper, section 3.3, figure 4d)."""
 
     def __init__(self, classes: int = 12, p: int = 2, q: int = 8) -> None:
         super().__init__()

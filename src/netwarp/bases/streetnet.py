@@ -33,12 +33,7 @@ class _Residual(nn.Module):
 
 
 class StreetNet(nn.Module):
-    """Residual encoder down to an eighth of the frame's size; a decoder that adds its levels up to a half.
-
-    >>> import torch
-    >>> StreetNet(11).eval()(torch.zeros(1, 3, 32, 48)).shape
-    torch.Size([1, 11, 16, 24])
-    """
+    """Residual encoder down to an eighth of the frame's size; a decoder that adds its levels up to a half."""
 
     def __init__(self, classes: int = 11) -> None:
         super().__init__()

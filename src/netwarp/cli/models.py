@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from netwarp.model import VideoModel
 
-OWN_SCHEMES = ("netwarp", "smp", "torchvision")
-"""Of bases that are known: convolutional networks, built here with random weights where none are given."""
-
 
 def size(text: str) -> tuple[int, int]:
     """Read ``--size``, width first as everybody writes it.
@@ -55,7 +52,7 @@ def _classes(text: str) -> int | Sequence[str]:
 
 
 _OF_A_LIBRARY = "--weights default takes its library's, where there are any"
-_WHERE_FROM = {
+_WHERE_FROM = {  # by scheme, of networks that are built here with random weights where none are given
     "netwarp": "'netwarp train' makes one of labelled clips, 'netwarp convert' one of published Caffe weights",
     "smp": _OF_A_LIBRARY,
     "torchvision": _OF_A_LIBRARY,
@@ -208,7 +205,7 @@ def warn_of_random_weights(base: str, weights: str | None) -> None:
 
 def has_random_weights(base: str, weights: str | None) -> bool:
     """Whether a network is built here with weights that mean nothing."""
-    return weights is None and base.partition(":")[0] in OWN_SCHEMES
+    return weights is None and base.partition(":")[0] in _WHERE_FROM
 
 
 def device_named(name: str) -> str:

@@ -35,7 +35,8 @@ def add_section(parser: argparse.ArgumentParser, name: str, kind: type[Any]) -> 
     """
     group = parser.add_argument_group(name, (kind.__doc__ or "").splitlines()[0])
     for key, hint, default, text in _fields(kind):
-        shown = yaml.safe_dump(_plain(default), default_flow_style=True).splitlines()[0]
+        plain = list(default) if isinstance(default, tuple) else default
+        shown = yaml.safe_dump(plain, default_flow_style=True).splitlines()[0]
         group.add_argument(
             f"--{name}.{key}", default=argparse.SUPPRESS, metavar=_metavar(hint), help=f"{text} (default: {shown})"
         )
@@ -212,7 +213,3 @@ def _attributes(kind: type[Any]) -> dict[str, str]:
     assert block is not None
     entries = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", block[1], re.MULTILINE)
     return {name: " ".join(text.split()).replace("``", "").removesuffix(".") for name, text in entries}
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    return list(value) if isinstance(value, tuple) else value

@@ -2,8 +2,7 @@
 
 from netwarp.flow.dis import DISFlow
 from netwarp.flow.estimator import FlowEstimator, ZeroFlow
-from netwarp.flow.flo import read_flo, write_flo
-from netwarp.flow.precomputed import PrecomputedFlow
+from netwarp.flow.precomputed import PrecomputedFlow, read_flo, write_flo
 from netwarp.flow.raft import RAFTFlow
 from netwarp.flow.registry import FLOWS, TRUE_FLOW, FlowSource, flow_source, make_flow, spec_of
 
