@@ -7,7 +7,7 @@ import dataclasses
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from netwarp.cli.sections import add_section, fill_sections
 from netwarp.errors import ConfigurationError, unknown_name
@@ -102,10 +102,6 @@ class Parser(argparse.ArgumentParser):
         if missing := [action for action in self.required if getattr(values, action.dest) in (None, [])]:
             raise self._missing(missing)
         return vars(values)
-
-    def error(self, message: str) -> NoReturn:
-        """Pass on what argparse has no exception for."""
-        raise ConfigurationError(message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401
         if action.choices is None or value in action.choices:

@@ -73,9 +73,8 @@ def open_data(spec: str, split: str | None = None, *, length: int = 2, cache: Pa
         ConfigurationError: There is no such data set, split, or setting.
         InputError: The folder does not hold what it should.
 
-    Example:
-        >>> len(open_data("streets:clips=3,frames=4,size=64x48").samples())
-        9
+    >>> len(open_data("streets:clips=3,frames=4,size=64x48").samples())
+    9
     """
     name, text = _parts(spec)
     known = splits_of(spec)

@@ -34,9 +34,8 @@ class DISFlow:
     The flow of the paper's experiments (section 4). Safe to call from several threads; results repeat exactly. Frames
     of every size are taken: those too small for OpenCV are padded with their edge pixels.
 
-    Example:
-        >>> DISFlow("fast", scale=0.5).spec
-        'dis:fast@0.5'
+    >>> DISFlow("fast", scale=0.5).spec
+    'dis:fast@0.5'
     """
 
     on_cpu = True

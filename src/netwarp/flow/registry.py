@@ -57,9 +57,8 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
         InputError: The folder of precomputed flow cannot be used, or the text is ``true``.
         WeightsError: RAFT's weights cannot be used.
 
-    Example:
-        >>> make_flow("dis:fast@0.5")
-        DISFlow('fast', scale=0.5)
+    >>> make_flow("dis:fast@0.5")
+    DISFlow('fast', scale=0.5)
     """
     if not isinstance(spec, str):
         if not callable(spec):

@@ -28,11 +28,10 @@ def instance_counts(prediction: Labels, target: Labels, instances: Labels, class
         1/:data:`netwarp.metrics.metric.ONE`; the number of objects; their pixels; pixels of other classes taken for
         this one.
 
-    Example:
-        >>> target = torch.tensor([[1, 1, 1, 1, 1, 0]])
-        >>> counts = instance_counts(torch.tensor([[1, 1, 0, 0, 1, 1]]), target, torch.tensor([[7, 7, 7, 7, 8, 0]]), 2)
-        >>> (counts[0] / ONE).tolist(), counts[1:].tolist()
-        ([0.0, 1.5], [[0, 2], [0, 5], [2, 1]])
+    >>> target = torch.tensor([[1, 1, 1, 1, 1, 0]])
+    >>> counts = instance_counts(torch.tensor([[1, 1, 0, 0, 1, 1]]), target, torch.tensor([[7, 7, 7, 7, 8, 0]]), 2)
+    >>> (counts[0] / ONE).tolist(), counts[1:].tolist()
+    ([0.0, 1.5], [[0, 2], [0, 5], [2, 1]])
     """
     matrix = confusion_matrix(prediction, target, classes)
     predicted, wanted = as_labels(prediction, "the prediction"), as_labels(target, "the target")

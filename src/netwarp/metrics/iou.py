@@ -85,12 +85,11 @@ class IoU(Metric):
         classes: Number of classes, 1 to 255.
         matrix: int64 ``[classes, classes+1]``, the pixels so far.
 
-    Example:
-        >>> import numpy as np
-        >>> iou = IoU(classes=2)
-        >>> iou.update(np.array([[0, 0, 1, 1]]), np.array([[0, 0, 0, 1]]))
-        >>> round(iou.compute(), 2)
-        58.33
+    >>> import numpy as np
+    >>> iou = IoU(classes=2)
+    >>> iou.update(np.array([[0, 0, 1, 1]]), np.array([[0, 0, 0, 1]]))
+    >>> round(iou.compute(), 2)
+    58.33
     """
 
     matrix: Tensor

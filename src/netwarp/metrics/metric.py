@@ -44,21 +44,20 @@ class Metric(ABC):
     Attributes:
         update: Adds frames; a subclass chooses the arguments.
 
-    Example:
-        >>> class Pixels(Metric):
-        ...     count: torch.Tensor
-        ...     def __init__(self) -> None:
-        ...         super().__init__(count=())
-        ...     def update(self, labels: torch.Tensor) -> None:
-        ...         self.count = self.count + labels.numel()
-        ...     def compute(self) -> int:
-        ...         return int(self.count)
-        >>> first, second = Pixels(), Pixels()
-        >>> first.update(torch.zeros(2, 3))
-        >>> second.update(torch.zeros(4, 5))
-        >>> first.merge(second)
-        >>> first.compute()
-        26
+    >>> class Pixels(Metric):
+    ...     count: torch.Tensor
+    ...     def __init__(self) -> None:
+    ...         super().__init__(count=())
+    ...     def update(self, labels: torch.Tensor) -> None:
+    ...         self.count = self.count + labels.numel()
+    ...     def compute(self) -> int:
+    ...         return int(self.count)
+    >>> first, second = Pixels(), Pixels()
+    >>> first.update(torch.zeros(2, 3))
+    >>> second.update(torch.zeros(4, 5))
+    >>> first.merge(second)
+    >>> first.compute()
+    26
     """
 
     update: Callable[..., None]

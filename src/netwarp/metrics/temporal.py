@@ -21,11 +21,10 @@ def temporal_consistency(previous: Labels, current: Labels, flow: Tensor) -> flo
     Labels are integer ``[H,W]`` or ``[B,H,W]``, and the flow ``[B,2,H,W]`` (or ``[2,H,W]``) is backward, in pixels. The
     result is in percent, the mean over the batch's pairs; nan where no pixel can be compared.
 
-    Example:
-        >>> flow = torch.zeros(1, 2, 1, 4)
-        >>> flow[:, 0] = -1  # everything moved one pixel to the right
-        >>> temporal_consistency(torch.tensor([[5, 6, 7, 8]]), torch.tensor([[0, 5, 6, 9]]), flow)
-        66.66666666666667
+    >>> flow = torch.zeros(1, 2, 1, 4)
+    >>> flow[:, 0] = -1  # everything moved one pixel to the right
+    >>> temporal_consistency(torch.tensor([[5, 6, 7, 8]]), torch.tensor([[0, 5, 6, 9]]), flow)
+    66.66666666666667
     """
     shares = [100 * same / compared for same, compared in _counts(previous, current, flow) if compared]
     return sum(shares) / len(shares) if shares else math.nan
@@ -38,12 +37,11 @@ class TemporalConsistency(Metric):
         total: int64 scalar, the sum of the pairs' shares in units of 1/:data:`netwarp.metrics.metric.ONE`.
         pairs: int64 scalar, their number.
 
-    Example:
-        >>> metric = TemporalConsistency()
-        >>> labels = torch.tensor([[1, 2], [3, 4]])
-        >>> metric.update(labels, labels, torch.zeros(1, 2, 2, 2))
-        >>> metric.compute()
-        100.0
+    >>> metric = TemporalConsistency()
+    >>> labels = torch.tensor([[1, 2], [3, 4]])
+    >>> metric.update(labels, labels, torch.zeros(1, 2, 2, 2))
+    >>> metric.compute()
+    100.0
     """
 
     total: Tensor

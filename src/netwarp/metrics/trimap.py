@@ -106,11 +106,10 @@ class TrimapCurve(Metric):
         matrices: int64 ``[widths, classes, classes+1]``, a confusion matrix for each band.
         everywhere: int64 ``[classes, classes+1]``, the confusion matrix of all pixels.
 
-    Example:
-        >>> curve = TrimapCurve(classes=2, widths=(1, 3))
-        >>> curve.update(torch.tensor([[0, 0, 1, 1, 1, 0]]), torch.tensor([[0, 0, 0, 1, 1, 1]]))
-        >>> curve.compute()
-        {1: 25.0, 3: 50.0}
+    >>> curve = TrimapCurve(classes=2, widths=(1, 3))
+    >>> curve.update(torch.tensor([[0, 0, 1, 1, 1, 0]]), torch.tensor([[0, 0, 0, 1, 1, 1]]))
+    >>> curve.compute()
+    {1: 25.0, 3: 50.0}
     """
 
     matrices: Tensor

@@ -139,10 +139,9 @@ def render_clip(
     Raises:
         ConfigurationError: A setting is out of range. Raised at the call, not at the first frame.
 
-    Example:
-        >>> first, second = render_clip(seed=3, frames=2, size=(36, 64))
-        >>> second.image.shape, second.flow.shape, bool(second.visible.any())
-        ((36, 64, 3), (2, 36, 64), True)
+    >>> first, second = render_clip(seed=3, frames=2, size=(36, 64))
+    >>> second.image.shape, second.flow.shape, bool(second.visible.any())
+    ((36, 64, 3), (2, 36, 64), True)
     """
     check_settings(seed, frames, size, fps, weather)
     return _render(seed, frames, size, fps, effects or Effects(), weather)

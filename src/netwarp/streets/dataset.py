@@ -42,10 +42,9 @@ class Streets(Sequence[list[StreetFrame]]):
     Seeds of training and testing must differ, and nothing else need: ``Streets(range(16))`` and
     ``Streets(range(1000, 1004))`` share no street.
 
-    Example:
-        >>> streets = Streets(range(2), frames=3, size=(36, 64))
-        >>> len(streets), len(streets[1]), len(streets.pairs())
-        (2, 3, 4)
+    >>> streets = Streets(range(2), frames=3, size=(36, 64))
+    >>> len(streets), len(streets[1]), len(streets.pairs())
+    (2, 3, 4)
     """
 
     def __init__(

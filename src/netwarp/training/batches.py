@@ -26,9 +26,8 @@ _ORDER, _VIEW, _TORCH = range(3)
 def clip_at(position: int, count: int, seed: int, stream: int = LABELLED) -> int:
     """Which clip is the ``position``-th to be trained on: all of them once in random order, then again in another.
 
-    Example:
-        >>> sorted(clip_at(position, 4, seed=0) for position in range(4))
-        [0, 1, 2, 3]
+    >>> sorted(clip_at(position, 4, seed=0) for position in range(4))
+    [0, 1, 2, 3]
     """
     times, place = divmod(position, count)
     return int(_permutation(times, count, seed, stream)[place])

@@ -126,9 +126,8 @@ def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
 
     Rates and the clipping of gradients may differ.
 
-    Example:
-        >>> difference({"training": {"steps": 100}}, {"training": {"steps": 200}})
-        'training.steps was 100 and is 200'
+    >>> difference({"training": {"steps": 100}}, {"training": {"steps": 200}})
+    'training.steps was 100 and is 200'
     """
     before, now = _flat(theirs), _flat(ours)
     changed = sorted(

@@ -72,8 +72,7 @@ def parameter_groups(model: VideoModel, settings: TrainSettings) -> list[dict[st
 def share_of_rate(step: int, steps: int) -> float:
     """Of the highest rate, in a step: rising over the first twentieth, falling along a cosine, never quite 0.
 
-    Example:
-        >>> [round(share_of_rate(step, 100), 2) for step in (0, 4, 50, 99)]
-        [0.2, 1.0, 0.5, 0.0]
+    >>> [round(share_of_rate(step, 100), 2) for step in (0, 4, 50, 99)]
+    [0.2, 1.0, 0.5, 0.0]
     """
     return min(1.0, (step + 1) / max(steps // 20, 1)) * (1 + math.cos(math.pi * step / steps)) / 2
