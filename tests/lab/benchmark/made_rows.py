@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netwarp.lab.benchmark.networks import NETWORKS
-from netwarp.lab.benchmark.plan import FULL, Asked
+from netwarp.lab.benchmark.plan import FULL, BenchmarkPlan
 from netwarp.lab.benchmark.results import (
     BesideRow,
     FlowQualityRow,
@@ -112,11 +112,11 @@ def flows() -> list[Row]:
 ROWS = {"warp": warps, "stream": streams, "streams": together, "memory": memory, "flow": flows}
 
 
-def measured(*parts: str, asked: Asked | None = None) -> Measured:
+def measured(*parts: str, plan: BenchmarkPlan | None = None) -> Measured:
     """All parts, or these, as if they had been measured."""
     names = parts or tuple(ROWS)
     return Measured(
-        asked or Asked(parts=names),
+        plan or BenchmarkPlan(parts=names),
         dict(MACHINE),
         {name: ROWS[name]() for name in names},
         dict.fromkeys(names, 1.5),

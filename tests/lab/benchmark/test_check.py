@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from netwarp.errors import ConfigurationError, NetWarpError
-from netwarp.lab.benchmark.plan import FULL, QUICK, Asked
+from netwarp.lab.benchmark.plan import FULL, QUICK, BenchmarkPlan
 from netwarp.lab.benchmark.run import check
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("plan", "said"),
     [
         ({"parts": ("wrap",)}, "'warp'"),
         ({"parts": ()}, "name a part"),
@@ -31,9 +31,9 @@ from netwarp.lab.benchmark.run import check
         ({"raft": "nowhere.pth"}, "nowhere.pth"),
     ],
 )
-def test_refused(asked: dict[str, object], said: str):
+def test_refused(plan: dict[str, object], said: str):
     with pytest.raises(NetWarpError, match=said):
-        check(Asked(**asked))
+        check(BenchmarkPlan(**plan))
 
 
 def test_data_without_labels_has_no_quality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -44,30 +44,32 @@ def test_data_without_labels_has_no_quality(tmp_path: Path, monkeypatch: pytest.
     data = ClipData("bare", CAMVID, (Clip("a", (ClipFrame("a/0", lambda: None),)),))
     monkeypatch.setattr(module, "open_data", lambda *_: data)
     with pytest.raises(NetWarpError, match="bare has no labelled frames"):
-        check(Asked(data="folder:x", base="netwarp:streetnet"))
+        check(BenchmarkPlan(data="folder:x", base="netwarp:streetnet"))
 
 
 def test_what_only_flow_reads_is_not_looked_at_without_it():
-    check(Asked(parts=("warp",), raft="nowhere.pth"))
+    check(BenchmarkPlan(parts=("warp",), raft="nowhere.pth"))
 
 
 def test_good_weights_pass(tmp_path: Path):
     from netwarp.bases import load_base
 
     torch.save(load_base("netwarp:espnet").state_dict(), tmp_path / "espnet.pth")
-    check(Asked(weights={"espnet": str(tmp_path / "espnet.pth")}))
+    check(BenchmarkPlan(weights={"espnet": str(tmp_path / "espnet.pth")}))
 
 
 def test_minutes_are_those_of_what_is_asked_for():
-    assert Asked(parts=("flow",)).minutes == FULL.minutes["flow"]
-    assert Asked(parts=("stream",), networks=("espnet",)).minutes == FULL.streams["espnet"].minutes
-    assert Asked().minutes == pytest.approx(sum(FULL.minutes.values()) + sum(a.minutes for a in FULL.streams.values()))
-    assert Asked().minutes <= 20
-    assert Asked(amounts=QUICK).minutes <= 2
+    assert BenchmarkPlan(parts=("flow",)).minutes == FULL.minutes["flow"]
+    assert BenchmarkPlan(parts=("stream",), networks=("espnet",)).minutes == FULL.streams["espnet"].minutes
+    assert BenchmarkPlan().minutes == pytest.approx(
+        sum(FULL.minutes.values()) + sum(a.minutes for a in FULL.streams.values())
+    )
+    assert BenchmarkPlan().minutes <= 20
+    assert BenchmarkPlan(amounts=QUICK).minutes <= 2
     # A network that quick runs leave out can be asked for all the same.
-    assert Asked(parts=("stream",), amounts=QUICK, networks=("dilation8",)).minutes > 0
+    assert BenchmarkPlan(parts=("stream",), amounts=QUICK, networks=("dilation8",)).minutes > 0
 
 
 def test_errors_are_ours():
     with pytest.raises(ConfigurationError):
-        check(Asked(parts=("x",)))
+        check(BenchmarkPlan(parts=("x",)))

@@ -28,8 +28,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
     """What reaches the work, which is not done."""
     seen: list[tuple[Any, dict[str, Any]]] = []
 
-    def benchmark(asked: object, *, say: Callable[[str], None], tell: object, **places: Any) -> None:
-        seen.append((asked, places))
+    def benchmark(plan: object, *, say: Callable[[str], None], tell: object, **places: Any) -> None:
+        seen.append((plan, places))
         say("# The tables")
 
     module = ModuleType("netwarp.lab.benchmark.run")
@@ -45,8 +45,8 @@ def test_the_command_knows_all_parts_and_networks():
 
 def test_all_of_it_unless_told_otherwise(calls: list, capsys: pytest.CaptureFixture[str]):
     assert main(["benchmark", "--device", "cpu"]) == 0
-    ((asked, places),) = calls
-    assert asked == amounts.Asked(prepare=keep_freed_memory)
+    ((plan, places),) = calls
+    assert plan == amounts.BenchmarkPlan(prepare=keep_freed_memory)
     assert places == {"json_file": None, "plot": None}
     assert capsys.readouterr().out == "# The tables\n"
 
@@ -62,9 +62,9 @@ def test_arguments_reach_the_work(calls: list):
     # A network of that name there is none, so it is a file's.
     arguments[arguments.index("base=1.pth")] = "./base=1.pth"
     assert main(["benchmark", *arguments]) == 0
-    ((asked, places),) = calls
+    ((plan, places),) = calls
     assert places == {"json_file": Path("a.json"), "plot": Path("b.png")}
-    assert asked == amounts.Asked(
+    assert plan == amounts.BenchmarkPlan(
         parts=("warp", "stream", "flow"),
         amounts=QUICK,
         quick=True,
@@ -166,7 +166,7 @@ def interruptible() -> Iterator[None]:
 def test_ctrl_c_is_one_line_that_says_where_things_are(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    def measure(asked, tell, apart):
+    def measure(plan, tell, apart):
         yield from work_rows()
         signal.raise_signal(signal.SIGINT)
 

@@ -11,7 +11,7 @@ import pytest
 
 from lab.benchmark.made_rows import WARP, measured
 from netwarp.lab.benchmark import results as rows
-from netwarp.lab.benchmark.plan import Asked
+from netwarp.lab.benchmark.plan import BenchmarkPlan
 from netwarp.lab.benchmark.results import FORMAT, document, heading
 from netwarp.lab.benchmark.run import PARTS
 from netwarp.lab.machine import machine, machine_line
@@ -61,7 +61,7 @@ def test_a_part_that_was_cut_off_has_no_time():
 
 
 def test_a_quick_run_says_so():
-    quick = measured("warp", asked=Asked(quick=True, runs=2, cpu_time=True))
+    quick = measured("warp", plan=BenchmarkPlan(quick=True, runs=2, cpu_time=True))
     assert document(quick)["quick"] is True
     assert heading(quick).startswith("# netwarp benchmark (quick run: the figures mean nothing)\n")
     assert "CPU time" in heading(quick)

@@ -11,7 +11,7 @@ from netwarp.evaluation.scores import Scores
 from netwarp.lab.benchmark import flow
 from netwarp.lab.benchmark.flow import DIS, flow_times, measure_flow, quality_rows
 from netwarp.lab.benchmark.harness import here
-from netwarp.lab.benchmark.plan import QUICK, Asked
+from netwarp.lab.benchmark.plan import QUICK, BenchmarkPlan
 from netwarp.lab.benchmark.results import FlowQualityRow, FlowRow
 
 AMOUNTS = replace(QUICK, flow_sizes=((36, 48),), rounds=2, slow_rounds=1)
@@ -25,7 +25,7 @@ def test_a_row_for_each_flow_and_size(monkeypatch: pytest.MonkeyPatch):
         found.append(function())
         return 0.003
 
-    rows = list(flow_times(Asked(amounts=AMOUNTS), lambda _: None, clock))
+    rows = list(flow_times(BenchmarkPlan(amounts=AMOUNTS), lambda _: None, clock))
     assert [(row.flow, row.size) for row in rows] == [
         (spec, size) for size in AMOUNTS.flow_sizes for spec in (*DIS, "raft:large,updates=1")
     ]
@@ -50,10 +50,10 @@ def test_lost_is_what_the_slowest_has_more():
 
 
 def test_quality_on_labelled_clips(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(flow, "flow_times", lambda asked, tell: iter([FlowRow("dis", (1, 1), 1.0, 1.0)]))
+    monkeypatch.setattr(flow, "flow_times", lambda plan, tell: iter([FlowRow("dis", (1, 1), 1.0, 1.0)]))
     told: list[str] = []
-    asked = Asked(amounts=AMOUNTS, data="streets:clips=1,frames=3,size=64x48", base="netwarp:streetnet")
-    first, *rows = measure_flow(asked, told.append, here)
+    plan = BenchmarkPlan(amounts=AMOUNTS, data="streets:clips=1,frames=3,size=64x48", base="netwarp:streetnet")
+    first, *rows = measure_flow(plan, told.append, here)
     assert isinstance(first, FlowRow)
     assert all(isinstance(row, FlowQualityRow) for row in rows)
     assert [row.flow for row in rows] == [None, *DIS]
@@ -63,5 +63,5 @@ def test_quality_on_labelled_clips(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_without_data_there_are_only_times(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(flow, "flow_times", lambda asked, tell: iter([FlowRow("dis", (1, 1), 1.0, 1.0)]))
-    assert len(list(measure_flow(Asked(amounts=AMOUNTS), lambda _: None, here))) == 1
+    monkeypatch.setattr(flow, "flow_times", lambda plan, tell: iter([FlowRow("dis", (1, 1), 1.0, 1.0)]))
+    assert len(list(measure_flow(BenchmarkPlan(amounts=AMOUNTS), lambda _: None, here))) == 1

@@ -11,9 +11,9 @@ import pytest
 from netwarp.errors import InputError
 from netwarp.lab.benchmark import many_streams as together
 from netwarp.lab.benchmark.harness import here
-from netwarp.lab.benchmark.many_streams import Crowd, Together, chosen, measure_together, rate_of, run_crowd
+from netwarp.lab.benchmark.many_streams import StreamGroup, Together, chosen, measure_together, rate_of, run_crowd
 from netwarp.lab.benchmark.networks import SMALL, TRAINING_FREE
-from netwarp.lab.benchmark.plan import QUICK, Asked
+from netwarp.lab.benchmark.plan import QUICK, BenchmarkPlan
 
 
 def test_one_stream_has_its_own_rate():
@@ -41,7 +41,7 @@ def test_ratios_are_taken_within_a_turn(monkeypatch: pytest.MonkeyPatch):
             yield Together(rate, 100.0 * crowd.streams)
 
     amounts = replace(QUICK, together=(1, 2), together_runs=3, together_frames=20)
-    one, two = measure_together(Asked(amounts=amounts), lambda _: None, apart)
+    one, two = measure_together(BenchmarkPlan(amounts=amounts), lambda _: None, apart)
     assert order == [1, 2, 2, 1, 1, 2]
     assert (one.streams, one.fps, one.ratio, one.resident_mib) == (1, 10.0, 1.0, 100.0)
     assert (two.streams, two.fps, two.runs) == (2, 13.0, 3)
@@ -49,7 +49,9 @@ def test_ratios_are_taken_within_a_turn(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_real_streams_that_are_small(tmp_path: Path):
-    crowd = Crowd(SMALL, chosen(SMALL, trained=True)[0], None, "dis", "cpu", (32, 48), streams=2, frames=3, runs=2)
+    crowd = StreamGroup(
+        SMALL, chosen(SMALL, trained=True)[0], None, "dis", "cpu", (32, 48), streams=2, frames=3, runs=2
+    )
     before = threading.active_count()
     found = list(run_crowd(crowd, tmp_path, lambda _: None))
     assert len(found) == 2
@@ -66,7 +68,7 @@ def test_a_stream_that_fails_stops_all(tmp_path: Path, monkeypatch: pytest.Monke
         return real(path, size)
 
     monkeypatch.setattr(together, "open_street", open_street)
-    crowd = Crowd(SMALL, TRAINING_FREE, None, "dis", "cpu", (32, 48), streams=3, frames=3)
+    crowd = StreamGroup(SMALL, TRAINING_FREE, None, "dis", "cpu", (32, 48), streams=3, frames=3)
     with pytest.raises(InputError, match="this one is broken"):
         list(run_crowd(crowd, tmp_path, lambda _: None))
 
@@ -76,7 +78,7 @@ def test_here_and_there_it_is_the_same(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(together.NETWORKS, "espnet", SMALL)
     amounts = replace(QUICK, together=(1, 2), together_size=(32, 48), together_frames=2, trained=True)
     monkeypatch.setattr(together, "LEAST", 2)
-    rows = list(measure_together(Asked(amounts=amounts), lambda _: None, here))
+    rows = list(measure_together(BenchmarkPlan(amounts=amounts), lambda _: None, here))
     assert [(row.model, row.streams) for row in rows] == [
         ("NetWarp at at_eighth, FlowCNN at layer stride", 1), ("NetWarp at at_eighth, FlowCNN at layer stride", 2),
         ("training-free", 1), ("training-free", 2),

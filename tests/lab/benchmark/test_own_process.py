@@ -23,7 +23,7 @@ def test_values_come_one_at_a_time_with_what_is_said_meanwhile(caplog: pytest.Lo
         number, process, threads = next(values)
         assert (number, threads) == (0, 3)
         assert process != os.getpid()
-        assert told == ["at 0"]  # and not what leads to the next, which nobody asked for
+        assert told == ["at 0"]  # and not what leads to the next, which was not asked for
         assert caplog.messages == ["mind 0"]  # events are not of interest
         assert next(values)[:2] == (1, process)
         with pytest.raises(NetWarpError, match="measuring failed with ZeroDivisionError: by nothing") as failure:

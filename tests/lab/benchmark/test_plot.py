@@ -12,7 +12,7 @@ from PIL import Image
 
 from lab.benchmark.made_rows import ROWS, WARP, measured
 from netwarp.errors import MissingExtraError, OutputError
-from netwarp.lab.benchmark.plan import Asked
+from netwarp.lab.benchmark.plan import BenchmarkPlan
 from netwarp.lab.benchmark.plot import draw, figure_of
 from netwarp.lab.benchmark.tables import TITLES
 
@@ -72,7 +72,7 @@ def test_what_was_cut_off_can_be_drawn(part: str):
 
 
 def test_a_quick_run_says_so():
-    quick = figure_of(measured("flow", asked=Asked(quick=True)))
+    quick = figure_of(measured("flow", plan=BenchmarkPlan(quick=True)))
     assert "quick run" in quick.get_suptitle()
 
 

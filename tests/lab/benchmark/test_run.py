@@ -12,7 +12,7 @@ from lab.benchmark.made_rows import ROWS
 from netwarp.errors import ConfigurationError, NetWarpError, OutputError
 from netwarp.lab.benchmark import run as module
 from netwarp.lab.benchmark.harness import in_own_process
-from netwarp.lab.benchmark.plan import Asked
+from netwarp.lab.benchmark.plan import BenchmarkPlan
 from netwarp.lab.benchmark.run import benchmark
 
 
@@ -21,7 +21,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable]:
     """Warp, flow and memory give rows that are made up; a test may put something else in their place."""
 
     def gives(part: str) -> Callable:
-        def measure(asked, tell, apart):
+        def measure(plan, tell, apart):
             tell("something")
             yield from ROWS[part]()
 
@@ -33,14 +33,14 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable]:
 
 
 def after(count: int, part: str, error: BaseException) -> Callable:
-    def measure(asked, tell, apart):
+    def measure(plan, tell, apart):
         yield from ROWS[part]()[:count]
         raise error
 
     return measure
 
 
-ASKED = Asked(parts=("warp", "memory", "flow"))
+ASKED = BenchmarkPlan(parts=("warp", "memory", "flow"))
 
 
 def test_tables_part_by_part_and_then_the_files(parts: dict[str, Callable], tmp_path: Path):
@@ -60,7 +60,7 @@ def test_tables_part_by_part_and_then_the_files(parts: dict[str, Callable], tmp_
 
 
 def test_json_is_there_after_the_first_part(parts: dict[str, Callable], tmp_path: Path):
-    def look(asked, tell, apart):
+    def look(plan, tell, apart):
         assert list(json.loads((tmp_path / "speed.json").read_text())["parts"]) == ["warp"]
         yield from ROWS["memory"]()
 
@@ -108,13 +108,13 @@ def test_a_part_that_fails_leaves_those_before(parts: dict[str, Callable], tmp_p
 def test_processes_of_their_own_unless_told_otherwise(parts: dict[str, Callable]):
     given: list[object] = []
 
-    def measure(asked, tell, apart):
+    def measure(plan, tell, apart):
         given.append(apart)
         yield from ROWS["warp"]()
 
     parts["warp"] = measure
-    benchmark(Asked(parts=("warp",)), say=lambda _: None)
-    benchmark(Asked(parts=("warp",)), say=lambda _: None, apart=iter)
+    benchmark(BenchmarkPlan(parts=("warp",)), say=lambda _: None)
+    benchmark(BenchmarkPlan(parts=("warp",)), say=lambda _: None, apart=iter)
     assert given == [in_own_process, iter]
 
 
@@ -140,4 +140,4 @@ def test_places_are_seen_to_before_the_work(
 
 def test_what_makes_no_sense_is_refused_before_anything_is_said(parts: dict[str, Callable]):
     with pytest.raises(ConfigurationError):
-        benchmark(Asked(parts=("warp",), flow="disc"), say=lambda _: pytest.fail("said something"))
+        benchmark(BenchmarkPlan(parts=("warp",), flow="disc"), say=lambda _: pytest.fail("said something"))

@@ -22,7 +22,7 @@ from netwarp.lab.benchmark.networks import (
     open_street,
     write_street,
 )
-from netwarp.lab.benchmark.plan import FULL, QUICK, Asked, StreamAmount
+from netwarp.lab.benchmark.plan import FULL, QUICK, BenchmarkPlan, StreamAmount
 from netwarp.lab.benchmark.stream import Meter, measure_stream, seconds_a_frame, stream_rows
 from netwarp.video.open import open_frames
 
@@ -84,7 +84,7 @@ def test_a_small_stream_from_file_to_labels(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(stream.NETWORKS, "espnet", network)
     amounts = QUICK.__class__(**{**QUICK.__dict__, "streams": {"espnet": StreamAmount((33, 47), 1, 2, 2, 0.0)}})
     told: list[str] = []
-    rows = list(measure_stream(Asked(amounts=amounts), told.append, here))
+    rows = list(measure_stream(BenchmarkPlan(amounts=amounts), told.append, here))
     assert [row.model for row in rows] == [
         "frame by frame",
         "NetWarp at at_eighth, FlowCNN at layer stride",

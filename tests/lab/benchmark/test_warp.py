@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from netwarp.lab.benchmark import warp
-from netwarp.lab.benchmark.plan import Asked
+from netwarp.lab.benchmark.plan import BenchmarkPlan
 from netwarp.lab.benchmark.results import WarpRow
 from netwarp.lab.benchmark.warp import Compiled, warps
 
 SHAPE = (1, 3, 4, 6)
 
 
-def rows(clock=None, **asked) -> list[WarpRow]:
+def rows(clock=None, **plan) -> list[WarpRow]:
     told: list[str] = []
     found = list(
-        warps(Asked(**{"shapes": (SHAPE,), "compile": False, "runs": 3, **asked}), told.append, clock or one_ms)
+        warps(BenchmarkPlan(**{"shapes": (SHAPE,), "compile": False, "runs": 3, **plan}), told.append, clock or one_ms)
     )
     assert len(told) == len(found)
     return found

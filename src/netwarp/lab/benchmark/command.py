@@ -91,10 +91,10 @@ def run(request: Request) -> None:
             raise unknown_name("network", name, NETWORKS)
     _check_belonging(request, parts, base_weights)
     with quiet_loading(request.debug):
-        from netwarp.lab.benchmark.plan import FULL, QUICK, Asked
+        from netwarp.lab.benchmark.plan import FULL, QUICK, BenchmarkPlan
         from netwarp.lab.benchmark.run import benchmark
 
-    asked = Asked(
+    plan = BenchmarkPlan(
         parts=parts,
         amounts=QUICK if request.quick else FULL,
         quick=request.quick,
@@ -118,7 +118,7 @@ def run(request: Request) -> None:
     )
     with _status_line() as (tell, print_above):
         benchmark(
-            asked,
+            plan,
             say=print_above,
             tell=tell,
             json_file=None if request.json is None else Path(request.json),

@@ -18,8 +18,8 @@ from netwarp.evaluation.evaluate import evaluate, frames_to_run
 from netwarp.evaluation.scores import Scores
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.flow.dis import PRESETS
-from netwarp.lab.benchmark.harness import Apart, Clock, Rounds, Tell, alternating, clock_for
-from netwarp.lab.benchmark.plan import Asked
+from netwarp.lab.benchmark.harness import Clock, Progress, Rounds, Runner, alternating, clock_for
+from netwarp.lab.benchmark.plan import BenchmarkPlan
 from netwarp.lab.benchmark.results import FlowQualityRow, FlowRow
 from netwarp.model import VideoModel
 from netwarp.streets import render_clip
@@ -36,22 +36,22 @@ PAIRS = 4
 WIDTH = 2
 
 
-def measure_flow(asked: Asked, tell: Tell, apart: Apart) -> Iterator[FlowRow | FlowQualityRow]:
+def measure_flow(plan: BenchmarkPlan, tell: Progress, apart: Runner) -> Iterator[FlowRow | FlowQualityRow]:
     """A row for each flow and size, and with labelled data one for each flow's quality."""
-    yield from apart(tell, asked.threads, flow_times, asked)
-    if asked.data is not None:
-        yield from apart(tell, asked.threads, flow_quality, asked)
+    yield from apart(tell, plan.threads, flow_times, plan)
+    if plan.data is not None:
+        yield from apart(tell, plan.threads, flow_quality, plan)
 
 
-def flow_times(asked: Asked, tell: Tell, clock: Clock | None = None) -> Iterator[FlowRow]:
+def flow_times(plan: BenchmarkPlan, tell: Progress, clock: Clock | None = None) -> Iterator[FlowRow]:
     """How long each takes; see :func:`measure_flow`."""
-    clock = clock or clock_for(asked.device)
+    clock = clock or clock_for(plan.device)
     with tempfile.TemporaryDirectory(prefix="netwarp-benchmark-") as folder:
-        raft = make_flow(f"raft:{asked.raft or _random_raft(Path(folder))},updates={UPDATES}")
-    quick, slow = asked.runs or asked.amounts.rounds, asked.runs or asked.amounts.slow_rounds
-    for size in asked.amounts.flow_sizes:
+        raft = make_flow(f"raft:{plan.raft or _random_raft(Path(folder))},updates={UPDATES}")
+    quick, slow = plan.runs or plan.amounts.rounds, plan.runs or plan.amounts.slow_rounds
+    for size in plan.amounts.flow_sizes:
         tell(f"{size[1]}×{size[0]}: DIS")
-        pairs = _pairs(size, asked.device)
+        pairs = _pairs(size, plan.device)
         found = alternating({spec: _estimating(make_flow(spec), pairs) for spec in DIS}, quick, clock)
         yield from (_time_row(spec, size, found) for spec in DIS)
         tell(f"{size[1]}×{size[0]}: RAFT")
@@ -85,17 +85,17 @@ def _estimating(flow: FlowEstimator, pairs: list[tuple[Tensor, Tensor]]) -> Call
     return lambda: flow(*next(turn))
 
 
-def flow_quality(asked: Asked, tell: Tell) -> Iterator[FlowQualityRow]:
+def flow_quality(plan: BenchmarkPlan, tell: Progress) -> Iterator[FlowQualityRow]:
     """What labels each gives; see :func:`measure_flow`."""
-    assert asked.data is not None
-    assert asked.base is not None  # checked before
-    asked.prepare()
-    tell(f"{asked.data}: labelling")
-    base = load_base(asked.base, asked.base_weights).to(asked.device)
+    assert plan.data is not None
+    assert plan.base is not None  # checked before
+    plan.prepare()
+    tell(f"{plan.data}: labelling")
+    base = load_base(plan.base, plan.base_weights).to(plan.device)
     lay_out(base)
-    specs = [*([] if asked.raft is None else [f"raft:{asked.raft},updates={UPDATES}"]), *DIS]
+    specs = [*([] if plan.raft is None else [f"raft:{plan.raft},updates={UPDATES}"]), *DIS]
     models = {"": VideoModel(base, []), **{spec: VideoModel(base, training_free=True, flow=spec) for spec in specs}}
-    data = in_order_of(open_data(asked.data, asked.split), models[""].classes)
+    data = in_order_of(open_data(plan.data, plan.split), models[""].classes)
     frames, done = frames_to_run(data, None), 0
 
     def advance() -> None:

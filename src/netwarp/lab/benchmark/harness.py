@@ -42,16 +42,16 @@ log = logging.getLogger("netwarp")
 GRACE = 10.0
 """Seconds that a process has to end and leave nothing behind."""
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 """Called with what is being done, for whoever watches."""
 
-Apart = Callable[..., Iterator[Any]]
+Runner = Callable[..., Iterator[Any]]
 """``apart(tell, threads, function, *arguments)`` yields what ``function(*arguments, tell)`` yields; see
 :func:`in_own_process`."""
 
 
 def in_own_process(
-    tell: Tell, threads: int | None, function: Callable[..., Iterator[Any]], *arguments: object
+    tell: Progress, threads: int | None, function: Callable[..., Iterator[Any]], *arguments: object
 ) -> Iterator[Any]:
     """Run a generator in a new process, which ends with it.
 
@@ -98,12 +98,14 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def here(tell: Tell, threads: int | None, function: Callable[..., Iterator[Any]], *arguments: object) -> Iterator[Any]:
+def here(
+    tell: Progress, threads: int | None, function: Callable[..., Iterator[Any]], *arguments: object
+) -> Iterator[Any]:
     """The same in this process, whose threads stay as they are."""
     yield from function(*arguments, tell)
 
 
-def _next(connection: Connection, tell: Tell) -> tuple[str, Any]:
+def _next(connection: Connection, tell: Progress) -> tuple[str, Any]:
     """Ask for the next value, and pass on what is said until it comes."""
     try:
         connection.send("next")

@@ -15,7 +15,7 @@ import numpy as np
 
 from netwarp.errors import NetWarpError
 from netwarp.inference.stream import segment
-from netwarp.lab.benchmark.harness import Apart, Tell, in_turn, resident_mib
+from netwarp.lab.benchmark.harness import Progress, Runner, in_turn, resident_mib
 from netwarp.lab.benchmark.networks import (
     AHEAD,
     NETWORKS,
@@ -27,7 +27,7 @@ from netwarp.lab.benchmark.networks import (
     open_street,
     write_street,
 )
-from netwarp.lab.benchmark.plan import Asked, no_preparation
+from netwarp.lab.benchmark.plan import BenchmarkPlan, no_preparation
 from netwarp.lab.benchmark.results import BesideRow, LengthRow, SlopeRow, TogetherRow
 from netwarp.lab.benchmark.stream import load_loops
 from netwarp.model import VideoModel
@@ -39,7 +39,7 @@ LEAST = 8
 
 
 @dataclass(frozen=True)
-class Crowd:
+class StreamGroup:
     """Streams that run at the same time."""
 
     network: Network  # the network
@@ -62,31 +62,31 @@ class Together:
     resident_mib: float
 
 
-def measure_together(asked: Asked, tell: Tell, apart: Apart) -> Iterator[TogetherRow]:
+def measure_together(plan: BenchmarkPlan, tell: Progress, apart: Runner) -> Iterator[TogetherRow]:
     """A row for each model and number of streams.
 
     Each number has a process, which loads once and then waits for its turns.
     """
-    amounts, network = asked.amounts, NETWORKS[NETWORK]
-    runs = asked.runs or amounts.together_runs
+    amounts, network = plan.amounts, NETWORKS[NETWORK]
+    runs = plan.runs or amounts.together_runs
     with tempfile.TemporaryDirectory(prefix="netwarp-benchmark-") as folder:
         for around in chosen(network, amounts.trained):
             with ExitStack() as processes:
                 crowds = {}
                 for streams in amounts.together:
-                    crowd = Crowd(
+                    crowd = StreamGroup(
                         network,
                         around,
-                        asked.weights.get(NETWORK),
-                        asked.flow,
-                        asked.device,
+                        plan.weights.get(NETWORK),
+                        plan.flow,
+                        plan.device,
                         amounts.together_size,
                         streams,
                         max(LEAST, amounts.together_frames // streams),
                         runs,
-                        asked.prepare,
+                        plan.prepare,
                     )
-                    process = apart(tell, asked.threads, run_crowd, crowd, Path(folder))
+                    process = apart(tell, plan.threads, run_crowd, crowd, Path(folder))
                     crowds[streams] = processes.enter_context(closing(process))  # type: ignore[type-var]
                 found: dict[int, list[Together]] = {streams: [] for streams in crowds}
                 for number in range(runs):
@@ -118,7 +118,7 @@ def _rows(
         )
 
 
-def run_crowd(crowd: Crowd, folder: Path, tell: Tell) -> Iterator[Together]:
+def run_crowd(crowd: StreamGroup, folder: Path, tell: Progress) -> Iterator[Together]:
     """Run streams in this process."""
     crowd.prepare()
     video = write_street(folder, crowd.size, DROPPED + crowd.frames + AHEAD)
@@ -129,7 +129,7 @@ def run_crowd(crowd: Crowd, folder: Path, tell: Tell) -> Iterator[Together]:
         yield _run(model, video, crowd)
 
 
-def _run(model: VideoModel, video: Path, crowd: Crowd) -> Together:
+def _run(model: VideoModel, video: Path, crowd: StreamGroup) -> Together:
     stage = _Stage(crowd.streams)
     threads = [
         threading.Thread(target=_stream, args=(model, video, crowd, own, stage), daemon=True) for own in stage.stamps
@@ -158,7 +158,7 @@ class _Stage:
         self.failures: list[BaseException] = []  # what went wrong
 
 
-def _stream(model: VideoModel, video: Path, crowd: Crowd, stamps: list[float], stage: _Stage) -> None:
+def _stream(model: VideoModel, video: Path, crowd: StreamGroup, stamps: list[float], stage: _Stage) -> None:
     try:
         results = segment(open_street(video, crowd.size), model)
         with closing(results):  # type: ignore[type-var]
@@ -192,25 +192,25 @@ def rate_of(stamps: Sequence[Sequence[float]], frames: int) -> float:
     return sum(rates)
 
 
-def measure_memory(asked: Asked, tell: Tell, apart: Apart) -> Iterator[LengthRow | BesideRow | SlopeRow]:
+def measure_memory(plan: BenchmarkPlan, tell: Progress, apart: Runner) -> Iterator[LengthRow | BesideRow | SlopeRow]:
     """Rows for each model: along a video, with several, and what that comes to."""
-    amounts = asked.amounts
+    amounts = plan.amounts
     size = amounts.small_size
     with tempfile.TemporaryDirectory(prefix="netwarp-benchmark-") as folder:
         for around in chosen(SMALL, amounts.trained):
             tell(f"{around.name}: {max(amounts.lengths)} frames")
             along: list[LengthRow] = []
-            for row in apart(tell, asked.threads, memory_along, around, asked, Path(folder)):
+            for row in apart(tell, plan.threads, memory_along, around, plan, Path(folder)):
                 along.append(row)
                 yield row
             beside: list[BesideRow] = []
             for streams in amounts.together:
                 tell(f"{around.name}: {streams} streams")
                 frames = max(1, amounts.lengths[0] // 2)
-                crowd = Crowd(
-                    SMALL, around, None, asked.flow, asked.device, size, streams, frames, prepare=asked.prepare
+                crowd = StreamGroup(
+                    SMALL, around, None, plan.flow, plan.device, size, streams, frames, prepare=plan.prepare
                 )
-                for found in apart(tell, asked.threads, run_crowd, crowd, Path(folder)):
+                for found in apart(tell, plan.threads, run_crowd, crowd, Path(folder)):
                     beside.append(BesideRow(SMALL.title, size, around.name, streams, found.resident_mib))
                     yield beside[-1]
             yield SlopeRow(
@@ -221,12 +221,12 @@ def measure_memory(asked: Asked, tell: Tell, apart: Apart) -> Iterator[LengthRow
             )
 
 
-def memory_along(around: Around, asked: Asked, folder: Path, tell: Tell) -> Iterator[LengthRow]:
+def memory_along(around: Around, plan: BenchmarkPlan, folder: Path, tell: Progress) -> Iterator[LengthRow]:
     """Memory of this process after so many frames."""
-    asked.prepare()
-    size, lengths = asked.amounts.small_size, asked.amounts.lengths
+    plan.prepare()
+    size, lengths = plan.amounts.small_size, plan.amounts.lengths
     video = write_street(folder, size, max(lengths))
-    model = around.build(load_network(SMALL, None, asked.device), asked.flow)
+    model = around.build(load_network(SMALL, None, plan.device), plan.flow)
     load_loops()
     results = segment(open_street(video, size), model)
     with closing(results):  # type: ignore[type-var]

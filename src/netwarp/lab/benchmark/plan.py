@@ -92,7 +92,7 @@ def no_preparation() -> None:
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchmarkPlan:
     """What is to be measured; the defaults are the command's."""
 
     parts: tuple[str, ...] = ("warp", "stream", "streams", "memory", "flow")  # names out of PARTS, in their order

@@ -52,7 +52,7 @@ def figure_of(measured: Measured) -> Any:  # noqa: ANN401
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=8.5)
-    figure.suptitle(f"{title(measured.asked)}\n{machine_line(measured.machine)}", fontsize=9)
+    figure.suptitle(f"{title(measured.plan)}\n{machine_line(measured.machine)}", fontsize=9)
     return figure
 
 

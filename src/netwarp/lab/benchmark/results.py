@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-from netwarp.lab.benchmark.plan import Asked, Shape
+from netwarp.lab.benchmark.plan import BenchmarkPlan, Shape
 from netwarp.lab.machine import Machine, machine_line
 
 
@@ -155,8 +155,8 @@ class FlowQualityRow:
     data: str  # what was measured on
     frames: int  # labelled ones
     ms: float  # A frame, network and flow one after the other, median
-    miou: float  # ioU
-    tiou: float  # ioU within 2 pixels of label changes
+    miou: float  # IoU
+    tiou: float  # IoU within 2 pixels of label changes
     tc: float  # temporal consistency
     miou_loss: float | None  # what is lost against the slowest flow in the table; None frame by frame
     tiou_loss: float | None
@@ -174,7 +174,7 @@ FORMAT = 1
 class Measured:
     """What there is so far."""
 
-    asked: Asked  # what is to be measured
+    plan: BenchmarkPlan  # what is to be measured
     machine: Machine  # on what
     rows: dict[str, list[Row]] = field(default_factory=dict)  # of each part that has begun
     seconds: dict[str, float] = field(default_factory=dict)  # that each part that is done took
@@ -185,34 +185,34 @@ class Measured:
         return any(self.rows.values())
 
 
-def title(asked: Asked) -> str:
+def title(plan: BenchmarkPlan) -> str:
     """Of the whole, which says of a quick run that it is one."""
-    return "netwarp benchmark" + (" (quick run: the figures mean nothing)" if asked.quick else "")
+    return "netwarp benchmark" + (" (quick run: the figures mean nothing)" if plan.quick else "")
 
 
 def heading(measured: Measured) -> str:
     """What stands above the tables: the title, and what was measured on."""
-    asked = measured.asked
-    said = ["CPU time of all threads for the warp"] if asked.cpu_time else []
-    said += [f"{asked.runs} runs of everything"] if asked.runs else []
+    plan = measured.plan
+    said = ["CPU time of all threads for the warp"] if plan.cpu_time else []
+    said += [f"{plan.runs} runs of everything"] if plan.runs else []
     line = machine_line(measured.machine) + "".join(f"; {each}" for each in said)
-    return f"# {title(asked)}\n\n{line}."
+    return f"# {title(plan)}\n\n{line}."
 
 
 def document(measured: Measured) -> dict[str, Any]:
     """All of it as plain values: milliseconds, ratios, MiB and percent; null where a figure does not apply."""
-    asked = measured.asked
+    plan = measured.plan
     return {
         "format": FORMAT,
-        "quick": asked.quick,
+        "quick": plan.quick,
         "machine": dict(measured.machine),
         "settings": {
-            "runs": asked.runs,
-            "flow": asked.flow,
-            "motion": asked.motion,
-            "cpu_time": asked.cpu_time,
-            "data": asked.data,
-            "base": asked.base,
+            "runs": plan.runs,
+            "flow": plan.flow,
+            "motion": plan.motion,
+            "cpu_time": plan.cpu_time,
+            "data": plan.data,
+            "base": plan.base,
         },
         "parts": {
             part: {"seconds": _rounded(measured.seconds.get(part)), **_tables(rows)}

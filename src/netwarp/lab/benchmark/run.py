@@ -13,10 +13,10 @@ from netwarp.datasets.registry import open_data
 from netwarp.errors import ConfigurationError, InputError, OutputError, unknown_name
 from netwarp.flow import make_flow
 from netwarp.lab.benchmark.flow import measure_flow
-from netwarp.lab.benchmark.harness import Apart, Tell, in_own_process
+from netwarp.lab.benchmark.harness import Progress, Runner, in_own_process
 from netwarp.lab.benchmark.many_streams import measure_memory, measure_together
 from netwarp.lab.benchmark.networks import NETWORKS
-from netwarp.lab.benchmark.plan import Asked
+from netwarp.lab.benchmark.plan import BenchmarkPlan
 from netwarp.lab.benchmark.plot import draw
 from netwarp.lab.benchmark.results import Measured, Row, document, heading
 from netwarp.lab.benchmark.stream import measure_stream
@@ -27,7 +27,7 @@ from netwarp.lab.output import new_figure
 from netwarp.model import VideoModel
 from netwarp.output_files import prepare_file, write_file
 
-Measure = Callable[[Asked, Tell, Apart], Iterator[Row]]
+Measure = Callable[[BenchmarkPlan, Progress, Runner], Iterator[Row]]
 """Yields rows as they are done; told what is being done, and how to do it in another process."""
 
 PARTS: dict[str, Measure] = {
@@ -43,13 +43,13 @@ log = logging.getLogger("netwarp")
 
 
 def benchmark(
-    asked: Asked,
+    plan: BenchmarkPlan,
     *,
     say: Callable[[str], None],
-    tell: Tell = lambda _: None,
+    tell: Progress = lambda _: None,
     json_file: Path | None = None,
     plot: Path | None = None,
-    apart: Apart | None = None,
+    apart: Runner | None = None,
 ) -> Measured:
     """Measure, and print and write what was found.
 
@@ -57,14 +57,14 @@ def benchmark(
     written all the same.
     """
     _check_places(json_file, plot)
-    check(asked)
-    measured = Measured(asked, machine(asked.device, asked.threads))
-    minutes = max(1, round(asked.minutes))
-    log.info("%s: about %s on two cores", ", ".join(asked.parts), "a minute" if minutes == 1 else f"{minutes} minutes")
+    check(plan)
+    measured = Measured(plan, machine(plan.device, plan.threads))
+    minutes = max(1, round(plan.minutes))
+    log.info("%s: about %s on two cores", ", ".join(plan.parts), "a minute" if minutes == 1 else f"{minutes} minutes")
     say(heading(measured))
-    part = asked.parts[0]
+    part = plan.parts[0]
     try:
-        for part in asked.parts:
+        for part in plan.parts:
             _measure(part, measured, say, tell, apart or in_own_process)
             if json_file is not None:
                 _write_json(measured, json_file)
@@ -91,10 +91,10 @@ def _check_places(json_file: Path | None, plot: Path | None) -> None:
             prepare_file(place)
 
 
-def _measure(part: str, measured: Measured, say: Callable[[str], None], tell: Tell, apart: Apart) -> None:
+def _measure(part: str, measured: Measured, say: Callable[[str], None], tell: Progress, apart: Runner) -> None:
     began = time.perf_counter()
     rows = measured.rows.setdefault(part, [])
-    for row in PARTS[part](measured.asked, lambda text: tell(f"{part}: {text}"), apart):
+    for row in PARTS[part](measured.plan, lambda text: tell(f"{part}: {text}"), apart):
         rows.append(row)
     measured.seconds[part] = time.perf_counter() - began
     say(f"\n{part_text(part, rows)}")
@@ -120,37 +120,37 @@ def _write_json(measured: Measured, path: Path) -> None:
     write_file(path, json.dumps(document(measured), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def check(asked: Asked) -> None:
+def check(plan: BenchmarkPlan) -> None:
     """Raise for what is asked for and cannot be measured."""
     for kind, names, known in (
-        ("part", asked.parts, list(PARTS)),
-        ("network", (*asked.networks, *asked.weights), list(NETWORKS)),
-        ("dtype", asked.dtypes, list(DTYPES)),
+        ("part", plan.parts, list(PARTS)),
+        ("network", (*plan.networks, *plan.weights), list(NETWORKS)),
+        ("dtype", plan.dtypes, list(DTYPES)),
     ):
         for name in names:
             if name not in known:
                 raise unknown_name(kind, name, known)
-    if not asked.parts:
+    if not plan.parts:
         raise ConfigurationError("nothing to measure: name a part, or leave all out")
-    if asked.cpu_time and asked.device != "cpu":
+    if plan.cpu_time and plan.device != "cpu":
         raise ConfigurationError("--cpu-time goes with --device cpu: a GPU's work takes none")
-    make_flow(asked.flow)
-    if "flow" in asked.parts:
-        _check_quality(asked)
-    for name, weights in asked.weights.items():
+    make_flow(plan.flow)
+    if "flow" in plan.parts:
+        _check_quality(plan)
+    for name, weights in plan.weights.items():
         load_base(NETWORKS[name].spec, weights)
 
 
-def _check_quality(asked: Asked) -> None:
-    if asked.raft is not None:
-        make_flow(f"raft:{asked.raft}")
-    if asked.data is None:
-        if asked.base is not None or asked.base_weights is not None:
+def _check_quality(plan: BenchmarkPlan) -> None:
+    if plan.raft is not None:
+        make_flow(f"raft:{plan.raft}")
+    if plan.data is None:
+        if plan.base is not None or plan.base_weights is not None:
             raise ConfigurationError("--base goes with --data, labelled clips that show what each flow is worth")
         return
-    if asked.base is None:
+    if plan.base is None:
         raise ConfigurationError("--data is there for the quality of flow, and needs a network: give --base SPEC")
-    data = open_data(asked.data, asked.split)
+    data = open_data(plan.data, plan.split)
     if not any(frame.labels is not None for clip in data.clips for frame in clip.frames):
         raise InputError(f"{data.name} has no labelled frames: there is no quality to measure")
-    VideoModel(load_base(asked.base, asked.base_weights), [])
+    VideoModel(load_base(plan.base, plan.base_weights), [])

@@ -19,7 +19,7 @@ import torch
 from netwarp.errors import NetWarpError
 from netwarp.inference.render import render
 from netwarp.inference.stream import Segmented, segment
-from netwarp.lab.benchmark.harness import Apart, Tell, in_turn
+from netwarp.lab.benchmark.harness import Progress, Runner, in_turn
 from netwarp.lab.benchmark.networks import (
     AHEAD,
     FRAME_BY_FRAME,
@@ -30,32 +30,32 @@ from netwarp.lab.benchmark.networks import (
     open_street,
     write_street,
 )
-from netwarp.lab.benchmark.plan import Asked, StreamAmount
+from netwarp.lab.benchmark.plan import BenchmarkPlan, StreamAmount
 from netwarp.lab.benchmark.results import StreamRow
 from netwarp.model import VideoModel
 from netwarp.ops import warp_combine
 
 DEFAULT = StreamAmount((360, 480), 2, 8, 3, 1.0)
-"""For a network that somebody asked for and the amounts do not name."""
+"""For a network that was asked for and the amounts do not name."""
 
 
-def measure_stream(asked: Asked, tell: Tell, apart: Apart) -> Iterator[StreamRow]:
+def measure_stream(plan: BenchmarkPlan, tell: Progress, apart: Runner) -> Iterator[StreamRow]:
     """A row for each model around each network."""
     with tempfile.TemporaryDirectory(prefix="netwarp-benchmark-") as folder:
-        for name in asked.streamed:
-            yield from apart(tell, asked.threads, streams_of, name, asked, Path(folder))
+        for name in plan.streamed:
+            yield from apart(tell, plan.threads, streams_of, name, plan, Path(folder))
 
 
-def streams_of(name: str, asked: Asked, folder: Path, tell: Tell) -> Iterator[StreamRow]:
+def streams_of(name: str, plan: BenchmarkPlan, folder: Path, tell: Progress) -> Iterator[StreamRow]:
     """The same for one network, in this process."""
-    asked.prepare()
-    network, amount = NETWORKS[name], asked.amounts.streams.get(name, DEFAULT)
+    plan.prepare()
+    network, amount = NETWORKS[name], plan.amounts.streams.get(name, DEFAULT)
     tell(f"{network.title}: loading")
     video = write_street(folder, amount.size, amount.dropped + amount.frames + AHEAD)
-    base = load_network(network, asked.weights.get(name), asked.device)
-    models = {around: around.build(base, asked.flow) for around in network.models}
+    base = load_network(network, plan.weights.get(name), plan.device)
+    models = {around: around.build(base, plan.flow) for around in network.models}
     load_loops()
-    runs = asked.runs or amount.runs
+    runs = plan.runs or amount.runs
     streamed: dict[Around, list[float]] = {around: [] for around in models}
     rendered: dict[Around, list[float]] = {around: [] for around in models}
 
@@ -71,7 +71,7 @@ def streams_of(name: str, asked: Asked, folder: Path, tell: Tell) -> Iterator[St
             streamed[around].append(run(around, None))
             if network.rendered:
                 rendered[around].append(run(around, folder / "rendered.mp4"))
-    yield from stream_rows(network, amount, asked.flow, streamed, rendered)
+    yield from stream_rows(network, amount, plan.flow, streamed, rendered)
 
 
 def load_loops() -> None:

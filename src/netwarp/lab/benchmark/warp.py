@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from netwarp.lab.benchmark.harness import Apart, Clock, Tell, alternating, clock_for
-from netwarp.lab.benchmark.plan import Asked, Shape
+from netwarp.lab.benchmark.harness import Clock, Progress, Runner, alternating, clock_for
+from netwarp.lab.benchmark.plan import BenchmarkPlan, Shape
 from netwarp.lab.benchmark.results import WarpRow
 from netwarp.ops import warp_combine
 from netwarp.ops.kernels import NotCompiledError
@@ -83,29 +83,29 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 GPU_DTYPES = ("float32", "bfloat16", "float16")
 
 
-def measure_warp(asked: Asked, tell: Tell, apart: Apart) -> Iterator[WarpRow]:
+def measure_warp(plan: BenchmarkPlan, tell: Progress, apart: Runner) -> Iterator[WarpRow]:
     """A row for each shape, dtype and memory format."""
-    yield from apart(tell, asked.threads, warps, asked)
+    yield from apart(tell, plan.threads, warps, plan)
 
 
-def warps(asked: Asked, tell: Tell, clock: Clock | None = None) -> Iterator[WarpRow]:
+def warps(plan: BenchmarkPlan, tell: Progress, clock: Clock | None = None) -> Iterator[WarpRow]:
     """The same in this process; see :func:`measure_warp`."""
-    on_gpu = torch.device(asked.device).type == "cuda"
-    amounts = asked.amounts
-    shapes = asked.shapes or (*amounts.shapes, *(amounts.gpu_shapes if on_gpu else ()))
-    dtypes = asked.dtypes or (GPU_DTYPES if on_gpu else ("float32",))
+    on_gpu = torch.device(plan.device).type == "cuda"
+    amounts = plan.amounts
+    shapes = plan.shapes or (*amounts.shapes, *(amounts.gpu_shapes if on_gpu else ()))
+    dtypes = plan.dtypes or (GPU_DTYPES if on_gpu else ("float32",))
     compiled = Compiled()
     for shape in shapes:
         for dtype in dtypes:
             for layout in FORMATS:
                 tell(f"{'×'.join(map(str, shape))}, {layout}, {dtype}")
                 torch.manual_seed(0)
-                maps = _Maps.random(shape, layout, dtype, asked.motion, asked.device)
+                maps = _Maps.random(shape, layout, dtype, plan.motion, plan.device)
                 yield _row(
                     maps,
-                    compiled if asked.compile else None,
-                    asked.runs or amounts.rounds,
-                    clock or clock_for(asked.device, asked.cpu_time),
+                    compiled if plan.compile else None,
+                    plan.runs or amounts.rounds,
+                    clock or clock_for(plan.device, plan.cpu_time),
                 )
 
 

@@ -34,8 +34,8 @@ class ClassLine:
 
     name: str  # of the class
     thin: bool  # whether the paper calls it a thin structure
-    base: float  # ioU of the network frame by frame
-    netwarp: float  # ioU with NetWarp, mean over seeds
+    base: float  # IoU of the network frame by frame
+    netwarp: float  # IoU with NetWarp, mean over seeds
     base_objects: float  # iIoU of the network frame by frame
     netwarp_objects: float  # iIoU with NetWarp
     # the paper's IoU without and with NetWarp; None for classes that Cityscapes does not have

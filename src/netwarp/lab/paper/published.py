@@ -10,7 +10,7 @@ class Published:
     """Results of one method; None where the paper gives none."""
 
     iou: float  # mean IoU, percent
-    tiou: float | None = None  # ioU within 2 pixels of label changes, percent
+    tiou: float | None = None  # IoU within 2 pixels of label changes, percent
     iiou: float | None = None  # mean instance IoU, percent
     runtime: str | None = None  # of a frame on a Titan X, as the paper's table has it
 
@@ -82,7 +82,7 @@ class PublishedClasses:
 
     iiou: float  # mean instance IoU
     iou: float  # mean IoU
-    per_class: tuple[float, ...]  # ioU in the order of CITYSCAPES_CLASSES
+    per_class: tuple[float, ...]  # IoU in the order of CITYSCAPES_CLASSES
 
 
 def _classes(iiou: float, iou: float, per_class: str) -> PublishedClasses:

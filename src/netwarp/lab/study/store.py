@@ -88,8 +88,8 @@ class Figures:
     fold: int  # number of the fold, from 0
     seed: int  # as in Unit
     miou: float  # mean IoU over classes
-    per_class: dict[str, float]  # ioU by class
-    tiou: dict[int, float]  # ioU within so many pixels of label changes, by width
+    per_class: dict[str, float]  # IoU by class
+    tiou: dict[int, float]  # IoU within so many pixels of label changes, by width
     tc: float  # temporal consistency
     frames: int  # number of labelled frames
     # mean loss over the first and over the last tenth of the steps; nan where nothing is trained
