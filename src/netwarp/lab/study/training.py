@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import shutil
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
+from filelock import FileLock
 from torch import nn
 
 from netwarp.bases import load_base
@@ -34,39 +33,10 @@ from netwarp.training import Consistency, Rates, TrainSettings, train
 from netwarp.training.checkpoint import RunFolder, restore
 
 
-@contextlib.contextmanager
-def file_lock(folder: Path) -> Iterator[None]:
-    """Wait until nobody else is in a folder, and be alone in it for the block; on Windows nobody waits.
-
-    The folder need not exist. Who is in it stands in a file beside it, which is gone when the block ends; where its
-    process is killed, the file stays, and keeps nobody out.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
+def file_lock(folder: Path) -> FileLock:
+    """A lock on a folder, which need not exist: others wait for it; a process that is killed keeps nobody out."""
     prepare_folder(folder.parent)
-    lock = folder.with_name(f".{folder.name}.lock")
-    while True:
-        with lock.open("w") as file:
-            with contextlib.suppress(OSError):  # some network file systems have no locks
-                fcntl.flock(file, fcntl.LOCK_EX)  # it ends with the process, however that ends
-            if not _names(lock, file):
-                continue  # whoever was here before took the file away: others meet at a new one
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
-            return
-
-
-def _names(path: Path, file: IO[str]) -> bool:
-    """Whether a path still leads to an open file."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
 @dataclass(frozen=True)
