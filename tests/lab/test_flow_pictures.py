@@ -1,4 +1,4 @@
-"""Flow before and after FlowCNN: what FlowCNN is shown is what it is shown in the model."""
+"""Flow before and after FlowCNN, as the model has it, and its colours on a fixed scale."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model.tiny import Pan, tiny
-from netwarp.lab.flow_pictures import before_and_after
+from netwarp.lab.flow_pictures import before_and_after, flow_colours, flow_wheel
 from netwarp.model import FlowCNN, Preprocess, VideoModel
 
 BGR = Preprocess(mean=(100.0, 110.0, 120.0), std=(1.0, 2.0, 4.0), scale=255.0, order="bgr", divisor=8, remainder=1)
@@ -57,3 +57,21 @@ def test_both_are_in_pixels_of_the_frame_without_its_padding(variant: str, size)
     np.testing.assert_array_equal(before[:, 0, 0], (16, -8))
     np.testing.assert_allclose(after[0], 16, atol=0.6)
     np.testing.assert_allclose(after[1], -8, atol=0.6)
+
+
+def colour(u: float, v: float, limit: float = 1.0) -> list[int]:
+    return flow_colours(np.array([[[u]], [[v]]]), limit)[0, 0].tolist()
+
+
+def test_a_colour_depends_on_the_limit_and_not_on_the_other_pixels():
+    assert colour(0, 0) == [255, 255, 255]
+    assert colour(3, 0, 3) == colour(300, 0, 3) != colour(1, 0, 3)
+    beside = flow_colours(np.array([[[1.0, 0.1, -40.0]], [[2.0, 0.0, 7.0]]]), 3.0)[0]
+    assert beside.tolist() == [colour(1, 2, 3), colour(0.1, 0, 3), colour(-40, 7, 3)]
+
+
+def test_the_wheel_shows_each_flow_at_its_place():
+    wheel = flow_wheel(101)
+    np.testing.assert_allclose(wheel[50, 75, :3], colour(0.5, 0), atol=1)
+    np.testing.assert_allclose(wheel[75, 50, :3], colour(0, 0.5), atol=1)
+    assert (wheel[0, 0, 3], wheel[50, 50, 3]) == (0, 255)

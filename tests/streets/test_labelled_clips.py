@@ -13,9 +13,9 @@ import torch
 from netwarp.errors import ConfigurationError
 from netwarp.label_sets import CAMVID
 from netwarp.metrics import InstanceIoU
-from netwarp.streets import Streets, dataset, render_clip
+from netwarp.streets import CLASSES, Streets, dataset, render_clip
 from netwarp.streets import labelled_clips as module
-from netwarp.streets.labelled_clips import SPLITS, street_clips
+from netwarp.streets.labelled_clips import SPLITS, rendered_data, street_clips
 
 SIZE = (24, 40)
 
@@ -172,3 +172,19 @@ def test_settings_that_make_no_sense(settings: dict, message: str):
 def test_no_such_split():
     with pytest.raises(ConfigurationError, match="'test'"):
         small("tests")
+
+
+def test_rendered_frames_as_a_data_set():
+    clips = [list(render_clip(seed, 3, (24, 32))) for seed in (0, 1)]
+    data = rendered_data(clips)
+    assert data.classes.names == CLASSES
+    assert [len(clip.frames) for clip in data.clips] == [3, 3]
+    assert len({frame.name for clip in data.clips for frame in clip.frames}) == 6
+    for clip, frames in zip(data.clips, clips, strict=True):
+        assert clip.frames[0].flow is None
+        for known, frame in zip(clip.frames, frames, strict=True):
+            assert np.array_equal(known.image(), frame.image)
+            assert np.array_equal(known.labels(), frame.labels)
+            assert np.array_equal(known.instances(), frame.instances)
+        assert np.array_equal(clip.frames[2].flow(), frames[2].flow)
+    assert len(data.samples()) == 4

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
+from torchvision.utils import flow_to_image
 
 from netwarp.model import VideoModel
 from netwarp.model.inputs import base_device
@@ -17,20 +18,16 @@ Picture = npt.NDArray[np.uint8]
 
 
 def flow_colours(flow: npt.NDArray[np.floating], limit: float) -> Picture:
-    """Colour a flow; no motion is white.
+    """Colour a flow ``[2,H,W]``: no motion is white, ``limit`` pixels or more are a full colour.
 
-    >>> flow_colours(np.array([[[0.0, 4.0]], [[0.0, 0.0]]]), limit=4.0).tolist()
-    [[[255, 255, 255], [255, 0, 0]]]
+    >>> flow_colours(np.array([[[0.0, 4.0, 9.0]], [[0.0, 0.0, 0.0]]]), limit=4.0).tolist()
+    [[[255, 255, 255], [255, 0, 0], [255, 0, 0]]]
     """
-    import cv2
-
-    u, v = flow.astype(np.float32)
-    hsv = np.empty((*u.shape, 3), np.float32)
-    hsv[..., 0] = np.degrees(np.arctan2(v, u)) % 360
-    hsv[..., 1] = np.minimum(np.hypot(u, v) / limit, 1)
-    hsv[..., 2] = 1
-    colours: Picture = np.rint(255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)).astype(np.uint8)
-    return colours
+    vectors = torch.from_numpy(flow.astype(np.float32))
+    vectors = vectors * (limit / torch.hypot(*vectors).clamp(min=limit))
+    # flow_to_image takes the longest vector for the limit: a column that is cut off again holds it.
+    longest = torch.tensor([limit, 0.0]).view(2, 1, 1).expand(2, vectors.shape[1], 1)
+    return np.ascontiguousarray(flow_to_image(torch.cat([vectors, longest], 2)).permute(1, 2, 0)[:, :-1])
 
 
 def flow_wheel(size: int) -> npt.NDArray[np.uint8]:

@@ -49,7 +49,7 @@ def choose_places(
     best: int = 2,
     least_share: float = 0.02,
 ) -> Choice:
-    """Choose by counting alone: nobody picks.
+    """Choose places by counting alone.
 
     Windows lie on a grid of half their size and half their duration. Those with next to no pixels of thin things
     are left out.

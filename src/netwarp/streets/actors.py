@@ -97,7 +97,7 @@ def add_car(builder: Builder, model: CarModel, pose: Pose, *, moving: bool) -> N
         builder.add((w, -front, -back), (-width, 0, 0), (0, front, 0), model.front, label, one_sided=True)
         for (x0, y0), (x1, y1) in zip(model.profile[:-1], model.profile[1:], strict=True):
             if x1 - x0 > 0.25 and y1 == y0 and height > 1.9:
-                continue  # nobody sees the roof of a van from a car
+                continue  # a van's roof is above a car's camera
             face = model.body
             if abs(y1 - y0) > 0.2:
                 face = model.rear_glass if y1 > y0 else model.front_glass

@@ -130,7 +130,7 @@ class StreetPairs(Sequence[StreetPair]):
     def arrays(self, number: int) -> dict[str, NDArray[np.generic]]:
         """One whole clip: ``image``, ``labels``, ``instances``, ``flow`` and ``visible``, each stacked over its frames.
 
-        From memory, the folder, or the renderer; whoever changes them changes what is kept.
+        From memory, the folder, or the renderer. They are not copied: changing them changes what is kept.
         """
         if number in self._clips:
             self._clips.move_to_end(number)

@@ -67,7 +67,7 @@ def test_nothing_but_the_name_is_needed(calls: list):
         (["table1", "table2"], "one argument too many: 'table2' ('netwarp reproduce' takes TARGET)"),
         (["table1", "--raft", "r.pth"], "--raft goes with table2"),
         (["table1", "--weights", "w", "--base-steps", "3"], "both given"),
-        (["table1", "--width", "2"], "no fraction"),
+        (["table1", "--width", "2"], "'2'"),
         (["table1", "--seeds", "0"], "whole number"),
         (["table1", "--seedz", "1"], "'--seeds'"),
     ],

@@ -44,8 +44,6 @@ def in_a_row(pictures: Sequence[Picture], gap: int = 4) -> Picture:
 
 def png_uri(picture: Picture) -> str:
     """A picture, RGB or RGBA, as a ``data:`` address that holds it."""
-    import cv2
-
     code = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
     ok, data = cv2.imencode(".png", cv2.cvtColor(picture, code), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     if not ok:

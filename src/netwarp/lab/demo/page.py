@@ -50,10 +50,11 @@ def thin_section(story: Story) -> dict[str, Any]:
 
 def _how(choice: Choice, window: tuple[int, int]) -> str:
     count = choice.better + choice.worse + choice.same
+    names = f"{', '.join(THIN[:-1])} or {THIN[-1]}"
     return (
         f"The windows were chosen by counting. The test video was cut into overlapping windows of {window[1]} × "
         f"{window[0]} pixels and {FRAMES} frames, and in each the pixels were counted that NetWarp has right and frame "
-        f"by frame has wrong, less the reverse, among those that are {_listed(THIN)} or are taken for one. Of {count} "
+        f"by frame has wrong, less the reverse, among those that are {names} or are taken for one. Of {count} "
         f"windows with such things, NetWarp is ahead in {choice.better}, behind in {choice.worse}, and even in "
         f"{choice.same}. Shown are the greatest gains, the window in the middle of all that differ, and the greatest "
         "loss."
@@ -100,10 +101,6 @@ def _strip(name: str, pictures: list[Picture], when: str) -> dict[str, Any]:
         "name": name, "uri": png_uri(row), "width": row.shape[1], "height": row.shape[0],
         "alt": f"{name}: the window in {when}",
     }  # fmt: skip
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def flow_section(story: Story) -> dict[str, Any]:

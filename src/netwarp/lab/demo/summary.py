@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netwarp.evaluation.scores import Scores
-from netwarp.lab.output import markdown_table
+from netwarp.lab.output import markdown_table, number
+
+BASE, CONTROL, FREE, NETWARP = "Frame by frame", "Control", "Training-free", "NetWarp"
+"""The rows of the table."""
+
+READING = (
+    "The control is trained exactly like NetWarp, with the weight of the past held at 0: "
+    "what NetWarp gains beyond it comes from video."
+)
 
 COLUMNS = ("IoU", "IoU within 2 px of label changes", "Temporal consistency", "ms a frame")
 """Percent, percent, percent, milliseconds (median, flow included)."""
@@ -17,17 +25,13 @@ WIDTH = 2
 
 def cells(scores: Scores) -> tuple[str, ...]:
     """A row of the table, one text for each of :data:`COLUMNS`."""
-    return (
-        _number(scores["miou"], 2),
-        _number(scores["tiou"][WIDTH], 2),
-        _number(scores["tc"], 2),
-        _number(scores["ms_per_frame"], 1),
-    )
+    shares = (scores["miou"], scores["tiou"][WIDTH], scores["tc"])
+    return *(number(share, 2) for share in shares), number(scores["ms_per_frame"], 1)
 
 
 def per_class_cells(scores: Scores) -> tuple[str, ...]:
     """IoU of each class; a dash where a class does not occur."""
-    return tuple(_number(value, 1) for value in scores["per_class"])
+    return tuple(number(value, 1) for value in scores["per_class"])
 
 
 def terminal(rows: Mapping[str, Scores]) -> str:
@@ -71,18 +75,5 @@ def as_json(rows: Mapping[str, Scores], classes: Sequence[str]) -> dict[str, Any
     }
 
 
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
-
-
 def _rounded(value: float) -> float | None:
     return round(value, 3) if math.isfinite(value) else None
-
-
-BASE, CONTROL, FREE, NETWARP = "Frame by frame", "Control", "Training-free", "NetWarp"
-"""The rows of the table."""
-
-READING = (
-    "The control is trained exactly like NetWarp, with the weight of the past held at 0: "
-    "what NetWarp gains beyond it comes from video."
-)

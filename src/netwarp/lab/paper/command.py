@@ -42,7 +42,7 @@ def _width(text: str) -> float:
     except ValueError:
         width = 0.0
     if not 0 < width <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no fraction above 0 and at most 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction: give a number above 0 and at most 1")
     return width
 
 
