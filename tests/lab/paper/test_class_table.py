@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from netwarp.lab.paper.class_table import class_lines, classes_table, draw_classes, markdown_classes
-from netwarp.lab.study.store import Figures
+from netwarp.lab.study.store import UnitScores
 
 
-def figures(seed: int, sky: float, pole: float, car: float, objects: float = math.nan) -> Figures:
+def figures(seed: int, sky: float, pole: float, car: float, objects: float = math.nan) -> UnitScores:
     per_class = {"sky": sky, "pole": pole, "car": car, "gnome": math.nan}
-    return Figures(
+    return UnitScores(
         "row", 0, seed, (sky + pole + car) / 3, per_class, {}, 97.0, 3, (1.0, 1.0), 1, {}, {}, objects, {"car": objects}
     )
 

@@ -14,7 +14,7 @@ from netwarp.lab.paper.lines import Line
 from netwarp.lab.paper.published import Published
 from netwarp.lab.paper.tables import markdown_text, paper_gain, results_of, seed_error, table_of
 from netwarp.lab.study.rows import BASE, Row
-from netwarp.lab.study.store import Figures
+from netwarp.lab.study.store import UnitScores
 
 LINES = [
     Line("network", "base", Row(BASE), Published(60.0, 30.0)),
@@ -25,9 +25,9 @@ LINES = [
 ]
 
 
-def figures(row: str, seed: int, iou: float) -> Figures:
+def figures(row: str, seed: int, iou: float) -> UnitScores:
     tiou = dict.fromkeys(range(1, 21), iou / 2)
-    return Figures(row, 0, seed, iou, {}, tiou, 97.0, 3, (1.0, 1.0), 1, {}, {})
+    return UnitScores(row, 0, seed, iou, {}, tiou, 97.0, 3, (1.0, 1.0), 1, {}, {})
 
 
 MEASURED = {"Control": (50.5, 51.5), "Good": (53.0, 54.0), "Bad": (46.0, 48.0)}

@@ -13,7 +13,7 @@ from netwarp.lab.paper import work as times
 from netwarp.lab.paper.work import times_of
 from netwarp.lab.study.rows import BASE, Row, control_of
 from netwarp.lab.study.store import Store
-from netwarp.lab.study.study_context import Plan, StudyContext
+from netwarp.lab.study.study_context import StudyContext, StudyInputs
 
 VIDEO = Row("NetWarp", ("log_probs",))
 ROWS = (Row(BASE), VIDEO, control_of(VIDEO))
@@ -22,7 +22,7 @@ ROWS = (Row(BASE), VIDEO, control_of(VIDEO))
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> StudyContext:
     streets, folder = "streets:clips=1,frames=4,size=32x32", tmp_path_factory.mktemp("bench")
-    return StudyContext(Plan(streets, "train", "netwarp:streetnet", None, None, "cpu", folder, streets, "test"))
+    return StudyContext(StudyInputs(streets, "train", "netwarp:streetnet", None, None, "cpu", folder, streets, "test"))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from netwarp.datasets.registry import open_data
-from netwarp.lab.study.study_context import Plan, StudyContext
+from netwarp.lab.study.study_context import StudyContext, StudyInputs
 from netwarp.label_sets import CAMVID
 
 SPEC = "streets:clips=2,frames=2,size=48x40"
@@ -13,7 +13,9 @@ SPEC = "streets:clips=2,frames=2,size=48x40"
 
 def test_both_splits_follow_the_network(tmp_path):
     """The public weights of dilation8 do not have CamVid's order; see :mod:`netwarp.datasets.class_order`."""
-    plan = Plan(SPEC, "train", "netwarp:dilation8@0.02", None, None, "cpu", tmp_path, test=SPEC, test_split="test")
+    plan = StudyInputs(
+        SPEC, "train", "netwarp:dilation8@0.02", None, None, "cpu", tmp_path, test=SPEC, test_split="test"
+    )
     with StudyContext(plan) as bench:
         names = bench.base.classes
         assert names != CAMVID.names

@@ -36,7 +36,7 @@ def test_arguments_reach_the_experiment(calls: list, capsys: pytest.CaptureFixtu
     assert main(["experiment", *arguments]) == 0
     ((asked, out, jobs),) = calls
     assert (out, jobs) == (Path("runs/x"), 3)
-    assert (asked.plan.data, asked.plan.split, asked.plan.base, asked.plan.weights) == (
+    assert (asked.inputs.data, asked.inputs.split, asked.inputs.base, asked.inputs.weights) == (
         "camvid:there", "test", "netwarp:espnet", "w.pth",
     )  # fmt: skip
     assert (asked.depths, asked.train_from, asked.seeds) == (("encoder.b2", "output"), "encoder.b3", 2)
@@ -78,7 +78,7 @@ def test_quick_needs_no_more(calls: list):
     ((asked, out, _),) = calls
     assert out == Path("here")
     assert (asked.seeds, asked.recipe.steps) == (1, 2)
-    assert asked.plan.data.startswith("streets:")
+    assert asked.inputs.data.startswith("streets:")
 
 
 def test_a_network_that_is_trained_first(calls: list):

@@ -20,7 +20,7 @@ from netwarp.lab.study.experiment import Experiment, Result, run_experiment
 from netwarp.lab.study.rows import BASE, FREE, QUICK, Row
 from netwarp.lab.study.runner import _answer
 from netwarp.lab.study.store import Unit
-from netwarp.lab.study.study_context import Plan, StudyContext
+from netwarp.lab.study.study_context import StudyContext, StudyInputs
 from netwarp.lab.study.training import BaseTraining, trained_base
 
 STREETS = "streets:clips=2,frames=3,size=96x64"
@@ -28,7 +28,7 @@ NAMES = (FREE, "NetWarp + FlowCNN at output", "Best combination: decoder trained
 
 
 def asked(folder: Path, *rows: str) -> Experiment:
-    plan = Plan(STREETS, None, "netwarp:streetnet", str(weights(folder)), None, "cpu", folder / "cache")
+    plan = StudyInputs(STREETS, None, "netwarp:streetnet", str(weights(folder)), None, "cpu", folder / "cache")
     return Experiment(plan, ("at_eighth", "output"), "at_eighth", rows or NAMES, seeds=1, recipe=QUICK)
 
 

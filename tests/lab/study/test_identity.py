@@ -15,7 +15,7 @@ from netwarp.datasets.clips import Clip, ClipData, ClipFrame
 from netwarp.datasets.registry import open_data
 from netwarp.lab.study import store as identity
 from netwarp.lab.study.store import data_digest, environment, key_of, weights_digest
-from netwarp.lab.study.study_context import Plan, StudyContext
+from netwarp.lab.study.study_context import StudyContext, StudyInputs
 from netwarp.label_sets import CAMVID, LabelSet
 
 STREETS = "streets:clips=2,frames=3,size=64x48"
@@ -80,7 +80,7 @@ def test_surroundings_are_versions_and_the_kind_of_device(monkeypatch: pytest.Mo
 
 
 def test_a_bench_knows_what_its_figures_depend_on(tmp_path: Path):
-    plan = Plan(STREETS, "train", "netwarp:streetnet", None, None, "cpu", tmp_path)
+    plan = StudyInputs(STREETS, "train", "netwarp:streetnet", None, None, "cpu", tmp_path)
     others = [
         replace(plan, dropout=0.0), replace(plan, history=1), replace(plan, split="test"),
         replace(plan, test=STREETS, test_split="test"),

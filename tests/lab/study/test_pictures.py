@@ -15,7 +15,7 @@ from netwarp.lab.output import new_figure, save_figure
 from netwarp.lab.study import figures as crops
 from netwarp.lab.study import figures as curve
 from netwarp.lab.study.rows import BASE, Row
-from netwarp.lab.study.store import Figures
+from netwarp.lab.study.store import UnitScores
 from netwarp.label_sets import CAMVID
 
 ROWS = (
@@ -26,9 +26,9 @@ ROWS = (
 )
 
 
-def figures(row: str, fold: int, factor: float) -> Figures:
+def figures(row: str, fold: int, factor: float) -> UnitScores:
     tiou = {width: factor * (40 + width + fold) for width in range(1, 21)}
-    return Figures(row, fold, 0, 60.0, {}, tiou, 97.0, 3, (1.0, 1.0), 1, {}, {})
+    return UnitScores(row, fold, 0, 60.0, {}, tiou, 97.0, 3, (1.0, 1.0), 1, {}, {})
 
 
 ALL = [

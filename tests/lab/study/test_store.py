@@ -12,11 +12,11 @@ import pytest
 from netwarp.errors import OutputError
 from netwarp.inference.views import Views
 from netwarp.lab.study.rows import BASE, Recipe, Row
-from netwarp.lab.study.store import Figures, Store, Unit, units_of
+from netwarp.lab.study.store import Store, Unit, UnitScores, units_of
 
 ROW = Row("NetWarp + gate, at x", ("x",))
 UNIT = Unit(ROW, 1, 2)
-FIGURES = Figures(
+FIGURES = UnitScores(
     ROW.name, 1, 2, 68.25, {"sky": 90.0, "pole": math.nan}, {1: 30.5, 20: 60.0}, math.nan, 50, (1.5, 0.75), 22,
     {"training": 10.5}, ROW.settings(),
 )  # fmt: skip

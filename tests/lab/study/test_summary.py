@@ -8,12 +8,12 @@ import pytest
 
 from netwarp.lab.study.report import experiment_table
 from netwarp.lab.study.rows import BASE, Row
-from netwarp.lab.study.store import Figures
+from netwarp.lab.study.store import UnitScores
 from netwarp.lab.study.summary import Spread, relative_gain, summarise
 
 
-def figures(row: str, fold: int, seed: int, miou: float, tiou: float = 40.0, tc: float = 97.0) -> Figures:
-    return Figures(
+def figures(row: str, fold: int, seed: int, miou: float, tiou: float = 40.0, tc: float = 97.0) -> UnitScores:
+    return UnitScores(
         row, fold, seed, miou, {"sky": miou}, {1: tiou - 5, 2: tiou}, tc, 3, (1.0, 0.5), 2, {"testing": 1.0}, {}
     )
 

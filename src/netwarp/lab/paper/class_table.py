@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from netwarp.lab.output import markdown_table, new_figure, number, save_figure
 from netwarp.lab.paper.published import CITYSCAPES_CLASSES, TABLE5
 from netwarp.lab.study.figures import COLOURS
-from netwarp.lab.study.store import Figures
+from netwarp.lab.study.store import UnitScores
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,7 +42,7 @@ class ClassLine:
     paper: tuple[float, float] | None
 
 
-def class_lines(base: Sequence[Figures], netwarp: Sequence[Figures]) -> list[ClassLine]:
+def class_lines(base: Sequence[UnitScores], netwarp: Sequence[UnitScores]) -> list[ClassLine]:
     """A line for the mean, and one for each class."""
     lines = [
         ClassLine(

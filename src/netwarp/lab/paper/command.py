@@ -11,7 +11,7 @@ from netwarp.cli.arguments import argument, flag, option
 from netwarp.cli.models import DeviceOption, device_named
 from netwarp.cli.terminal import going_on_later, quiet_loading, say
 from netwarp.errors import ConfigurationError
-from netwarp.lab.study.command import cores, count
+from netwarp.lab.study.command import count
 
 EXAMPLE = """\
 examples:
@@ -72,6 +72,7 @@ def run(request: Request) -> None:
     if request.weights is not None and request.base_steps is not None:
         raise ConfigurationError("--weights and --base-steps are both given: train the network, or load it")
     with quiet_loading(request.debug):
+        from netwarp.inference.threads import cores_of_process
         from netwarp.lab.paper.reproduce import reproduce
         from netwarp.lab.paper.setups import Asked
 
@@ -94,7 +95,7 @@ def run(request: Request) -> None:
             rows=tuple(request.rows or ()),
             raft=None if request.raft is None else Path(request.raft),
             device=on,
-            jobs=request.jobs or (1 if on.startswith("cuda") else cores()),
+            jobs=request.jobs or (1 if on.startswith("cuda") else cores_of_process()),
             progress=sys.stderr.isatty(),
         )
     say(outcome.text)

@@ -205,7 +205,7 @@ def make_flows(work: Work, path: Path) -> Made:
     model = build(row, bench.base, 0)
     try:
         train_row(
-            model, row, fold, 0, device=bench.plan.device, cache=bench.plan.cache / "flow", replay=True,
+            model, row, fold, 0, device=bench.inputs.device, cache=bench.inputs.cache / "flow", replay=True,
             folder=work.store.training(Unit(row, 0, 0)),
         )  # fmt: skip
         shown = flows_shown(model, fold.test)

@@ -26,8 +26,8 @@ from netwarp.lab.paper.work import Made, Work, times_of
 from netwarp.lab.study.build import build
 from netwarp.lab.study.rows import Row
 from netwarp.lab.study.runner import run_units
-from netwarp.lab.study.store import Figures, Store, Unit, units_of
-from netwarp.lab.study.study_context import Plan, StudyContext
+from netwarp.lab.study.store import Store, Unit, UnitScores, units_of
+from netwarp.lab.study.study_context import StudyContext, StudyInputs
 from netwarp.lab.study.training import trained_base
 from netwarp.output_files import prepare_folder
 
@@ -207,7 +207,7 @@ def _check(setup: Setup, rows: Sequence[Row]) -> None:
         flow_source(row.flow)
 
 
-def _plan(setup: Setup, folder: Path, device: str, progress: bool) -> Plan:
+def _plan(setup: Setup, folder: Path, device: str, progress: bool) -> StudyInputs:
     """Data and network, which is trained first where it has no weights."""
     cache = folder / "cache"
     weights, classes = setup.weights, None
@@ -216,7 +216,7 @@ def _plan(setup: Setup, folder: Path, device: str, progress: bool) -> Plan:
         classes = open_data(*setup.train, cache=cache).classes.names
         how = setup.base_training
         weights = str(trained_base(setup.base, classes, how, folder, device, progress, cache=cache))
-    return Plan(
+    return StudyInputs(
         data=setup.train[0],
         split=setup.train[1],
         base=setup.base,
@@ -248,11 +248,13 @@ def _chosen(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
     return [line for line in lines if line.name in names or line.kind in ("base", "control")]
 
 
-def _run(units: Sequence[Unit], plan: Plan, store: Store, jobs: int, progress: bool, name: str) -> list[Figures]:
+def _run(
+    units: Sequence[Unit], plan: StudyInputs, store: Store, jobs: int, progress: bool, name: str
+) -> list[UnitScores]:
     numbers = itertools.count(1)
     with tqdm(total=len(units), desc=name, unit="row", disable=not progress) as bar:
 
-        def note(figures: Figures) -> None:
+        def note(figures: UnitScores) -> None:
             bar.update()
             log.info(
                 "%s: %d/%d %s, seed %d: IoU %.2f, tIoU %.2f, tc %.2f (%.0f s)",

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from netwarp.lab.output import markdown_table, number
 from netwarp.lab.paper.lines import Line
-from netwarp.lab.study.store import Figures
+from netwarp.lab.study.store import UnitScores
 from netwarp.lab.study.summary import Spread, differences, jackknife
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-MEASURES: dict[str, Callable[[Figures], float]] = {
+MEASURES: dict[str, Callable[[UnitScores], float]] = {
     "IoU": lambda figures: figures.miou,
     "tIoU": lambda figures: figures.tiou[2],
     "iIoU": lambda figures: figures.iiou,
@@ -41,7 +41,7 @@ class Result:
 
 
 def results_of(
-    lines: Sequence[Line], figures: Sequence[Figures], milliseconds: Mapping[str, float] | None = None
+    lines: Sequence[Line], figures: Sequence[UnitScores], milliseconds: Mapping[str, float] | None = None
 ) -> list[Result]:
     """A result for each line."""
     times = milliseconds or {}
@@ -70,7 +70,7 @@ def results_of(
 
 
 def _with_noise(
-    result: Result, of: Mapping[str, Sequence[Figures]], controls: Mapping[str, str], by_seed: float
+    result: Result, of: Mapping[str, Sequence[UnitScores]], controls: Mapping[str, str], by_seed: float
 ) -> Result:
     if result.line.row is None or not result.line.base:
         return result
@@ -83,7 +83,7 @@ def _with_noise(
     return replace(result, noise=noise, control_noise=noise_of(math.sqrt(2) * by_seed, by_clip))
 
 
-def _left_out(figures: Sequence[Figures]) -> dict[str, float]:
+def _left_out(figures: Sequence[UnitScores]) -> dict[str, float]:
     """Mean IoU without a clip, mean over seeds, by the clip's name."""
     return {clip: Spread.of([f.left_out.get(clip, math.nan) for f in figures]).mean for clip in figures[0].left_out}
 

@@ -17,7 +17,7 @@ from netwarp.lab.paper.lines import Line
 from netwarp.lab.paper.setups import Setup
 from netwarp.lab.study.build import build, tested_model
 from netwarp.lab.study.rows import Row
-from netwarp.lab.study.store import Figures, Store, key_of
+from netwarp.lab.study.store import Store, UnitScores, key_of
 from netwarp.lab.study.study_context import StudyContext
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def times_of(rows: Sequence[Row], bench: StudyContext, frames: int, store: Store
     """
     timed = [row for row in rows if not row.control]
     settings = {row.name: row.settings() for row in timed}
-    key = key_of({"of": store.identity, "rows": settings, "frames": frames, "machine": machine(bench.plan.device)})
+    key = key_of({"of": store.identity, "rows": settings, "frames": frames, "machine": machine(bench.inputs.device)})
     path = store.folder / f"times-{key}.json"
     kept = _kept(path, settings)
     if kept is not None:
@@ -74,10 +74,10 @@ class Work:
     bench: StudyContext  # data and network
     store: Store  # where label maps and models are
     lines: Sequence[Line]  # of the table
-    figures: Sequence[Figures]  # of all units
+    figures: Sequence[UnitScores]  # of all units
     milliseconds: Mapping[str, float]  # median time of a frame by row; empty where times were not taken
 
-    def of(self, row: Row) -> list[Figures]:
+    def of(self, row: Row) -> list[UnitScores]:
         """The figures of a row, seed by seed."""
         return [figures for figures in self.figures if figures.row == row.name]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,15 +98,16 @@ def run(request: Request) -> None:
     if request.train_base and request.weights:
         raise ConfigurationError("--weights and --train-base are both given: train the network, or load it")
     with quiet_loading(request.debug):
+        from netwarp.inference.threads import cores_of_process
         from netwarp.lab.study.experiment import Experiment, run_experiment
         from netwarp.lab.study.rows import QUICK, Recipe
-        from netwarp.lab.study.study_context import Plan
+        from netwarp.lab.study.study_context import StudyInputs
         from netwarp.lab.study.training import BaseTraining
 
     out = Path(request.out)
     on = device_named(request.device)
     asked = Experiment(
-        plan=Plan(
+        inputs=StudyInputs(
             data=request.data,
             split=request.split,
             base=request.base,
@@ -125,13 +125,8 @@ def run(request: Request) -> None:
         if request.train_base is None
         else BaseTraining(request.train_base, steps=request.base_steps),
     )
-    jobs = request.jobs or (2 if on.startswith("cuda") else cores())
+    jobs = request.jobs or (2 if on.startswith("cuda") else cores_of_process())
     with going_on_later():
         result = run_experiment(asked, out, jobs=jobs, progress=sys.stderr.isatty())
     say(result.table)
     say(f"\n{result.where_time_went}\n{', '.join(str(path) for path in result.files)}")
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -20,8 +20,8 @@ from netwarp.lab.study.figures import ComparedClip, compared_clips, draw_crops, 
 from netwarp.lab.study.report import caption, document, experiment_table, spread_over, where_time_went
 from netwarp.lab.study.rows import BASE, Recipe, Row, chosen, standard_rows
 from netwarp.lab.study.runner import run_units
-from netwarp.lab.study.store import Figures, Store, Unit, units_of
-from netwarp.lab.study.study_context import Clock, Plan, StudyContext
+from netwarp.lab.study.store import Store, Unit, UnitScores, units_of
+from netwarp.lab.study.study_context import Clock, StudyContext, StudyInputs
 from netwarp.lab.study.summary import summarise
 from netwarp.lab.study.training import BaseTraining, trained_base
 from netwarp.output_files import prepare_folder
@@ -35,7 +35,7 @@ TIMED_FRAMES = 15
 class Experiment:
     """What is asked for."""
 
-    plan: Plan  # data and network
+    inputs: StudyInputs  # data and network
     depths: Sequence[str]  # layers from the shallowest to the deepest
     train_from: str | None = None  # A layer: in some rows what runs behind it is trained too
     rows: Sequence[str] = ()  # names of the rows to do; empty for all
@@ -64,46 +64,46 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
     new_figure(1, 1)  # without Matplotlib say so now
     clock = Clock()
     folder = out.parent / f"{out.name}-units"
-    plan = asked.plan
+    inputs = asked.inputs
     if asked.base_training is not None:
         prepare_folder(out.parent)
         log.info("experiment: the network, frame by frame")
         with clock.timed("the network"):
-            weights = trained_base(plan.base, plan.classes, asked.base_training, folder, plan.device, progress)
-        plan = replace(plan, weights=str(weights))
-    bench = StudyContext(plan)
-    if bench.doubts:
-        log.warning("%s", bench.doubts)
-    rows = standard_rows(asked.depths, asked.train_from, true_flow=_knows_flow(bench.data), recipe=asked.recipe)
+            weights = trained_base(inputs.base, inputs.classes, asked.base_training, folder, inputs.device, progress)
+        inputs = replace(inputs, weights=str(weights))
+    context = StudyContext(inputs)
+    if context.doubts:
+        log.warning("%s", context.doubts)
+    rows = standard_rows(asked.depths, asked.train_from, true_flow=_knows_flow(context.data), recipe=asked.recipe)
     if asked.rows:
         rows = chosen(rows, asked.rows)
-    models = {row.name: build(row, bench.base) for row in rows}  # what cannot be built is said before the work
+    models = {row.name: build(row, context.base) for row in rows}  # what cannot be built is said before the work
     prepare_folder(out.parent)
-    store = Store(folder, bench.identity())
-    units = units_of(rows, len(bench.folds), asked.seeds)
+    store = Store(folder, context.identity())
+    units = units_of(rows, len(context.folds), asked.seeds)
     with clock.timed("rows"):
-        figures = _run(units, plan, store, jobs, progress)
+        figures = _run(units, inputs, store, jobs, progress)
     with clock.timed("times"):
-        scores = evaluate(models, _short(bench.folds[0].test), windows=())
+        scores = evaluate(models, _short(context.folds[0].test), windows=())
     summaries = summarise(rows, figures, {name: score["ms_per_frame"] for name, score in scores.items()})
     files = tuple(out.parent / f"{out.name}{end}" for end in (".json", ".md", "-tiou.png", "-crops.png"))
     with clock.timed("pictures"):
-        draw_curves(rows, figures, f"{bench.data.name}, {plan.base}, {spread_over(asked.seeds)}", files[2])
-        _draw_crops(rows, bench, store, files[3])
+        draw_curves(rows, figures, f"{context.data.name}, {inputs.base}, {spread_over(asked.seeds)}", files[2])
+        _draw_crops(rows, context, store, files[3])
     table = experiment_table(summaries)
     settings = {"jobs": jobs, "depths": list(asked.depths), "train_from": asked.train_from, "seeds": asked.seeds}
     settings["base_training"] = None if asked.base_training is None else asdict(asked.base_training)
-    values = document(bench, settings, summaries, figures, clock.seconds)
-    write_text(files[1], f"{table}\n\n{caption(bench, asked.seeds)}\n")
+    values = document(context, settings, summaries, figures, clock.seconds)
+    write_text(files[1], f"{table}\n\n{caption(context, asked.seeds)}\n")
     write_text(files[0], json.dumps(values, indent=1, ensure_ascii=False) + "\n")
     return Result(files, table, where_time_went(figures, clock.seconds))
 
 
-def _run(units: Sequence[Unit], plan: Plan, store: Store, jobs: int, progress: bool) -> list[Figures]:
+def _run(units: Sequence[Unit], inputs: StudyInputs, store: Store, jobs: int, progress: bool) -> list[UnitScores]:
     numbers = itertools.count(1)
     with tqdm(total=len(units), desc="Experiment", unit="unit", disable=not progress) as bar:
 
-        def note(figures: Figures) -> None:
+        def note(figures: UnitScores) -> None:
             bar.update()
             log.info(
                 "experiment: %d/%d %s, fold %d, seed %d: IoU %.2f, tIoU %.2f, tc %.2f (%.0f s)",
@@ -111,7 +111,7 @@ def _run(units: Sequence[Unit], plan: Plan, store: Store, jobs: int, progress: b
                 figures.miou, figures.tiou[2], figures.tc, sum(figures.seconds.values()),
             )  # fmt: skip
 
-        return run_units(units, plan, store, jobs, note)
+        return run_units(units, inputs, store, jobs, note)
 
 
 def _knows_flow(data: ClipData) -> bool:
@@ -124,11 +124,11 @@ def _short(data: ClipData) -> ClipData:
     return replace(data, clips=(Clip(clip.name, clip.frames[:TIMED_FRAMES]),))
 
 
-def _draw_crops(rows: Sequence[Row], bench: StudyContext, store: Store, path: Path) -> None:
+def _draw_crops(rows: Sequence[Row], context: StudyContext, store: Store, path: Path) -> None:
     """Of the last row that is drawn, with the first seed."""
     base = next(row for row in rows if row.name == BASE)
     row = next((row for row in reversed(rows) if row.drawn), base)
     shown: list[ComparedClip] = []
-    for fold in bench.folds:
+    for fold in context.folds:
         shown += compared_clips(fold.test, *(store.pictures(Unit(each, fold.number, 0)) for each in (base, row)))
-    draw_crops(shown, bench.data.classes, row.name, path)
+    draw_crops(shown, context.data.classes, row.name, path)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from netwarp.datasets.clips import ClipData, ClipFrame
 from netwarp.lab.output import new_figure, save_figure
 from netwarp.lab.study.rows import BASE, Row
-from netwarp.lab.study.store import Figures
+from netwarp.lab.study.store import UnitScores
 from netwarp.lab.study.study_context import pictured
 from netwarp.lab.study.summary import relative_gain
 from netwarp.lab.window_choice import Choice, Place, choose_places
@@ -36,7 +36,7 @@ class GainCurve:
     control: bool = False  # whether it is drawn as what the others are compared with
 
 
-def draw_curves(rows: Sequence[Row], figures: Sequence[Figures], title: str, path: Path) -> None:
+def draw_curves(rows: Sequence[Row], figures: Sequence[UnitScores], title: str, path: Path) -> None:
     """Draw the relative gain in tIoU over the network frame by frame of chosen rows and their controls."""
     drawn = [row for row in rows if row.drawn]
     names = [row.name for row in drawn]

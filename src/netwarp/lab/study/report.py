@@ -12,7 +12,7 @@ import torch
 from netwarp._version import __version__
 from netwarp.lab.output import markdown_table
 from netwarp.lab.study.rows import BASE
-from netwarp.lab.study.store import FORMAT, Figures
+from netwarp.lab.study.store import FORMAT, UnitScores
 from netwarp.lab.study.study_context import StudyContext
 from netwarp.lab.study.summary import MEASURES, Spread, Summary, relative_gain
 
@@ -44,26 +44,26 @@ def _time(summary: Summary) -> str:
 
 
 def document(
-    bench: StudyContext,
+    context: StudyContext,
     settings: Mapping[str, Any],
     summaries: Sequence[Summary],
-    figures: Sequence[Figures],
+    figures: Sequence[UnitScores],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """All that was measured, as plain values; percent, and null where a measure does not apply."""
     return {
         "format": FORMAT,
         "netwarp": __version__,
-        "data": bench.data.name,
-        "base": bench.plan.base,
-        "folds": [{"train": _half(fold.train), "test": _half(fold.test)} for fold in bench.folds],
+        "data": context.data.name,
+        "base": context.inputs.base,
+        "folds": [{"train": _half(fold.train), "test": _half(fold.test)} for fold in context.folds],
         "settings": dict(settings),
         "rows": [_row(summary, figures) for summary in summaries],
         "units": [unit.as_json(digits=4) for unit in figures],
         "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
         "machine": {
             "processor": platform.processor() or platform.machine(),
-            "device": bench.plan.device,
+            "device": context.inputs.device,
             "threads_for_times": torch.get_num_threads(),
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -76,7 +76,7 @@ def _half(data: Any) -> dict[str, Any]:  # noqa: ANN401
     return {"pairs": len(names), "from": names[0], "to": names[-1]}
 
 
-def _row(summary: Summary, figures: Sequence[Figures]) -> dict[str, Any]:
+def _row(summary: Summary, figures: Sequence[UnitScores]) -> dict[str, Any]:
     of = [f for f in figures if f.row == summary.row.name]
     base = [f for f in figures if f.row == BASE]
     return {
@@ -105,12 +105,13 @@ def spread_over(seeds: int) -> str:
     return "two folds" + (f" and {seeds} seeds" if seeds > 1 else "")
 
 
-def caption(bench: StudyContext, seeds: int) -> str:
+def caption(context: StudyContext, seeds: int) -> str:
     """What the table shows."""
-    pairs = [len(fold.train.samples()) for fold in bench.folds]
+    pairs = [len(fold.train.samples()) for fold in context.folds]
     return (
-        f"{bench.data.name}, {bench.plan.base}. Trained on one half of the labelled pairs ({pairs[0]} and {pairs[1]}) "
-        f"and tested on the other, as a stream, both ways. Mean ± standard deviation over {spread_over(seeds)}; as the "
+        f"{context.data.name}, {context.inputs.base}. Trained on one half of the labelled pairs ({pairs[0]} and "
+        f"{pairs[1]}) and tested on the other, as a stream, both ways. Mean ± standard deviation over "
+        f"{spread_over(seeds)}; as the "
         "halves differ, differences are taken fold by fold and seed by seed. A control is trained as long on the same "
         "labels, with the same parameters of the network, and with NetWarps at the same places whose w2 is held at 0. "
         "Percent; tIoU is IoU within 2 pixels of label changes, tc temporal consistency along DIS-medium flow; ms a "
@@ -118,7 +119,7 @@ def caption(bench: StudyContext, seeds: int) -> str:
     )
 
 
-def where_time_went(figures: Sequence[Figures], seconds: Mapping[str, float]) -> str:
+def where_time_went(figures: Sequence[UnitScores], seconds: Mapping[str, float]) -> str:
     """How long the stages took, in words; what was done in an earlier run counts with the units."""
     stages = sorted({stage for f in figures for stage in f.seconds})
     parts = [f"{stage} {sum(f.seconds.get(stage, 0.0) for f in figures):.0f} s" for stage in stages]

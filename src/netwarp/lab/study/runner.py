@@ -12,17 +12,17 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from netwarp.errors import NetWarpError
-from netwarp.lab.study.store import Figures, Store, Unit
-from netwarp.lab.study.study_context import Plan, StudyContext
+from netwarp.lab.study.store import Store, Unit, UnitScores
+from netwarp.lab.study.study_context import StudyContext, StudyInputs
 
 
 def run_units(
-    units: Sequence[Unit], plan: Plan, store: Store, jobs: int, on_done: Callable[[Figures], None]
-) -> list[Figures]:
+    units: Sequence[Unit], inputs: StudyInputs, store: Store, jobs: int, on_done: Callable[[UnitScores], None]
+) -> list[UnitScores]:
     """Do what was not done before."""
-    done: dict[Unit, Figures] = {}
+    done: dict[Unit, UnitScores] = {}
 
-    def finish(unit: Unit, figures: Figures) -> None:
+    def finish(unit: Unit, figures: UnitScores) -> None:
         done[unit] = figures
         on_done(figures)
 
@@ -31,11 +31,11 @@ def run_units(
             finish(unit, kept)
     left = [unit for unit in units if unit not in done]
     if min(jobs, len(left)) > 1:
-        _in_processes(left, plan, store, min(jobs, len(left)), finish)
+        _in_processes(left, inputs, store, min(jobs, len(left)), finish)
     elif left:
-        with StudyContext(plan) as bench:
+        with StudyContext(inputs) as context:
             for unit in left:
-                finish(unit, bench.do(unit, store))
+                finish(unit, context.do(unit, store))
     return [done[unit] for unit in units]
 
 
@@ -46,9 +46,9 @@ class _Worker:
 
 
 def _in_processes(
-    units: Sequence[Unit], plan: Plan, store: Store, jobs: int, finish: Callable[[Unit, Figures], None]
+    units: Sequence[Unit], inputs: StudyInputs, store: Store, jobs: int, finish: Callable[[Unit, UnitScores], None]
 ) -> None:
-    workers = [_start(plan, store) for _ in range(jobs)]
+    workers = [_start(inputs, store) for _ in range(jobs)]
     left = deque(units)
     busy: dict[Connection, Unit] = {}
     try:
@@ -69,11 +69,11 @@ def _in_processes(
             worker.process.join()
 
 
-def _start(plan: Plan, store: Store) -> _Worker:
+def _start(inputs: StudyInputs, store: Store) -> _Worker:
     # Spawned: a fork of a process with threads may hang.
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_work, args=(plan, store, there), daemon=True)
+    process = context.Process(target=_work, args=(inputs, store, there), daemon=True)
     process.start()
     there.close()
     return _Worker(process, here)
@@ -86,7 +86,7 @@ def _hand_out(connection: Connection, left: deque[Unit], busy: dict[Connection, 
             connection.send(busy[connection])
 
 
-def _answer(connection: Connection, unit: Unit) -> Figures:
+def _answer(connection: Connection, unit: Unit) -> UnitScores:
     try:
         answer = connection.recv()
     except (EOFError, ConnectionResetError):
@@ -96,11 +96,11 @@ def _answer(connection: Connection, unit: Unit) -> Figures:
         ) from None
     if isinstance(answer, BaseException):
         raise answer
-    assert isinstance(answer, Figures)
+    assert isinstance(answer, UnitScores)
     return answer
 
 
-def _work(plan: Plan, store: Store, connection: Connection) -> None:
+def _work(inputs: StudyInputs, store: Store, connection: Connection) -> None:
     """Do units until there are no more, or the process that hands them out is gone."""
     import cv2
     import torch
@@ -108,13 +108,13 @@ def _work(plan: Plan, store: Store, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's business
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    bench: StudyContext | None = None
+    context: StudyContext | None = None
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             unit = connection.recv()
             try:
-                bench = bench or StudyContext(plan)
-                answer: Figures | Exception = bench.do(unit, store)
+                context = context or StudyContext(inputs)
+                answer: UnitScores | Exception = context.do(unit, store)
             except NetWarpError as error:
                 answer = error
             except Exception as error:  # which might not travel to another process

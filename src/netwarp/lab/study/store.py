@@ -81,7 +81,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Figures:
+class UnitScores:
     """What came out of a unit; shares in percent, nan where a measure does not apply."""
 
     row: str  # name of the row
@@ -108,7 +108,7 @@ class Figures:
         return plain
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Figures:
+    def from_json(cls, values: Mapping[str, Any]) -> UnitScores:
         """The figures that :meth:`as_json` gave."""
         known = dict(values)
         for name in ("miou", "tc", "iiou"):
@@ -163,18 +163,18 @@ class Store:
         """Whether a unit's label maps are to be kept: those of one seed, where somebody may look at them."""
         return unit.seed == 0 and (unit.row.drawn or unit.row.name == BASE)
 
-    def load(self, unit: Unit) -> Figures | None:
+    def load(self, unit: Unit) -> UnitScores | None:
         """What a unit gave; None where it was not done, or not all that is wanted was kept, or that is damaged."""
         if self.wants_pictures(unit) and not self.pictures(unit).is_file():
             return None
         try:
             values = json.loads(self.path(unit).read_text(encoding="utf-8"))
             # Names may have changed since.
-            return Figures.from_json({**values, "row": unit.row.name})
+            return UnitScores.from_json({**values, "row": unit.row.name})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def keep(self, unit: Unit, figures: Figures) -> None:
+    def keep(self, unit: Unit, figures: UnitScores) -> None:
         """Keep what a unit gave."""
         write_text(self.path(unit), json.dumps(figures.as_json(), ensure_ascii=False))
 

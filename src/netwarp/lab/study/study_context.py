@@ -27,7 +27,7 @@ from netwarp.lab.output import written
 from netwarp.lab.study.build import build, tested_model, trained_parameters
 from netwarp.lab.study.folds import Fold, one_fold, two_folds
 from netwarp.lab.study.rows import Row
-from netwarp.lab.study.store import Figures, Store, Unit, data_digest, environment, weights_digest
+from netwarp.lab.study.store import Store, Unit, UnitScores, data_digest, environment, weights_digest
 from netwarp.lab.study.summary import Jackknife
 from netwarp.lab.study.training import ends, leave, set_dropout, train_row
 from netwarp.model import VideoModel
@@ -60,7 +60,7 @@ PICTURED = 100
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyInputs:
     """What is measured, in words that travel to other processes."""
 
     data: str  # as for open_data
@@ -83,34 +83,34 @@ class Plan:
 class StudyContext(AbstractContextManager["StudyContext"]):
     """A place to work.
 
-    What the frozen network returned for a frame is kept until the bench is left: rows that leave its inside alone have
+    What the frozen network returned for a frame is kept until it is left: rows that leave its inside alone have
     nothing of it to compute again, neither in training nor in testing.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, inputs: StudyInputs) -> None:
+        self.inputs = inputs
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # weights that nobody gave are the same in all processes
-            base = load_base(plan.base, plan.weights, plan.classes)
+            base = load_base(inputs.base, inputs.weights, inputs.classes)
 
         names: Sequence[str] = base.classes  # type: ignore[assignment]
 
         def opened(spec: str, split: str | None) -> ClipData:
-            data = open_data(spec, split, length=LENGTH_OF_VIDEOS, cache=plan.cache)
+            data = open_data(spec, split, length=LENGTH_OF_VIDEOS, cache=inputs.cache)
             return in_order_of(data, names)
 
-        self.data = opened(plan.data, plan.split)  # the data set, its classes in the order of the network's
+        self.data = opened(inputs.data, inputs.split)  # the data set, its classes in the order of the network's
         # what makes one doubt that the network and the data mean the same by their classes, or None
         self.doubts = doubts_about(names, self.data)
         self.folds: tuple[Fold, ...]  # two halves of it both ways, or one fold, of two splits
-        if plan.test is None:
+        if inputs.test is None:
             self.folds = two_folds(self.data)
         else:
-            self.folds = (one_fold(self.data, opened(plan.test, plan.test_split)),)
-        set_dropout(base, plan.dropout)
-        self.base = base.to(plan.device).requires_grad_(False)  # the network, frozen, on the device
+            self.folds = (one_fold(self.data, opened(inputs.test, inputs.test_split)),)
+        set_dropout(base, inputs.dropout)
+        self.base = base.to(inputs.device).requires_grad_(False)  # the network, frozen, on the device
         # Convolutions and the warp are faster so on a CPU. Others' networks may mind.
-        if plan.base.startswith("netwarp:"):
+        if inputs.base.startswith("netwarp:"):
             base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         self._stack = ExitStack()
@@ -122,17 +122,17 @@ class StudyContext(AbstractContextManager["StudyContext"]):
 
     def identity(self) -> dict[str, Any]:
         """What all figures depend on besides a unit's settings: data, network, how both are used, versions."""
-        parts = [self.data] if self.plan.test is None else [self.folds[0].train, self.folds[0].test]
+        parts = [self.data] if self.inputs.test is None else [self.folds[0].train, self.folds[0].test]
         return {
-            **environment(self.plan.device),
+            **environment(self.inputs.device),
             "data": data_digest(*parts),
-            "base": self.plan.base,
+            "base": self.inputs.base,
             "weights": weights_digest(self.base),
-            "dropout": self.plan.dropout,
-            "history": self.plan.history,
+            "dropout": self.inputs.dropout,
+            "history": self.inputs.history,
         }
 
-    def do(self, unit: Unit, store: Store) -> Figures:
+    def do(self, unit: Unit, store: Store) -> UnitScores:
         """Build, train and score what a unit asks for, and keep it."""
         clock = Clock()
         row, fold = unit.row, self.folds[unit.fold]
@@ -149,10 +149,10 @@ class StudyContext(AbstractContextManager["StudyContext"]):
                         row,
                         fold,
                         unit.seed,
-                        device=self.plan.device,
-                        cache=self.plan.cache / "flow",
+                        device=self.inputs.device,
+                        cache=self.inputs.cache / "flow",
                         replay=inside,
-                        folder=None if self.plan.test is None else store.training(unit),
+                        folder=None if self.inputs.test is None else store.training(unit),
                     )
             left_out = Jackknife(fold.test)
             with clock.timed("testing"):
@@ -160,7 +160,7 @@ class StudyContext(AbstractContextManager["StudyContext"]):
             parameters = sum(trained_parameters(model).values())
         finally:
             model.remove()
-        figures = Figures(
+        figures = UnitScores(
             row=row.name,
             fold=unit.fold,
             seed=unit.seed,
@@ -198,7 +198,7 @@ class StudyContext(AbstractContextManager["StudyContext"]):
         maps: dict[str, npt.NDArray[np.uint8]] = {}
 
         def note(_: str, frame: ClipFrame, labels: Tensor) -> None:
-            if self.plan.test is not None:
+            if self.inputs.test is not None:
                 left_out.add(frame, labels)
             if frame.name in wanted:
                 maps[frame.name] = labels[0].clamp(max=255).byte().cpu().numpy()
@@ -209,7 +209,7 @@ class StudyContext(AbstractContextManager["StudyContext"]):
             widths=WIDTHS,
             windows=(),
             average_sizes=average_instance_sizes(data.classes.names),
-            history=self.plan.history,
+            history=self.inputs.history,
             on_labels=note,
         )
         return scores["row"], maps

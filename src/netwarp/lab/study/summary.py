@@ -13,7 +13,7 @@ from torch import Tensor
 
 from netwarp.datasets.clips import ClipData, ClipFrame
 from netwarp.lab.study.rows import BASE, Row
-from netwarp.lab.study.store import Figures
+from netwarp.lab.study.store import UnitScores
 from netwarp.metrics import confusion_matrix
 from netwarp.metrics.iou import mean_iou
 
@@ -54,7 +54,7 @@ def jackknife(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     return math.sqrt((len(differences) - 1) * statistics.pvariance(differences))
 
 
-MEASURES: dict[str, Callable[[Figures], float]] = {
+MEASURES: dict[str, Callable[[UnitScores], float]] = {
     "miou": lambda figures: figures.miou,
     "tiou2": lambda figures: figures.tiou[2],
     "tc": lambda figures: figures.tc,
@@ -100,7 +100,7 @@ class Summary:
 
 
 def summarise(
-    rows: Sequence[Row], figures: Sequence[Figures], milliseconds: Mapping[str, float] | None = None
+    rows: Sequence[Row], figures: Sequence[UnitScores], milliseconds: Mapping[str, float] | None = None
 ) -> list[Summary]:
     """One summary for each row."""
     times = milliseconds or {}
@@ -119,20 +119,22 @@ def summarise(
 
 
 def differences(
-    figures: Sequence[Figures], others: Sequence[Figures], measures: Mapping[str, Callable[[Figures], float]] = MEASURES
+    figures: Sequence[UnitScores],
+    others: Sequence[UnitScores],
+    measures: Mapping[str, Callable[[UnitScores], float]] = MEASURES,
 ) -> dict[str, Spread]:
     """What a row has more than another, unit by unit: same fold, same seed."""
     pairs = [(f, other) for f in figures if (other := _partner(f, others)) is not None]
     return {name: Spread.of([m(f) - m(other) for f, other in pairs]) for name, m in measures.items()}
 
 
-def _partner(figures: Figures, others: Sequence[Figures]) -> Figures | None:
+def _partner(figures: UnitScores, others: Sequence[UnitScores]) -> UnitScores | None:
     """That of the same fold and seed; rows without chance have but one seed."""
     same = [other for other in others if other.fold == figures.fold]
     return next((other for other in same if other.seed == figures.seed), same[0] if len(same) == 1 else None)
 
 
-def relative_gain(figures: Sequence[Figures], base: Sequence[Figures]) -> dict[int, Spread]:
+def relative_gain(figures: Sequence[UnitScores], base: Sequence[UnitScores]) -> dict[int, Spread]:
     """How much better than another row, in percent of what that has, by the width of the trimap (paper, figure 4)."""
     pairs = [(f, other) for f in figures if (other := _partner(f, base)) is not None]
     widths = sorted({width for f, _ in pairs for width in f.tiou})
