@@ -7,15 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from netwarp.inference.views import Views
-from netwarp.lab.paper.published import (
-    CONCATENATION,
-    PLACES,
-    TABLE1,
-    TABLE2,
-    TABLE3,
-    TABLE4,
-    Published,
-)
+from netwarp.lab.paper.published import CONCATENATION, PLACES, TABLE1, TABLE2, TABLE3, TABLE4, UNPUBLISHED, Published
 from netwarp.lab.paper.setups import Setup
 from netwarp.lab.study.rows import BASE, TRUE_FLOW, WHOLE, Row, control_of
 
@@ -27,23 +19,25 @@ class Line:
     name: str  # as the table has it
     kind: Literal["base", "netwarp", "control", "baseline", "other"]  # of what; controls and baselines are no NetWarps
     row: Row | None  # what is measured; None for methods that the paper compares with
-    paper: Published | None = None  # what the paper reports of it; None where it has no such line
+    paper: Published = UNPUBLISHED  # what the paper reports of it, if anything
     base: str = ""  # name of the row that is the network frame by frame; "" where this is it, or nothing is measured
     note: str = ""  # what is to be said about it
 
+    @property
+    def measured(self) -> str:
+        """The name of its row; "" where nothing is measured."""
+        return "" if self.row is None else self.row.name
 
-def _base_line(name: str, paper: Published | None = None, *, row: Row | None = None) -> Line:
-    """The network frame by frame."""
-    return Line(name, "base", row or Row(BASE, drawn=True), paper)
+
+_FRAME_BY_FRAME = Row(BASE, drawn=True)
 
 
 def netwarp_row(setup: Setup, layers: Sequence[str], *, flow: str = "dis", transformed: bool = True) -> Row:
     """NetWarps as the paper trains them (section 3.1): from (1, 0), on pairs, the whole network with them."""
-    words = [f"NetWarp at {' and '.join(layers)}"]
-    words += ["FlowCNN"] if transformed else []
-    words += [flow] if flow != "dis" else []
+    words = (f"NetWarp at {' and '.join(layers)}", "FlowCNN" if transformed else "", "" if flow == "dis" else flow)
+    final = tuple(layers) == setup.network.best and transformed and flow == "dis"
     return Row(
-        ", ".join(words),
+        ", ".join(filter(None, words)),
         tuple(layers),
         flow_cnn=setup.flow_cnn if transformed else 0,
         memory="previous",
@@ -51,14 +45,14 @@ def netwarp_row(setup: Setup, layers: Sequence[str], *, flow: str = "dis", trans
         trained=(WHOLE,),
         flow=flow,
         recipe=setup.recipe,
-        kept=tuple(layers) == setup.network.best and transformed and flow == "dis",
-        drawn=tuple(layers) == setup.network.best and transformed and flow == "dis",
+        kept=final,
+        drawn=final,
     )
 
 
-def _control(setup: Setup, layers: Sequence[str]) -> Line:
-    row = control_of(netwarp_row(setup, layers))
-    return Line(f"control: trained alike, w2 = 0, at {'+'.join(layers)}", "control", row, None, BASE)
+def _control(setup: Setup, name: str, note: str = "") -> Line:
+    row = control_of(netwarp_row(setup, setup.network.best))
+    return Line(f"control: trained alike, {name}", "control", row, base=BASE, note=note)
 
 
 def table1(setup: Setup) -> list[Line]:
@@ -68,8 +62,10 @@ def table1(setup: Setup) -> list[Line]:
         f"One control, with its weights at {best}, stands for all places, and for concatenation: a difference to it at "
         "another place may be the place's as well as the video's."
     )
-    control = replace(_control(setup, setup.network.best), note=note)
-    lines = [_base_line("PlayData-CNN", TABLE1[()][False]), control]
+    lines = [
+        Line("PlayData-CNN", "base", _FRAME_BY_FRAME, TABLE1[()][False]),
+        _control(setup, f"w2 = 0, at {best}", note),
+    ]
     for place in PLACES:
         for transformed in (False, True):
             name = "+".join(place) + (", FlowCNN" if transformed else "")
@@ -85,32 +81,29 @@ def table1(setup: Setup) -> list[Line]:
     return [*lines, Line("concatenated fc6, fc7", "baseline", concatenated, CONCATENATION, BASE)]
 
 
-def table2(setup: Setup, *, true_flow: bool, raft: str | None) -> list[Line]:
+def table2(setup: Setup) -> list[Line]:
     """By flow: DIS and what is better and worse than it."""
 
-    def by(flow: str, name: str, paper: Published | None = None, note: str = "") -> Line:
+    def by(flow: str, name: str, paper: Published = UNPUBLISHED, note: str = "") -> Line:
         return Line(name, "netwarp", netwarp_row(setup, setup.network.best, flow=flow), paper, BASE, note)
 
     lines = [
-        _base_line("PlayData-CNN", TABLE2["PlayData-CNN"]),
-        _control(setup, setup.network.best),
+        Line("PlayData-CNN", "base", _FRAME_BY_FRAME, TABLE2["PlayData-CNN"]),
+        _control(setup, f"w2 = 0, at {'+'.join(setup.network.best)}"),
         by("zero", "+ NetWarp, no flow"),
         by("dis:ultrafast", "+ NetWarp, DIS ultrafast"),
         by("dis", "+ NetWarp, DIS", TABLE2["+ NetWarp, DIS"]),
         by("dis:medium", "+ NetWarp, DIS medium"),
     ]
-    published = TABLE2["+ NetWarp, FlowFields"]
-    if true_flow:
-        note = (
-            "The paper's accurate flow is FlowFields, which is not available; the true flow takes its place, and costs "
-            "no time here."
-        )
+    published, missing = TABLE2["+ NetWarp, FlowFields"], "The paper's accurate flow is FlowFields, which is not here;"
+    if setup.true_flow:
+        note = f"{missing} the true flow takes its place, and costs no time."
         lines.append(by(TRUE_FLOW, "+ NetWarp, true flow (for FlowFields)", published, note))
-    if raft is not None:
-        note = "The paper's accurate flow is FlowFields, which is not available; RAFT takes its place."
-        lines.append(by(raft, "+ NetWarp, RAFT (for FlowFields)", None if true_flow else published, note))
-    if not true_flow and raft is None:
-        note = "FlowFields is not available; --raft FILE puts RAFT in its place."
+    if setup.raft is not None:
+        name, paper = "+ NetWarp, RAFT (for FlowFields)", UNPUBLISHED if setup.true_flow else published
+        lines.append(by(setup.raft, name, paper, f"{missing} RAFT takes its place."))
+    if not setup.true_flow and setup.raft is None:
+        note = f"{missing} --raft FILE puts RAFT in its place."
         lines.append(Line("+ NetWarp, FlowFields", "other", None, published, note=note))
     return [*lines, Line("+ VPN", "other", None, TABLE2["+ VPN"])]
 
@@ -119,8 +112,8 @@ def table3(setup: Setup) -> list[Line]:
     """Dilation-CNN with NetWarps behind every layer of its context module."""
     others = (Line(name, "other", None, TABLE3[name]) for name in ("+ FSO-CRF", "+ VPN"))
     return [
-        _base_line("Dilation-CNN", TABLE3["Dilation-CNN"]),
-        replace(_control(setup, setup.network.best), name="control: trained alike, every w2 = 0"),
+        Line("Dilation-CNN", "base", _FRAME_BY_FRAME, TABLE3["Dilation-CNN"]),
+        _control(setup, "every w2 = 0"),
         Line("+ NetWarp", "netwarp", netwarp_row(setup, setup.network.best), TABLE3["+ NetWarp"], BASE),
         *others,
     ]
@@ -144,9 +137,9 @@ def _tested_as(setup: Setup, short: str, views: Views | None) -> list[Line]:
     published = TABLE4 if setup.network.name == "pspnet101" else {}
     name = f"{setup.network.title}{ending}"
     return [
-        _base_line(name, published.get(f"PSPNet-{short}"), row=base),
-        Line(f"{name}, control: trained alike, w2 = 0", "control", control, None, base.name),
-        Line(f"{name} + NetWarp", "netwarp", row, published.get(f"PSPNet-{short} + NetWarp"), base.name),
+        Line(name, "base", base, published.get(f"PSPNet-{short}", UNPUBLISHED)),
+        Line(f"{name}, control: trained alike, w2 = 0", "control", control, base=base.name),
+        Line(f"{name} + NetWarp", "netwarp", row, published.get(f"PSPNet-{short} + NetWarp", UNPUBLISHED), base.name),
     ]
 
 

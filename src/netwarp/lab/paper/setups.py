@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from netwarp.datasets.registry import splits_of
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.inference.views import Views
+from netwarp.lab.paper.request import Request
 from netwarp.lab.study.rows import Recipe
 from netwarp.lab.study.training import BaseTraining
 
@@ -37,20 +39,6 @@ NETWORKS: dict[str, Network] = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a user asks for; None leaves it to the setup."""
-
-    data: str | None = None  # as for open_data; None takes rendered streets
-    base: str | None = None  # as for load_base: one of the paper's networks
-    width: float | None = None  # fraction of its channels, instead
-    weights: str | None = None  # its weights; None trains it first
-    steps: int | None = None  # steps that a row is trained for
-    base_steps: int | None = None  # steps that the network is trained for first
-    seeds: int | None = None  # how often each row is trained
-    quick: bool = False  # two steps on tiny data, to see that all of it runs
-
-
-@dataclass(frozen=True)
 class Setup:
     """All that the figures of a table follow from."""
 
@@ -66,32 +54,34 @@ class Setup:
     multi: Views | None = None  # those of a multi-scale evaluation; None where there is none
     seeds: int = 1  # how often what is trained is trained
     timed_frames: int = 16  # how many frames running times are taken on
+    raft: str | None = None  # RAFT as a flow, where it is asked for
+    true_flow: bool = False  # whether the data tested on know theirs
 
 
-def setup_for(networks: tuple[str, ...], asked: Asked) -> Setup:
+def setup_for(networks: tuple[str, ...], request: Request) -> Setup:
     """Fill in what a user left out."""
-    if asked.base is not None and asked.width is not None:
-        plain = asked.base.partition("@")[0]
-        raise ConfigurationError(f"--base and --width are both given: write --base {plain}@{asked.width:g}")
-    network = NETWORKS[_name_in(asked.base, networks)] if asked.base else NETWORKS[networks[0]]
-    streets = asked.data is None or asked.data.partition(":")[0] == "streets"
-    setup = _on_streets(network) if streets else _on_real_data(network, asked.data or "")
-    if streets and asked.data is not None:
-        setup = replace(setup, train=(asked.data, "train"), test=(asked.data, "test"))
-    if asked.quick:
-        setup = _quick(setup, own_data=asked.data is not None)
-    if asked.width is not None:
-        setup = replace(setup, base=f"netwarp:{network.name}@{asked.width:g}")
+    if request.base is not None and request.width is not None:
+        plain = request.base.partition("@")[0]
+        raise ConfigurationError(f"--base and --width are both given: write --base {plain}@{request.width:g}")
+    network = NETWORKS[_name_in(request.base, networks)] if request.base else NETWORKS[networks[0]]
+    if request.data is None or request.data.partition(":")[0] == "streets":
+        setup = _on_streets(network, request.data)
+    else:
+        setup = _on_real_data(network, request.data)
+    if request.quick:
+        setup = _quick(setup, own_data=request.data is not None)
+    if request.width is not None:
+        setup = replace(setup, base=f"netwarp:{network.name}@{request.width:g}")
     recipe, base_training = setup.recipe, setup.base_training
+    data, split = setup.train
     return replace(
         setup,
-        base=asked.base or setup.base,
-        weights=asked.weights,
-        recipe=recipe if asked.steps is None else replace(recipe, steps=asked.steps),
-        base_training=replace(
-            base_training, data=setup.train[0], split=setup.train[1], steps=asked.base_steps or base_training.steps
-        ),
-        seeds=asked.seeds or setup.seeds,
+        base=request.base or setup.base,
+        weights=request.weights,
+        recipe=replace(recipe, steps=request.steps or recipe.steps),
+        base_training=replace(base_training, data=data, split=split, steps=request.base_steps or base_training.steps),
+        seeds=request.seeds or setup.seeds,
+        raft=None if request.raft is None else f"raft:{Path(request.raft)}",
     )
 
 
@@ -109,7 +99,7 @@ _FROM_SCRATCH = BaseTraining("", dropout=0.0, channels_last=True)
 _END_TO_END = Recipe(steps=40, batch_size=4, netwarp_rate=3e-2, base_rate=5e-5, flow_cnn_rate=1e-3, flip=0.5)
 
 
-def _on_streets(network: Network) -> Setup:
+def _on_streets(network: Network, data: str | None) -> Setup:
     """A network of reduced width, and as much of everything as two cores can do in ten minutes."""
     if network.name != "pspnet101":
         # Table 1 has twenty rows to train, Table 3 has two.
@@ -117,8 +107,8 @@ def _on_streets(network: Network) -> Setup:
         return Setup(
             network,
             f"netwarp:{network.name}@0.0625",
-            ("streets:clips=40,frames=4,size=320x180", "train"),
-            ("streets:clips=8,frames=6,size=320x180", "test"),
+            (data or "streets:clips=40,frames=4,size=320x180", "train"),
+            (data or "streets:clips=8,frames=6,size=320x180", "test"),
             replace(_FROM_SCRATCH, steps=400, batch_size=2, rate=2e-3, crop=(180, 320)),
             replace(_END_TO_END, steps=steps, batch_size=2, base_rate=2e-5, netwarp_rate=1e-2),
             flow_cnn=2,
@@ -127,8 +117,8 @@ def _on_streets(network: Network) -> Setup:
     return Setup(
         network,
         "netwarp:pspnet101@0.125",
-        ("streets:clips=48,frames=4,size=256x128", "train"),
-        ("streets:clips=6,frames=5,size=256x128", "test"),
+        (data or "streets:clips=48,frames=4,size=256x128", "train"),
+        (data or "streets:clips=6,frames=5,size=256x128", "test"),
         replace(_FROM_SCRATCH, steps=400, batch_size=8, rate=5e-3, crop=(89, 89)),
         replace(_END_TO_END, crop=(89, 89)),
         flow_cnn=2,

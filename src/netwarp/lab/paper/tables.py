@@ -1,15 +1,16 @@
-"""The numbers of a table's lines: means over seeds, and differences to the base and the control with their noise."""
+"""Tables 1 to 4: means over seeds, and differences to the base and the control with their noise; CSV, Markdown, PNG."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netwarp.lab.output import markdown_table, number
+from netwarp.lab.output import EMPTY, markdown_table, new_figure, number, save_figure
 from netwarp.lab.paper.lines import Line
+from netwarp.lab.paper.published import UNPUBLISHED
+from netwarp.lab.study.figures import COLOURS
 from netwarp.lab.study.store import UnitScores
 from netwarp.lab.study.summary import Spread, differences, jackknife
 
@@ -24,81 +25,70 @@ MEASURES: dict[str, Callable[[UnitScores], float]] = {
 }
 """What the paper's tables have, and temporal consistency; percent."""
 
-
-@dataclass(frozen=True)
-class Result:
-    """What came out for a line."""
-
-    line: Line  # the line
-    scores: dict[str, Spread]  # of MEASURES; empty where nothing is measured
-    to_base: dict[str, Spread]  # differences to the network frame by frame, likewise
-    to_control: dict[str, Spread]  # differences to the control that was tested alike, likewise, seed by seed
-    milliseconds: float = math.nan  # median time of a frame; nan where it was not taken
-    slowdown: float = math.nan  # in times of the network frame by frame
-    # what chance moves the difference in IoU to the base by (noise_of), points; nan where not known
-    noise: float = math.nan
-    control_noise: float = math.nan  # what chance moves the difference in IoU to the control by, points
+PUBLISHED = ("IoU", "tIoU", "iIoU")
+"""Of these, what the paper has."""
 
 
-def results_of(
+def table_of(
     lines: Sequence[Line], figures: Sequence[UnitScores], milliseconds: Mapping[str, float] | None = None
-) -> list[Result]:
-    """A result for each line."""
+) -> DataFrame:
+    """A row for each line, numbers in full; NaN where there is none. Its columns are those of the CSV.
+
+    ``milliseconds`` are the median times of a frame by row. Noise is in IoU: what chance moves a difference by.
+    """
+    import pandas as pd
+
     times = milliseconds or {}
     of = {line.row.name: [f for f in figures if f.row == line.row.name] for line in lines if line.row is not None}
-    controls = {line.base: line.row.name for line in lines if line.kind == "control" and line.row is not None}
-    results: list[Result] = []
+    of[""] = []  # what a line is compared with where there is nothing
+    controls = {line.base: line.measured for line in lines if line.kind == "control"}
+    published = {line.measured: line.paper for line in lines if line.kind == "base"}
+    by_seed = seed_error([of[line.measured] for line in lines if line.base])
+    rows = []
     for line in lines:
-        if line.row is None:
-            results.append(Result(line, {}, {}, {}))
-            continue
-        own = of[line.row.name]
-        control = controls.get(line.base, "") if line.kind != "control" else ""
-        time = times.get(line.row.name, math.nan)
-        results.append(
-            Result(
-                line,
-                {name: Spread.of([measure(f) for f in own]) for name, measure in MEASURES.items()},
-                differences(own, of[line.base], MEASURES) if line.base else {},
-                differences(own, of[control], MEASURES) if control else {},
-                time,
-                time / times.get(line.base or line.row.name, math.nan),
-            )
-        )
-    by_seed = seed_error(results)
-    return [_with_noise(result, of, controls, by_seed) for result in results]
+        own, base, paper = of[line.measured], of[line.base], line.paper
+        control = of["" if line.kind == "control" else controls.get(line.base, "")]
+        time = times.get(line.measured, math.nan)
+        row: dict[str, Any] = {"line": line.name, "kind": line.kind}
+        row |= _columns({name: Spread.of([read(f) for f in own]) for name, read in MEASURES.items()}, "")
+        row |= {"seeds": len(own) or None, "ms_per_frame": time}
+        row["times_base"] = time / times.get(line.base or line.measured, math.nan)
+        row |= _columns(differences(own, base, MEASURES), "_minus_base")
+        row |= _columns(differences(own, control, MEASURES), "_minus_control")
+        row["noise"] = noise_of(by_seed, _by_clip(own, base)) if base else math.nan
+        # Both are trained.
+        row["control_noise"] = noise_of(math.sqrt(2) * by_seed, _by_clip(own, control)) if control else math.nan
+        row |= {f"paper_{name}": getattr(paper, name) for name in ("iou", "tiou", "iiou", "runtime")}
+        before = published.get(line.base, UNPUBLISHED) if line.base else UNPUBLISHED
+        for name in map(str.lower, PUBLISHED):
+            row[f"paper_{name}_minus_base"] = getattr(paper, name) - getattr(before, name)
+        rows.append(row)
+    return pd.DataFrame(rows).astype({"seeds": "Int64"})
 
 
-def _with_noise(
-    result: Result, of: Mapping[str, Sequence[UnitScores]], controls: Mapping[str, str], by_seed: float
-) -> Result:
-    if result.line.row is None or not result.line.base:
-        return result
-    own = of[result.line.row.name]
-    noise = noise_of(by_seed, jackknife(_left_out(own), _left_out(of[result.line.base])))
-    if not result.to_control:
-        return replace(result, noise=noise)
-    by_clip = jackknife(_left_out(own), _left_out(of[controls[result.line.base]]))
-    # Both are trained.
-    return replace(result, noise=noise, control_noise=noise_of(math.sqrt(2) * by_seed, by_clip))
+def _columns(spreads: Mapping[str, Spread], ending: str) -> dict[str, float]:
+    names = {f"{name.lower()}{ending}": spread for name, spread in spreads.items()}
+    return {f"{name}{end}": value for name, s in names.items() for end, value in (("", s.mean), ("_sd", s.deviation))}
 
 
-def _left_out(figures: Sequence[UnitScores]) -> dict[str, float]:
-    """Mean IoU without a clip, mean over seeds, by the clip's name."""
-    return {clip: Spread.of([f.left_out.get(clip, math.nan) for f in figures]).mean for clip in figures[0].left_out}
+def _by_clip(one: Sequence[UnitScores], other: Sequence[UnitScores]) -> float:
+    """Standard error of a difference in mean IoU, mean over seeds, by which clips were tested on."""
+    without = [
+        {clip: Spread.of([f.left_out.get(clip, math.nan) for f in figures]).mean for clip in figures[0].left_out}
+        for figures in (one, other)
+    ]
+    return jackknife(*without)
 
 
-def seed_error(results: Sequence[Result]) -> float:
+def seed_error(trained: Sequence[Sequence[UnitScores]]) -> float:
     """Standard error of a line's mean IoU over its seeds.
 
     The deviation is pooled over all lines that are trained, as a line has only a few seeds.
     """
-    spreads = [result.scores["IoU"] for result in results if result.to_base]
-    spreads = [spread for spread in spreads if math.isfinite(spread.deviation)]
+    spreads = [spread for of in trained if math.isfinite((spread := Spread.of([f.miou for f in of])).deviation)]
     if not spreads:
         return math.nan
-    freedom = sum(spread.count - 1 for spread in spreads)
-    variance = sum((spread.count - 1) * spread.deviation**2 for spread in spreads) / freedom
+    variance = sum((s.count - 1) * s.deviation**2 for s in spreads) / sum(s.count - 1 for s in spreads)
     return math.sqrt(variance / min(spread.count for spread in spreads))
 
 
@@ -112,82 +102,78 @@ def noise_of(by_seed: float, by_clip: float) -> float:
     return 2 * math.hypot(*known) if known else math.nan
 
 
-def paper_gain(results: Sequence[Result], of: Result) -> dict[str, float]:
-    """What the paper reports over its own base, in points, by measure; nothing where it does not."""
-    base = next((r.line.paper for r in results if r.line.kind == "base" and _own(r.line) == of.line.base), None)
-    paper = of.line.paper
-    if paper is None or base is None:
-        return {}
-    pairs = {"IoU": (paper.iou, base.iou), "tIoU": (paper.tiou, base.tiou), "iIoU": (paper.iiou, base.iiou)}
-    return {name: new - old for name, (new, old) in pairs.items() if new is not None and old is not None}
-
-
-def _own(line: Line) -> str:
-    return "" if line.row is None else line.row.name
-
-
-PAPER = ("iou", "tiou", "iiou", "runtime")
-
-
-def table_of(results: Sequence[Result]) -> DataFrame:
-    """A row for each line, numbers in full; NaN where there is none. Its columns are those of the CSV."""
-    import pandas as pd
-
-    table = pd.DataFrame([_numbers(result, paper_gain(results, result)) for result in results])
-    table["seeds"] = table["seeds"].astype("Int64")
-    return table.infer_objects()
-
-
-def _numbers(result: Result, gains: Mapping[str, float]) -> dict[str, Any]:
-    numbers: dict[str, Any] = {"line": result.line.name, "kind": result.line.kind}
-    numbers |= _spreads(result.scores, "")
-    numbers["seeds"] = result.scores["IoU"].count if result.scores else None
-    numbers |= {"ms_per_frame": result.milliseconds, "times_base": result.slowdown}
-    numbers |= _spreads(result.to_base, "_minus_base") | _spreads(result.to_control, "_minus_control")
-    numbers |= {"noise": result.noise, "control_noise": result.control_noise}
-    numbers |= {f"paper_{name}": getattr(result.line.paper, name, None) for name in PAPER}
-    return numbers | {f"paper_{name.lower()}_minus_base": gains.get(name, math.nan) for name in ("IoU", "tIoU", "iIoU")}
-
-
-def _spreads(spreads: Mapping[str, Spread], ending: str) -> dict[str, float]:
-    none = Spread(math.nan, math.nan, 0)
-    found = {f"{name.lower()}{ending}": spreads.get(name, none) for name in MEASURES}
-    return {f"{name}{end}": value for name, s in found.items() for end, value in (("", s.mean), ("_sd", s.deviation))}
-
-
 def markdown_text(table: DataFrame) -> str:
     """The table in Markdown, without columns in which nothing stands."""
-    published = {name: f"paper_{name.lower()}" for name in ("IoU", "tIoU", "iIoU")}
-    columns: dict[str, Callable[[Any], str]] = {
-        **{name: partial(_mean_and_deviation, name.lower()) for name in MEASURES},
-        "ms a frame": lambda row: _filled("{:.1f} ({:.3f} ×)", row.ms_per_frame, row.times_base),
-        **{f"{name} − base": partial(_signed, f"{name.lower()}_minus_base", 2) for name in MEASURES},
-        "noise": lambda row: _filled("{:.2f}", row.noise),
-        **{f"{name} − control": partial(_signed, f"{name.lower()}_minus_control", 2) for name in ("IoU", "tIoU")},
-        **{f"paper: {name}": partial(_published, column) for name, column in published.items()},
-        "paper: runtime": lambda row: row.paper_runtime if isinstance(row.paper_runtime, str) else "",
-        **{f"paper: {name} − base": partial(_signed, f"{column}_minus_base", 1) for name, column in published.items()},
-    }
-    rows = list(table.itertuples())
-    cells = {name: [cell(row) for row in rows] for name, cell in columns.items()}
-    cells = {name: texts for name, texts in cells.items() if any(texts)}
-    return markdown_table(("", *cells), [(row.line, *(c[i] for c in cells.values())) for i, row in enumerate(rows)])
+    columns: dict[str, list[str]] = {}
+    for name in MEASURES:
+        pairs = zip(table[name.lower()], table[f"{name.lower()}_sd"], strict=True)
+        columns[name] = [_cell(mean, 2) + (f" ± {_cell(sd, 2)}" if math.isfinite(sd) else "") for mean, sd in pairs]
+    pairs = zip(table["ms_per_frame"], table["times_base"], strict=True)
+    columns["ms a frame"] = [f"{_cell(t, 1)} ({_cell(s, 3)} ×)" if math.isfinite(t) else "" for t, s in pairs]
+    columns |= {f"{name} − base": _gains(table[f"{name.lower()}_minus_base"], 2) for name in MEASURES}
+    columns["noise"] = [_cell(value, 2) for value in table["noise"]]
+    columns |= {f"{name} − control": _gains(table[f"{name.lower()}_minus_control"], 2) for name in ("IoU", "tIoU")}
+    columns |= {f"paper: {name}": [_cell(value, 1) for value in table[f"paper_{name.lower()}"]] for name in PUBLISHED}
+    columns["paper: runtime"] = list(table["paper_runtime"])
+    columns |= {f"paper: {name} − base": _gains(table[f"paper_{name.lower()}_minus_base"], 1) for name in PUBLISHED}
+    filled = {name: texts for name, texts in columns.items() if any(texts)}
+    return markdown_table(("", *filled), list(zip(table["line"], *filled.values(), strict=True)))
 
 
-def _filled(form: str, *values: float) -> str:
-    return form.format(*values) if all(map(math.isfinite, values)) else ""
+def _gains(values: Any, digits: int) -> list[str]:  # noqa: ANN401
+    return [_cell(value, digits, signed=True) for value in values]
 
 
-def _mean_and_deviation(name: str, row: Any) -> str:  # noqa: ANN401
-    mean, deviation = getattr(row, name), getattr(row, f"{name}_sd")
-    return _filled("{:.2f} ± {:.2f}", mean, deviation) or _filled("{:.2f}", mean)
+def _cell(value: float, digits: int, *, signed: bool = False) -> str:
+    return number(value, digits, signed=signed).replace(EMPTY, "")
 
 
-def _signed(name: str, digits: int, row: Any) -> str:  # noqa: ANN401
-    value = getattr(row, name)
-    return number(value, digits, signed=True) if math.isfinite(value) else ""
+_MARKS = {
+    "netwarp": ("NetWarp", "o", COLOURS[0]),
+    "control": ("control", "s", "0.45"),
+    "baseline": ("concatenation", "^", COLOURS[2]),
+}
 
 
-def _published(name: str, row: Any) -> str:  # noqa: ANN401
-    value = getattr(row, name)
-    return "" if value is None else _filled("{:.1f}", value)
+def draw_gains(table: DataFrame, title: str, path: Path) -> None:
+    """Draw gains in IoU, tIoU and iIoU, as far as they are known, with the noise in IoU as a band around 0."""
+    shown = table[table.filter(regex="_minus_base$").notna().any(axis=1)]
+    measures = [name for name in PUBLISHED if shown[f"{name.lower()}_minus_base"].notna().any()]
+    figure = new_figure(3.2 + 2.6 * max(len(measures), 1), 1.6 + 0.27 * max(len(shown), 1))
+    figure.suptitle(title, fontsize=10)
+    panels = figure.subplots(1, max(len(measures), 1), sharey=True, squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=False):
+        axes.axvline(0, color="0.4", linewidth=1)
+        for place, line in enumerate(shown.to_dict("records")):
+            _draw_gain(axes, place, line, measure)
+        axes.set_xlabel(f"gain in {measure} over\nframe by frame (points)", fontsize=8)
+        axes.tick_params(axis="x", labelsize=8)
+        axes.grid(axis="y", color="0.93")
+        axes.set_axisbelow(True)
+    draw_names(figure, panels[0], list(shown["line"]))
+    save_figure(figure, path)
+
+
+def _draw_gain(axes: Any, place: int, line: Mapping[Any, Any], measure: str) -> None:  # noqa: ANN401
+    gain, deviation, published = (
+        line[name.format(measure.lower())] for name in ("{}_minus_base", "{}_minus_base_sd", "paper_{}_minus_base")
+    )
+    if measure == "IoU" and math.isfinite(line["noise"]):
+        axes.barh(place, 2 * line["noise"], left=-line["noise"], height=0.8, color="0.92", label="noise")
+    if math.isfinite(gain):
+        label, mark, colour = _MARKS[line["kind"]]
+        spread = deviation if math.isfinite(deviation) else None
+        axes.errorbar(gain, place, xerr=spread, fmt=mark, color=colour, markersize=5, linewidth=1.2, label=label)
+    if math.isfinite(published):
+        axes.plot(published, place, "D", color=COLOURS[1], markerfacecolor="none", markersize=5, label="paper")
+
+
+def draw_names(figure: Any, axes: Any, names: Sequence[str]) -> None:  # noqa: ANN401
+    """Name the lines of a chart from top to bottom, and what is drawn once each in a legend below."""
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    for each in figure.axes:
+        each.spines[["top", "right"]].set_visible(False)
+    handles, labels = axes.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)

@@ -1,4 +1,4 @@
-"""What is at hand when all rows of a target are done, and what is made of it."""
+"""What was measured when all rows of a target are done, and what a target makes of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netwarp.datasets.clips import Clip, ClipData
+from netwarp.datasets.clips import Clip
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.lab.machine import machine
 from netwarp.lab.output import write_text
@@ -23,30 +23,29 @@ from netwarp.lab.study.study_context import StudyContext
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-DIGITS = 3
-"""Of a millisecond."""
 
-
-def times_of(rows: Sequence[Row], bench: StudyContext, frames: int, store: Store) -> dict[str, float]:
+def times_of(rows: Sequence[Row], context: StudyContext, frames: int, store: Store) -> dict[str, float]:
     """Median milliseconds of a frame by row, of models that took turns; weights make no difference to it.
 
     What was taken on this machine, with as many threads, is not taken again.
     """
     timed = [row for row in rows if not row.control]
     settings = {row.name: row.settings() for row in timed}
-    key = key_of({"of": store.identity, "rows": settings, "frames": frames, "machine": machine(bench.inputs.device)})
+    key = key_of({"of": store.identity, "rows": settings, "frames": frames, "machine": machine(context.inputs.device)})
     path = store.folder / f"times-{key}.json"
     kept = _kept(path, settings)
     if kept is not None:
         return kept
-    models = {row.name: build(row, bench.base) for row in timed}
+    models = {row.name: build(row, context.base) for row in timed}
+    data = context.folds[0].test
+    first = Clip(data.clips[0].name, data.clips[0].frames[:frames])
     try:
         shown = {row.name: tested_model(row, models[row.name]) for row in timed}
-        scores = evaluate(shown, _first_frames(bench.folds[0].test, frames), windows=())
+        scores = evaluate(shown, replace(data, clips=(first,)), windows=())
     finally:
         for model in models.values():
             model.remove()
-    times = {name: round(score["ms_per_frame"], DIGITS) for name, score in scores.items()}
+    times = {name: round(score["ms_per_frame"], 3) for name, score in scores.items()}
     write_text(path, json.dumps(times))
     return times
 
@@ -60,26 +59,21 @@ def _kept(path: Path, names: Iterable[str]) -> dict[str, float] | None:
     return times if set(times) == set(names) and all(0 < t < math.inf for t in times.values()) else None
 
 
-def _first_frames(data: ClipData, frames: int) -> ClipData:
-    clip = data.clips[0]
-    return replace(data, clips=(Clip(clip.name, clip.frames[:frames]),))
-
-
 @dataclass(frozen=True, eq=False)
-class Work:
+class Measured:
     """All that was measured."""
 
     title: str  # of the target
     setup: Setup  # what it was made with
-    bench: StudyContext  # data and network
+    context: StudyContext  # data and network
     store: Store  # where label maps and models are
     lines: Sequence[Line]  # of the table
     figures: Sequence[UnitScores]  # of all units
     milliseconds: Mapping[str, float]  # median time of a frame by row; empty where times were not taken
 
-    def of(self, row: Row) -> list[UnitScores]:
+    def of(self, row: str) -> list[UnitScores]:
         """The figures of a row, seed by seed."""
-        return [figures for figures in self.figures if figures.row == row.name]
+        return [figures for figures in self.figures if figures.row == row]
 
     def pair(self) -> tuple[Row, Row]:
         """The last network frame by frame, and its NetWarp: the multi-scale ones where there are those."""
@@ -90,7 +84,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Made:
+class Report:
     """A target's table, in Markdown and as the frame that becomes the CSV, and what is to be known about it."""
 
     markdown: str

@@ -1,0 +1,46 @@
+"""What ``netwarp reproduce`` is asked for."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from netwarp.cli.arguments import argument, flag, option
+from netwarp.cli.models import DeviceOption
+from netwarp.lab.study.command import count
+
+TARGETS = ("table1", "table2", "table3", "table4", "table5", "fig4", "fig5", "fig6")
+
+
+def _width(text: str) -> float:
+    """Read ``--width``.
+
+    >>> _width("0.125")
+    0.125
+    """
+    try:
+        width = float(text)
+    except ValueError:
+        width = 0.0
+    if not 0 < width <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction: give a number above 0 and at most 1")
+    return width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(DeviceOption):
+    """What is asked for; None leaves it to :func:`netwarp.lab.paper.setups.setup_for`."""
+
+    target: str = argument("TARGET", f"one of {', '.join(TARGETS)}", choices=TARGETS)
+    data: str | None = option("SPEC", "camvid:DIR, cityscapes:DIR, folder:DIR or streets:…")
+    out: str | None = option("DIR", "where everything goes (default: runs/reproduce)")
+    base: str | None = option("SPEC", "another of the paper's networks, netwarp:NAME or NAME@FRACTION")
+    width: float | None = option("FRACTION", "of the network's channels, instead of --base", type=_width)
+    weights: str | None = option("FILE", "the network's weights (default: it is trained first)")
+    raft: str | None = option("FILE", "table2: weights for RAFT as the accurate flow")
+    rows: list[str] | None = option("NAME", "only these lines of the table, the base and the controls", nargs="+")
+    steps: int | None = option("N", "steps that each row is trained for", type=count)
+    base_steps: int | None = option("N", "steps that the network is trained for first", type=count)
+    seeds: int | None = option("N", "how often each row is trained (default: 1)", type=count)
+    jobs: int | None = option("N", "processes of one thread (default: one for each core; 1 on a GPU)", type=count)
+    quick: bool = flag("two steps on tiny data: to see that all of it runs")
