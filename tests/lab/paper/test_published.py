@@ -10,12 +10,12 @@ from netwarp.lab.paper.published import (
     CITYSCAPES_CLASSES,
     CONCATENATION,
     PLACES,
-    RELATIVE_GAIN,
     TABLE1,
     TABLE2,
     TABLE3,
     TABLE4,
     TABLE5,
+    relative_gain_in_tiou,
 )
 
 
@@ -41,19 +41,17 @@ def test_gains_are_those_of_the_text():
 @pytest.mark.parametrize("name", TABLE5)
 def test_table_5_has_every_class(name: str):
     row = TABLE5[name]
-    assert len(row.per_class) == len(CITYSCAPES_CLASSES) == 19
+    assert tuple(row.per_class) == CITYSCAPES_CLASSES
+    assert len(CITYSCAPES_CLASSES) == 19
     # To the tenth that the paper rounds to; LRR-4X's mean is of more digits.
-    assert statistics.fmean(row.per_class) == pytest.approx(row.iou, abs=0.26)
+    assert statistics.fmean(row.per_class.values()) == pytest.approx(row.iou, abs=0.26)
 
 
 def test_thin_structures_gain_as_the_text_says():
     """ "The improvement is around 4% IoU for the pole class." """
-    pole = CITYSCAPES_CLASSES.index("pole")
     before, after = TABLE5["PSPNet-MSc"], TABLE5["PSPNet-MSc + NetWarp"]
-    assert after.per_class[pole] - before.per_class[pole] == pytest.approx(4.1)
+    assert after.per_class["pole"] - before.per_class["pole"] == pytest.approx(4.1)
 
 
 def test_the_point_of_figure_4_follows_from_table_4():
-    single, multi = RELATIVE_GAIN["SSc"], RELATIVE_GAIN["MSc"]
-    assert (single.tiou, single.iou) == pytest.approx((6.05, 1.51), abs=0.01)
-    assert (multi.tiou, multi.iou) == pytest.approx((4.34, 0.87), abs=0.01)
+    assert (relative_gain_in_tiou("SSc"), relative_gain_in_tiou("MSc")) == pytest.approx((6.05, 4.34), abs=0.01)

@@ -8,7 +8,8 @@ import pytest
 
 from netwarp import load_base
 from netwarp.errors import ConfigurationError
-from netwarp.lab.paper.setups import NETWORKS, Asked, setup_for
+from netwarp.lab.paper.request import Request
+from netwarp.lab.paper.setups import NETWORKS, Setup, setup_for
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
@@ -19,8 +20,12 @@ def test_netwarps_go_to_layers_that_exist(network):
     assert not context or tuple(context) == network.best
 
 
+def setup_of(*networks: str, **asked: object) -> Setup:
+    return setup_for(networks, Request(target="table1", **asked))
+
+
 def test_streets_and_a_small_network_by_default():
-    setup = setup_for(("playdata",), Asked())
+    setup = setup_of("playdata")
     assert setup.base.startswith("netwarp:playdata@0.")
     assert (setup.train[1], setup.test[1]) == ("train", "test")
     assert (setup.base_training.data, setup.base_training.split) == setup.train
@@ -33,7 +38,7 @@ def windows(setup, frame: tuple[int, int]) -> list[int]:
 
 
 def test_pspnet_sees_about_as_many_windows_as_in_the_paper():
-    setup = setup_for(("pspnet101",), Asked())
+    setup = setup_of("pspnet101")
     assert setup.test[0].endswith("size=256x128")
     assert windows(setup, (128, 256)) == [8, 77]
     assert setup.recipe.crop == setup.single.window
@@ -45,36 +50,36 @@ def cityscapes(tmp_path: Path) -> str:
 
 
 def test_real_data_take_the_full_network(cityscapes: str):
-    setup = setup_for(("pspnet101",), Asked(data=cityscapes, weights="w.safetensors"))
+    setup = setup_of("pspnet101", data=cityscapes, weights="w.safetensors")
     assert (setup.base, setup.weights) == ("netwarp:pspnet101", "w.safetensors")
     assert setup.test == (cityscapes, "val")  # nobody has the labels of its test split
     assert setup.multi.flip
     assert windows(setup, (1024, 2048)) == [8, 81]  # section 4.2
-    assert setup_for(("playdata",), Asked(data="camvid:x")).test == ("camvid:x", "test")
+    assert setup_of("playdata", data="camvid:x").test == ("camvid:x", "test")
 
 
 def test_what_is_asked_for_is_taken():
-    asked = Asked(data="streets:clips=3", width=0.25, steps=5, base_steps=7, seeds=4)
-    setup = setup_for(("dilation8", "dilation10"), asked)
+    asked = {"data": "streets:clips=3", "width": 0.25, "steps": 5, "base_steps": 7, "seeds": 4}
+    setup = setup_of("dilation8", "dilation10", **asked)
     assert setup.base == "netwarp:dilation8@0.25"
     assert (setup.train, setup.test) == (("streets:clips=3", "train"), ("streets:clips=3", "test"))
     assert (setup.recipe.steps, setup.base_training.steps, setup.seeds) == (5, 7, 4)
-    assert setup_for(("dilation8", "dilation10"), Asked(base="netwarp:dilation10@0.5")).network.name == "dilation10"
+    assert setup_of("dilation8", "dilation10", base="netwarp:dilation10@0.5").network.name == "dilation10"
 
 
 def test_quick_is_tiny():
-    setup = setup_for(("pspnet101",), Asked(quick=True))
+    setup = setup_of("pspnet101", quick=True)
     assert (setup.recipe.steps, setup.base_training.steps, setup.seeds) == (2, 2, 1)
 
 
 def test_another_network_is_refused():
     with pytest.raises(ConfigurationError, match="netwarp:playdata"):
-        setup_for(("playdata",), Asked(base="netwarp:pspnet101"))
+        setup_of("playdata", base="netwarp:pspnet101")
     with pytest.raises(ConfigurationError, match="both given"):
-        setup_for(("playdata",), Asked(base="netwarp:playdata", width=0.5))
+        setup_of("playdata", base="netwarp:playdata", width=0.5)
 
 
 def test_data_without_a_split_to_train_on_is_refused(tmp_path: Path):
     (tmp_path / "val" / "frames" / "clip").mkdir(parents=True)
     with pytest.raises(ConfigurationError, match="a train and a test split"):
-        setup_for(("playdata",), Asked(data=f"folder:{tmp_path}"))
+        setup_of("playdata", data=f"folder:{tmp_path}")

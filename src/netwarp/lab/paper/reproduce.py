@@ -201,7 +201,7 @@ def _chosen(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
 
 
 def _run(
-    units: Sequence[Unit], plan: StudyInputs, store: Store, jobs: int, progress: bool, name: str
+    units: Sequence[Unit], inputs: StudyInputs, store: Store, jobs: int, progress: bool, name: str
 ) -> list[UnitScores]:
     numbers = itertools.count(1)
     with tqdm(total=len(units), desc=name, unit="row", disable=not progress) as bar:

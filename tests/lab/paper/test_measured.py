@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from netwarp.evaluation.scores import Scores
-from netwarp.lab.paper import work as times
-from netwarp.lab.paper.work import times_of
+from netwarp.lab.paper import measured
+from netwarp.lab.paper.measured import times_of
 from netwarp.lab.study.rows import BASE, Row, control_of
 from netwarp.lab.study.store import Store
 from netwarp.lab.study.study_context import StudyContext, StudyInputs
@@ -34,7 +34,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         asked.append(len(data.clips[0].frames))
         return {name: {"ms_per_frame": 10.0 + len(asked)} for name in models}
 
-    monkeypatch.setattr(times, "evaluate", pretend)
+    monkeypatch.setattr(measured, "evaluate", pretend)
     return asked
 
 
@@ -48,7 +48,7 @@ def test_another_machine_takes_them_anew(bench: StudyContext, tmp_path: Path, ta
     times_of(ROWS, bench, 3, Store(tmp_path, {}))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
     times_of(ROWS, bench, 3, Store(tmp_path, {}))
-    monkeypatch.setattr(times, "machine", lambda device: {"cpu": f"another, {device}"})
+    monkeypatch.setattr(measured, "machine", lambda device: {"cpu": f"another, {device}"})
     times_of(ROWS, bench, 3, Store(tmp_path, {}))
     assert taken == [3, 3, 3]
 
