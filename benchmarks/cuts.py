@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/cuts.py [--camvid ../shared/data/camvid]
 
-Prints the share of unexplained variance (netwarp.inference.motion_stage) on rendered streets and, if given, on CamVid.
+Prints the share of unexplained variance (netwarp.inference.stream) on rendered streets and, if given, on CamVid.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from netwarp.flow import DISFlow
-from netwarp.inference.motion_stage import LEAST_ERROR, THRESHOLD, is_cut, unexplained
+from netwarp.inference.stream import LEAST_ERROR, THRESHOLD, is_cut, unexplained
 from netwarp.streets import render_clip
 from netwarp.video.open import open_frames
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from netwarp.errors import InputError
 from netwarp.ops import reference, warp, warp_combine
-from netwarp.ops.kernels import WARP_COMBINE
-from netwarp.ops.reference import memory_format
+from netwarp.ops.kernels import WARP_COMBINE, memory_format
 from ops.test_warp_combine import FORMATS, arguments
 
 NAMES = ("current", "previous", "flow", "w1", "w2", "gate")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from netwarp.ops import warp
-from netwarp.ops.reference import compute_dtype, memory_format
+from netwarp.ops.kernels import compute_dtype, memory_format
 
 LAST = torch.randn(2, 4, 6, 8).contiguous(memory_format=torch.channels_last)
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-import netwarp.ops.operators  # noqa: F401 - registers the operators
+import netwarp.ops.kernels  # noqa: F401 - registers the operators
 from netwarp.model import NetWarp
 from netwarp.ops import warp, warp_combine
 from ops.test_warp_combine import FORMATS, arguments

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import FlowEstimator, make_flow
-from netwarp.inference.motion_stage import is_cut
+from netwarp.inference.stream import is_cut
 from netwarp.model.inputs import (
     Preprocess,
     as_frames,
@@ -31,7 +31,7 @@ from netwarp.model.inputs import (
     to_unit_range,
 )
 from netwarp.model.layers import OUTPUTS, evaluating, margin_of
-from netwarp.model.motion import Motion
+from netwarp.model.netwarp import Motion
 from netwarp.model.outputs import Hooks, logits_of
 from netwarp.ops import resize_flow, warp
 from netwarp.video.source import FrameSource

@@ -1,7 +1,6 @@
 """Optical flow: estimators and files."""
 
-from netwarp.flow.dis import DISFlow
-from netwarp.flow.estimator import FlowEstimator, ZeroFlow
+from netwarp.flow.estimator import DISFlow, FlowEstimator, ZeroFlow
 from netwarp.flow.precomputed import PrecomputedFlow, read_flo, write_flo
 from netwarp.flow.raft import RAFTFlow
 from netwarp.flow.registry import FLOWS, TRUE_FLOW, FlowSource, flow_source, make_flow, spec_of

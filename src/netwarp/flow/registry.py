@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from netwarp.errors import ConfigurationError, InputError, unknown_name
-from netwarp.flow.dis import DISFlow
-from netwarp.flow.estimator import FlowEstimator, ZeroFlow
+from netwarp.flow.estimator import DISFlow, FlowEstimator, ZeroFlow
 from netwarp.flow.precomputed import PrecomputedFlow
 from netwarp.flow.raft import RAFTFlow
 

@@ -22,7 +22,7 @@ from netwarp.inference.view_tensors import ViewTensors
 from netwarp.inference.views import Tiling, View, Views
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.inputs import as_frames, base_device
-from netwarp.model.motion import Flows
+from netwarp.model.netwarp import Flows
 
 Memory = tuple[Tensor, ...]
 """``[views·B,C,h,w]`` at each layer: the memory of all views of a scale, in the views' order."""

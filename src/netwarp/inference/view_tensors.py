@@ -12,7 +12,7 @@ from torch import Tensor
 from netwarp.inference.views import Tiling, View
 from netwarp.model import Preprocess
 from netwarp.model.inputs import to_unit_range
-from netwarp.model.motion import Flows
+from netwarp.model.netwarp import Flows
 from netwarp.ops import resize_flow
 
 

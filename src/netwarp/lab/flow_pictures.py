@@ -11,7 +11,7 @@ from torchvision.utils import flow_to_image
 
 from netwarp.model import VideoModel
 from netwarp.model.inputs import base_device
-from netwarp.model.motion import Flows
+from netwarp.model.netwarp import Flows
 from netwarp.ops import resize_flow
 
 Picture = npt.NDArray[np.uint8]

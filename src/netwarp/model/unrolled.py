@@ -19,7 +19,7 @@ from netwarp.model.checkpointing import recomputed
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, as_gate
 from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, check_flow, network_input
-from netwarp.model.motion import Flows, Motion
+from netwarp.model.netwarp import Flows, Motion
 from netwarp.model.outputs import Hooks, StopPass, logits_of, to_frame_size
 
 Frame = Tensor | np.ndarray

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from netwarp.errors import InputError
-from netwarp.ops.operators import warp_combine_operator, warp_operator
+from netwarp.ops.kernels import warp_combine_operator, warp_operator
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:

@@ -60,7 +60,7 @@ class Fails:
 def without_compiler(monkeypatch, error):
     monkeypatch.setattr(WARP_COMBINE["cpu"], "usable", True)
     monkeypatch.setattr(compute, "_compiled", set())
-    monkeypatch.setattr(compute.cells, "locate", Fails(error))
+    monkeypatch.setattr(compute, "locate", Fails(error))
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

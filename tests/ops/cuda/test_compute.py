@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from netwarp.ops import reference, warp, warp_combine
-from netwarp.ops.kernels import WARP_COMBINE
-from netwarp.ops.reference import memory_format
+from netwarp.ops.kernels import WARP_COMBINE, memory_format
 from ops.cuda.interpreter import Interpreted
 from ops.test_kernels import off_the_grid
 from ops.test_warp_combine import FORMATS, arguments, slow_combine

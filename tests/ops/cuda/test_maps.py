@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from netwarp.ops.cuda.blocks import Blocks
-from netwarp.ops.cuda.maps import Maps, needs_wide_offsets
+from netwarp.ops.cuda.compute import Maps, needs_wide_offsets
 from ops.test_warp_combine import FORMATS
 
 

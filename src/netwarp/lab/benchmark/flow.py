@@ -17,14 +17,14 @@ from netwarp.datasets.registry import open_data
 from netwarp.evaluation.evaluate import evaluate, frames_to_run
 from netwarp.evaluation.scores import Scores
 from netwarp.flow import FlowEstimator, make_flow
-from netwarp.flow.dis import PRESETS
+from netwarp.flow.estimator import DIS_PRESETS
 from netwarp.lab.benchmark.harness import Clock, Progress, Rounds, Runner, alternating, clock_for
 from netwarp.lab.benchmark.plan import BenchmarkPlan
 from netwarp.lab.benchmark.results import FlowQualityRow, FlowRow
 from netwarp.model import VideoModel
 from netwarp.streets import render_clip
 
-DIS = tuple(f"dis:{preset}{scale}" for preset in reversed(PRESETS) for scale in ("", "@0.5"))
+DIS = tuple(f"dis:{preset}{scale}" for preset in reversed(DIS_PRESETS) for scale in ("", "@0.5"))
 """The most exact first."""
 
 REFERENCE = "dis:medium"

@@ -1,6 +1,6 @@
 """Loops over channels-last maps ``[B,h,w,C]``: a pixel's channels lie side by side, and pass by at memory's speed.
 
-Cells are those of :func:`netwarp.ops.cpu.cells.locate`, a gate is ``[B,h·w]``; all are C-contiguous and of one dtype.
+Cells are those of :func:`netwarp.ops.cpu.compute.locate`, a gate is ``[B,h·w]``; all are C-contiguous and of one dtype.
 An array of size 0 stands for what is not there or not wanted. Each loop does its units from ``first`` to ``last``,
 and gives the same result however they are divided: side by side comes out, bitwise, what one thread gives.
 """

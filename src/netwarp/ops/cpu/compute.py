@@ -1,4 +1,4 @@
-"""Tensors in, loops over them on several threads, tensors out."""
+"""Tensors in, loops over them on several threads, tensors out; and where every pixel comes from."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netwarp.ops.cpu import cells, channels_last, planes
-from netwarp.ops.cpu.compiled import Array
-from netwarp.ops.kernels import NotCompiledError
-from netwarp.ops.reference import compute_dtype, memory_format
+from netwarp.ops.cpu import channels_last, planes
+from netwarp.ops.cpu.compiled import Array, compiled
+from netwarp.ops.kernels import NotCompiledError, compute_dtype, memory_format
 
 
 class Arrays:
@@ -76,6 +75,42 @@ class Arrays:
             tensor = tensor.to(self.dtype)
         array: Array = tensor.detach().contiguous().numpy()
         return array
+
+
+@compiled
+def locate(flow: Array, x1: Array, y1: Array, right: Array, lower: Array, first: int, last: int) -> None:
+    """Follow a flow, as the Convention block of :mod:`netwarp.ops.warp` says; units are rows, ``B·h``."""
+    h, w = flow.shape[2:]
+    real = flow.dtype.type
+    zero, last_x, last_y = real(0), real(w - 1), real(h - 1)
+    for unit in range(first, last):
+        b, y = unit // h, unit % h
+        for x in range(w):
+            k = y * w + x
+            across, down = real(x) + flow[b, 0, y, x], real(y) + flow[b, 1, y, x]
+            across = zero if across < zero else last_x if across > last_x else across
+            down = zero if down < zero else last_y if down > last_y else down
+            # NaN has no pixel to come from: it takes the first, with shares of NaN.
+            column = np.int32(across if across == across else zero)
+            row = np.int32(down if down == down else zero)
+            x1[b, k], y1[b, k] = column, row
+            right[b, k], lower[b, k] = across - real(column), down - real(row)
+
+
+@compiled
+def hold(flow: Array, gradient: Array, first: int, last: int) -> None:
+    """Take the gradient from coordinates that were clamped; ``[B,2,h,w]`` both, units are rows, ``B·h``."""
+    h, w = flow.shape[2:]
+    real = flow.dtype.type
+    zero, last_x, last_y = real(0), real(w - 1), real(h - 1)
+    for unit in range(first, last):
+        b, y = unit // h, unit % h
+        for x in range(w):
+            # Not the other way round: NaN is nowhere.
+            if not (zero <= real(x) + flow[b, 0, y, x] <= last_x):
+                gradient[b, 0, y, x] = zero
+            if not (zero <= real(y) + flow[b, 1, y, x] <= last_y):
+                gradient[b, 1, y, x] = zero
 
 
 WORTH_A_THREAD = 1 << 17
@@ -194,7 +229,7 @@ def gradients(
         )
         _run(loops.pull, (pulled, *sources, *ways_out, *arrays.size), arrays.rows, work)
     if of_flow is not None:
-        _run(cells.hold, (arrays.flow(flow), arrays.flow(of_flow)), arrays.rows, _located_work(arrays))
+        _run(hold, (arrays.flow(flow), arrays.flow(of_flow)), arrays.rows, _located_work(arrays))
     if of_previous is not None:
         targets = arrays.rows if arrays.channels_last else arrays.batch * arrays.channels
         _run(loops.scatter, (pulled, *located, w2_or_one, trust, arrays.maps(of_previous), *arrays.size), targets, work)
@@ -217,7 +252,7 @@ def _cells(arrays: Arrays, flow: Tensor) -> tuple[Any, ...]:
     motion = arrays.flow(flow)
     shape = (arrays.batch, arrays.height * arrays.width)
     located = (*(np.empty(shape, np.int32) for _ in range(2)), *(np.empty(shape, motion.dtype) for _ in range(2)))
-    _run(cells.locate, (motion, *located), arrays.rows, _located_work(arrays))
+    _run(locate, (motion, *located), arrays.rows, _located_work(arrays))
     return located
 
 

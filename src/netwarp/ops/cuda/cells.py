@@ -1,6 +1,6 @@
 """Where every pixel comes from: the cell of four pixels, and their shares.
 
-As the Convention block of :mod:`netwarp.ops.warp` says, and to the last bit as :mod:`netwarp.ops.cpu.cells`.
+As the Convention block of :mod:`netwarp.ops.warp` says, and to the last bit as :mod:`netwarp.ops.cpu.compute`.
 """
 
 from __future__ import annotations

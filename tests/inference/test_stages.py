@@ -11,7 +11,7 @@ from inference.clip import Clip
 from model.tiny import PLAIN, Pan, tiny
 from netwarp import Sliding, VideoModel
 from netwarp.errors import InputError
-from netwarp.inference.motion_stage import prepare_frames
+from netwarp.inference.stream import prepare_frames
 from netwarp.inference.threads import Staging
 
 CPU = torch.device("cpu")
