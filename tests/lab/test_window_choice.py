@@ -42,18 +42,6 @@ def test_counts_equal_those_by_loops(least: float) -> None:
     assert choice.worst.gain == min(gains)
 
 
-def test_a_false_alarm_is_as_wrong_as_a_miss() -> None:
-    truth, alarm = np.zeros((4, 8, 8), np.uint8), np.ones((4, 8, 8), np.uint8)
-    truth[:, 0] = 1
-    choice = choose_places([truth], [alarm], [truth], THIN, window=(8, 8), frames=4)
-    assert choice.best[0].gain == (truth == 0).sum()
-
-
-def test_windows_without_thin_things_are_left_out() -> None:
-    nothing, alarm = np.zeros((4, 8, 8), np.uint8), np.ones((4, 8, 8), np.uint8)
-    assert choose_places([nothing], [alarm], [nothing], THIN, window=(8, 8), frames=4).best == ()
-
-
 def test_the_best_are_apart() -> None:
     truth = [np.zeros((12, 40, 40), np.uint8)]
     truth[0][:, :, 18:21] = 1

@@ -7,7 +7,6 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from netwarp.cli import main
-from netwarp.errors import MissingExtraError
 
 
 @pytest.mark.parametrize(
@@ -32,18 +31,6 @@ def test_arguments_reach_the_demo_and_its_table_the_terminal(
     assert main(["demo", *arguments]) == 0
     assert calls == [(*expected, False)]
     assert capsys.readouterr().out == f"the table\n\n62 s: open {expected[0] / 'index.html'} in a browser\n"
-
-
-def test_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def run_demo(*args: object, **options: object) -> None:
-        raise MissingExtraError("matplotlib", "report", "the demo's page")
-
-    module = ModuleType("netwarp.lab.demo.demo")
-    module.run_demo = run_demo
-    monkeypatch.setitem(sys.modules, "netwarp.lab.demo.demo", module)
-    assert main(["demo"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("netwarp: error: the demo's page needs matplotlib")
 
 
 @pytest.mark.parametrize("seed", ["-1", "x", "1.5", "4294967296"])

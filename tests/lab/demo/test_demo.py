@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,14 @@ def test_the_table_has_its_rows_in_order(demo: DemoResult) -> None:
     numbers = json.loads((demo.page.parent / "table.json").read_text(encoding="utf-8"))
     assert list(numbers["rows"]) == [BASE, CONTROL, FREE, NETWARP]
     assert list(numbers["rows"][BASE]["per_class"]) == list(CLASSES)
-    lines = demo.table_text.splitlines()
+    lines, markdown = demo.table_text.splitlines(), (demo.page.parent / "table.md").read_text(encoding="utf-8")
     for name, line in zip(numbers["rows"], lines[2:6], strict=True):
         row = numbers["rows"][name]
         shown = [float(text) for text in line.removeprefix(name).split()]
-        assert shown[:3] == pytest.approx([row["miou"], row["tiou"]["2"], row["tc"]], abs=0.006)
+        assert shown[:3] == pytest.approx([row["miou"], row["tiou"]["2"], row["iiou"]], abs=0.006)
+        assert f"| {name} | {row['miou']:.2f} | {row['tiou']['2']:.2f} | {row['tc']:.2f} |" in markdown
+    tables = [block.splitlines() for block in markdown.split("\n\n") if block.startswith("|")]
+    assert [len({line.count("|") for line in table}) for table in tables] == [1, 1]
 
 
 def test_the_control_is_netwarp_with_its_memory_shut(demo: DemoResult) -> None:
@@ -94,22 +98,13 @@ def test_a_file_in_the_way_is_refused_at_once(tmp_path: Path) -> None:
         run_demo(tmp_path / "file", quick=True, progress=False)
 
 
-def test_a_negative_seed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="seed"):
-        run_demo(tmp_path / "out", seed=-1, quick=True)
-    assert not (tmp_path / "out").exists()
-
-
-def test_missing_jinja2_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
-    with pytest.raises(MissingExtraError, match=r"netwarp\[report\]"):
-        run_demo(tmp_path / "out", quick=True, progress=False)
-
-
-def test_missing_lightning_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "lightning.fabric", None)
-    with pytest.raises(MissingExtraError, match=r"the demo needs lightning.*netwarp\[train\]"):
+@pytest.mark.parametrize(("missing", "extra"), [("jinja2", "report"), ("lightning.fabric", "train")])
+def test_what_is_missing_is_said_before_the_work(tmp_path: Path, monkeypatch, missing: str, extra: str) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtraError, match=rf"netwarp\[{extra}\]"):
         run_demo(tmp_path / "none", quick=True, progress=False)
+    with pytest.raises(ConfigurationError, match="seed"):
+        run_demo(tmp_path / "none", seed=-1, quick=True)
     assert not (tmp_path / "none").exists()
 
 

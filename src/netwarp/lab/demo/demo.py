@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from netwarp.cli.tables import score_record, score_table
 from netwarp.errors import ConfigurationError, OutputError
 from netwarp.lab.demo.media import write_moving_picture, write_panels, write_street
 from netwarp.lab.demo.page import need_jinja2, render_page
 from netwarp.lab.demo.story import FULL, QUICK, Story, tell
-from netwarp.lab.demo.summary import NETWARP, READING, as_json, markdown, terminal
+from netwarp.lab.demo.summary import NETWARP, READING, markdown
 from netwarp.output_files import prepare_folder, reason
 from netwarp.streets import CLASSES
 from netwarp.training.process_state import need_lightning
@@ -49,7 +50,7 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False, progress: bool = 
     command = f"netwarp demo --out {out.name}" + (f" --seed {seed}" if seed else "")
     with _moved_when_whole(out) as folder:
         _write(story, folder, command)
-    text = f"{terminal(story.scores)}\n\n{READING}"
+    text = f"{score_table(story.scores)}\n\n{READING}"
     return DemoResult(out / "index.html", text, story, time.perf_counter() - began)
 
 
@@ -60,7 +61,7 @@ def _write(story: Story, folder: Path, command: str) -> None:
         write_moving_picture(story, folder / "demo.webp")
     story.models[NETWARP].save(folder / "model.safetensors")
     numbers = {
-        "rows": as_json(story.scores, CLASSES),
+        "rows": {name: score_record(scores, CLASSES) for name, scores in story.scores.items()},
         "seed": story.seed,
         "settings": asdict(story.settings),
         "seconds": {stage: round(seconds, 1) for stage, seconds in story.seconds.items()},

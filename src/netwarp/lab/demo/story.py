@@ -190,7 +190,7 @@ def _compare(story: Story, progress: bool) -> None:
         def advance() -> None:
             bar.update()
 
-        story.scores = evaluate(story.models, rendered_data(story.test), on_frame=advance)
+        story.scores = evaluate(story.models, rendered_data(story.test), windows=(), on_frame=advance)
         for name in (BASE, NETWARP):
             story.labels[name] = [_label(story.models[name], clip) for clip in story.test]
 

@@ -1,10 +1,8 @@
-"""The demo's table, for the terminal, in Markdown and in JSON."""
+"""The demo's table in Markdown; on the terminal and in JSON it is that of ``netwarp evaluate``."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from netwarp.evaluation.scores import Scores
 from netwarp.lab.output import markdown_table, number
@@ -34,18 +32,6 @@ def per_class_cells(scores: Scores) -> tuple[str, ...]:
     return tuple(number(value, 1) for value in scores["per_class"])
 
 
-def terminal(rows: Mapping[str, Scores]) -> str:
-    """The table for a terminal, in columns."""
-    head = ("", "IoU", "IoU at edges (2 px)", "consistency", "ms a frame")
-    lines = [head, *((name, *cells(scores)) for name, scores in rows.items())]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    texts = [
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    ]
-    return "\n".join([texts[0], "─" * len(texts[0]), *texts[1:]])
-
-
 def markdown(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
     """The table and the one per class, in Markdown."""
     return "\n".join(
@@ -58,22 +44,3 @@ def markdown(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
             "",
         ]
     )
-
-
-def as_json(rows: Mapping[str, Scores], classes: Sequence[str]) -> dict[str, Any]:
-    """The rows as plain values, rounded to what can be told apart; null where a measure does not apply."""
-    return {
-        name: {
-            "miou": _rounded(scores["miou"]),
-            "per_class": dict(zip(classes, map(_rounded, scores["per_class"]), strict=True)),
-            "tiou": {str(width): _rounded(value) for width, value in scores["tiou"].items()},
-            "tc": _rounded(scores["tc"]),
-            "frames": scores["frames"],
-            "ms_per_frame": _rounded(scores["ms_per_frame"]),
-        }
-        for name, scores in rows.items()
-    }
-
-
-def _rounded(value: float) -> float | None:
-    return round(value, 3) if math.isfinite(value) else None
