@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from netwarp.bases import load_base
+from netwarp import VideoModel
+from netwarp.bases import load_base, rebuild_base
 from netwarp.bases.dilated_vgg import Dilation, PlayData
 from netwarp.errors import ConfigurationError, NetWarpError
 from netwarp.label_sets import CAMVID
@@ -97,6 +98,21 @@ def test_logits_are_an_eighth_of_the_picture_rounded_up(height, width, kind):
     network = kind(2, width=0.01).eval()
     with torch.no_grad():
         assert network(torch.zeros(1, 3, height, width)).shape == (1, 2, -(-height // 8), -(-width // 8))
+
+
+@pytest.mark.parametrize(("name", "boundary"), [("playdata", 20), ("dilation8", 20), ("dilation10", 24)])
+def test_where_the_answers_lie(name, boundary, monkeypatch):
+    """Halfway between the places of pixels 16 and 24, and not of the cells 16 to 24 and 24 to 32."""
+    base = load_base(f"netwarp:{name}@0.01")
+    for network in (base, rebuild_base(base.source)):
+        answer = torch.zeros(1, len(base.classes), 6, 6)
+        answer[:, 1, :, :3] = answer[:, 2, :, 3:] = 9
+        monkeypatch.setattr(network, "forward", lambda image, answer=answer: answer)
+        logits, _ = VideoModel(network, []).step(torch.rand(1, 3, 41, 48))
+        labels = logits.argmax(1)[0]
+        assert labels.shape == (41, 48)
+        assert (labels[:, :boundary] == 1).all()
+        assert (labels[:, boundary + 1 :] == 2).all()
 
 
 def test_margins_are_what_the_layers_maps_have_beyond_the_picture():

@@ -17,6 +17,7 @@ from netwarp import NetWarpError, VideoModel, load, load_base
 from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsError
 from netwarp.model import FlowCNN, LearnedGate, PhotometricGate, Preprocess
 from netwarp.model.model_file import MODEL_KEY, read
+from netwarp.model.outputs import OutputGrid
 
 FRAMES = torch.randint(0, 256, (3, 1, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -137,6 +138,16 @@ class TestRoundTrip:
         model = video(Picky().eval(), ["net.mid"], example_size=(48, 64))
         model.save(tmp_path / "m.safetensors")
         assert torch.equal(run(load(tmp_path / "m.safetensors", base=Picky().eval())), run(model))
+
+    def test_a_network_whose_answers_lie_elsewhere(self, tmp_path):
+        base, own = espnet(), OutputGrid(4, 1)
+        base.output_grid = own
+        model = VideoModel(base, ["encoder.b1"])
+        model.save(tmp_path / "m.safetensors")
+        again = load(tmp_path / "m.safetensors")
+        assert again.base.output_grid == own
+        assert torch.equal(run(again), run(model))
+        assert not hasattr(load(tmp_path / "m.safetensors", base=espnet()).base, "output_grid")  # that one says it
 
     def test_loading_by_hand_is_strict(self, saved):
         model = VideoModel(tiny(), ["mid"], preprocess=PLAIN)

@@ -126,6 +126,12 @@ def test_padding_repeats_the_edge_up_to_multiples(h, w, divisor):
     assert torch.equal(prepared[..., w:], prepared[..., w - 1 : w].expand_as(prepared[..., w:]))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_a_frame_of_whole_numbers_is_refused(dtype):
+    with pytest.raises(InputError, match=str(dtype)):
+        Preprocess()(torch.full((1, 3, 4, 4), 200, dtype=dtype))
+
+
 def test_a_size_of_the_networks_own():
     preprocess = Preprocess(size=(20, 30), divisor=8)
     assert preprocess.grid((100, 77)) == ((20, 30), (24, 32))

@@ -17,6 +17,7 @@ from netwarp.bases.spec import channels_at
 from netwarp.errors import ConfigurationError
 from netwarp.label_sets import CAMVID, LabelSet
 from netwarp.model.inputs import Preprocess
+from netwarp.model.outputs import OutputGrid
 from netwarp.ops.reflect import reflect
 
 MARGIN = 186
@@ -41,6 +42,9 @@ VGG_CITYSCAPES_PREPROCESS = Preprocess(
     mean=(72.39, 82.91, 73.16), std=(1.0, 1.0, 1.0), scale=255.0, order="bgr", divisor=8
 )
 """The same for the public Cityscapes weights."""
+
+EVERY_EIGHTH = OutputGrid(stride=8)
+"""Place i of an answer is trained as the label of pixel 8i, and read so (Yu and Koltun's release)."""
 
 # About the deviation of pixels in 0–255. Weights that expect inputs of deviation 1 are divided by it in the first
 # layer; all that follows then starts at the scale that its own weights expect.
@@ -148,6 +152,8 @@ class PlayData(_FrontEnd):
     The NetWarp paper's first base network (section 4.1), with 134.3 M parameters for CamVid's 11 classes.
     """
 
+    output_grid = EVERY_EIGHTH
+
     def __init__(self, classes: int = 11, width: float = 1.0, dropout: float = 0.5) -> None:
         super().__init__(width, dropout)
         self.fc8 = _classifier(channels_at(width, FRONT_END[-1].channels), classes)
@@ -177,6 +183,8 @@ class Dilation(_FrontEnd):
             "ctx_fc1": 1,
         }
         self.context = (*dilations, "ctx_final")
+        # Dilation10's own deconvolution enlarges its answer as one of cells.
+        self.output_grid = EVERY_EIGHTH if levels < 10 else None
         for name, dilation in dilations.items():
             self.add_module(name, ConvReLU(classes, classes, 3, padding=dilation, dilation=dilation))
         self.ctx_final = nn.Conv2d(classes, classes, 1)

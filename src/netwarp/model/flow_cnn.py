@@ -11,6 +11,9 @@ from netwarp.ops import resize_flow, warp
 
 VARIANTS = {"paper": (11, 3), "release": (8, 1)}
 """Channels that the first convolution takes, and size of the last one's kernel."""
+GAUSSIAN = {"paper": (0.01, 0.01, 0.01, 0.01), "release": (0.1, 1.0, 1.0, 0.001)}
+"""Deviation of each convolution's initial weights: the release's own, and for the paper's form, of which none is known,
+a small one."""
 STARTS = ("identity", "gaussian")
 EPSILON = 1e-4
 RELEASE_STRIDE = 8
@@ -44,7 +47,8 @@ class FlowCNN(nn.Module):
             takes that of the finest layer of the first :class:`.VideoModel` it is given to: none sees a finer flow.
             The release's form is always at 8.
         start: ``"identity"`` starts at Λ(F) = F but for small Gaussian noise; ``"gaussian"`` is the paper's "randomly
-            with Gaussian noise" (σ = 0.01) throughout, from which Λ first has to learn to let the flow pass.
+            with Gaussian noise" throughout, from which Λ first has to learn to let the flow pass. Its σ is 0.1, 1, 1
+            and 0.001, convolution by convolution, in the release's form; the paper gives none, and its form has 0.01.
 
     Attributes:
         stride: As above; None until a model has it.
@@ -80,8 +84,8 @@ class FlowCNN(nn.Module):
     def reset_parameters(self) -> None:
         """Draw the parameters anew, as ``start`` says."""
         convolutions = (self.conv1, self.conv2, self.conv3, self.conv4)
-        for convolution in convolutions:
-            nn.init.normal_(convolution.weight, std=0.01)
+        for convolution, deviation in zip(convolutions, GAUSSIAN[self.variant], strict=True):
+            nn.init.normal_(convolution.weight, std=deviation)
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
         if self.start == "identity":
             for convolution in convolutions[:3]:

@@ -65,7 +65,12 @@ class Preprocess:
 
         Returns:
             ``[B,3,H',W']`` of the same dtype; H', W' as given by :meth:`grid`.
+
+        Raises:
+            InputError: The frame is of whole numbers.
         """
+        if not frame.is_floating_point():
+            raise InputError(f"preprocessing takes a frame in 0–1, not {frame.dtype}: give frame.float() / 255")
         (h, w), (padded_h, padded_w) = self.grid((frame.shape[-2], frame.shape[-1]))
         if self.size is not None and (h, w) != tuple(frame.shape[-2:]):
             frame = F.interpolate(frame, size=(h, w), mode="bilinear", align_corners=False, antialias=True)

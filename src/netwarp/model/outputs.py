@@ -61,15 +61,65 @@ def with_representation(output: Any, representation: Tensor) -> Any:  # noqa: AN
     return representation
 
 
-def to_frame_size(logits: Tensor, resized: tuple[int, int], padded: tuple[int, int], frame: tuple[int, int]) -> Tensor:
-    """Bring logits from the network's output size to the frame's: back through padding and resizing."""
-    if tuple(logits.shape[-2:]) != padded:
-        logits = F.interpolate(logits, size=padded, mode="bilinear", align_corners=False)
+@dataclass(frozen=True)
+class OutputGrid:
+    """Where a network's output lies, if not at the centres of cells: place i is the label of pixel stride·i + offset.
+
+    Between places probabilities are interpolated, not logits, as Yu and Koltun's release does; beyond the outermost
+    ones they stay the same. A network says it as its attribute ``output_grid``.
+    """
+
+    stride: int  # pixels of the network's input from place to place
+    offset: int = 0  # of the first place
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.stride, int) and isinstance(self.offset, int)
+        if not whole or self.stride < 1 or not 0 <= self.offset < self.stride:
+            raise ConfigurationError(
+                f"an output grid needs a whole stride of at least 1 and an offset below it, not {self}"
+            )
+
+    @classmethod
+    def of(cls, base: nn.Module) -> OutputGrid | None:
+        """A network's own grid; None where places are the centres of cells."""
+        grid = getattr(base, "output_grid", None)
+        return grid if isinstance(grid, cls) else None
+
+    def read(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Read maps ``[B,C,h,w]`` at every pixel of a network's input of ``size``."""
+        h, w = ((places - 1) * self.stride + 1 for places in maps.shape[-2:])  # from the first place to the last
+        between = F.interpolate(maps, size=(h, w), mode="bilinear", align_corners=True)
+        below, right = max(size[0] - h - self.offset, 0), max(size[1] - w - self.offset, 0)
+        around = F.pad(between, (self.offset, right, self.offset, below), mode="replicate")
+        return around[..., : size[0], : size[1]]
+
+
+def to_frame_size(
+    logits: Tensor,
+    resized: tuple[int, int],
+    padded: tuple[int, int],
+    frame: tuple[int, int],
+    grid: OutputGrid | None = None,
+) -> Tensor:
+    """Bring logits from the network's output size to the frame's: back through padding and resizing.
+
+    With a grid they become log-probabilities, which are logits of the same probabilities.
+    """
+    if grid is None:
+        maps = _scaled(logits, padded)
+    else:
+        maps = grid.read(logits.softmax(1, dtype=torch.promote_types(torch.float32, logits.dtype)), padded)
     if padded != resized:
-        logits = logits[..., : resized[0], : resized[1]]
-    if resized != frame:
-        logits = F.interpolate(logits, size=frame, mode="bilinear", align_corners=False)
-    return logits
+        maps = maps[..., : resized[0], : resized[1]]
+    maps = _scaled(maps, frame)
+    return maps if grid is None else maps.clamp_min(torch.finfo(maps.dtype).tiny).log().to(logits.dtype)
+
+
+def _scaled(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps of cells at another size."""
+    if tuple(maps.shape[-2:]) == size:
+        return maps
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 Visitor = Callable[[str, Tensor], Tensor | None]

@@ -19,7 +19,7 @@ from netwarp.model.inputs import Preprocess, base_device, preprocess_of
 from netwarp.model.layers import OUTPUTS, margin_of, place
 from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
-from netwarp.model.outputs import Hooks
+from netwarp.model.outputs import Hooks, OutputGrid
 from netwarp.model.unrolled import Memory, UnrolledNetwork
 
 
@@ -203,7 +203,7 @@ class VideoModel(UnrolledNetwork):
         flow_cnn = self.flow_cnn
         # A foreign network may have an attribute of this name that means something else.
         describe = getattr(getattr(self.base, "source", None), "to_dict", None)
-        gate = gate_to_dict(self.gate)
+        gate, grid = gate_to_dict(self.gate), OutputGrid.of(self.base)
         return {
             # The oldest that says it all, so that older versions read what they can.
             "format": FORMAT if gate is not None and "learned" in gate else 1,
@@ -220,6 +220,7 @@ class VideoModel(UnrolledNetwork):
             "palette": [list(colour) for colour in self.palette],
             "example_size": None if self.example_size is None else list(self.example_size),
             "base": describe() if callable(describe) else None,
+            **({} if grid is None else {"output_grid": [grid.stride, grid.offset]}),
         }
 
     def extra_repr(self) -> str:  # noqa: D102
