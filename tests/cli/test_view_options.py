@@ -70,6 +70,8 @@ def same(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
         (("--window", "24"), {"window": 24}),
         (("--window", "24x16", "--stride", "20x8", "--flip"), {"window": (16, 24), "stride": (8, 20), "flip": True}),
         (("--scales", "0.5,1"), {"scales": (0.5, 1)}),
+        (("--flip", "logits", "--window", "24"), {"window": 24, "flip": "logits"}),
+        (("--flip=probabilities", "--window", "24"), {"window": 24, "flip": True}),
         (
             ("--window", "32", "--stride", "16", "--scales", "0.5,1.25"),
             {"window": 32, "stride": 16, "scales": (0.5, 1.25)},
@@ -283,6 +285,8 @@ MISTAKES = [
     (("--window", "24", "--batch", "0"), "'0' is not a whole number of views"),
     (("--window", "24", "--batch", "many"), "is not a whole number of views"),
     (("--batch", "2"), "--batch goes with --window, --scales or --flip"),
+    (("--flip=logit",), "--flip must be probabilities or logits, not 'logit'"),
+    (("--flip", "logit"), "one argument too many: 'logit'"),
 ]
 
 
@@ -301,6 +305,12 @@ def test_what_does_not_go_together(clips: Path, fails: Fails):
     for given in (("--window", "8"), ("--stride", "8"), ("--scales", "1"), ("--flip",), ("--batch", "3")):
         line = fails("evaluate", "--data", SPEC, "--predictions", "x", *given)
         assert f"{given[0]} goes with a network, and --predictions takes its place" in line
+
+
+def test_what_follows_a_bare_flip_is_not_its_value(clips: Path):
+    assert run("segment", "--flip", clips / "ok.mp4", "m", *BASE, "--frame-by-frame") == 0
+    alone = Sliding(VideoModel(load_base("tinybase:build"), []), flip="probabilities")
+    assert same(masks("m"), expected(clips / "ok.mp4", alone))
 
 
 def test_flip_goes_with_a_size(clips: Path):

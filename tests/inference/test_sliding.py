@@ -65,6 +65,29 @@ def test_a_base_equals_a_plain_loop(options, pictures):
     assert expected.std() > 0.1  # not all the same
 
 
+@pytest.mark.parametrize("options", [VIEWS[1], VIEWS[3], VIEWS[5], VIEWS[6]], ids=str)
+@pytest.mark.parametrize("batch", [1, 3, 4])
+def test_mirrors_fused_by_their_logits(options, batch, pictures):
+    """One softmax of both, also where the two of a window are in different passes."""
+    (frame,) = pictures(1, batch=2)
+    model = network(tiny(), PLAIN, layers=[])
+    found, _ = Sliding(model, **{**options, "flip": "logits"}, batch=batch).step(frame)
+
+    def said(number, size, place, window, mirrored):
+        area = slice(place[0], place[0] + window[0]), slice(place[1], place[1] + window[1])
+        piece = picture_at(frame, size, options.get("window"), (0.0, 0.0, 0.0))[:, :, *area]
+        upright, twin = (model.step(picture)[0] for picture in (piece, piece.flip(-1)))
+        return torch.softmax(upright + twin.flip(-1), 1)
+
+    expected = averaged((32, 48), {**options, "flip": False}, said)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    of_probabilities, _ = Sliding(model, **options, batch=batch).step(frame)
+    assert torch.equal(
+        of_probabilities, Sliding(model, **{**options, "flip": "probabilities"}, batch=batch).step(frame)[0]
+    )
+    assert (of_probabilities - found).abs().max() > 0.01
+
+
 @settings(max_examples=25)
 @given(st.data())
 def test_whatever_the_sizes(data):

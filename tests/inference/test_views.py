@@ -63,6 +63,12 @@ def test_what_is_nothing_but_the_frame():
     assert all((Views.of(8), Views.of(scales=[1]), Views.of(flip=True)))
 
 
+@pytest.mark.parametrize("flip", ["logit", "average", 2, None])
+def test_what_is_no_way_to_fuse_mirrors(flip):
+    with pytest.raises(ConfigurationError, match=str(flip)):
+        Views.of(flip=flip)
+
+
 def test_what_a_network_is_tried_on_and_works_on():
     assert Views.of(713).first(CITYSCAPES) == (713, 713)
     assert Views.of(scales=[0.5, 1]).first(CITYSCAPES) == (513, 1025)

@@ -93,8 +93,9 @@ class Parser(argparse.ArgumentParser):
 
     def read(self, arguments: Sequence[str]) -> dict[str, Any]:
         """The values of all fields."""
+        given = zip(arguments, [*arguments[1:], ""], strict=False)
         try:
-            values, rest = self.parse_known_args(list(arguments))
+            values, rest = self.parse_known_args([self._spelt_out(*pair) for pair in given])
         except argparse.ArgumentError as error:
             raise ConfigurationError(f"{error.argument_name}: {error.message}") from error
         if rest:
@@ -102,6 +103,13 @@ class Parser(argparse.ArgumentParser):
         if missing := [action for action in self.required if getattr(values, action.dest) in (None, [])]:
             raise self._missing(missing)
         return vars(values)
+
+    def _spelt_out(self, text: str, following: str) -> str:
+        """An option that may go without its value, with its usual one where no value of it follows."""
+        for action in self._actions:
+            if action.nargs == "?" and text in action.option_strings and following not in (action.choices or ()):
+                return f"{text}={action.const}"
+        return text
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401
         if action.choices is None or value in action.choices:

@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from netwarp.cli.arguments import CommandRequest, flag, option
+from netwarp.cli.arguments import CommandRequest, option
 from netwarp.cli.terminal import note
 from netwarp.errors import ConfigurationError
-from netwarp.inference.views import LARGEST_SCALE, Size, Views, scaled_size
+from netwarp.inference.views import FLIPS, LARGEST_SCALE, Flip, Size, Views, scaled_size
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,7 +83,14 @@ class ViewOptions(CommandRequest):
         "show it frames of these scales, such as 0.5,1,1.5, and average (default: frames as they are)",
         type=_scales,
     )
-    flip: bool = flag("show it everything mirrored too, and average")
+    flip: Flip = option(
+        "|".join(FLIPS),
+        "show it everything mirrored too, and average the two's probabilities (the default) or sum their logits",
+        default=False,
+        nargs="?",
+        const=FLIPS[0],
+        choices=FLIPS,
+    )
     batch: int | None = option(
         "N",
         "of these windows and mirrors, how many go through it together (default: what suits the device)",

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
 from netwarp.flow import FlowSource
 from netwarp.inference.view_tensors import ViewTensors
-from netwarp.inference.views import Tiling, View, Views
+from netwarp.inference.views import Flip, Tiling, View, Views
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.inputs import as_frames, base_device
 from netwarp.model.netwarp import Flows
@@ -111,7 +111,8 @@ class Sliding:
             window of a row or column is shifted back to end at the border.
         scales: Sizes ``round(scale · side) + 1`` that a frame is resized to (:func:`.scaled_size`), also for scale 1;
             None for the frame as it is.
-        flip: Run every view mirrored too.
+        flip: Run every view mirrored too: ``"probabilities"`` (or True) averages those of the two, ``"logits"`` takes
+            one softmax of the sum of their logits, as the release does.
         batch: Views in one pass of the network. None takes up to four small ones or one of 713×713; on a GPU up to 32,
             or eight of 713×713. It changes the result by rounding alone; fewer take less memory.
 
@@ -131,7 +132,7 @@ class Sliding:
         window: int | Sequence[int] | None = None,
         stride: int | Sequence[int] | None = None,
         scales: Sequence[float] | None = None,
-        flip: bool = False,
+        flip: Flip = False,
         *,
         batch: int | None = None,
     ) -> None:
@@ -291,6 +292,7 @@ class Sliding:
         videos = seen.present.shape[0]
         batch = self.batch or _views_in_a_pass(tiling.window, seen.present.device)
         total: Tensor | None = None
+        twin: Tensor | float = 0.0
         for first in range(0, len(views), batch):
             shown = views[first : first + batch]
             part = slice(first * videos, (first + len(shown)) * videos)
@@ -305,17 +307,22 @@ class Sliding:
             for kept, new in zip(memory, left.memory, strict=True):
                 kept[part] = new
             assert logits is not None
-            probabilities = logits.softmax(1, dtype=torch.promote_types(torch.float32, logits.dtype))
+            logits = logits.to(torch.promote_types(torch.float32, logits.dtype))
             if len(views) == 1 and tiling.padded == tiling.size:
-                return probabilities, memory
+                return logits.softmax(1), memory
             if total is None:
-                total = probabilities.new_zeros(videos, logits.shape[1], *tiling.size)
-            for view, each in zip(shown, probabilities.chunk(len(shown)), strict=True):
-                _add(total, each, view)
+                total = logits.new_zeros(videos, logits.shape[1], *tiling.size)
+            summed = self.views.flip == "logits"
+            for view, each in zip(shown, logits.chunk(len(shown)), strict=True):
+                upright = each.flip(-1) if view.mirrored else each
+                if summed and not view.mirrored:
+                    twin = upright  # the next view is its mirrored twin, perhaps of the next pass
+                    continue
+                _add(total, (upright + twin if summed else upright).softmax(1), view)
         assert total is not None  # there is at least one view
         assert memory is not None
         rows, columns = (total.new_tensor(counts) for counts in tiling.coverage())
-        return total.div_(rows.unsqueeze(1) * columns * (2 if self.views.flip else 1)), memory
+        return total.div_(rows.unsqueeze(1) * columns * (2 if self.views.flip == "probabilities" else 1)), memory
 
 
 def _views_in_a_pass(window: tuple[int, int], device: torch.device) -> int:
@@ -332,6 +339,6 @@ def _room(like: Tensor, batch: int) -> Tensor:
 
 def _add(total: Tensor, probabilities: Tensor, view: View) -> None:
     """Add the probabilities of a view where it lies; what lies beyond the frame is dropped."""
-    upright = probabilities.flip(-1) if view.mirrored else probabilities
-    place = total[..., view.top : view.top + upright.shape[-2], view.left : view.left + upright.shape[-1]]
-    place += upright[..., : place.shape[-2], : place.shape[-1]]
+    h, w = probabilities.shape[-2:]
+    place = total[..., view.top : view.top + h, view.left : view.left + w]
+    place += probabilities[..., : place.shape[-2], : place.shape[-1]]

@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
-from netwarp.errors import ConfigurationError
+from netwarp.errors import ConfigurationError, unknown_name
 
 Size = tuple[int, int]
 """(height, width)."""
 
 LARGEST_SCALE = 10.0
+
+Flip = bool | Literal["probabilities", "logits"]
+"""Whether views are run mirrored too, and what of the two is fused: probabilities by their mean (True), or logits."""
+
+FLIPS: Final = ("probabilities", "logits")
 
 
 def scaled_size(size: Size, scale: float) -> Size:
@@ -57,7 +63,7 @@ class Tiling:
         """(height, width) that the windows cover: the frame's, or the window's where that is larger."""
         return max(self.size[0], self.window[0]), max(self.size[1], self.window[1])
 
-    def views(self, flip: bool) -> list[View]:
+    def views(self, flip: Flip) -> list[View]:
         """All windows row by row; with ``flip`` each is followed by its mirrored twin."""
         mirrored = (False, True) if flip else (False,)
         return [View(top, left, mirror) for top in self.tops for left in self.lefts for mirror in mirrored]
@@ -77,7 +83,7 @@ class Views:
     window: Size | None = None  # None for whole frames
     stride: Size | None = None  # vertically and horizontally from window to window; None without windows
     scales: tuple[float, ...] | None = None  # None for the frame's own size
-    flip: bool = False  # whether every view is run mirrored too
+    flip: Flip = False  # one of FLIPS where every view is run mirrored too
 
     @classmethod
     def of(
@@ -85,7 +91,7 @@ class Views:
         window: int | Sequence[int] | None = None,
         stride: int | Sequence[int] | None = None,
         scales: Sequence[float] | None = None,
-        flip: bool = False,
+        flip: Flip = False,
     ) -> Views:
         """Check options and fill in the default stride, two thirds of the window, rounded up (713 has 476)."""
         sides = None if window is None else _size("window", window)
@@ -99,7 +105,9 @@ class Views:
                     f"a stride of {_named(steps)} leaves gaps between windows of {_named(sides)}: "
                     "it must not be larger than the window"
                 )
-        return cls(sides, steps, None if scales is None else _scales(scales), bool(flip))
+        if not isinstance(flip, bool) and flip not in FLIPS:
+            raise unknown_name("way to fuse mirrors", str(flip), FLIPS)
+        return cls(sides, steps, None if scales is None else _scales(scales), FLIPS[0] if flip is True else flip)
 
     def __bool__(self) -> bool:
         """False for each frame once, whole, as it is."""

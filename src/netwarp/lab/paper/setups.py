@@ -123,7 +123,7 @@ def _on_streets(network: Network, data: str | None) -> Setup:
         replace(_END_TO_END, crop=(89, 89)),
         flow_cnn=2,
         single=Views.of(89, 60),
-        multi=Views.of(89, 60, SCALES, flip=True),
+        multi=Views.of(89, 60, SCALES, flip="logits"),
         timed_frames=4,
     )
 
@@ -146,7 +146,7 @@ def _on_real_data(network: Network, data: str) -> Setup:
         BaseTraining("", steps=20_000, batch_size=4, rate=1e-4, crop=crop or (360, 480)),
         Recipe(steps=2000, batch_size=2, netwarp_rate=1e-3, base_rate=1e-5, flow_cnn_rate=1e-4, crop=crop, flip=0.5),
         single=Views.of(713, 476) if window else None,
-        multi=Views.of(713, 476, SCALES, flip=True) if window else None,
+        multi=Views.of(713, 476, SCALES, flip="logits") if window else None,
         timed_frames=4 if window else 16,
     )
 
@@ -161,7 +161,7 @@ def _quick(setup: Setup, *, own_data: bool) -> Setup:
         base_training=replace(setup.base_training, steps=2, batch_size=2, crop=(57, 57) if window else (64, 96)),
         recipe=replace(setup.recipe, steps=2, batch_size=2, crop=(57, 57) if window else None),
         single=Views.of(57, 38) if window else None,
-        multi=Views.of(57, 38, (0.5, 1.0), flip=True) if window else None,
+        multi=Views.of(57, 38, (0.5, 1.0), flip="logits") if window else None,
         timed_frames=3,
     )
     return small if own_data else replace(small, train=(tiny, "train"), test=(tiny, "test"))
