@@ -64,7 +64,7 @@ $(VENV)/.experiment: pyproject.toml constraints.txt | $(VENV)/.uv
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.uv
-	$(UV) --editable '.[models,report,train,cityscapes,convert]' --group dev
+	$(UV) --editable '.[models,report,train,cityscapes,convert,crf]' --group dev
 	touch $@
 
 clean:

@@ -49,6 +49,7 @@ def test_arguments_reach_the_work(calls: list[Request], capsys: pytest.CaptureFi
         ([], "TARGET is missing: give one of table1, table2, table3, table4, table5, fig4, fig5, fig6"),
         (["table1", "table2"], "one argument too many: 'table2'"),
         (["table1", "--raft", "r.pth"], "--raft goes with table2"),
+        (["table2", "--crf"], "--crf goes with table3"),
         (["table1", "--weights", "w", "--base-steps", "3"], "both given"),
         (["table1", "--width", "2"], "'2'"),
         (["table1", "--seeds", "0"], "whole number"),

@@ -84,6 +84,19 @@ def test_table_3_has_a_netwarp_behind_every_context_layer():
     assert len(row.layers) == 8
 
 
+def test_table_3_says_what_takes_the_place_of_fso_crf():
+    of = {line.name: line for line in lines.table3(replace(DILATION, crf=True))}
+    crfs = [line for line in of.values() if line.row is not None and line.row.crf]
+    assert [line.row.crf for line in crfs] == [1, 3]
+    assert [line.name for line in of.values() if line.paper is not None and line.paper.iou == 66.1] == [crfs[1].name]
+    assert "for FSO-CRF" in crfs[1].name
+    assert all(line.base for line in crfs)
+    without = {line.name: line for line in ALL["table3"]}
+    assert without["+ FSO-CRF"].row is None
+    assert "--crf" in without["+ FSO-CRF"].note
+    assert list(of)[:3] == list(without)[:3]
+
+
 def test_one_training_serves_single_and_multi_scale():
     of = [row for row in rows(ALL["table4"]).values() if row.layers]
     assert len(of) == 4

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
 import pytest
 
 from lab.paper.pictures import is_a_picture
+from netwarp.errors import MissingExtraError
 from netwarp.lab.paper.reproduce import Outcome, reproduce
 from netwarp.lab.paper.request import Request
 from netwarp.lab.study.study_context import StudyContext
 
+ALONG_FLOW = "+ dense CRF of 3 frames along flow (for FSO-CRF)"
 ROWS = ["fc6+fc7, FlowCNN", "concatenated fc6, fc7"]
 
 
@@ -96,3 +99,22 @@ def test_times_are_taken_once(table1: Outcome, folder: Path, monkeypatch: pytest
     assert "(1.000 ×)" in first.text
     monkeypatch.setattr("netwarp.lab.paper.measured.evaluate", lambda *_, **__: pytest.fail("taken again"))
     assert made("table2", folder, rows=["+ NetWarp, DIS"]).text == first.text
+
+
+def test_a_crf_stands_beside_netwarp(folder: Path):
+    pytest.importorskip("pydensecrf")
+    outcome = made("table3", folder, crf=True, rows=["+ dense CRF", ALONG_FLOW])
+    with (folder / "table3.csv").open(encoding="utf-8") as file:
+        rows = {row["line"]: row for row in csv.DictReader(file)}
+    assert [row["kind"] for row in rows.values()] == ["base", "control", "baseline", "baseline"]
+    assert rows[ALONG_FLOW]["paper_iou"] == "66.1"
+    assert len({row["tiou"] for row in rows.values()}) >= 3
+    assert all(float(row["ms_per_frame"]) > 0 for row in list(rows.values())[2:])
+    assert "FSO-CRF" in outcome.text
+
+
+def test_a_crf_that_is_not_installed_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pydensecrf", None)
+    with pytest.raises(MissingExtraError, match=r"netwarp\[crf\]"):
+        made("table3", tmp_path / "out", crf=True)
+    assert not (tmp_path / "out").exists()

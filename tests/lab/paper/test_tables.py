@@ -63,6 +63,9 @@ def test_noise_is_of_seeds_and_of_clips():
     good = table_of(LINES, clips).set_index("line").loc["good"]
     assert good["noise"] == pytest.approx(2 * math.hypot(SEEDS, 2.0))
     assert good["control_noise"] == pytest.approx(2 * math.hypot(math.sqrt(2) * SEEDS, 2.0))
+    untrained = [replace(line, row=Row("Good", crf=1)) if line.name == "good" else line for line in LINES]
+    good = table_of(untrained, clips).set_index("line").loc["good"]
+    assert (good["noise"], good["control_noise"]) == pytest.approx((4.0, 2 * math.hypot(SEEDS, 2.0)))
     one_seed = table_of(LINES, [f for f in clips if f.seed == 0]).set_index("line")
     assert one_seed["noise"]["good"] == pytest.approx(4.0)
     assert TABLE.loc[["network", "other"], "noise"].isna().all()

@@ -27,6 +27,7 @@ from netwarp.lab.paper.request import Request
 from netwarp.lab.paper.setups import Setup, setup_for
 from netwarp.lab.paper.tables import draw_gains, markdown_text, table_of
 from netwarp.lab.study.build import build
+from netwarp.lab.study.crf import need_crf
 from netwarp.lab.study.runner import run_units
 from netwarp.lab.study.store import Store, Unit, UnitScores, units_of
 from netwarp.lab.study.study_context import StudyContext, StudyInputs
@@ -133,6 +134,8 @@ def reproduce(request: Request, *, progress: bool = True) -> Outcome:
     name, target, device = request.target, TARGETS[request.target], device_named(request.device)
     out = Path(request.out or ("runs/reproduce-quick" if request.quick else "runs/reproduce"))
     need_report("a figure")
+    if request.crf:
+        need_crf()
     setup = setup_for(target.networks, request)
     test = open_data(*setup.test, cache=out / "units" / "cache")
     setup = replace(setup, true_flow=_knows_flow(test))

@@ -38,6 +38,7 @@ class Request(DeviceOption):
     width: float | None = option("FRACTION", "of the network's channels, instead of --base", type=_width)
     weights: str | None = option("FILE", "the network's weights (default: it is trained first)")
     raft: str | None = option("FILE", "table2: weights for RAFT as the accurate flow")
+    crf: bool = flag("table3: a dense CRF too, which the extra crf brings")
     rows: list[str] | None = option("NAME", "only these lines of the table, the base and the controls", nargs="+")
     steps: int | None = option("N", "steps that each row is trained for", type=count)
     base_steps: int | None = option("N", "steps that the network is trained for first", type=count)

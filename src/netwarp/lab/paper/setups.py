@@ -55,6 +55,7 @@ class Setup:
     seeds: int = 1  # how often what is trained is trained
     timed_frames: int = 16  # how many frames running times are taken on
     raft: str | None = None  # RAFT as a flow, where it is asked for
+    crf: bool = False  # whether Table 3 has a dense CRF
     true_flow: bool = False  # whether the data tested on know theirs
 
 
@@ -81,6 +82,7 @@ def setup_for(networks: tuple[str, ...], request: Request) -> Setup:
         recipe=replace(recipe, steps=request.steps or recipe.steps),
         base_training=replace(base_training, data=data, split=split, steps=request.base_steps or base_training.steps),
         seeds=request.seeds or setup.seeds,
+        crf=request.crf,
         raft=None if request.raft is None else f"raft:{Path(request.raft)}",
     )
 

@@ -55,9 +55,10 @@ def table_of(
         row["times_base"] = time / times.get(line.base or line.measured, math.nan)
         row |= _columns(differences(own, base, MEASURES), "_minus_base")
         row |= _columns(differences(own, control, MEASURES), "_minus_control")
-        row["noise"] = noise_of(by_seed, _by_clip(own, base)) if base else math.nan
-        # Both are trained.
-        row["control_noise"] = noise_of(math.sqrt(2) * by_seed, _by_clip(own, control)) if control else math.nan
+        trained = line.row is not None and line.row.trains
+        row["noise"] = noise_of(by_seed if trained else math.nan, _by_clip(own, base)) if base else math.nan
+        both = math.sqrt(2) * by_seed if trained else by_seed  # the control is trained
+        row["control_noise"] = noise_of(both, _by_clip(own, control)) if control else math.nan
         row |= {f"paper_{name}": getattr(paper, name) for name in ("iou", "tiou", "iiou", "runtime")}
         before = published.get(line.base, UNPUBLISHED) if line.base else UNPUBLISHED
         for name in map(str.lower, PUBLISHED):
@@ -131,7 +132,7 @@ def _cell(value: float, digits: int, *, signed: bool = False) -> str:
 _MARKS = {
     "netwarp": ("NetWarp", "o", COLOURS[0]),
     "control": ("control", "s", "0.45"),
-    "baseline": ("concatenation", "^", COLOURS[2]),
+    "baseline": ("no NetWarp", "^", COLOURS[2]),
 }
 
 

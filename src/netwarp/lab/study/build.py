@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream_model import StreamModel
+from netwarp.lab.study.crf import DenseCRFModel
 from netwarp.lab.study.rows import Row
 from netwarp.model import FlowCNN, VideoModel
 from netwarp.model.inputs import base_device, base_dtype, preprocess_of
@@ -97,6 +98,8 @@ def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
     """The model of a row, before training."""
     if row.training_free:
         model = VideoModel(base, training_free=True, flow=row.flow)
+    elif row.crf:
+        model = DenseCRFModel(base, row.crf, row.flow)
     else:
         if row.trained:
             base = copy.deepcopy(base)

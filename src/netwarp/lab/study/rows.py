@@ -63,6 +63,8 @@ class Row:
     recipe: Recipe = field(default_factory=Recipe)  # how it is trained
     # instead of NetWarps, the previous representation is put beside the current one, unwarped (build)
     concatenated: bool = False
+    # frames of a dense CRF over the network's output, frame by frame (crf); 0 for none
+    crf: int = 0
     windows: Views | None = None  # what the network is shown of a frame when it is tested; None for the frame as it is
     # whether the trained model is kept for other rows and pictures, where training goes on after a kill
     kept: bool = False
@@ -74,14 +76,19 @@ class Row:
 
     def settings(self) -> dict[str, Any]:
         """All that its results depend on, as plain values."""
-        tested = {} if self.windows is None else {"windows": dict(vars(self.windows))}
+        tested: dict[str, Any] = {} if self.windows is None else {"windows": dict(vars(self.windows))}
+        if self.crf:
+            tested |= {"crf": self.crf}
         if not self.trains:
-            return {"training_free": self.training_free, "flow": self.flow if self.training_free else None, **tested}
+            flow = self.flow if self.training_free or self.crf > 1 else None
+            return {"training_free": self.training_free, "flow": flow, **tested}
         return {**self.training(), **tested}
 
     def training(self) -> dict[str, Any]:
         """Of its settings those that its training depends on, however it is tested."""
-        values = {k: v for k, v in vars(self).items() if k not in ("name", "against", "drawn", "kept", "windows")}
+        values = {
+            k: v for k, v in vars(self).items() if k not in ("name", "against", "drawn", "kept", "windows", "crf")
+        }
         return {**values, "recipe": dict(vars(self.recipe))}
 
 
