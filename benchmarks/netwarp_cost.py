@@ -30,9 +30,9 @@ from torch import Tensor
 
 from netwarp import VideoModel
 from netwarp.inference.sliding import Sliding
-from netwarp.lab.benchmark.harness import in_turn
 from netwarp.lab.benchmark.networks import FLOW_CNNS, FRAME_BY_FRAME, Around, load_network
 from netwarp.lab.benchmark.networks import NETWORKS as STREAMED
+from netwarp.lab.benchmark.rounds import in_turn
 from netwarp.lab.output import markdown_table
 from netwarp.streets import render_clip
 

@@ -1,86 +1,132 @@
-"""Several streams at once: their rate in sum, and that one that fails stops all."""
+"""Several streams at once: their rate in sum, their memory, and that one that fails stops all."""
 
 from __future__ import annotations
 
+import mmap
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lab.benchmark.generators import here
 from netwarp.errors import InputError
-from netwarp.lab.benchmark import many_streams as together
-from netwarp.lab.benchmark.harness import here
-from netwarp.lab.benchmark.many_streams import StreamGroup, Together, chosen, measure_together, rate_of, run_crowd
-from netwarp.lab.benchmark.networks import SMALL, TRAINING_FREE
-from netwarp.lab.benchmark.plan import QUICK, BenchmarkPlan
+from netwarp.lab.benchmark import many_streams, plan
+from netwarp.lab.benchmark.many_streams import (
+    GroupRun,
+    StreamGroup,
+    measure_memory,
+    measure_streams,
+    memory_along,
+    rate_of,
+    resident_mib,
+    run_group,
+    slope,
+)
+from netwarp.lab.benchmark.networks import NETWORKS, SMALL, TRAINING_FREE
+from netwarp.lab.benchmark.plan import QUICK, Request
+
+REQUEST = Request(parts=[], device="cpu", quick=True)
 
 
-def test_one_stream_has_its_own_rate():
-    assert rate_of([[5.0, 5.5, 6.0, 6.5]], 3) == 2.0
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small network in place of ESPNet, and little of it."""
+    amounts = replace(
+        QUICK, groups=(1, 2), group_size=(32, 48), group_frames=2, group_runs=3, small_size=(32, 48), lengths=(2, 4, 5)
+    )
+    monkeypatch.setattr(plan, "QUICK", amounts)
+    monkeypatch.setitem(NETWORKS, "espnet", SMALL)
+    monkeypatch.setattr(many_streams, "LEAST", 2)
 
 
-def test_each_counts_over_its_own_whole_frames():
-    """The second is halfway through a frame when the first is done, which is neither lost nor counted."""
-    assert rate_of([[0, 1, 2, 3], [0, 2, 4]], 3) == pytest.approx(1 + 1 / 2)
+@pytest.mark.parametrize(
+    ("stamps", "frames", "rate"),
+    [
+        ([[5.0, 5.5, 6.0, 6.5]], 3, 2.0),
+        # The second is halfway through a frame when the first is done, which is neither lost nor counted.
+        ([[0, 1, 2, 3], [0, 2, 4]], 3, 1 + 1 / 2),
+        # What came after the first was done does not count.
+        ([[0, 1, 2], [0, 1, 10]], 2, 1 + 1),
+        ([[0, 1, 2], [0, 10]], 2, 1),
+    ],
+)
+def test_rate_of_all_streams_in_sum(stamps: list[list[float]], frames: int, rate: float):
+    assert rate_of(stamps, frames) == pytest.approx(rate)
 
 
-def test_what_came_after_the_first_was_done_does_not_count():
-    assert rate_of([[0, 1, 2], [0, 1, 10]], 2) == pytest.approx(1 + 1)
-    assert rate_of([[0, 1, 2], [0, 10]], 2) == pytest.approx(1)
-
-
-def test_ratios_are_taken_within_a_turn(monkeypatch: pytest.MonkeyPatch):
-    rates = {1: iter([10.0, 20.0, 10.0]), 2: iter([11.0, 24.0, 13.0])}
+def test_ratios_are_taken_within_a_turn():
+    rates = {1: [10.0, 20.0, 10.0], 2: [11.0, 24.0, 13.0]}
     order: list[int] = []
 
-    def apart(tell, threads, function, crowd, folder):
-        assert function is run_crowd
-        for rate in rates[crowd.streams]:
-            order.append(crowd.streams)
-            yield Together(rate, 100.0 * crowd.streams)
+    def runner(function, group, request, folder):
+        assert function is run_group
+        for rate in rates[group.streams]:
+            order.append(group.streams)
+            yield GroupRun(rate, 100.0 * group.streams)
 
-    amounts = replace(QUICK, together=(1, 2), together_runs=3, together_frames=20)
-    one, two = measure_together(BenchmarkPlan(amounts=amounts), lambda _: None, apart)
+    (_, one), (_, two) = measure_streams(REQUEST, lambda _: None, runner)
     assert order == [1, 2, 2, 1, 1, 2]
-    assert (one.streams, one.fps, one.ratio, one.resident_mib) == (1, 10.0, 1.0, 100.0)
-    assert (two.streams, two.fps, two.runs) == (2, 13.0, 3)
-    assert two.ratio == pytest.approx(1.2)
-
-
-def test_real_streams_that_are_small(tmp_path: Path):
-    crowd = StreamGroup(
-        SMALL, chosen(SMALL, trained=True)[0], None, "dis", "cpu", (32, 48), streams=2, frames=3, runs=2
-    )
-    before = threading.active_count()
-    found = list(run_crowd(crowd, tmp_path, lambda _: None))
-    assert len(found) == 2
-    assert all(run.fps > 0 and run.resident_mib > 50 for run in found)
-    assert threading.active_count() <= before + 1  # but for the warp's own pool
+    assert (one["streams"], one["fps"], one["ratio"], one["resident_mib"]) == (1, 10.0, 1.0, 100.0)
+    assert (two["streams"], two["fps"], two["runs"]) == (2, 13.0, 3)
+    assert two["ratio"] == pytest.approx(1.2)
 
 
 def test_a_stream_that_fails_stops_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    real, turn = together.open_street, iter([False, True, False])
+    real, turn = many_streams.open_street, iter([False, True, False])
 
     def open_street(path, size):
         if next(turn):
             raise InputError("this one is broken")
         return real(path, size)
 
-    monkeypatch.setattr(together, "open_street", open_street)
-    crowd = StreamGroup(SMALL, TRAINING_FREE, None, "dis", "cpu", (32, 48), streams=3, frames=3)
+    monkeypatch.setattr(many_streams, "open_street", open_street)
+    group = StreamGroup(SMALL, TRAINING_FREE, (32, 48), streams=3, frames=3)
     with pytest.raises(InputError, match="this one is broken"):
-        list(run_crowd(crowd, tmp_path, lambda _: None))
+        list(run_group(group, REQUEST, tmp_path, lambda _: None))
 
 
-def test_here_and_there_it_is_the_same(monkeypatch: pytest.MonkeyPatch):
-    """The whole part in this process, with a small network in place of ESPNet."""
-    monkeypatch.setitem(together.NETWORKS, "espnet", SMALL)
-    amounts = replace(QUICK, together=(1, 2), together_size=(32, 48), together_frames=2, trained=True)
-    monkeypatch.setattr(together, "LEAST", 2)
-    rows = list(measure_together(BenchmarkPlan(amounts=amounts), lambda _: None, here))
-    assert [(row.model, row.streams) for row in rows] == [
+def test_real_streams_that_are_small(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(plan, "QUICK", replace(plan.QUICK, trained=True))
+    before = threading.active_count()
+    rows = [row for _, row in measure_streams(replace(REQUEST, runs=2), lambda _: None, here)]
+    assert [(row["model"], row["streams"]) for row in rows] == [
         ("NetWarp at at_eighth, FlowCNN at layer stride", 1), ("NetWarp at at_eighth, FlowCNN at layer stride", 2),
         ("training-free", 1), ("training-free", 2),
     ]  # fmt: skip
-    assert rows[0].ratio == 1
+    assert rows[0]["ratio"] == 1
+    assert all(row["fps"] > 0 and row["resident_mib"] > 50 and row["runs"] == 2 for row in rows)
+    assert threading.active_count() <= before + 1  # but for the warp's own pool
+
+
+def test_memory_of_a_real_video_that_is_small():
+    found = list(measure_memory(REQUEST, lambda _: None, here))
+    assert [row["frames"] for table, row in found if table == "by_length"] == [2, 4, 5]
+    assert [row["streams"] for table, row in found if table == "by_streams"] == [1, 2]
+    assert all(50 < row["resident_mib"] < 10_000 for table, row in found if table != "slopes")
+    assert found[-1][0] == "slopes"
+
+
+def test_slopes_are_by_frames_and_by_streams():
+    def runner(function, *arguments):
+        if function is memory_along:
+            yield from ((frames, 500 + 0.01 * frames) for frames in (2, 4, 5))
+        else:
+            yield GroupRun(1.0, 500 + 7.0 * arguments[0].streams)
+
+    *_, (table, last) = measure_memory(REQUEST, lambda _: None, runner)
+    assert table == "slopes"
+    assert last["mib_per_1000_frames"] == pytest.approx(10)
+    assert last["mib_per_stream"] == pytest.approx(7)
+    assert slope({0: 0, 1: 3, 2: 0}) == pytest.approx(0)
+
+
+def test_resident_memory_is_that_of_now():
+    before = resident_mib()
+    # Not by the allocator, which other tests in this process may have told to keep what is freed.
+    with mmap.mmap(-1, 32 * 2**20) as taken:
+        for _ in range(32):  # not all at once: bytes that are freed may be kept too
+            taken.write(b"1" * 2**20)
+        during = resident_mib()
+    assert 25 < during - before < 40
+    assert resident_mib() < during - 25

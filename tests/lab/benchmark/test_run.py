@@ -7,121 +7,120 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from lab.benchmark.made_rows import ROWS
-from netwarp.errors import ConfigurationError, NetWarpError, OutputError
+from lab.benchmark.generators import counts
+from lab.benchmark.made_figures import FOUND
+from netwarp.errors import ConfigurationError, InputError, NetWarpError, OutputError, WeightsError
 from netwarp.lab.benchmark import run as module
-from netwarp.lab.benchmark.harness import in_own_process
-from netwarp.lab.benchmark.plan import BenchmarkPlan
-from netwarp.lab.benchmark.run import benchmark
+from netwarp.lab.benchmark.plan import FULL, QUICK, Request
+from netwarp.lab.benchmark.run import benchmark, check
 
 
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable]:
-    """Warp, flow and memory give rows that are made up; a test may put something else in their place."""
+    """Parts give rows that are made up; a test may put something else in their place."""
 
     def gives(part: str) -> Callable:
-        def measure(plan, tell, apart):
+        def measure(request, tell, runner):
             tell("something")
-            yield from ROWS[part]()
+            yield from FOUND[part]
 
         return measure
 
-    known = {part: gives(part) for part in ("warp", "memory", "flow")}
+    known = {part: gives(part) for part in FOUND}
     monkeypatch.setattr(module, "PARTS", known)
     return known
 
 
 def after(count: int, part: str, error: BaseException) -> Callable:
-    def measure(plan, tell, apart):
-        yield from ROWS[part]()[:count]
+    def measure(request, tell, runner):
+        yield from FOUND[part][:count]
         raise error
 
     return measure
 
 
-ASKED = BenchmarkPlan(parts=("warp", "memory", "flow"))
+def asked(folder: Path, **more) -> Request:
+    """Warp, memory and flow, with files for what comes out."""
+    places = {"json": str(folder / "new" / "speed.json"), "plot": str(folder / "speed.png")}
+    return Request(parts=["flow", "warp", "memory"], device="cpu", **(places | more))
+
+
+def written(folder: Path) -> dict:
+    return json.loads((folder / "new" / "speed.json").read_text(encoding="utf-8"))["parts"]
 
 
 def test_tables_part_by_part_and_then_the_files(parts: dict[str, Callable], tmp_path: Path):
     said: list[str] = []
     told: list[str] = []
-    places = {"json_file": tmp_path / "new" / "speed.json", "plot": tmp_path / "speed.png"}
-    measured = benchmark(ASKED, say=said.append, tell=told.append, **places)
+    benchmark(asked(tmp_path), say=said.append, tell=told.append)
     assert [text.strip().splitlines()[0] for text in said] == [
         "# netwarp benchmark", "## Warp and sum", "## Memory", "## Flow",
     ]  # fmt: skip
     assert told == ["warp: something", "memory: something", "flow: something"]
-    written = json.loads(places["json_file"].read_text(encoding="utf-8"))
-    assert list(written["parts"]) == ["warp", "memory", "flow"]
-    assert all(part["seconds"] >= 0 for part in written["parts"].values())
-    assert places["plot"].stat().st_size > 1000
-    assert set(measured.seconds) == {"warp", "memory", "flow"}
+    assert list(written(tmp_path)) == ["warp", "memory", "flow"]
+    assert all(part["seconds"] >= 0 for part in written(tmp_path).values())
+    assert (tmp_path / "speed.png").stat().st_size > 1000
+
+
+def test_parts_are_measured_in_processes_of_their_own(parts: dict[str, Callable]):
+    def measure(request, tell, runner):
+        for value in runner(counts, 3):
+            yield "rows", FOUND["warp"][0][1] | {"add_ms": float(value)}
+
+    parts["warp"] = measure
+    rows = benchmark(Request(parts=["warp"], device="cpu"), say=lambda _: None).tables("warp")["rows"]
+    assert [row["add_ms"] for row in rows] == [0, 1, 2]
 
 
 def test_json_is_there_after_the_first_part(parts: dict[str, Callable], tmp_path: Path):
-    def look(plan, tell, apart):
-        assert list(json.loads((tmp_path / "speed.json").read_text())["parts"]) == ["warp"]
-        yield from ROWS["memory"]()
+    def look(request, tell, runner):
+        assert list(written(tmp_path)) == ["warp"]
+        yield from FOUND["memory"]
 
     parts["memory"] = look
-    benchmark(ASKED, say=lambda _: None, json_file=tmp_path / "speed.json")
+    benchmark(asked(tmp_path), say=lambda _: None)
 
 
 def test_ctrl_c_leaves_what_was_measured(parts: dict[str, Callable], tmp_path: Path):
     parts["memory"] = after(3, "memory", KeyboardInterrupt())
     said: list[str] = []
-    json_file, plot = tmp_path / "speed.json", tmp_path / "speed.png"
+    request = asked(tmp_path)
     with pytest.raises(KeyboardInterrupt) as interrupt:
-        benchmark(ASKED, say=said.append, json_file=json_file, plot=plot)
-    assert str(interrupt.value) == (
-        f"interrupted in part 'memory': what was measured is printed, and in {json_file}, and in {plot}"
-    )
+        benchmark(request, say=said.append)
+    assert all(words in str(interrupt.value) for words in ("'memory'", request.json, request.plot))
     assert "## Memory" in said[-1]
     assert said[-1].endswith("Cut off: there is more to this part.")
-    written = json.loads(json_file.read_text(encoding="utf-8"))["parts"]
-    assert list(written) == ["warp", "memory"]
-    assert written["memory"]["seconds"] is None
-    assert len(written["memory"]["by_length"]) == 3
-    assert plot.exists()
+    assert list(written(tmp_path)) == ["warp", "memory"]
+    assert written(tmp_path)["memory"]["seconds"] is None
+    assert len(written(tmp_path)["memory"]["by_length"]) == 3
+    assert (tmp_path / "speed.png").exists()
 
 
 def test_ctrl_c_before_the_first_row_leaves_nothing(parts: dict[str, Callable], tmp_path: Path):
     parts["warp"] = after(0, "warp", KeyboardInterrupt())
     said: list[str] = []
     with pytest.raises(KeyboardInterrupt, match="nothing was measured"):
-        benchmark(ASKED, say=said.append, json_file=tmp_path / "speed.json", plot=tmp_path / "speed.png")
+        benchmark(asked(tmp_path), say=said.append)
     assert len(said) == 1
-    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_part_that_fails_leaves_those_before(parts: dict[str, Callable], tmp_path: Path):
     parts["memory"] = after(0, "memory", NetWarpError("out of luck"))
     said: list[str] = []
     with pytest.raises(NetWarpError, match="out of luck"):
-        benchmark(ASKED, say=said.append, json_file=tmp_path / "speed.json", plot=tmp_path / "speed.png")
+        benchmark(asked(tmp_path), say=said.append)
     assert "## Memory" not in said[-1]
-    assert json.loads((tmp_path / "speed.json").read_text())["parts"]["warp"]["seconds"] is not None
+    assert written(tmp_path)["warp"]["seconds"] is not None
     assert (tmp_path / "speed.png").exists()
-
-
-def test_processes_of_their_own_unless_told_otherwise(parts: dict[str, Callable]):
-    given: list[object] = []
-
-    def measure(plan, tell, apart):
-        given.append(apart)
-        yield from ROWS["warp"]()
-
-    parts["warp"] = measure
-    benchmark(BenchmarkPlan(parts=("warp",)), say=lambda _: None)
-    benchmark(BenchmarkPlan(parts=("warp",)), say=lambda _: None, apart=iter)
-    assert given == [in_own_process, iter]
 
 
 @pytest.mark.parametrize(
     ("json_file", "plot", "said"),
     [
-        (None, "speed.jpg", r"name it .*speed\.png instead of"),
+        (None, "speed.jpg", r"speed\.png"),
         ("speed.png", "speed.png", "two names"),
         ("folder", None, "is a folder"),
         ("file/speed.json", None, "is a file, not a folder"),
@@ -132,12 +131,67 @@ def test_places_are_seen_to_before_the_work(
 ):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
-    parts["warp"] = lambda *_: pytest.fail("measured")
-    places = [None if name is None else tmp_path / name for name in (json_file, plot)]
+    places = {"json": json_file and str(tmp_path / json_file), "plot": plot and str(tmp_path / plot)}
     with pytest.raises(OutputError, match=said):
-        benchmark(ASKED, say=lambda _: pytest.fail("said something"), json_file=places[0], plot=places[1])
+        benchmark(asked(tmp_path, **places), say=lambda _: pytest.fail("said something"))
 
 
-def test_what_makes_no_sense_is_refused_before_anything_is_said(parts: dict[str, Callable]):
-    with pytest.raises(ConfigurationError):
-        benchmark(BenchmarkPlan(parts=("warp",), flow="disc"), say=lambda _: pytest.fail("said something"))
+LABELLED = {"data": "streets:clips=1,frames=2,size=32x32"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"parts": ["wrap"]}, "'warp'"),
+        ({"network": ["espnett"]}, "'espnet'"),
+        ({"weights": ["psp=x"]}, "'pspnet101'"),
+        ({"weights": ["e.pth"]}, "NETWORK=e.pth"),
+        ({"weights": ["e.pth", "f.pth"], "base": "netwarp:espnet"}, "espnet=e.pth"),
+        ({"weights": ["espnet=nowhere.pth"]}, "nowhere.pth"),
+        ({"dtype": ["bfloat"]}, "'bfloat16'"),
+        ({"flow": "disc"}, "'dis'"),
+        ({"flow": "dis:quick"}, "preset"),
+        ({"device": "cuda", "cpu_time": True}, "--cpu-time"),
+        ({"base": "netwarp:streetnet"}, "--data"),
+        (LABELLED, "--base"),
+        (LABELLED | {"base": "netwarp:street"}, "streetnet"),
+        ({"data": "camvid:nowhere", "base": "netwarp:streetnet"}, "nowhere"),
+        ({"raft": "nowhere.pth"}, "nowhere.pth"),
+        ({"parts": ["warp"], "raft": "r.pth"}, "--raft belongs to part flow"),
+        ({"parts": ["flow"], "shape": [(1, 2, 3, 4)]}, "--shape belongs to part warp"),
+        ({"parts": ["warp"], "network": ["espnet"]}, "--network belongs to part stream"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(asked: dict[str, object], said: str):
+    request = Request(**({"parts": [], "device": "cpu"} | asked))
+    with pytest.raises((ConfigurationError, InputError, WeightsError), match=said):
+        check(request)
+
+
+def test_data_without_labels_has_no_quality(monkeypatch: pytest.MonkeyPatch):
+    from netwarp.datasets.clips import Clip, ClipData, ClipFrame
+    from netwarp.label_sets import CAMVID
+
+    data = ClipData("bare", CAMVID, (Clip("a", (ClipFrame("a/0", lambda: None),)),))
+    monkeypatch.setattr(module, "open_data", lambda *_: data)
+    with pytest.raises(InputError, match="bare"):
+        check(Request(parts=[], device="cpu", data="folder:x", base="netwarp:streetnet"))
+
+
+def test_good_weights_pass(tmp_path: Path):
+    from netwarp.bases import load_base
+
+    torch.save(load_base("netwarp:espnet").state_dict(), tmp_path / "espnet.pth")
+    check(Request(parts=[], device="cpu", weights=[f"espnet={tmp_path / 'espnet.pth'}"]))
+
+
+def test_minutes_are_those_of_what_is_asked_for():
+    assert Request(parts=["flow"]).minutes == FULL.minutes["flow"]
+    assert Request(parts=["stream"], network=["espnet"]).minutes == FULL.streams["espnet"].minutes
+    everything = sum(FULL.minutes.values()) + sum(amount.minutes for amount in FULL.streams.values())
+    assert Request(parts=[]).minutes == pytest.approx(everything)
+    assert everything <= 20
+    assert Request(parts=[], quick=True).minutes <= 2
+    # A network that quick runs leave out can be asked for all the same.
+    assert Request(parts=["stream"], quick=True, network=["dilation8"]).minutes > 0
+    assert "dilation8" not in QUICK.streams

@@ -1,101 +1,145 @@
-"""The tables: every figure at its place, every line as long as its head."""
+"""The figures: what docs/speed.md says is in the JSON is in it, and every figure at its place in the tables."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import math
+import platform
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from lab.benchmark.made_rows import ROWS, WARP, measured
-from netwarp.lab.benchmark.run import PARTS
-from netwarp.lab.benchmark.tables import TITLES, part_text
+from lab.benchmark.made_figures import FOUND, WARP, figures
+from netwarp.lab.benchmark.plan import PARTS
+from netwarp.lab.benchmark.run import PARTS as MEASURED
+from netwarp.lab.benchmark.tables import TABLES, TITLES, part_text
+from netwarp.lab.machine import machine, machine_line
 
-
-def cells(text: str) -> list[list[list[str]]]:
-    """Tables, as lines of cells; the rule under the head left out."""
-    tables: list[list[list[str]]] = [[]]
-    for line in text.splitlines():
-        if line.startswith("|"):
-            if not line.startswith("|---"):
-                tables[-1].append([cell.strip() for cell in line.strip("|").split("|")])
-        elif tables[-1]:
-            tables.append([])
-    return [table for table in tables if table]
+SPEED = Path(__file__).parents[3] / "docs" / "speed.md"
 
 
-def column(table: list[list[str]], head: str) -> list[str]:
-    return [line[table[0].index(head)] for line in table[1:]]
+def printed(part: str, *rows: Any) -> str:
+    return part_text(part, figures({part: list(rows) or FOUND[part]}).tables(part))
 
 
-def test_every_part_has_a_title_and_rows():
-    assert list(TITLES) == list(PARTS) == list(ROWS)
+def tables(text: str) -> list[list[dict[str, str]]]:
+    """The lines of each table, by the heads of their columns."""
+    found = []
+    for block in text.split("\n\n"):
+        if block.startswith("|"):
+            head, _, *lines = ([cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines())
+            found.append([dict(zip(head, line, strict=True)) for line in lines])
+    return found
 
 
-@pytest.mark.parametrize("part", ROWS)
-def test_lines_are_as_long_as_their_head(part: str):
-    text = part_text(part, ROWS[part]())
-    assert text.startswith(f"## {TITLES[part]}\n\n|")
-    for table in cells(text):
-        assert {len(line) for line in table} == {len(table[0])}
-        assert len(table) > 2
-    assert "None" not in text
+def test_every_part_has_a_title_a_measure_and_tables():
+    assert PARTS == tuple(TITLES) == tuple(MEASURED) == tuple(FOUND)
+    assert {name.partition(".")[0] for name in TABLES} == set(PARTS)
+    made = {f"{part}.{table}" for part, found in FOUND.items() for table, _ in found}
+    assert made == set(TABLES)
 
 
-def test_times_and_ratios_of_the_warp():
-    row = replace(
-        WARP, add_ms=0.04512, eager_ms=1640.4, ours_ms=5.678, compiled_ms=None, compiled_over_ours=None,
-        compiled_trained_ms=None, compiled_over_add=None, compiled_over_ours_trained=None,
-        not_compiled="there is no C++ compiler", shift_off=0.0,
-    )  # fmt: skip
-    text = part_text("warp", [row])
-    times, ratios = cells(text)
-    assert times[1][0] == ratios[1][0] == "1×1024×128×128, channels-last, float32"
-    assert column(times, "add") == ["0.045"]
-    assert column(times, "ours") == ["5.68"]
-    assert column(times, "eager") == ["1640"]
-    assert column(times, "compile") == column(ratios, "compile/ours") == ["–"]
-    assert column(ratios, "ours/add") == ["1.10"]
-    assert column(ratios, "eager/ours with backward") == ["8.2"]
-    assert column(ratios, "of clone's bandwidth") == ["102 %"]
-    assert column(ratios, "shift off") == ["0"]
-    assert "Without `torch.compile`: there is no C++ compiler." in text
-    assert "Without" not in part_text("warp", [WARP])
+@pytest.mark.parametrize("name", TABLES)
+def test_the_docs_and_the_json_name_every_figure(name: str):
+    text, (part, table) = SPEED.read_text(encoding="utf-8"), name.split(".")
+    assert f"`{name}`" in text
+    for row in json.loads(json.dumps(figures().document, allow_nan=False))["parts"][part][table]:
+        assert list(row) == [column.name for column in TABLES[name]]
+    for column in TABLES[name]:
+        assert f"`{column.name}`" in text, f"docs/speed.md does not say what {column.name} is"
+
+
+def test_the_json():
+    document = figures(quick=True, runs=2).document
+    assert list(document) == ["format", "quick", "machine", "settings", "parts"]
+    assert (document["format"], document["quick"], document["machine"]["cpu"]) == (1, True, "Abacus 9")
+    assert document["settings"] == {
+        "runs": 2, "flow": "dis", "motion": "smooth", "cpu_time": False, "data": None, "base": None,
+    }  # fmt: skip
+    assert document["parts"]["warp"]["seconds"] is None  # cut off, so far
+
+
+def test_numbers_in_the_json_are_short_and_finite():
+    changed = WARP | {"add_ms": 1.23456789, "clone_ms": math.nan, "ours_ms": math.inf}
+    (row,) = figures({"warp": [("rows", changed)]}).tables("warp")["rows"]
+    assert (row["add_ms"], row["clone_ms"], row["ours_ms"]) == (1.23457, None, None)
+
+
+def test_the_heading_says_how_it_was_measured():
+    heading = figures(quick=True, runs=2, cpu_time=True).heading
+    assert all(words in heading for words in ("(quick run", "Abacus 9, 2 cores", "CPU time", "2 runs"))
+    assert not any(words in figures().heading for words in ("quick", "CPU time", "runs"))
+
+
+@pytest.mark.parametrize(
+    ("part", "table", "line", "cells"),
+    [
+        ("warp", 0, 0, {"ms": "1×1024×128×128, contiguous, float32", "add": "40.0", "eager": "320", "compile": "160"}),
+        ("warp", 1, 0, {"ours/add": "1.10", "eager/ours with backward": "8.2", "of clone's bandwidth": "102 %"}),
+        ("warp", 1, 1, {"ratios": "1×1024×128×128, other, float32", "shift off": "2e-05"}),
+        ("stream", 0, 0, {"network, frames": "ESPNet, 480×360", "× frame by frame": "1.000"}),
+        ("stream", 0, 1, {"ms a frame": "107.0", "ms, video written": "80.0", "× frame by frame, written": "1.070"}),
+        ("stream", 0, -1, {"ms, video written": "–", "× frame by frame, written": "–"}),
+        ("streams", 0, 3, {"streams": "8", "frames a second in sum": "13.0", "× one stream": "1.08"}),
+        ("streams", 0, 7, {"model": "training-free", "resident MiB": "1020"}),
+        ("memory", 0, 0, {"after 200 frames": "620.0", "streams: 8": "716.0"}),
+        ("memory", 0, 1, {"for 1,000 frames more": "+0.0", "for one stream more": "+12.0"}),
+        ("flow", 0, 1, {"flow": "dis:fast", "ms, 640×480": "3.60", "× dis:medium, 640×480": "0.25"}),
+        ("flow", 1, 0, {"training-free with": "frame by frame", "IoU": "70.02", "IoU lost": ""}),
+        ("flow", 1, 2, {"IoU lost": "+0.08", "tIoU lost": "−0.03", "tIoU, 2 px": "43.77", "ms a frame": "80.0"}),
+    ],
+)  # fmt: skip
+def test_cells(part: str, table: int, line: int, cells: dict[str, str]):
+    found = tables(printed(part))[table][line]
+    assert {head: found[head] for head in cells} == cells
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.04512, "0.045"), (5.678, "5.68"), (56.78, "56.8"), (1640.4, "1640"), (None, "–")]
+)
+def test_times_have_three_figures_that_count(value: float | None, shown: str):
+    times, _ = tables(printed("warp", ("rows", WARP | {"eager_ms": value})))
+    assert times[0]["eager"] == shown
+
+
+def test_why_there_is_no_compiled_form():
+    without = WARP | {"compiled_ms": None, "compiled_over_ours": None, "not_compiled": "no compiler", "shift_off": 0.0}
+    text = printed("warp", ("rows", without))
+    assert "Without `torch.compile`: no compiler." in text
+    times, ratios = tables(text)
+    assert (times[0]["compile"], ratios[0]["compile/ours"], ratios[0]["shift off"]) == ("–", "–", "0")
+    assert "Without" not in printed("warp")
 
 
 def test_only_what_was_written_has_a_column():
-    rows = ROWS["stream"]()
-    (table,) = cells(part_text("stream", rows))
-    assert column(table, "× frame by frame")[:2] == ["1.000", "1.070"]
-    assert column(table, "ms, video written")[-1] == "–"
-    (table,) = cells(part_text("stream", [row for row in rows if row.rendered_ms is None]))
-    assert "ms, video written" not in table[0]
-
-
-def test_memory_has_a_line_for_each_model():
-    (table,) = cells(part_text("memory", ROWS["memory"]()))
-    assert [line[0] for line in table[1:]] == ["NetWarp at at_eighth, FlowCNN at layer stride", "training-free"]
-    assert column(table, "after 200 frames") == ["620.0", "600.0"]
-    assert column(table, "8 streams") == ["716.0", "696.0"]
-    assert column(table, "for one more") == ["+12.0", "+12.0"]
+    rows = [found for found in FOUND["stream"] if found[1]["rendered_ms"] is None]
+    assert "ms, video written" not in tables(printed("stream", *rows))[0][0]
 
 
 def test_a_part_that_was_cut_off_has_what_there_is():
-    rows = ROWS["memory"]()
-    (table,) = cells(part_text("memory", rows[:2]))
-    assert "8 streams" not in table[0]
-    assert column(table, "for 1,000 more") == ["–"]
-    text = part_text("flow", ROWS["flow"]()[:5])  # the second size has one flow so far
-    assert column(cells(text)[0], "ms, 640×480") == ["14.4", "–", "–", "–"]
-    for part, make in ROWS.items():
-        assert part_text(part, make()[:1]).startswith(f"## {TITLES[part]}")
+    for part, found in FOUND.items():
+        text = printed(part, found[0])
+        assert text.startswith(f"## {TITLES[part]}\n\n|")
+        assert "None" not in text
+    assert list(tables(printed("memory", *FOUND["memory"][:2]))[0][0]) == [
+        "resident MiB", "after 50 frames", "after 200 frames",
+    ]  # fmt: skip
+    (times,) = tables(printed("flow", *FOUND["flow"][:5]))  # the second size has one flow so far
+    assert [line["ms, 640×480"] for line in times] == ["14.4", "–", "–", "–"]
 
 
-def test_losses_of_flows():
-    _, table = cells(part_text("flow", ROWS["flow"]()))
-    assert [line[0] for line in table[1:]] == ["frame by frame", "dis:medium", "dis:fast"]
-    assert column(table, "IoU lost") == ["", "+0.00", "+0.08"]
-    assert column(table, "tIoU lost") == ["", "+0.00", "−0.03"]
-
-
-def test_what_was_made_up_is_all_of_it():
-    assert set(measured().rows) == set(PARTS)
+def test_the_machine_is_described_and_not_named():
+    facts = machine("cpu", 3)
+    assert facts["threads"] == 3
+    assert facts["gpu"] is facts["cuda"] is None
+    assert facts["torch"] == torch.__version__
+    assert facts["cpu"]
+    assert facts["cores"] >= 1
+    assert platform.node() not in json.dumps(facts) or len(platform.node()) < 4
+    assert machine("cpu")["threads"] == torch.get_num_threads()
+    line = machine_line(facts)
+    assert line.startswith(f"{facts['cpu']}, ")
+    assert f"torch {torch.__version__}" in line
+    assert "None" not in line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 
 import torch
@@ -12,15 +12,17 @@ from torch import Tensor
 
 from netwarp.bases import load_base
 from netwarp.bases.spec import lay_out
+from netwarp.cli.terminal import keep_freed_memory
 from netwarp.datasets.class_order import in_order_of
 from netwarp.datasets.registry import open_data
 from netwarp.evaluation.evaluate import evaluate, frames_to_run
 from netwarp.evaluation.scores import Scores
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.flow.estimator import DIS_PRESETS
-from netwarp.lab.benchmark.harness import Clock, Progress, Rounds, Runner, alternating, clock_for
-from netwarp.lab.benchmark.plan import BenchmarkPlan
-from netwarp.lab.benchmark.results import FlowQualityRow, FlowRow
+from netwarp.lab.benchmark.own_process import Progress, Runner
+from netwarp.lab.benchmark.plan import Request
+from netwarp.lab.benchmark.rounds import Clock, alternating, clock_for
+from netwarp.lab.benchmark.tables import Found, size_text
 from netwarp.model import VideoModel
 from netwarp.streets import render_clip
 
@@ -36,32 +38,30 @@ PAIRS = 4
 WIDTH = 2
 
 
-def measure_flow(plan: BenchmarkPlan, tell: Progress, apart: Runner) -> Iterator[FlowRow | FlowQualityRow]:
+def measure_flow(request: Request, _tell: Progress, runner: Runner) -> Iterator[Found]:
     """A row for each flow and size, and with labelled data one for each flow's quality."""
-    yield from apart(tell, plan.threads, flow_times, plan)
-    if plan.data is not None:
-        yield from apart(tell, plan.threads, flow_quality, plan)
+    yield from runner(flow_times, request)
+    if request.data is not None:
+        yield from runner(flow_quality, request)
 
 
-def flow_times(plan: BenchmarkPlan, tell: Progress, clock: Clock | None = None) -> Iterator[FlowRow]:
+def flow_times(request: Request, tell: Progress, clock: Clock | None = None) -> Iterator[Found]:
     """How long each takes; see :func:`measure_flow`."""
-    clock = clock or clock_for(plan.device)
+    amounts, clock = request.amounts, clock or clock_for(request.device)
     with tempfile.TemporaryDirectory(prefix="netwarp-benchmark-") as folder:
-        raft = make_flow(f"raft:{plan.raft or _random_raft(Path(folder))},updates={UPDATES}")
-    quick, slow = plan.runs or plan.amounts.rounds, plan.runs or plan.amounts.slow_rounds
-    for size in plan.amounts.flow_sizes:
-        tell(f"{size[1]}×{size[0]}: DIS")
-        pairs = _pairs(size, plan.device)
-        found = alternating({spec: _estimating(make_flow(spec), pairs) for spec in DIS}, quick, clock)
-        yield from (_time_row(spec, size, found) for spec in DIS)
-        tell(f"{size[1]}×{size[0]}: RAFT")
-        both = {"raft": _estimating(raft, pairs), REFERENCE: _estimating(make_flow(REFERENCE), pairs)}
-        found = alternating(both, slow, clock)
-        yield FlowRow(f"raft:large,updates={UPDATES}", size, found.ms("raft"), found.ratio("raft", REFERENCE))
-
-
-def _time_row(spec: str, size: tuple[int, int], found: Rounds) -> FlowRow:
-    return FlowRow(spec, size, found.ms(spec), found.ratio(spec, REFERENCE))
+        raft = make_flow(f"raft:{request.raft or _random_raft(Path(folder))},updates={UPDATES}")
+    slow = f"raft:large,updates={UPDATES}"
+    for size in amounts.flow_sizes:
+        pairs = _pairs(size, request.device)
+        dis = {spec: _estimating(make_flow(spec), pairs) for spec in DIS}
+        for what, functions, rounds in (
+            ("DIS", dis, amounts.rounds),
+            ("RAFT", {slow: _estimating(raft, pairs), REFERENCE: dis[REFERENCE]}, amounts.slow_rounds),
+        ):
+            tell(f"{size_text(size)}: {what}")
+            found = alternating(functions, request.runs or rounds, clock)
+            for spec in dis if what == "DIS" else (slow,):
+                yield "rows", {"flow": spec, "size": size, "ms": found.ms(spec), "ratio": found.ratio(spec, REFERENCE)}
 
 
 def _random_raft(folder: Path) -> Path:
@@ -85,43 +85,32 @@ def _estimating(flow: FlowEstimator, pairs: list[tuple[Tensor, Tensor]]) -> Call
     return lambda: flow(*next(turn))
 
 
-def flow_quality(plan: BenchmarkPlan, tell: Progress) -> Iterator[FlowQualityRow]:
+def flow_quality(request: Request, tell: Progress) -> Iterator[Found]:
     """What labels each gives; see :func:`measure_flow`."""
-    assert plan.data is not None
-    assert plan.base is not None  # checked before
-    plan.prepare()
-    tell(f"{plan.data}: labelling")
-    base = load_base(plan.base, plan.base_weights).to(plan.device)
+    assert request.data is not None
+    assert request.base is not None  # checked before
+    keep_freed_memory()
+    tell(f"{request.data}: labelling")
+    base = load_base(request.base, request.weight_files.get("")).to(request.device)
     lay_out(base)
-    specs = [*([] if plan.raft is None else [f"raft:{plan.raft},updates={UPDATES}"]), *DIS]
+    specs = [*([] if request.raft is None else [f"raft:{request.raft},updates={UPDATES}"]), *DIS]
     models = {"": VideoModel(base, []), **{spec: VideoModel(base, training_free=True, flow=spec) for spec in specs}}
-    data = in_order_of(open_data(plan.data, plan.split), models[""].classes)
-    frames, done = frames_to_run(data, None), 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        tell(f"{data.name}: frame {done} of {frames}")
-
-    yield from quality_rows(evaluate(models, data, widths=(WIDTH,), windows=(), on_frame=advance), data.name)
+    data = in_order_of(open_data(request.data, request.split), models[""].classes)
+    frames, done = frames_to_run(data, None), count(1)
+    scores = evaluate(
+        models, data, widths=(WIDTH,), windows=(),
+        on_frame=lambda: tell(f"{data.name}: frame {next(done)} of {frames}"),
+    )  # fmt: skip
+    yield from quality_rows(scores, data.name)
 
 
-def quality_rows(scores: Mapping[str, Scores], data: str) -> Iterator[FlowQualityRow]:
+def quality_rows(scores: Mapping[str, Scores], data: str) -> Iterator[Found]:
     """Rows of scores."""
     slowest = next(its for spec, its in scores.items() if spec)
     for spec, its in scores.items():
-        lost = {
-            "miou_loss": slowest["miou"] - its["miou"],
-            "tiou_loss": slowest["tiou"][WIDTH] - its["tiou"][WIDTH],
-            "tc_loss": slowest["tc"] - its["tc"],
-        }
-        yield FlowQualityRow(
-            flow=spec or None,
-            data=data,
-            frames=its["frames"],
-            ms=its["ms_per_frame"],
-            miou=its["miou"],
-            tiou=its["tiou"][WIDTH],
-            tc=its["tc"],
-            **(lost if spec else dict.fromkeys(lost)),
+        figures, best = (
+            {"miou": each["miou"], "tiou": each["tiou"][WIDTH], "tc": each["tc"]} for each in (its, slowest)
         )
+        row = {"flow": spec or None, "data": data, "frames": its["frames"], "ms": its["ms_per_frame"]}
+        lost = {f"{name}_loss": best[name] - value if spec else None for name, value in figures.items()}
+        yield "quality", row | figures | lost

@@ -1,21 +1,23 @@
-"""Several streams in one process: threads that share a model, each with a video of its own."""
+"""Several streams in one process: threads that share a model, each with a video of its own; and their memory."""
 
 from __future__ import annotations
 
+import os
 import statistics
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from netwarp.errors import NetWarpError
 from netwarp.inference.stream import segment
-from netwarp.lab.benchmark.harness import Progress, Runner, in_turn, resident_mib
 from netwarp.lab.benchmark.networks import (
     AHEAD,
     NETWORKS,
@@ -23,13 +25,13 @@ from netwarp.lab.benchmark.networks import (
     TRAINING_FREE,
     Around,
     Network,
-    load_network,
     open_street,
-    write_street,
+    prepare,
 )
-from netwarp.lab.benchmark.plan import BenchmarkPlan, no_preparation
-from netwarp.lab.benchmark.results import BesideRow, LengthRow, SlopeRow, TogetherRow
-from netwarp.lab.benchmark.stream import load_loops
+from netwarp.lab.benchmark.own_process import Progress, Runner
+from netwarp.lab.benchmark.plan import Request
+from netwarp.lab.benchmark.rounds import in_turn
+from netwarp.lab.benchmark.tables import Found
 from netwarp.model import VideoModel
 
 NETWORK = "espnet"
@@ -37,145 +39,113 @@ DROPPED = 2
 LEAST = 8
 """Results of each stream that count, however many there are."""
 
+MIB = 2**20
+
 
 @dataclass(frozen=True)
 class StreamGroup:
     """Streams that run at the same time."""
 
-    network: Network  # the network
+    network: Network
     around: Around  # the model around it
-    weights: str | None  # the network's
-    flow: str  # spec of its flow
-    device: str  # where it runs
     size: tuple[int, int]  # (height, width) of frames
     streams: int  # how many
     frames: int  # results of each that count
     runs: int = 1  # how often
-    prepare: Callable[[], None] = no_preparation  # called first
 
 
 @dataclass(frozen=True)
-class Together:
-    """What came of a crowd: frames a second in sum, and the most memory that the process had meanwhile."""
+class GroupRun:
+    """What came of a group: frames a second in sum, and the most memory that the process had meanwhile."""
 
     fps: float
     resident_mib: float
 
 
-def measure_together(plan: BenchmarkPlan, tell: Progress, apart: Runner) -> Iterator[TogetherRow]:
+def measure_streams(request: Request, tell: Progress, runner: Runner) -> Iterator[Found]:
     """A row for each model and number of streams.
 
     Each number has a process, which loads once and then waits for its turns.
     """
-    amounts, network = plan.amounts, NETWORKS[NETWORK]
-    runs = plan.runs or amounts.together_runs
+    amounts, network = request.amounts, NETWORKS[NETWORK]
+    runs = request.runs or amounts.group_runs
     with tempfile.TemporaryDirectory(prefix="netwarp-benchmark-") as folder:
-        for around in chosen(network, amounts.trained):
+        for around in models_around(network, request):
+            found: dict[int, list[GroupRun]] = {streams: [] for streams in amounts.groups}
             with ExitStack() as processes:
-                crowds = {}
-                for streams in amounts.together:
-                    crowd = StreamGroup(
-                        network,
-                        around,
-                        plan.weights.get(NETWORK),
-                        plan.flow,
-                        plan.device,
-                        amounts.together_size,
-                        streams,
-                        max(LEAST, amounts.together_frames // streams),
-                        runs,
-                        plan.prepare,
-                    )
-                    process = apart(tell, plan.threads, run_crowd, crowd, Path(folder))
-                    crowds[streams] = processes.enter_context(closing(process))  # type: ignore[type-var]
-                found: dict[int, list[Together]] = {streams: [] for streams in crowds}
+                waiting = {}
+                for streams in amounts.groups:
+                    frames = max(LEAST, amounts.group_frames // streams)
+                    group = StreamGroup(network, around, amounts.group_size, streams, frames, runs)
+                    process = runner(run_group, group, request, Path(folder))
+                    waiting[streams] = processes.enter_context(closing(process))  # type: ignore[type-var]
                 for number in range(runs):
-                    for streams in in_turn(amounts.together, number):
+                    for streams in in_turn(amounts.groups, number):
                         tell(f"{network.title}, {around.name}: run {number + 1} of {runs}, {streams} streams")
-                        found[streams].append(next(crowds[streams]))
-            yield from _rows(network, around, amounts.together_size, found)
+                        found[streams].append(next(waiting[streams]))
+            names = {"network": network.title, "size": amounts.group_size, "model": around.name}
+            for streams, its in found.items():
+                ratios = [run.fps / one.fps for run, one in zip(its, found[min(found)], strict=True)]
+                yield (
+                    "rows",
+                    {
+                        **names,
+                        "streams": streams,
+                        "runs": runs,
+                        "fps": statistics.median(run.fps for run in its),
+                        "ratio": statistics.median(ratios),
+                        "resident_mib": statistics.median(run.resident_mib for run in its),
+                    },
+                )
 
 
-def chosen(network: Network, trained: bool) -> tuple[Around, ...]:
+def models_around(network: Network, request: Request) -> tuple[Around, ...]:
     """The models that are looked at: a trained one, where wanted, and the one without training."""
-    return (*network.netwarps[:trained], TRAINING_FREE)
+    return (*network.netwarps[: request.amounts.trained], TRAINING_FREE)
 
 
-def _rows(
-    network: Network, around: Around, size: tuple[int, int], found: dict[int, list[Together]]
-) -> Iterator[TogetherRow]:
-    single = found[min(found)]
-    for streams, runs in found.items():
-        yield TogetherRow(
-            network=network.title,
-            size=size,
-            model=around.name,
-            streams=streams,
-            runs=len(runs),
-            fps=statistics.median(run.fps for run in runs),
-            ratio=statistics.median(run.fps / one.fps for run, one in zip(runs, single, strict=True)),
-            resident_mib=statistics.median(run.resident_mib for run in runs),
-        )
-
-
-def run_crowd(crowd: StreamGroup, folder: Path, tell: Progress) -> Iterator[Together]:
+def run_group(group: StreamGroup, request: Request, folder: Path, _tell: Progress) -> Iterator[GroupRun]:
     """Run streams in this process."""
-    crowd.prepare()
-    video = write_street(folder, crowd.size, DROPPED + crowd.frames + AHEAD)
-    base = load_network(crowd.network, crowd.weights, crowd.device)
-    model = crowd.around.build(base, crowd.flow)
-    load_loops()
-    for _ in range(crowd.runs):
-        yield _run(model, video, crowd)
+    base, video = prepare(group.network, request, folder, group.size, DROPPED + group.frames + AHEAD)
+    model = group.around.build(base, request.flow)
+    for _ in range(group.runs):
+        yield _run(model, video, group)
 
 
-def _run(model: VideoModel, video: Path, crowd: StreamGroup) -> Together:
-    stage = _Stage(crowd.streams)
-    threads = [
-        threading.Thread(target=_stream, args=(model, video, crowd, own, stage), daemon=True) for own in stage.stamps
-    ]
-    for thread in threads:
-        thread.start()
-    most = resident_mib()
-    while not stage.over.wait(0.05):
+def _run(model: VideoModel, video: Path, group: StreamGroup) -> GroupRun:
+    ready = threading.Barrier(group.streams)  # all wait here until each has given its first results
+    over = threading.Event()  # the first that is done ends it for all: from then on they would not be as many
+
+    def stream() -> list[float]:
+        """When it went on from the barrier, and when it gave each result since."""
+        try:
+            with closing(segment(open_street(video, group.size), model)) as results:  # type: ignore[type-var]
+                for _ in islice(results, DROPPED):
+                    pass
+                ready.wait()
+                stamps = [time.perf_counter()]
+                while len(stamps) <= group.frames and not over.is_set():
+                    next(results)
+                    stamps.append(time.perf_counter())
+            return stamps
+        except threading.BrokenBarrierError:  # another one failed
+            return []
+        except BaseException:
+            ready.abort()
+            raise
+        finally:
+            over.set()
+
+    with ThreadPoolExecutor(group.streams) as threads:
+        running = [threads.submit(stream) for _ in range(group.streams)]
+        most = resident_mib()
+        try:
+            while not over.wait(0.05):
+                most = max(most, resident_mib())
+        finally:
+            over.set()
         most = max(most, resident_mib())
-    most = max(most, resident_mib())
-    for thread in threads:
-        thread.join()
-    if stage.failures:
-        raise stage.failures[0]
-    return Together(rate_of(stage.stamps, crowd.frames), most)
-
-
-class _Stage:
-    """Where streams meet."""
-
-    def __init__(self, streams: int) -> None:
-        self.ready = threading.Barrier(streams)  # all wait here until each has given its first results
-        self.over = threading.Event()  # the first that is done ends it for all: from then on they would not be as many
-        # when each went on from there, and when it gave each result since
-        self.stamps: list[list[float]] = [[] for _ in range(streams)]
-        self.failures: list[BaseException] = []  # what went wrong
-
-
-def _stream(model: VideoModel, video: Path, crowd: StreamGroup, stamps: list[float], stage: _Stage) -> None:
-    try:
-        results = segment(open_street(video, crowd.size), model)
-        with closing(results):  # type: ignore[type-var]
-            for _ in range(DROPPED):
-                next(results)
-            stage.ready.wait()
-            stamps.append(time.perf_counter())
-            while len(stamps) <= crowd.frames and not stage.over.is_set():
-                next(results)
-                stamps.append(time.perf_counter())
-    except threading.BrokenBarrierError:  # another one failed
-        pass
-    except BaseException as error:  # for the thread that waits
-        stage.failures.append(error)
-        stage.ready.abort()
-    finally:
-        stage.over.set()
+    return GroupRun(rate_of([each.result() for each in running], group.frames), most)
 
 
 def rate_of(stamps: Sequence[Sequence[float]], frames: int) -> float:
@@ -192,58 +162,59 @@ def rate_of(stamps: Sequence[Sequence[float]], frames: int) -> float:
     return sum(rates)
 
 
-def measure_memory(plan: BenchmarkPlan, tell: Progress, apart: Runner) -> Iterator[LengthRow | BesideRow | SlopeRow]:
+def measure_memory(request: Request, tell: Progress, runner: Runner) -> Iterator[Found]:
     """Rows for each model: along a video, with several, and what that comes to."""
-    amounts = plan.amounts
+    amounts = request.amounts
     size = amounts.small_size
     with tempfile.TemporaryDirectory(prefix="netwarp-benchmark-") as folder:
-        for around in chosen(SMALL, amounts.trained):
+        for around in models_around(SMALL, request):
+            names = {"network": SMALL.title, "size": size, "model": around.name}
             tell(f"{around.name}: {max(amounts.lengths)} frames")
-            along: list[LengthRow] = []
-            for row in apart(tell, plan.threads, memory_along, around, plan, Path(folder)):
-                along.append(row)
-                yield row
-            beside: list[BesideRow] = []
-            for streams in amounts.together:
+            by_length: dict[int, float] = {}
+            for frames, mib in runner(memory_along, around, request, Path(folder)):
+                by_length[frames] = mib
+                yield "by_length", names | {"frames": frames, "resident_mib": mib}
+            by_streams: dict[int, float] = {}
+            for streams in amounts.groups:
                 tell(f"{around.name}: {streams} streams")
-                frames = max(1, amounts.lengths[0] // 2)
-                crowd = StreamGroup(
-                    SMALL, around, None, plan.flow, plan.device, size, streams, frames, prepare=plan.prepare
-                )
-                for found in apart(tell, plan.threads, run_crowd, crowd, Path(folder)):
-                    beside.append(BesideRow(SMALL.title, size, around.name, streams, found.resident_mib))
-                    yield beside[-1]
-            yield SlopeRow(
-                SMALL.title,
-                around.name,
-                1000 * slope([row.frames for row in along], [row.resident_mib for row in along]),
-                slope([row.streams for row in beside], [row.resident_mib for row in beside]),
+                group = StreamGroup(SMALL, around, size, streams, max(1, amounts.lengths[0] // 2))
+                for run in runner(run_group, group, request, Path(folder)):
+                    by_streams[streams] = run.resident_mib
+                    yield "by_streams", names | {"streams": streams, "resident_mib": run.resident_mib}
+            yield (
+                "slopes",
+                names | {"mib_per_1000_frames": 1000 * slope(by_length), "mib_per_stream": slope(by_streams)},
             )
 
 
-def memory_along(around: Around, plan: BenchmarkPlan, folder: Path, tell: Progress) -> Iterator[LengthRow]:
-    """Memory of this process after so many frames."""
-    plan.prepare()
-    size, lengths = plan.amounts.small_size, plan.amounts.lengths
-    video = write_street(folder, size, max(lengths))
-    model = around.build(load_network(SMALL, None, plan.device), plan.flow)
-    load_loops()
-    results = segment(open_street(video, size), model)
-    with closing(results):  # type: ignore[type-var]
-        for number, _ in enumerate(results, 1):
+def memory_along(around: Around, request: Request, folder: Path, tell: Progress) -> Iterator[tuple[int, float]]:
+    """Frames so far, and the memory of this process then."""
+    size, lengths = request.amounts.small_size, request.amounts.lengths
+    base, video = prepare(SMALL, request, folder, size, max(lengths))
+    model = around.build(base, request.flow)
+    with closing(segment(open_street(video, size), model)) as results:  # type: ignore[type-var]
+        for number, _ in enumerate(islice(results, max(lengths)), 1):
             if number % 50 == 0:
                 tell(f"{around.name}: frame {number} of {max(lengths)}")
             if number in lengths:
-                yield LengthRow(SMALL.title, size, around.name, number, resident_mib())
-            if number == max(lengths):
-                return
-    raise NetWarpError(f"the video ended before the {max(lengths)} frames that memory is measured along")
+                yield number, resident_mib()
 
 
-def slope(at: Sequence[float], values: Sequence[float]) -> float:
-    """Of the straight line nearest to some values (least squares).
+def slope(values: Mapping[int, float]) -> float:
+    """Of the straight line nearest to values at some places (least squares).
 
-    >>> round(slope([1, 2, 4], [10.0, 12.0, 16.0]), 6)
+    >>> round(slope({1: 10.0, 2: 12.0, 4: 16.0}), 6)
     2.0
     """
-    return float(np.polyfit(at, values, 1)[0])
+    return float(np.polyfit(list(values), list(values.values()), 1)[0])
+
+
+def resident_mib() -> float:
+    """Resident memory of this process in MiB; where the system does not tell the present value, the largest so far."""
+    statm = Path("/proc/self/statm")
+    if statm.is_file():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
+    import resource
+
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest / MIB if sys.platform == "darwin" else largest / 1024

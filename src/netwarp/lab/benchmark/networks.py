@@ -14,7 +14,10 @@ from torch import nn
 
 from netwarp.bases import load_base
 from netwarp.bases.spec import lay_out
+from netwarp.cli.terminal import keep_freed_memory
+from netwarp.lab.benchmark.plan import Request
 from netwarp.model import FlowCNN, VideoModel
+from netwarp.ops import warp_combine
 from netwarp.streets import render_clip
 from netwarp.video.open import open_frames
 from netwarp.video.source import Frame, FrameSource
@@ -116,6 +119,7 @@ TRAINING_FREE = Around(None)
 class Network:
     """A network and where one would put NetWarps in it."""
 
+    name: str  # on the command line
     spec: str  # for load_base
     title: str  # what the table calls it
     netwarps: tuple[Around, ...]  # trained models around it
@@ -127,41 +131,26 @@ class Network:
         return FRAME_BY_FRAME, *self.netwarps, TRAINING_FREE
 
 
-CONTEXT = ("ctx_conv1_1", "ctx_conv1_2", *(f"ctx_conv{number}_1" for number in range(2, 6)), "ctx_fc1", "ctx_final")
-"""Dilation8's context module."""
+def _netwarps(*layers: str) -> tuple[Around, ...]:
+    return Around(layers, "at layer stride"), Around(layers, "at full size")
 
-NETWORKS: dict[str, Network] = {
-    "espnet": Network(
-        "netwarp:espnet",
-        "ESPNet",
-        (
-            Around(("encoder.b3",), "at layer stride"),
-            Around(("encoder.b3",), "at full size"),
-            # What gains most when it is trained (docs/experiment.md).
-            Around(("log_probs",)),
-        ),
-        rendered=True,
-    ),
-    "lraspp": Network(
-        "torchvision:lraspp_mobilenet_v3_large",
-        "LR-ASPP",
-        (Around(("classifier.cbr",), "at layer stride"), Around(("classifier.cbr",), "at full size")),
-    ),
-    # Where the paper has them (sections 4.2 and 4.3).
-    "dilation8": Network(
-        "netwarp:dilation8", "Dilation8", (Around(CONTEXT, "at layer stride"), Around(CONTEXT, "at full size"))
-    ),
-    "pspnet101": Network(
-        "netwarp:pspnet101",
-        "PSPNet-101",
-        (
-            Around(("conv4_23", "conv5_4"), "at layer stride"),
-            Around(("conv4_23", "conv5_4"), "at full size"),
-        ),
-    ),
-}
 
-SMALL = Network("netwarp:streetnet", "StreetNet", (Around(("at_eighth",), "at layer stride"),))
+_ALL = (
+    # log_probs is what gains most when it is trained (docs/experiment.md).
+    Network("espnet", "netwarp:espnet", "ESPNet", (*_netwarps("encoder.b3"), Around(("log_probs",))), rendered=True),
+    Network("lraspp", "torchvision:lraspp_mobilenet_v3_large", "LR-ASPP", _netwarps("classifier.cbr")),
+    # Where the paper has them (sections 4.2 and 4.3): dilation8's are in its context module.
+    Network(
+        "dilation8",
+        "netwarp:dilation8",
+        "Dilation8",
+        _netwarps("ctx_conv1_1", "ctx_conv1_2", *(f"ctx_conv{n}_1" for n in range(2, 6)), "ctx_fc1", "ctx_final"),
+    ),
+    Network("pspnet101", "netwarp:pspnet101", "PSPNet-101", _netwarps("conv4_23", "conv5_4")),
+)
+NETWORKS = {network.name: network for network in _ALL}
+
+SMALL = Network("streetnet", "netwarp:streetnet", "StreetNet", (Around(("at_eighth",), "at layer stride"),))
 """For memory, where the network's own share is to be small."""
 
 
@@ -171,3 +160,16 @@ def load_network(network: Network, weights: str | None, device: str) -> nn.Modul
     base = load_base(network.spec, weights).to(device).eval()
     lay_out(base)
     return base
+
+
+def prepare(
+    network: Network, request: Request, folder: Path, size: tuple[int, int], frames: int
+) -> tuple[nn.Module, Path]:
+    """Make this process one that streams as ``netwarp segment`` does: the network that it needs, and the video."""
+    keep_freed_memory()
+    # The warp's loops are else loaded at the first frame with a past.
+    for layout in (torch.contiguous_format, torch.channels_last):
+        maps = torch.zeros(1, 4, 8, 8).contiguous(memory_format=layout)
+        warp_combine(maps, maps, torch.zeros(1, 2, 8, 8), torch.ones(4), torch.ones(4), torch.ones(1, 1, 8, 8))
+    weights = request.weight_files.get(network.name)
+    return load_network(network, weights, request.device), write_street(folder, size, frames)

@@ -1,9 +1,19 @@
-"""What is to be measured, and how much of everything."""
+"""What is asked of ``netwarp benchmark``, and how much of everything is measured for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netwarp.cli.arguments import argument, flag, option, option_name
+from netwarp.cli.models import DeviceOption
+from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.lab.study.command import count
+
+PARTS = ("warp", "stream", "streams", "memory", "flow")
+NETWORKS = ("espnet", "lraspp", "dilation8", "pspnet101")
+DTYPES = ("float32", "bfloat16", "float16")
 
 Shape = tuple[int, int, int, int]
 """``(B, C, h, w)``."""
@@ -31,10 +41,10 @@ class Amounts:
     streams: Mapping[str, StreamAmount]  # how much of each network is streamed, by its name
     # whether several streams, and memory, are looked at with a NetWarp too, and not only without training
     trained: bool
-    together: tuple[int, ...]  # numbers of streams in one process
-    together_size: tuple[int, int]  # (height, width) of their frames
-    together_frames: int  # results that count, of all streams together
-    together_runs: int  # of each number of streams
+    groups: tuple[int, ...]  # numbers of streams in one process
+    group_size: tuple[int, int]  # (height, width) of their frames
+    group_frames: int  # results that count, of all streams of a group
+    group_runs: int  # of each group
     small_size: tuple[int, int]  # (height, width) of the frames that memory is measured with
     lengths: tuple[int, ...]  # frames after which memory is looked at
     flow_sizes: tuple[tuple[int, int], ...]  # (height, width) of frames that flow is timed on
@@ -54,10 +64,10 @@ FULL = Amounts(
         "pspnet101": StreamAmount((713, 713), 1, 2, 3, 3.5),
     },
     trained=True,
-    together=(1, 2, 4, 8),
-    together_size=(360, 480),
-    together_frames=64,
-    together_runs=3,
+    groups=(1, 2, 4, 8),
+    group_size=(360, 480),
+    group_frames=64,
+    group_runs=3,
     small_size=(180, 240),
     lengths=(50, 200, 1000),
     flow_sizes=((360, 480), (480, 640)),
@@ -75,10 +85,10 @@ QUICK = Amounts(
         "lraspp": StreamAmount((96, 128), 2, 4, 2, 0.2),
     },
     trained=False,
-    together=(1, 2),
-    together_size=(96, 128),
-    together_frames=8,
-    together_runs=1,
+    groups=(1, 2),
+    group_size=(96, 128),
+    group_frames=8,
+    group_runs=1,
     small_size=(48, 64),
     lengths=(5, 10, 20),
     flow_sizes=((96, 128),),
@@ -87,44 +97,121 @@ QUICK = Amounts(
 """To see that all of it runs: sizes and numbers of runs are too small for the figures to mean anything."""
 
 
-def no_preparation() -> None:
-    """Streams run as in any program that imports this library."""
+def _shape(text: str) -> Shape:
+    """Read ``--shape``.
+
+    >>> _shape("1,11,60,45")
+    (1, 11, 60, 45)
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 4 or not all(part.isdecimal() and 1 <= int(part) <= 10**6 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape: write four numbers, such as 1,1024,128,128")
+    batch, channels, h, w = map(int, parts)
+    return batch, channels, h, w
 
 
-@dataclass(frozen=True)
-class BenchmarkPlan:
-    """What is to be measured; the defaults are the command's."""
+@dataclass(frozen=True, kw_only=True)
+class Request(DeviceOption):
+    """What is asked for."""
 
-    parts: tuple[str, ...] = ("warp", "stream", "streams", "memory", "flow")  # names out of PARTS, in their order
-    amounts: Amounts = FULL  # how much of everything
-    quick: bool = False  # whether the figures mean nothing
-    device: str = "cpu"  # where networks run and maps lie, in torch's words
-    threads: int | None = None  # that torch and OpenCV use; None for their own numbers
-    runs: int | None = None  # in place of every number of rounds and runs
-    shapes: tuple[Shape, ...] = ()  # of maps for the warp, in place of those of the amounts
-    dtypes: tuple[str, ...] = ()  # theirs; by default float32, and on a GPU bfloat16 and float16 too
-    motion: str = "smooth"  # flow of the warp, "smooth" or "random"
-    cpu_time: bool = False  # whether the warp's times are those of all threads on the CPU instead of the wall's clock
-    compile: bool = True  # whether torch.compile takes part
-    networks: tuple[str, ...] = ()  # that are streamed; by default all of the amounts
-    weights: Mapping[str, str] = field(default_factory=dict)  # files of weights by the networks' names
-    flow: str = "dis"  # spec of the flow that streams use
-    data: str | None = None  # spec of labelled clips for the quality of flow; None leaves that out
-    split: str | None = None  # A part of the data
-    base: str | None = None  # spec of the network for it
-    base_weights: str | None = None  # its weights
-    raft: str | None = None  # weights for RAFT, "large" or a file; None takes random ones, which are as fast
-    # called first in each process that streams: what the command does to its own before it segments
-    prepare: Callable[[], None] = no_preparation
+    parts: list[str] = argument("PART", f"any of {', '.join(PARTS)} (default: all)", nargs="*")
+    json: str | None = option("FILE", "write the figures there too")
+    plot: str | None = option("FILE.png", "draw them too")
+    runs: int | None = option("N", "of everything that is timed (default: by part, 3 to 7)", type=count)
+    threads: int | None = option("N", "that torch and OpenCV use on the CPU (default: one for each core)", type=count)
+    quick: bool = flag("tiny and short: to see that all of it runs")
+    shape: list[Shape] | None = option("B,C,h,w", "warp: of the maps", nargs="+", type=_shape)
+    dtype: list[str] | None = option(
+        "NAME", "warp: float32, bfloat16, float16 (default: float32; on a GPU all)", nargs="+"
+    )
+    motion: str = option(
+        "smooth|random", "warp: of the flow (default: smooth)", choices=("smooth", "random"), default="smooth"
+    )
+    cpu_time: bool = flag("warp: CPU time of all threads, for a machine that others use")
+    no_compile: bool = flag("warp: leave torch.compile out")
+    network: list[str] | None = option("NAME", f"stream: some of {', '.join(NETWORKS)} (default: all)", nargs="+")
+    flow: str = option("SPEC", "stream, streams, memory: the flow they use (default: dis)", default="dis")
+    weights: list[str] | None = option(
+        "[NETWORK=]FILE",
+        "stream, streams: a network's weights (default: random ones, which are as fast); flow: those of --base",
+        nargs="+",
+    )
+    data: str | None = option("SPEC", "flow: labelled clips, such as camvid:DIR")
+    split: str | None = option("NAME", "flow: a part of them (default: val, or the only one)")
+    base: str | None = option("SPEC", "flow: the network that labels them")
+    raft: str | None = option(
+        "large|FILE", "flow: RAFT's weights, to see its quality too (default: random ones, which are as fast)"
+    )
+
+    @property
+    def amounts(self) -> Amounts:
+        """How much of everything."""
+        return QUICK if self.quick else FULL
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The parts, in their order."""
+        return tuple(part for part in PARTS if part in (self.parts or PARTS))
 
     @property
     def streamed(self) -> tuple[str, ...]:
         """Names of the networks that are streamed."""
-        return self.networks or tuple(self.amounts.streams)
+        return tuple(self.network or self.amounts.streams)
+
+    @property
+    def weight_files(self) -> dict[str, str]:
+        """Files of weights by their networks' names; under "" that of ``--base``."""
+        files: dict[str, str] = {}
+        for text in self.weights or ():
+            name, equals, file = text.partition("=")
+            # A file's name may have an = in it, but no network has a folder or a suffix.
+            if not equals or not name.isalnum():
+                name, file = "", text
+                if name in files:
+                    raise ConfigurationError(
+                        f"two files of weights for --base: say which is whose, as espnet={files[name]}"
+                    )
+            files[name] = file
+        return files
 
     @property
     def minutes(self) -> float:
         """What all of it takes on two cores, about, with the numbers of runs that the amounts say."""
         by_network = {name: amount.minutes for name, amount in self.amounts.streams.items()}
         stream = sum(by_network.get(name, 1.0) for name in self.streamed)
-        return sum(stream if part == "stream" else self.amounts.minutes[part] for part in self.parts)
+        return sum(stream if part == "stream" else self.amounts.minutes[part] for part in self.measured)
+
+
+_READERS = {
+    "shape": "warp",
+    "dtype": "warp",
+    "cpu_time": "warp",
+    "network": "stream",
+    "data": "flow",
+    "split": "flow",
+    "base": "flow",
+    "raft": "flow",
+}
+"""Options that one part alone reads."""
+
+
+def check_request(request: Request) -> None:
+    """Refuse unknown names, and options that nothing that is measured reads: somebody would wait in vain."""
+    files = request.weight_files
+    for kind, names, known in (
+        ("part", request.parts, PARTS),
+        ("network", [*(request.network or ()), *(name for name in files if name)], NETWORKS),
+        ("dtype", request.dtype or (), DTYPES),
+    ):
+        for name in names:
+            if name not in known:
+                raise unknown_name(kind, name, known)
+    if "" in files and request.base is None:
+        raise ConfigurationError(f"--weights {files['']} is nobody's: write NETWORK={files['']}, or give --base")
+    for name, part in _READERS.items():
+        if getattr(request, name) and part not in request.measured:
+            raise ConfigurationError(f"{option_name(name)} belongs to part {part}, which is not measured")
+    if request.base is not None and request.data is None:
+        raise ConfigurationError("--base goes with --data, labelled clips that show what each flow is worth")
+    if request.data is not None and request.base is None:
+        raise ConfigurationError("--data is there for the quality of flow, and needs a network: give --base SPEC")

@@ -7,114 +7,72 @@ interleaved would take each other's time. A run's time is that from one result t
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
-
-import torch
 
 from netwarp.errors import NetWarpError
 from netwarp.inference.render import render
-from netwarp.inference.stream import Segmented, segment
-from netwarp.lab.benchmark.harness import Progress, Runner, in_turn
-from netwarp.lab.benchmark.networks import (
-    AHEAD,
-    FRAME_BY_FRAME,
-    NETWORKS,
-    Around,
-    Network,
-    load_network,
-    open_street,
-    write_street,
-)
-from netwarp.lab.benchmark.plan import BenchmarkPlan, StreamAmount
-from netwarp.lab.benchmark.results import StreamRow
+from netwarp.inference.stream import segment
+from netwarp.lab.benchmark.networks import AHEAD, FRAME_BY_FRAME, NETWORKS, open_street, prepare
+from netwarp.lab.benchmark.own_process import Progress, Runner
+from netwarp.lab.benchmark.plan import Request, StreamAmount
+from netwarp.lab.benchmark.rounds import Rounds, in_turn
+from netwarp.lab.benchmark.tables import Found
 from netwarp.model import VideoModel
-from netwarp.ops import warp_combine
 
 DEFAULT = StreamAmount((360, 480), 2, 8, 3, 1.0)
 """For a network that was asked for and the amounts do not name."""
 
 
-def measure_stream(plan: BenchmarkPlan, tell: Progress, apart: Runner) -> Iterator[StreamRow]:
+def measure_stream(request: Request, _tell: Progress, runner: Runner) -> Iterator[Found]:
     """A row for each model around each network."""
     with tempfile.TemporaryDirectory(prefix="netwarp-benchmark-") as folder:
-        for name in plan.streamed:
-            yield from apart(tell, plan.threads, streams_of, name, plan, Path(folder))
+        for name in request.streamed:
+            yield from runner(streams_of, name, request, Path(folder))
 
 
-def streams_of(name: str, plan: BenchmarkPlan, folder: Path, tell: Progress) -> Iterator[StreamRow]:
+def streams_of(name: str, request: Request, folder: Path, tell: Progress) -> Iterator[Found]:
     """The same for one network, in this process."""
-    plan.prepare()
-    network, amount = NETWORKS[name], plan.amounts.streams.get(name, DEFAULT)
+    network, amount = NETWORKS[name], request.amounts.streams.get(name, DEFAULT)
     tell(f"{network.title}: loading")
-    video = write_street(folder, amount.size, amount.dropped + amount.frames + AHEAD)
-    base = load_network(network, plan.weights.get(name), plan.device)
-    models = {around: around.build(base, plan.flow) for around in network.models}
-    load_loops()
-    runs = plan.runs or amount.runs
-    streamed: dict[Around, list[float]] = {around: [] for around in models}
-    rendered: dict[Around, list[float]] = {around: [] for around in models}
-
-    def run(around: Around, written: Path | None) -> float:
-        source = open_street(video, amount.size)
-        if written is None:
-            return seconds_a_frame(segment(source, models[around]), amount.dropped, amount.frames)
-        return _seconds_rendered(models[around], video, amount, written)
-
+    base, video = prepare(network, request, folder, amount.size, amount.dropped + amount.frames + AHEAD)
+    models = {around.name: around.build(base, request.flow) for around in network.models}
+    runs = request.runs or amount.runs
+    streamed: dict[str, list[float]] = {model: [] for model in models}
+    rendered: dict[str, list[float]] = {model: [] for model in models if network.rendered}
     for number in range(runs):
-        for around in in_turn(list(models), number):
-            tell(f"{network.title}: run {number + 1} of {runs}, {around.name}")
-            streamed[around].append(run(around, None))
+        for model in in_turn(list(models), number):
+            tell(f"{network.title}: run {number + 1} of {runs}, {model}")
+            streamed[model].append(_seconds_streamed(models[model], video, amount))
             if network.rendered:
-                rendered[around].append(run(around, folder / "rendered.mp4"))
-    yield from stream_rows(network, amount, plan.flow, streamed, rendered)
+                rendered[model].append(_seconds_rendered(models[model], video, amount, folder / "rendered.mp4"))
+    times, written = Rounds(streamed), Rounds(rendered)
+    for model in models:
+        yield (
+            "rows",
+            {
+                "network": network.title,
+                "size": amount.size,
+                "model": model,
+                "flow": None if model == FRAME_BY_FRAME.name else request.flow,
+                "frames": amount.frames,
+                "runs": runs,
+                "ms": times.ms(model),
+                "ratio": times.ratio(model, FRAME_BY_FRAME.name),
+                "rendered_ms": written.ms(model),
+                "rendered_ratio": written.ratio(model, FRAME_BY_FRAME.name),
+            },
+        )
 
 
-def load_loops() -> None:
-    """Have the warp's loops ready, which are else loaded at the first frame with a past."""
-    for layout in (torch.contiguous_format, torch.channels_last):
-        maps = torch.zeros(1, 4, 8, 8).contiguous(memory_format=layout)
-        warp_combine(maps, maps, torch.zeros(1, 2, 8, 8), torch.ones(4), torch.ones(4), torch.ones(1, 1, 8, 8))
-
-
-def seconds_a_frame(results: Iterator[Segmented], dropped: int, frames: int) -> float:
-    """The time between two results, by the number of frames."""
-    meter = Meter(dropped, frames)
-    with closing(results):  # type: ignore[type-var]
-        for _ in results:
-            if meter.full():
-                break
-    return meter.seconds
-
-
-class Meter:
-    """Looks at the clock at the right results."""
-
-    def __init__(self, dropped: int, frames: int, now: Callable[[], float] = time.perf_counter) -> None:
-        self._first, self._last = dropped, dropped + frames
-        self._now = now
-        self._count = 0
-        self._began = self._ended = 0.0
-
-    def full(self) -> bool:
-        """Count a result; whether it was the last that counts."""
-        self._count += 1
-        if self._count == self._first:
-            self._began = self._now()
-        if self._count == self._last:
-            self._ended = self._now()
-        return self._count >= self._last
-
-    @property
-    def seconds(self) -> float:
-        """For each frame."""
-        if self._count < self._last:
-            raise NetWarpError(f"the video ended after {self._count} frames, before the {self._last} that are timed")
-        return (self._ended - self._began) / (self._last - self._first)
+def _seconds_streamed(model: VideoModel, video: Path, amount: StreamAmount) -> float:
+    with closing(segment(open_street(video, amount.size), model)) as results:  # type: ignore[type-var]
+        stamps = [time.perf_counter() for _ in islice(results, amount.dropped + amount.frames)]
+    return seconds_a_frame(stamps, amount)
 
 
 class _EnoughError(Exception):
@@ -122,40 +80,25 @@ class _EnoughError(Exception):
 
 
 def _seconds_rendered(model: VideoModel, video: Path, amount: StreamAmount, place: Path) -> float:
-    meter = Meter(amount.dropped, amount.frames)
+    stamps: list[float] = []
 
-    def count(_: Segmented) -> None:
-        if meter.full():
+    def stamp(_: object) -> None:
+        stamps.append(time.perf_counter())
+        if len(stamps) == amount.dropped + amount.frames:
             raise _EnoughError
 
     with suppress(_EnoughError):
-        render(open_street(video, amount.size), model, video=place, on_frame=count)
-    return meter.seconds
+        render(open_street(video, amount.size), model, video=place, on_frame=stamp)
+    return seconds_a_frame(stamps, amount)
 
 
-def stream_rows(
-    network: Network,
-    amount: StreamAmount,
-    flow: str,
-    streamed: dict[Around, list[float]],
-    rendered: dict[Around, list[float]],
-) -> Iterator[StreamRow]:
-    """Rows from the seconds of each run, which took turns."""
-    for around, seconds in streamed.items():
-        written = rendered[around]
-        yield StreamRow(
-            network=network.title,
-            size=amount.size,
-            model=around.name,
-            flow=None if around == FRAME_BY_FRAME else flow,
-            frames=amount.frames,
-            runs=len(seconds),
-            ms=1000 * statistics.median(seconds),
-            ratio=_ratio(seconds, streamed[FRAME_BY_FRAME]),
-            rendered_ms=1000 * statistics.median(written) if written else None,
-            rendered_ratio=_ratio(written, rendered[FRAME_BY_FRAME]) if written else None,
-        )
+def seconds_a_frame(stamps: Sequence[float], amount: StreamAmount) -> float:
+    """The time from the last result that does not count to the last that does, for each frame.
 
-
-def _ratio(seconds: list[float], single: list[float]) -> float:
-    return statistics.median(ours / alone for ours, alone in zip(seconds, single, strict=True))
+    >>> seconds_a_frame([0, 10, 11, 13, 16], StreamAmount((360, 480), 2, 3, 1, 1.0))
+    2.0
+    """
+    last = amount.dropped + amount.frames
+    if len(stamps) < last:
+        raise NetWarpError(f"the video ended after {len(stamps)} frames, before the {last} that are timed")
+    return (stamps[last - 1] - stamps[amount.dropped - 1]) / amount.frames

@@ -8,15 +8,17 @@ tensor that is there, and our loop into one. On a GPU there is no difference, si
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from netwarp.lab.benchmark.harness import Clock, Progress, Runner, alternating, clock_for
-from netwarp.lab.benchmark.plan import BenchmarkPlan, Shape
-from netwarp.lab.benchmark.results import WarpRow
+from netwarp.lab.benchmark.own_process import Progress, Runner
+from netwarp.lab.benchmark.plan import DTYPES, Request, Shape
+from netwarp.lab.benchmark.rounds import Clock, alternating, clock_for
+from netwarp.lab.benchmark.tables import Found, Row
 from netwarp.ops import warp_combine
 from netwarp.ops.kernels import NotCompiledError
 
@@ -78,79 +80,71 @@ def _in_a_line(error: Exception) -> str:
 
 FORMATS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-GPU_DTYPES = ("float32", "bfloat16", "float16")
-
-
-def measure_warp(plan: BenchmarkPlan, tell: Progress, apart: Runner) -> Iterator[WarpRow]:
+def measure_warp(request: Request, _tell: Progress, runner: Runner) -> Iterator[Found]:
     """A row for each shape, dtype and memory format."""
-    yield from apart(tell, plan.threads, warps, plan)
+    yield from runner(warps, request)
 
 
-def warps(plan: BenchmarkPlan, tell: Progress, clock: Clock | None = None) -> Iterator[WarpRow]:
+def warps(request: Request, tell: Progress, clock: Clock | None = None) -> Iterator[Found]:
     """The same in this process; see :func:`measure_warp`."""
-    on_gpu = torch.device(plan.device).type == "cuda"
-    amounts = plan.amounts
-    shapes = plan.shapes or (*amounts.shapes, *(amounts.gpu_shapes if on_gpu else ()))
-    dtypes = plan.dtypes or (GPU_DTYPES if on_gpu else ("float32",))
-    compiled = Compiled()
-    for shape in shapes:
-        for dtype in dtypes:
+    on_gpu = torch.device(request.device).type == "cuda"
+    amounts = request.amounts
+    compiled = None if request.no_compile else Compiled()
+    clock = clock or clock_for(request.device, request.cpu_time)
+    for shape in request.shape or (*amounts.shapes, *(amounts.gpu_shapes if on_gpu else ())):
+        for dtype in request.dtype or (DTYPES if on_gpu else DTYPES[:1]):
             for layout in FORMATS:
                 tell(f"{'×'.join(map(str, shape))}, {layout}, {dtype}")
                 torch.manual_seed(0)
-                maps = _Maps.random(shape, layout, dtype, plan.motion, plan.device)
-                yield _row(
-                    maps,
-                    compiled if plan.compile else None,
-                    plan.runs or amounts.rounds,
-                    clock or clock_for(plan.device, plan.cpu_time),
-                )
+                maps = _Maps.random(shape, layout, dtype, request.motion, request.device)
+                names = {"shape": shape, "format": layout, "dtype": dtype, "motion": request.motion}
+                yield "rows", names | _figures(maps, compiled, request.runs or amounts.rounds, clock)
 
 
 @dataclass(frozen=True, eq=False)
 class _Maps:
     """What is warped, and what comes back: ``[B,C,h,w]``, flow ``[B,2,h,w]``, weights ``[C]``."""
 
-    layout: str
-    dtype: str
-    kind: str
     current: Tensor
     previous: Tensor
     grad: Tensor
     flow: Tensor
     w1: Tensor
     w2: Tensor
-    leaves: tuple[Tensor, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        leaves = tuple(tensor.clone().requires_grad_() for tensor in self.inputs)
-        object.__setattr__(self, "leaves", leaves)
 
     @classmethod
     def random(cls, shape: Shape, layout: str, dtype: str, kind: str, device: str) -> _Maps:
         batch, channels, h, w = shape
+        values = getattr(torch, dtype)
 
         def new() -> Tensor:
-            values = torch.randn(shape, device=device).to(DTYPES[dtype])
-            return values.contiguous(memory_format=FORMATS[layout])
+            return torch.randn(shape, device=device).to(values).contiguous(memory_format=FORMATS[layout])
 
         flow = _motion(kind, batch, h, w).to(device)
-        w1, w2 = torch.randn(2, channels).to(device, DTYPES[dtype])
-        return cls(layout, dtype, kind, new(), new(), new(), flow, w1, w2)
+        w1, w2 = torch.randn(2, channels).to(device, values)
+        return cls(new(), new(), new(), flow, w1, w2)
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         return self.current, self.previous, self.flow, self.w1, self.w2
 
-    def both(self, warp: Callable[..., Tensor]) -> None:
+    @cached_property
+    def leaves(self) -> tuple[Tensor, ...]:
+        return tuple(tensor.clone().requires_grad_() for tensor in self.inputs)
+
+    def trained(self, warp: Warp) -> None:
         """Forward and backward."""
         torch.autograd.grad(warp(*self.leaves), self.leaves, self.grad)
 
-    def moved(self, maps: int, flows: int) -> int:
-        """Bytes of so many maps and flows."""
-        return maps * self.current.nbytes + flows * self.flow.nbytes
+    def in_all_ways(self, warp: Warp) -> None:
+        with torch.no_grad():
+            warp(*self.inputs)
+        self.trained(warp)
+
+    def over_copy(self, maps: int, flows: int) -> float:
+        """Bytes of so many maps and flows, in times of those that a copy moves."""
+        return (maps * self.current.nbytes + flows * self.flow.nbytes) / (2 * self.current.nbytes)
 
 
 def _motion(kind: str, batch: int, h: int, w: int) -> Tensor:
@@ -160,85 +154,56 @@ def _motion(kind: str, batch: int, h: int, w: int) -> Tensor:
     return 3 * F.interpolate(torch.randn(batch, 2, 4, 4), (h, w), mode="bicubic").contiguous()
 
 
-def _row(maps: _Maps, compiled: Compiled | None, rounds: int, clock: Clock) -> WarpRow:
-    def in_all_ways(warp: Callable[..., Tensor]) -> None:
-        with torch.no_grad():
-            warp(*maps.inputs)
-        maps.both(warp)
-
-    built = None if compiled is None else compiled.of(in_all_ways)
+def _figures(maps: _Maps, compiled: Compiled | None, rounds: int, clock: Clock) -> Row:
+    built = None if compiled is None else compiled.of(maps.in_all_ways)
+    warps = {"ours": warp_combine, "eager": eager, **({} if built is None else {"compiled": built})}
     with torch.no_grad():
-        forward = alternating(_forward(maps, built), rounds, clock)
-    trained = alternating(_trained(maps, built), rounds, clock)
-    batch, channels, h, w = maps.current.shape
-    more_than_copy = maps.moved(3, 1) / maps.moved(2, 0)
-    of_copy_kept = forward.ratio_of("copy, kept", "ours, kept")
-    return WarpRow(
-        shape=(batch, channels, h, w),
-        format=maps.layout,
-        dtype=maps.dtype,
-        motion=maps.kind,
-        add_ms=forward.ms("add"),
-        clone_ms=forward.ms("clone"),
-        ours_ms=forward.ms("ours"),
-        eager_ms=forward.ms("eager"),
-        compiled_ms=forward.ms_of("compiled"),
-        ours_trained_ms=trained.ms("ours"),
-        eager_trained_ms=trained.ms("eager"),
-        compiled_trained_ms=trained.ms_of("compiled"),
-        ours_backward_ms=trained.ms("ours, backward"),
-        add_kept_ms=forward.ms_of("add, kept"),
-        copy_kept_ms=forward.ms_of("copy, kept"),
-        ours_kept_ms=forward.ms_of("ours, kept"),
-        ours_over_add=forward.ratio("ours", "add"),
-        ours_over_add_kept=forward.ratio_of("ours, kept", "add, kept"),
-        eager_over_add=forward.ratio("eager", "add"),
-        compiled_over_add=forward.ratio_of("compiled", "add"),
-        eager_over_ours=forward.ratio("eager", "ours"),
-        compiled_over_ours=forward.ratio_of("compiled", "ours"),
-        eager_over_ours_trained=trained.ratio("eager", "ours"),
-        compiled_over_ours_trained=trained.ratio_of("compiled", "ours"),
-        of_copy=more_than_copy * forward.ratio("clone", "ours"),
-        of_copy_kept=None if of_copy_kept is None else more_than_copy * of_copy_kept,
-        of_copy_backward=maps.moved(5, 2) / maps.moved(2, 0) * trained.ratio("clone", "ours, backward"),
-        shift_off=_off(maps),
-        not_compiled=None if built is not None else "left out" if compiled is None else compiled.why_not,
-    )
+        forward = alternating(_forward(maps, warps), rounds, clock)
+    trained = alternating(_trained(maps, warps), rounds, clock)
+    others = ("eager", "compiled")
+    return {
+        **{f"{name}_ms": forward.ms(name) for name in ("add", "clone", "ours", *others)},
+        **{f"{name}_trained_ms": trained.ms(name) for name in ("ours", *others)},
+        "ours_backward_ms": trained.ms("ours_backward"),
+        **{f"{name}_ms": forward.ms(name) for name in ("add_kept", "copy_kept", "ours_kept")},
+        **{f"{name}_over_add": forward.ratio(name, "add") for name in ("ours", *others)},
+        "ours_over_add_kept": forward.ratio("ours_kept", "add_kept"),
+        **{f"{name}_over_ours": forward.ratio(name, "ours") for name in others},
+        **{f"{name}_over_ours_trained": trained.ratio(name, "ours") for name in others},
+        "of_copy": forward.ratio("clone", "ours", maps.over_copy(3, 1)),
+        "of_copy_kept": forward.ratio("copy_kept", "ours_kept", maps.over_copy(3, 1)),
+        "of_copy_backward": trained.ratio("clone", "ours_backward", maps.over_copy(5, 2)),
+        "shift_off": _off(maps),
+        "not_compiled": None if built is not None else "left out" if compiled is None else compiled.why_not,
+    }
 
 
-def _forward(maps: _Maps, compiled: Callable[..., Tensor] | None) -> dict[str, Callable[[], object]]:
+def _forward(maps: _Maps, warps: dict[str, Warp]) -> dict[str, Callable[[], object]]:
     functions: dict[str, Callable[[], object]] = {
         "add": lambda: torch.add(maps.current, maps.previous),
         "clone": lambda: maps.current.clone(),
-        "ours": lambda: warp_combine(*maps.inputs),
-        "eager": lambda: eager(*maps.inputs),
+        **{name: partial(warp, *maps.inputs) for name, warp in warps.items()},
     }
-    if compiled is not None:
-        functions["compiled"] = lambda: compiled(*maps.inputs)
     if (into := _into_kept(maps)) is not None:
         kept = torch.empty_like(maps.current)
-        functions["add, kept"] = lambda: torch.add(maps.current, maps.previous, out=kept)
-        functions["copy, kept"] = lambda: kept.copy_(maps.current)
-        functions["ours, kept"] = lambda: into(kept)
+        functions["add_kept"] = lambda: torch.add(maps.current, maps.previous, out=kept)
+        functions["copy_kept"] = lambda: kept.copy_(maps.current)
+        functions["ours_kept"] = lambda: into(kept)
     return functions
 
 
-def _trained(maps: _Maps, compiled: Callable[..., Tensor] | None) -> dict[str, Callable[[], object]]:
+def _trained(maps: _Maps, warps: dict[str, Warp]) -> dict[str, Callable[[], object]]:
     result = warp_combine(*maps.leaves)
-    functions: dict[str, Callable[[], object]] = {
+    return {
         "clone": lambda: maps.current.clone(),
-        "ours": lambda: maps.both(warp_combine),
-        "ours, backward": lambda: torch.autograd.grad(result, maps.leaves, maps.grad, retain_graph=True),
-        "eager": lambda: maps.both(eager),
+        "ours_backward": lambda: torch.autograd.grad(result, maps.leaves, maps.grad, retain_graph=True),
+        **{name: partial(maps.trained, warp) for name, warp in warps.items()},
     }
-    if compiled is not None:
-        functions["compiled"] = lambda: maps.both(compiled)
-    return functions
 
 
 def _into_kept(maps: _Maps) -> Callable[[Tensor], None] | None:
     """Our loop of the CPU into a tensor that is there, where it is that loop that runs, and nothing around it."""
-    if maps.current.device.type != "cpu" or maps.dtype != "float32":
+    if maps.current.device.type != "cpu" or maps.current.dtype != torch.float32:
         return None
     try:
         from netwarp.ops.cpu import compute

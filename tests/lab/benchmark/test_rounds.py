@@ -6,17 +6,15 @@ import time
 
 import pytest
 
-from netwarp.lab.benchmark.harness import MOST, WORTH, Rounds, alternating, clock_for, in_turn
+from netwarp.lab.benchmark.rounds import MOST, WORTH, Rounds, alternating, clock_for, in_turn
 
 
 def test_medians_of_rounds_and_of_their_ratios():
     rounds = Rounds({"a": [0.002, 0.004, 0.030], "b": [0.001, 0.001, 0.010]})
     assert rounds.ms("a") == pytest.approx(4)
     assert rounds.ratio("a", "b") == pytest.approx(3)  # 2, 4, 3: not 4 ms / 1 ms
-    assert rounds.ms_of("a") == rounds.ms("a")
-    assert rounds.ms_of("c") is None
-    assert rounds.ratio_of("a", "b") == rounds.ratio("a", "b")
-    assert rounds.ratio_of("a", "c") is None
+    assert rounds.ratio("a", "b", 2) == pytest.approx(6)
+    assert rounds.ms("c") is rounds.ratio("a", "c") is rounds.ratio("c", "a") is None
 
 
 def test_functions_take_turns_and_the_first_two_runs_do_not_count():
