@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from netwarp.flow import DISFlow
@@ -40,3 +41,22 @@ def test_threads_do_not_disturb_each_other(moved):
 def test_small_frames_still_see_motion(moved):
     flow = DISFlow("medium")(*moved(2, 0, 14, 60))
     assert abs(flow[0, 0, 4:-4, 8:-8].median().item() - 2) < 0.3
+
+
+@pytest.mark.parametrize(("width", "level"), [(128, 0), (320, 2), (480, 2), (640, 3), (2048, 4)])
+def test_as_the_authors_ran_it(moved, width, level):
+    """OF_DIS's operating point 2 by hand, at an eighth of the frame's size where that is 640 pixels wide."""
+    current, previous = moved(3, -2, 16 << (level + 1), width)
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    estimator.setFinestScale(level)
+    estimator.setPatchSize(8)
+    estimator.setPatchStride(4)
+    estimator.setGradientDescentIterations(12)
+    estimator.setUseSpatialPropagation(False)
+    estimator.setVariationalRefinementAlpha(10)
+    assert estimator.getVariationalRefinementIterations() > 0
+    one = [np.rint(f[0].double().mean(0).numpy()).astype(np.uint8) for f in (current, previous)]
+    found = DISFlow("authors")(current, previous)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(found, estimator.calc(one[0], one[1], None), atol=1e-3)
+    estimator.setFinestScale(level + 1)
+    assert np.abs(found - estimator.calc(one[0], one[1], None)).max() > 0.1

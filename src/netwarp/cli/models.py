@@ -108,7 +108,7 @@ class ModelOptions(BaseOptions, ViewOptions, DeviceOption):
     )
     flow: str | None = option(
         "SPEC",
-        "dis[:ultrafast|fast|light|medium][@FRACTION], raft[:FILE], precomputed:FOLDER, zero, or true (that of "
+        "dis[:authors|ultrafast|fast|light|medium][@FRACTION], raft[:FILE], precomputed:FOLDER, zero, or true (that of "
         "rendered clips, where clips are measured) (default: dis, or the model's)",
     )
     frame_by_frame: bool = flag("the network alone, without memory: what to compare with")

@@ -111,24 +111,30 @@ class ZeroFlow:
         return "ZeroFlow()"
 
 
-DIS_PRESETS = ("ultrafast", "fast", "light", "medium")
+# Each preset's finest level, at 1/2^level of the frame's size; the authors' depends on its width.
+FINEST_LEVELS: dict[str, int | None] = {"authors": None, "ultrafast": 2, "fast": 2, "light": 1, "medium": 1}
+DIS_PRESETS = tuple(FINEST_LEVELS)
 
-# What sets "light" apart from OpenCV's "ultrafast". Half the frame's size (finest level 1) is what labels need of a
-# flow; the patches' overlap and the refinement, which are most of "medium"'s time, hardly show in them
+# Two presets by what sets them apart from one of OpenCV's. Half the frame's size is what labels need of a flow; the
+# patches' overlap and the refinement, which are most of "medium"'s time, hardly show in them
 # ('python benchmarks/dis_settings.py').
-LIGHT = {"FinestScale": 1, "PatchStride": 5, "GradientDescentIterations": 16}
-
-# The side below which OpenCV's pyramid has levels smaller than a patch: patch size (8) times two to the
-# power of the finest level (2, 2, 1, 1). Below it OpenCV raises, returns NaN or, on wide and low images
-# (12×300), takes the whole process down.
-SMALLEST_SIDE = {"ultrafast": 32, "fast": 32, "light": 16, "medium": 16}
+OWN_PRESETS: dict[str, tuple[str, dict[str, float]]] = {
+    "light": ("ultrafast", {"PatchStride": 5, "GradientDescentIterations": 16}),
+    "authors": (
+        "fast",
+        {"GradientDescentIterations": 12, "VariationalRefinementAlpha": 10.0, "UseSpatialPropagation": False},
+    ),
+}
 
 
 class DISFlow:
     """Dense Inverse Search flow (Kroeger, Timofte, Dai, Van Gool, ECCV 2016) on the CPU, by OpenCV.
 
     The flow of the paper's experiments (section 4). Safe to call from several threads; results repeat exactly. Frames
-    of every size are taken: those too small for OpenCV are padded with their edge pixels.
+    of every size are taken: those too small for OpenCV are padded with their edge pixels. ``"authors"`` is what the
+    paper's authors ran as far as OpenCV has it: the method's operating point 2 (patches of 8, overlap 0.4, 12
+    iterations, refinement) up to level ⌊log2(2·width/40)⌋ − 2, 1/8 of the frame's size at a width of 640 and 1/16 at
+    2048. Where it matches all three colours, OpenCV takes one channel: their mean.
 
     >>> DISFlow("fast", scale=0.5).spec
     'dis:fast@0.5'
@@ -166,7 +172,11 @@ class DISFlow:
         import cv2
 
         planes = frames_to_bytes(frames).contiguous().cpu().numpy()
-        gray = [cv2.cvtColor(cv2.merge(list(rgb)), cv2.COLOR_RGB2GRAY) for rgb in planes]
+        mean = np.full((1, 3), 1 / 3)
+        gray = [
+            cv2.transform(picture, mean) if self.preset == "authors" else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+            for picture in (cv2.merge(list(rgb)) for rgb in planes)
+        ]
         if self.scale == 1:
             return gray
         h, w = (max(1, round(side * self.scale)) for side in planes.shape[2:])
@@ -177,12 +187,16 @@ class DISFlow:
 
         # A fresh object for every pair: OpenCV's keeps buffers, and on small frames changes its own settings,
         # so a shared one is neither thread-safe nor forgetful.
-        known = "ultrafast" if self.preset == "light" else self.preset
+        known, settings = OWN_PRESETS.get(self.preset, (self.preset, {}))
         estimator = cv2.DISOpticalFlow.create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{known.upper()}"))
-        for name, value in LIGHT.items() if self.preset == "light" else ():
-            getattr(estimator, f"set{name}")(value)
         h, w = current.shape
-        smallest = SMALLEST_SIDE[self.preset]
+        level = FINEST_LEVELS[self.preset]
+        level = max((w // 20).bit_length() - 3, 0) if level is None else level
+        for name, value in {**settings, "FinestScale": level}.items():
+            getattr(estimator, f"set{name}")(value)
+        # On a pyramid with levels smaller than a patch (8) OpenCV raises, returns NaN or, on wide and low images
+        # (12×300), takes the whole process down.
+        smallest = max(8 << level, 16)
         below, right = max(0, smallest - h), max(0, smallest - w)
         if below or right:
             current, previous = (

@@ -66,7 +66,7 @@ def test_table_2_says_what_takes_the_place_of_flow_fields():
         (line,) = (line for line in lines.table2(replace(PLAYDATA, **flows)) if line.paper.iou == 70.3)
         return "" if line.row is None else line.row.flow, line.note
 
-    assert {"zero", "dis", TRUE_FLOW, "raft:w.pth"} <= {row.flow for row in rows(ALL["table2"]).values()}
+    assert {"zero", "dis", "dis:authors", TRUE_FLOW, "raft:w.pth"} <= {row.flow for row in rows(ALL["table2"]).values()}
     assert flow_fields(true_flow=True, raft="raft:w.pth")[0] == TRUE_FLOW
     assert flow_fields(raft="raft:w.pth")[0] == "raft:w.pth"
     assert flow_fields()[0] == ""

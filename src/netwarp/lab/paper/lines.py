@@ -91,6 +91,7 @@ def table2(setup: Setup) -> list[Line]:
         Line("PlayData-CNN", "base", _FRAME_BY_FRAME, TABLE2["PlayData-CNN"]),
         _control(setup, f"w2 = 0, at {'+'.join(setup.network.best)}"),
         by("zero", "+ NetWarp, no flow"),
+        by("dis:authors", "+ NetWarp, DIS as the authors ran it"),
         by("dis:ultrafast", "+ NetWarp, DIS ultrafast"),
         by("dis", "+ NetWarp, DIS", TABLE2["+ NetWarp, DIS"]),
         by("dis:medium", "+ NetWarp, DIS medium"),
