@@ -13,6 +13,7 @@ from netwarp.model import FlowCNN, Preprocess, VideoModel
 from netwarp.model.gates import gate_from_dict
 from netwarp.model.model_file import read
 from netwarp.model.outputs import OutputGrid
+from netwarp.ops import Grid
 
 
 def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
@@ -69,7 +70,7 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
 
 def _build(config: dict[str, Any], base: nn.Module) -> VideoModel:
     flow_cnn, example_size = config["flow_cnn"], config["example_size"]
-    return VideoModel(
+    model = VideoModel(
         base,
         config["layers"],
         config["flow"],
@@ -82,6 +83,12 @@ def _build(config: dict[str, Any], base: nn.Module) -> VideoModel:
         palette=config["palette"],
         example_size=None if example_size is None else tuple(example_size),
     )
+    if "grids" in config:  # as they were when it was trained, else as they are measured
+        known = tuple(None if grid is None else Grid.from_lists(*grid) for grid in config["grids"])
+        if len(known) != len(model.layers):
+            raise ValueError(f"{len(known)} grids for {len(model.layers)} layers")
+        model.grids = known
+    return model
 
 
 def _check_fit(path: str | Path, expected: dict[str, Any], found: dict[str, Any]) -> None:

@@ -30,7 +30,9 @@ examples:
   netwarp layers --base netwarp:espnet --weights espnet.pth --video drive.mp4
 
 Of a convolution with its norm and activation the last is listed, of a block its end; --all lists every layer.
-A NetWarp needs a layer that runs once a frame. output and log_probs stand for the network's result.
+A NetWarp needs a layer that runs once a frame and whose map follows the frame's size. stride, offset: place i of a map
+looks at pixel stride·i + offset (–: the map's cells share the frame). output and log_probs stand for the network's
+result.
 With --video, how far a layer's representation lies from that of the frame before, in its own standard deviations: as it
 is, and warped along the flow. A good place: warped is small, and much smaller than unwarped. No labels are needed."""
 
@@ -81,12 +83,12 @@ def run(request: Request) -> None:
     base = base_of(request)
     preprocess = getattr(base, "preprocess", None) or Preprocess()
     seen = _seen(base, preprocess, request.size if source is None else source.size)
-    once = [info for info in seen.layers if info.calls == 1]
+    usable = [info for info in seen.layers if info.usable]
     shown = seen.layers if request.all else worth_showing(base, seen)
     records = layer_records(shown, seen)
     height, width = seen.frame
     about: dict[str, object] = {"base": request.base, "frame": [height, width], "classes": seen.classes}
-    hidden = len(once) - len(shown)
+    hidden = len(usable) - len(shown)
     more = f"; --all lists {hidden} more layers within these" if hidden > 0 else ""
     note = f"for a frame of {width}×{height}{more}"
     if source is not None:

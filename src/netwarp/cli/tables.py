@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -27,7 +28,7 @@ def worth_showing(base: nn.Module, seen: Probe, limit: int = LIMIT) -> tuple[Lay
     once = [
         info
         for info in seen.layers
-        if info.calls == 1 and not isinstance(modules[info.name], nn.modules.dropout._DropoutNd)
+        if info.usable and not isinstance(modules[info.name], nn.modules.dropout._DropoutNd)
     ]
     leaves = {name: module for name, module in modules.items() if not any(True for _ in module.children())}
     shown = [info for info, after in zip(once, [*once[1:], None], strict=True) if not _goes_on(info, after, leaves)]
@@ -56,37 +57,21 @@ def _depth(info: LayerInfo) -> int:
 
 def layer_records(layers: Sequence[LayerInfo], seen: Probe) -> list[dict[str, object]]:
     """Layers, and the two names for the network's result, as plain values."""
-    records: list[dict[str, object]] = [
+    kinds = zip(OUTPUTS, ("logits", "log-probabilities"), strict=True)
+    outputs = [replace(seen.output, name=name, kind=kind) for name, kind in kinds]
+    return [
         {
             "name": info.name,
             "kind": info.kind,
             "shape": [info.channels, *info.size],
-            "stride": [_apart(stride, places) for stride, places in zip(info.stride, info.size, strict=True)],
+            "stride": [round(stride, 4) for stride in info.stride],
+            "offset": None if info.grid is None else list(info.grid.offset),
             "runs": info.calls,
-            "usable": info.calls == 1,
+            "usable": info.usable,
+            "fault": info.fault or (f"runs {info.calls} times a frame" if info.calls > 1 else None),
         }
-        for info in layers
+        for info in (*layers, *outputs)
     ]
-    (h, w), (height, width) = seen.output, seen.frame
-    for name, kind in zip(OUTPUTS, ("logits", "log-probabilities"), strict=True):
-        stride = [_apart(height / h, h), _apart(width / w, w)]
-        shape = [seen.classes, h, w]
-        records.append({"name": name, "kind": kind, "shape": shape, "stride": stride, "runs": 1, "usable": True})
-    return records
-
-
-def _apart(stride: float, places: int) -> float:
-    """How far apart the places of a map are, along one side, in pixels of the frame.
-
-    >>> _apart(8.0, 32), round(713 / 90, 4), _apart(713 / 90, 90)
-    (8.0, 7.9222, 8.0)
-    """
-    if places > 1 and not math.isclose(stride, round(stride)):
-        # The first and the last lie in the frame's corners where it has 8k+1 pixels for k+1 places.
-        corners = (stride * places - 1) / (places - 1)
-        if math.isclose(corners, round(corners)):
-            return float(round(corners))
-    return round(stride, 4)
 
 
 def add_alignment(
@@ -94,7 +79,14 @@ def add_alignment(
 ) -> list[dict[str, object]]:
     """Records with what was measured on a video, and one for the picture itself before them."""
     by_name = {each.name: each for each in found}
-    picture = {"name": IMAGE, "kind": "frame", "shape": [3, *frame], "stride": [1.0, 1.0], "runs": 0, "usable": False}
+    picture: dict[str, object] = {
+        "name": IMAGE,
+        "kind": "frame",
+        "shape": [3, *frame],
+        "stride": [1.0, 1.0],
+        "offset": [0.0, 0.0],
+    }
+    picture |= {"runs": 0, "usable": False, "fault": None}
     joined = []
     for record in (picture, *records):
         each = by_name.get(str(record["name"]))
@@ -106,26 +98,21 @@ def add_alignment(
 def layer_table(records: Sequence[dict[str, object]]) -> str:
     """Records of :func:`layer_records`, perhaps with :func:`add_alignment`, as lines of text."""
     measures = [name for name in ("unwarped", "warped") if any(name in record for record in records)]
-    rows = [("layer", "kind", "C×h×w", "stride", "once a frame", *measures)]
+    rows = [("layer", "kind", "C×h×w", "stride", "offset", "usable", *measures)]
     for record in records:
         rows.append(
             (
                 str(record["name"]),
                 str(record["kind"]),
                 "×".join(str(n) for n in _numbers(record["shape"])),
-                _stride(_numbers(record["stride"])),
-                _once(record),
+                _two(_numbers(record["stride"])),
+                "–" if record["offset"] is None else _two(_numbers(record["offset"])),
+                "yes" if record["usable"] else f"no: {record['fault']}" if record["fault"] else "–",
                 *(_distance(record[name]) for name in measures),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
-
-
-def _once(record: dict[str, object]) -> str:
-    if record["usable"]:
-        return "yes"
-    return f"no, {record['runs']} times" if record["runs"] else "–"
 
 
 def _distance(value: object) -> str:
@@ -137,8 +124,8 @@ def _numbers(value: object) -> Sequence[float]:
     return value
 
 
-def _stride(stride: Sequence[float]) -> str:
-    vertical, horizontal = (f"{s:.3g}" for s in stride)
+def _two(numbers: Sequence[float]) -> str:
+    vertical, horizontal = (f"{s:.3g}" for s in numbers)
     return vertical if vertical == horizontal else f"{vertical}×{horizontal}"
 
 

@@ -30,10 +30,10 @@ from netwarp.model.inputs import (
     preprocess_of,
     to_unit_range,
 )
-from netwarp.model.layers import OUTPUTS, evaluating, margin_of
-from netwarp.model.netwarp import Motion
+from netwarp.model.layers import OUTPUTS, evaluating, margin_of, probe
+from netwarp.model.netwarp import Flows, Motion
 from netwarp.model.outputs import Hooks, logits_of
-from netwarp.ops import resize_flow, warp
+from netwarp.ops import warp
 from netwarp.video.source import FrameSource
 
 IMAGE = "image"
@@ -129,6 +129,8 @@ def measure_alignment(
     estimate, device = make_flow(flow), base_device(base)
     prepared = preprocess_of(base) if preprocess is None else preprocess
     distances = {name: (Distance(), Distance()) for name in (IMAGE, *layers)}
+    seen = probe(base, prepared)
+    grids = {info.name: info.grid for info in seen.layers} | dict.fromkeys(OUTPUTS, seen.output.grid)
     measured = 0
     with representations(base, layers, prepared) as look:
         for pair in pairs:
@@ -137,13 +139,12 @@ def measure_alignment(
             if is_cut(current, previous, field):
                 continue
             measured += 1
-            motion = Motion.over_input(field, None, prepared, (current.shape[-2], current.shape[-1]))
+            motion = Motion.between(current, previous, Flows(field), None, None, prepared)
             present = {IMAGE: to_unit_range(current), **look(current)}
             past = {IMAGE: to_unit_range(previous), **look(previous)}
             for name, (unwarped, warped) in distances.items():
                 size = (present[name].shape[-2], present[name].shape[-1])
-                seen = field if name == IMAGE else motion.with_margin(margin_of(base, name)).flow
-                along = resize_flow(seen, size)
+                along = field if name == IMAGE else motion.at(grids[name], size, margin_of(base, name))[0]
                 unwarped.add(present[name], past[name])
                 warped.add(present[name], warp(past[name], along))
     if not measured:

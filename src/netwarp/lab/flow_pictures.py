@@ -12,7 +12,7 @@ from torchvision.utils import flow_to_image
 from netwarp.model import VideoModel
 from netwarp.model.inputs import base_device
 from netwarp.model.netwarp import Flows
-from netwarp.ops import resize_flow
+from netwarp.ops import Grid
 
 Picture = npt.NDArray[np.uint8]
 
@@ -53,11 +53,8 @@ def before_and_after(model: VideoModel, current: Picture, previous: Picture) -> 
         before = model.estimate_flow(present, past)
         motion = model.motion_between(present, past, model.flows_between(present, past, before) or Flows(before))
         size = (before.shape[-2], before.shape[-1])
-        (height, width), padded = model.preprocess.grid(size)
-        after = motion.flow
-        if padded != (height, width):  # the padding is no part of the frame
-            after = resize_flow(after, padded)[..., :height, :width]
-        after = resize_flow(after, size)
+        shrunk = [n / length for n, length in zip(motion.resized, size, strict=True)]
+        after, _ = motion.at(Grid.of_cells(shrunk), size)
     return before[0].cpu().numpy(), after[0].cpu().numpy()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
-from netwarp.ops import resize_flow, warp
+from netwarp.ops import Grid, sample_flow, warp
 
 VARIANTS = {"paper": (11, 3), "release": (8, 1)}
 """Channels that the first convolution takes, and size of the last one's kernel."""
@@ -42,23 +44,33 @@ class FlowCNN(nn.Module):
 
     Args:
         variant: ``"paper"`` or ``"release"``.
-        stride: Compute at 1/stride of the frame's size: frames are averaged over cells, the flow is resized, and so is
-            the flow that comes out. 1 is the paper's; at the stride of the features it costs next to nothing. None
-            takes that of the finest layer of the first :class:`.VideoModel` it is given to: none sees a finer flow.
-            The release's form is always at 8.
+        stride: Compute at 1/stride of the frame's size: frames are averaged over cells, the flow is read in their
+            middle, and what comes out has a place for each. 1 is the paper's; at the stride of the features it costs
+            next to nothing. None takes that of the finest layer of the first :class:`.VideoModel` it is given to: none
+            sees a finer flow. The release's form is always at 8.
         start: ``"identity"`` starts at Λ(F) = F but for small Gaussian noise; ``"gaussian"`` is the paper's "randomly
             with Gaussian noise" throughout, from which Λ first has to learn to let the flow pass. Its σ is 0.1, 1, 1
             and 0.001, convolution by convolution, in the release's form; the paper gives none, and its form has 0.01.
+        offset: Pixel of the frame, down and across, in the middle of the first cell. None puts the cells side by side
+            from the frame's corner on, or, with ``stride`` None, takes that of the finest layer too.
 
     Attributes:
         stride: As above; None until a model has it.
+        offset: As above.
         sees_input: Whether it is shown frames as the network sees them, prepared and padded, instead of RGB in 0–1.
 
     Raises:
         ConfigurationError: ``variant`` or ``start`` is unknown, or ``stride`` is below 1 or not the release's.
     """
 
-    def __init__(self, variant: str = "paper", *, stride: int | None = 1, start: str = "identity") -> None:
+    def __init__(
+        self,
+        variant: str = "paper",
+        *,
+        stride: int | None = 1,
+        start: str = "identity",
+        offset: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
         if variant not in VARIANTS:
             raise unknown_name("FlowCNN variant", variant, VARIANTS)
@@ -73,6 +85,7 @@ class FlowCNN(nn.Module):
         channels, last = VARIANTS[variant]
         self.variant = variant
         self.stride = RELEASE_STRIDE if variant == "release" else stride
+        self.offset = None if offset is None else (float(offset[0]), float(offset[1]))
         self.start = start
         self.sees_input = variant == "release"
         self.conv1 = nn.Conv2d(channels, 16, 3, padding=1)
@@ -115,9 +128,33 @@ class FlowCNN(nn.Module):
             stride = self.stride or 1
             if stride > 1:
                 size = (-(-flow.shape[-2] // stride), -(-flow.shape[-1] // stride))
-                flow = resize_flow(flow, size)
-                current, previous = F.adaptive_avg_pool2d(current, size), F.adaptive_avg_pool2d(previous, size)
+                flow = sample_flow(flow, self.grid, size)
+                current, previous = (self._cells(picture, stride, size) for picture in (current, previous))
             return self._paper(flow, current, previous)
+
+    @property
+    def grid(self) -> Grid:
+        """Where the places of the flow that comes out look in the frame, or for the release's form in the input."""
+        stride = float(self.stride or 1)
+        if self.offset is None:
+            return Grid.of_cells((stride, stride))
+        return Grid((stride, stride), self.offset)
+
+    def take_grid(self, stride: float, grid: Grid | None) -> None:
+        """Take a layer's stride where there is none, and its places then; those too for the release's form."""
+        if self.stride is None:
+            self.stride = max(1, round(stride))
+        elif self.variant != "release":
+            return
+        if grid is not None and self.offset is None and grid.stride == (self.stride, self.stride):
+            self.offset = grid.offset
+
+    def _cells(self, picture: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+        """Average a picture over the cells around its places, to the nearest pixel; beyond the border it goes on."""
+        top, left = (round((stride - 1) / 2 - offset) for offset in self.grid.offset)
+        height, width = picture.shape[-2:]
+        margins = (left, size[1] * stride - left - width, top, size[0] * stride - top - height)
+        return F.avg_pool2d(F.pad(picture, margins, mode="replicate"), stride)
 
     def _paper(self, flow: Tensor, current: Tensor, previous: Tensor) -> Tensor:
         height = flow.shape[-2]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
-from netwarp.ops import resize_flow, warp
+from netwarp.ops import Grid, sample_confidence, warp
 
 Confidence = Tensor
 """``[B,1,H,W]`` in 0–1: 1 where the warped representation is trusted, 0 where the current one stands alone."""
@@ -54,10 +54,10 @@ class Gate(Protocol):
         """Adapt the confidence to a layer, by what its representations say.
 
         Args:
-            confidence: ``[B,1,H,W]``, what the call returned.
+            confidence: ``[B,1,h,w]``, what the call returned, at the layer's places.
             current: ``[B,C,h,w]``, the layer's representation.
             previous: ``[B,C,h,w]``, the one that it remembers.
-            flow: ``[B,2,H',W']``, backward, on any grid over the same picture.
+            flow: ``[B,2,h,w]``, backward, in pixels of the layer.
 
         Returns:
             ``[B,1,h,w]`` in 0–1, or ``confidence`` itself.
@@ -78,10 +78,8 @@ def relative_error(error: Tensor, scale: float, noise: float) -> Tensor:
 
 def resize_confidence(confidence: Confidence, size: tuple[int, int]) -> Confidence:
     """Bring confidence ``[B,1,H,W]`` to a size (h, w), averaging over its cells; 1 everywhere stays exactly 1."""
-    if tuple(confidence.shape[-2:]) == size:
-        return confidence
-    # What is averaged are doubts, since the weights of an average of ones do not add up to 1 in every last bit.
-    return 1 - F.interpolate(1 - confidence, size=size, mode="bilinear", align_corners=False, antialias=True)
+    cells = [length / n for length, n in zip(confidence.shape[-2:], size, strict=True)]
+    return sample_confidence(confidence, Grid.of_cells(cells), size)
 
 
 @dataclass(frozen=True)
@@ -243,11 +241,9 @@ class LearnedGate(nn.Module):
         """Multiply by what the representations say, where ``features`` is a term; see :class:`Gate`."""
         if "features" not in self.terms:
             return confidence
-        size = (current.shape[-2], current.shape[-1])
         with torch.no_grad():
-            error = feature_error(current, previous, resize_flow(flow, size))
-            cost = relative_error(error, self.FEATURE_SCALE, self.FEATURE_NOISE)
-        return resize_confidence(confidence, size) * torch.exp(-self.coefficient("features") * cost)
+            cost = relative_error(feature_error(current, previous, flow), self.FEATURE_SCALE, self.FEATURE_NOISE)
+        return confidence * torch.exp(-self.coefficient("features") * cost)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the arguments as plain values, for a saved model."""

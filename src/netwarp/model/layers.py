@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
+from netwarp.model.grid import GridTracer
 from netwarp.model.inputs import Preprocess, base_device, network_input
-from netwarp.model.outputs import check_layers, logits_of, representation_of
+from netwarp.model.outputs import OutputGrid, check_layers, logits_of, representation_of
+from netwarp.ops import Grid
 
 OUTPUTS = ("output", "log_probs")
 """Layer names that stand for the network's result instead of one of its modules."""
@@ -29,8 +31,15 @@ class LayerInfo:
     kind: str  # its class
     channels: int
     size: tuple[int, int]  # (h, w) of its output [1,C,h,w]
-    stride: tuple[float, float]  # frame pixels per output pixel, down and across
+    stride: tuple[float, float]  # frame pixels from place to place, down and across
     calls: int  # how often it ran on the frame; a NetWarp needs exactly 1
+    grid: Grid | None = None  # where its places look in the network's input; None where that changes with the size
+    fault: str = ""  # why no flow can move its map
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can hold a NetWarp."""
+        return self.calls == 1 and not self.fault
 
 
 @dataclass(frozen=True)
@@ -38,27 +47,40 @@ class Probe:
     """What a network did with one frame."""
 
     layers: tuple[LayerInfo, ...]  # that returned a feature map, in the order in which they (first) ran
-    classes: int
-    output: tuple[int, int]  # (h, w) of the logits, before they are brought to frame size
+    output: LayerInfo  # the logits, before they are brought to frame size, under the name "output"
     frame: tuple[int, int]  # (height, width)
 
     @property
-    def output_stride(self) -> tuple[float, float]:
-        """Frame pixels per pixel of the logits, down and across; padding counts as frame."""
-        return self.frame[0] / self.output[0], self.frame[1] / self.output[1]
+    def classes(self) -> int:
+        """How many classes the logits have."""
+        return self.output.channels
 
 
 def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None = None) -> Probe:
-    """Run a network once, in evaluation mode, and describe all its layers. The network is left as it was."""
+    """Run a network in evaluation mode and describe all its layers. The network is left as it was.
+
+    It runs on a frame of the size (by default the first of :data:`SIZES` that it takes), on another of that size, and
+    on one of another size: what differs between them is no map that flow can move, or has no grid of its own.
+    """
     sizes = (size,) if size is not None else SIZES
     error: Exception | None = None
     for candidate in sizes:
         try:
-            return _probe(base, preprocess, candidate)
+            first, again = _run(base, preprocess, candidate), _run(base, preprocess, candidate, dark=True)
         except NetWarpError:
             raise
         except Exception as e:  # a foreign network may raise anything
             error = e
+            continue
+        runs = (first, again, _larger(base, preprocess, candidate))
+        shrunk = [f / r for f, r in zip(candidate, preprocess.grid(candidate)[0], strict=True)]
+        *inner, output = (_describe(name, *runs, shrunk) for name in first.maps)  # the logits come last
+        # Each place of the result is learned from the label in the middle of its cell, wherever the place looks.
+        learned = output.grid and Grid.of_cells(output.grid.stride)
+        own = OutputGrid.of(base)
+        if own is not None:
+            learned = Grid((own.stride, own.stride), (own.offset, own.offset))
+        return Probe(tuple(inner), replace(output, grid=learned), candidate)
     h, w = sizes[-1]
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise ConfigurationError(
@@ -67,20 +89,38 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
     ) from error
 
 
-def _probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Probe:
-    seen: dict[str, LayerInfo] = {}
-    resized, padded = preprocess.grid(size)
+@dataclass(frozen=True)
+class _Seen:
+    """A layer's map in one pass."""
+
+    kind: str
+    shape: tuple[int, int, int]  # (channels, h, w)
+    calls: int
+    margin: int  # how far it reaches beyond the network's input
+    grid: Grid | None
+    resized: bool  # whether it was interpolated
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A pass of a network over one frame."""
+
+    maps: dict[str, _Seen]
+    input: tuple[int, int]  # (height, width) of the network's input, padding included
+
+
+def _run(base: nn.Module, preprocess: Preprocess, size: tuple[int, int], *, dark: bool = False) -> _Run:
+    maps: dict[str, _Seen] = {}
+    tracer = GridTracer()
 
     def note(name: str, module: nn.Module, output: Any) -> None:  # noqa: ANN401
         representation = representation_of(output)
-        if representation is None:
-            return
-        calls = seen[name].calls + 1 if name in seen else 1
-        channels, h, w = representation.shape[1:]
-        # What the map covers, which may be more than the frame.
-        height, width = (length + 2 * margin_of(base, name) for length in padded)
-        stride = (height / h * size[0] / resized[0], width / w * size[1] / resized[1])
-        seen[name] = LayerInfo(name, type(module).__name__, channels, (h, w), stride, calls)
+        if representation is not None:
+            calls = maps[name].calls + 1 if name in maps else 1
+            grid, resized = tracer.grid_of(representation) or (None, False)
+            channels, h, w = representation.shape[1:]
+            kind = type(module).__name__
+            maps[name] = _Seen(kind, (channels, h, w), calls, margin_of(base, name), grid, resized)
 
     handles = [
         module.register_forward_hook(lambda m, _, output, name=name: note(name, m, output))
@@ -92,13 +132,49 @@ def _probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Pr
     try:
         with evaluating(base), torch.no_grad(), torch.random.fork_rng(devices):
             frame = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
-            logits: Tensor = logits_of(base(network_input(base, preprocess, frame)))
+            image = network_input(base, preprocess, frame / 4 if dark else frame)
+            tracer.begin_at(image)
+            with tracer:
+                logits: Tensor = logits_of(base(image))
     finally:
         for handle in handles:
             handle.remove()
     if not bool(torch.isfinite(logits).all()):
         raise WeightsError("the base gives NaN or infinite logits on an ordinary frame: its weights are damaged")
-    return Probe(tuple(seen.values()), logits.shape[1], (logits.shape[2], logits.shape[3]), size)
+    note("", base, logits)
+    return _Run(maps, (image.shape[-2], image.shape[-1]))
+
+
+def _larger(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> _Run | None:
+    """A pass over a frame that is larger by no round number, or twice as large; None for a network of one size."""
+    if preprocess.size is None:
+        for height, width in ((size[0] + 37, size[1] + 53), (2 * size[0], 2 * size[1])):
+            with suppress(Exception):  # a foreign network may raise anything
+                return _run(base, preprocess, (height, width))
+    return None
+
+
+def _describe(name: str, first: _Run, again: _Run, larger: _Run | None, shrunk: Sequence[float]) -> LayerInfo:
+    """Describe a layer by its maps in three passes, of which the last may be missing."""
+    seen, other = first.maps[name], None if larger is None else larger.maps.get(name)
+    grid, fault, size = seen.grid, "", seen.shape[1:]
+    extent = [length + 2 * seen.margin for length in first.input]
+    if name not in again.maps or again.maps[name].shape != seen.shape:
+        fault = "its size changes with what is in the frame"
+    elif size == (1, 1) and min(extent) > 1 and (other is None or other.shape[1:] == size):
+        fault = "it holds one value for the whole frame"
+    elif larger is not None and other is not None:
+        grown = [(n + 2 * seen.margin) / e for n, e in zip(larger.input, extent, strict=True)]
+        follows = all(abs(after - n * g) <= 2 for after, n, g in zip(other.shape[1:], size, grown, strict=True))
+        if not follows or other.shape[0] != seen.shape[0]:
+            fault = "its size does not follow the frame's"
+        if grid != other.grid:
+            grid = None
+    elif seen.resized:
+        grid = None
+    down, across = (e / n for e, n in zip(extent, size, strict=True)) if grid is None else grid.stride
+    stride = (down * shrunk[0], across * shrunk[1])
+    return LayerInfo(name or OUTPUTS[0], seen.kind, seen.shape[0], size, stride, seen.calls, grid, fault)
 
 
 def margin_of(base: nn.Module, layer: str) -> int:
@@ -147,20 +223,21 @@ def place(
     if len(outputs) > 1:
         raise ConfigurationError("'output' and 'log_probs' are the same place: name one of them, once")
     seen = probe(base, preprocess, example_size)
-    calls = {info.name: info.calls for info in seen.layers}
+    found = {info.name: info for info in seen.layers}
     for name in inner:
-        if name not in calls:
+        if name not in found:
             raise ConfigurationError(
                 f"layer {name!r} returns no feature map [B,C,h,w] or does not run: choose another layer "
                 "('netwarp layers' lists those that work)"
             )
-        if calls[name] > 1:
+        if not found[name].usable:
+            reason = found[name].fault or f"it runs {found[name].calls} times a frame"
             raise ConfigurationError(
-                f"layer {name!r} runs {calls[name]} times a frame: choose a layer that runs once "
-                "('netwarp layers' lists them)"
+                f"layer {name!r} cannot hold a NetWarp, as {reason}: choose another layer "
+                "('netwarp layers' lists those that work)"
             )
     places = [info for info in seen.layers if info.name in inner]
-    places += [LayerInfo(name, "", seen.classes, seen.output, seen.output_stride, calls=1) for name in outputs]
+    places += [replace(seen.output, name=name, kind="") for name in outputs]
     return places, seen.classes
 
 

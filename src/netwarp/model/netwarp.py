@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -13,7 +13,8 @@ from netwarp.errors import ConfigurationError
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Confidence, Gate, resize_confidence
 from netwarp.model.inputs import Preprocess, to_unit_range
-from netwarp.ops import reflect, reflect_flow, resize_flow, warp_combine
+from netwarp.ops import Grid, resize_flow, sample_confidence, sample_flow, warp_combine
+from netwarp.ops.warp import Borders
 
 
 class NetWarp(nn.Module):
@@ -75,11 +76,13 @@ class Flows(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """Flow and confidence over the network's input, padding included; each layer brings them to its own size."""
+    """Flow and confidence between two frames, and where both lie in the network's input."""
 
     flow: Tensor  # [B,2,h,w], backward, after FlowCNN, in pixels of its own grid
-    confidence: Confidence | None  # [B,1,h',w'] in 0-1; None for 1 everywhere
-    size: tuple[int, int]  # (height, width) of the network's input, which both cover
+    grid: Grid  # where the places of the flow lie in the network's input
+    confidence: Confidence | None  # [B,1,h',w'] in 0-1, over the frame; None for 1 everywhere
+    resized: tuple[int, int]  # (height, width) that the frame has in the network's input
+    size: tuple[int, int]  # (height, width) of the network's input, padding included
 
     @classmethod
     def between(
@@ -93,36 +96,34 @@ class Motion:
     ) -> Motion:
         """Correct the flow between two frames ``[B,3,H,W]``, and compute the gate's confidence in it."""
         flow, forward_flow = flows
+        resized, padded = preprocess.grid((current.shape[-2], current.shape[-1]))
+        grid = Grid.of_cells([n / length for n, length in zip(resized, current.shape[-2:], strict=True)])
         present, past = to_unit_range(current), to_unit_range(previous)
         confidence = None if gate is None else gate(present, past, flow, forward_flow)
-        if flow_cnn is not None and not flow_cnn.sees_input:
-            flow = flow_cnn(flow, present, past)
-        motion = cls.over_input(flow, confidence, preprocess, (current.shape[-2], current.shape[-1]))
-        if flow_cnn is None or not flow_cnn.sees_input:
-            return motion
-        flow = flow_cnn(resize_flow(motion.flow, motion.size), preprocess(present), preprocess(past))
-        return replace(motion, flow=flow)
-
-    @classmethod
-    def over_input(
-        cls, flow: Tensor, confidence: Confidence | None, preprocess: Preprocess, size: tuple[int, int]
-    ) -> Motion:
-        """Bring what covers a frame of a size (height, width) to the network's input, which may be padded."""
-        resized, padded = preprocess.grid(size)
-        if padded != resized:
-            # The representations cover the padding too, and so must what moves them.
+        if flow_cnn is not None and flow_cnn.sees_input:
             margin = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
             flow = F.pad(resize_flow(flow, resized), margin, mode="replicate")
-            if confidence is not None:
-                confidence = F.pad(resize_confidence(confidence, resized), margin, mode="replicate")
-        return cls(flow, confidence, padded)
+            flow, grid = flow_cnn(flow, preprocess(present), preprocess(past)), flow_cnn.grid
+        elif flow_cnn is not None:
+            flow, grid = flow_cnn(flow, present, past), flow_cnn.grid.on(grid)
+        return cls(flow, grid, confidence, resized, padded)
 
-    def with_margin(self, margin: int) -> Motion:
-        """Extend it to a layer whose map covers more than the network's input, mirrored outward."""
-        if margin == 0:
-            return self
-        flow = reflect_flow(resize_flow(self.flow, self.size), margin)
-        confidence = self.confidence
-        if confidence is not None:
-            confidence = reflect(resize_confidence(confidence, self.size), margin)
-        return Motion(flow, confidence, (self.size[0] + 2 * margin, self.size[1] + 2 * margin))
+    def at(self, grid: Grid | None, size: tuple[int, int], margin: int = 0) -> tuple[Tensor, Confidence | None]:
+        """Bring flow ``[B,2,h,w]`` and confidence ``[B,1,h,w]`` to the h×w places of a layer.
+
+        A layer without a grid of its own shares the network's input among its cells. With a margin, which a layer looks
+        beyond that input, what lies there is its reflection.
+        """
+        if grid is None:
+            grid = Grid.of_cells([(n + 2 * margin) / m for n, m in zip(self.size, size, strict=True)], -margin)
+        flow = sample_flow(self.flow, grid.among(self.grid), size, self._mirror(self.grid, margin))
+        if self.confidence is None:
+            return flow, None
+        over = Grid.of_cells([n / m for n, m in zip(self.resized, self.confidence.shape[-2:], strict=True)])
+        return flow, sample_confidence(self.confidence, grid.among(over), size, self._mirror(over, margin))
+
+    def _mirror(self, grid: Grid, margin: int) -> Borders | None:
+        """First and last pixel of the network's input, in places of a grid, for a layer that looks beyond them."""
+        ends = zip(self.size, grid.stride, grid.offset, strict=True)
+        down, across = (((0 - o) / s, (n - 1 - o) / s) for n, s, o in ends)
+        return (down, across) if margin else None

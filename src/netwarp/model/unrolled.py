@@ -21,6 +21,7 @@ from netwarp.model.gates import Gate, GateFunction, as_gate
 from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, check_flow, network_input
 from netwarp.model.netwarp import Flows, Motion
 from netwarp.model.outputs import Hooks, OutputGrid, StopPass, logits_of, to_frame_size
+from netwarp.ops import Grid
 
 Frame = Tensor | np.ndarray
 Memory = Literal["previous", "fused"]
@@ -50,6 +51,7 @@ class UnrolledNetwork(nn.Module):
     preprocess: Preprocess
     hooks: Hooks | None  # on the network's layers; None once they are removed
     layers: tuple[str, ...]  # in the order in which they run, "output" or "log_probs" last
+    grids: tuple[Grid | None, ...]  # where the places of each layer's map look in the network's input
     margins: tuple[int, ...]  # how far each layer's map reaches beyond the network's input, in pixels of it
     netwarps: nn.ModuleList  # one for each layer
     flow: FlowSource
@@ -279,11 +281,12 @@ class UnrolledNetwork(nn.Module):
                 f"layer {name!r} gives {list(current.shape)} now and gave {list(previous.shape)} for the "
                 "previous frame: a NetWarp needs a layer whose size depends on the frame's size alone"
             )
-        motion = motion.with_margin(self.margins[place])
-        confidence, gate = motion.confidence, as_gate(self.gate)
+        size = (current.shape[-2], current.shape[-1])
+        flow, confidence = motion.at(self.grids[place], size, self.margins[place])
+        gate = as_gate(self.gate)
         if confidence is not None and gate is not None:
-            confidence = gate.at_layer(confidence, current, previous, motion.flow)
-        combined: Tensor = self.netwarps[place](current, previous, motion.flow, confidence)
+            confidence = gate.at_layer(confidence, current, previous, flow)
+        combined: Tensor = self.netwarps[place](current, previous, flow, confidence)
         return combined
 
     def _at_output(self, logits: Tensor, combine: Callable[[str, Tensor], Tensor]) -> Tensor:

@@ -74,6 +74,8 @@ class VideoModel(UnrolledNetwork):
     Attributes:
         base: The network.
         layers: The layers in the order in which they run.
+        grids: Where the places of each map look in the network's input (:class:`netwarp.ops.Grid`); None where
+            that changes with the size, as with a decoder's maps, whose cells share the input.
         margins: How far the map of each looks beyond the network's input (``base.margins``), in pixels.
         netwarps: A :class:`NetWarp` for each.
         flow_cnn: The :class:`FlowCNN`, or None.
@@ -118,12 +120,15 @@ class VideoModel(UnrolledNetwork):
         labels = _label_set(base, count, classes, palette)
 
         self.layers = tuple(info.name for info in places)
+        self.grids = tuple(info.grid for info in places)
         self.margins = tuple(margin_of(base, name) for name in self.layers)
         self.base = base
         self.netwarps = nn.ModuleList(NetWarp(info.channels, start) for info in places)
         self.flow_cnn = flow_cnn if self.layers else None
-        if self.flow_cnn is not None and self.flow_cnn.stride is None:
-            self.flow_cnn.stride = max(1, round(min(min(info.stride) for info in places)))
+        if self.flow_cnn is not None:
+            finest = min(places, key=lambda info: min(info.stride))
+            in_frame = preprocess.size is None or self.flow_cnn.sees_input
+            self.flow_cnn.take_grid(min(finest.stride), finest.grid if in_frame else None)
         # What has parameters needs a layer to work for.
         self.gate = gate if self.layers or not isinstance(gate, nn.Module) else None
         if training_free:
@@ -208,10 +213,16 @@ class VideoModel(UnrolledNetwork):
             # The oldest that says it all, so that older versions read what they can.
             "format": FORMAT if gate is not None and "learned" in gate else 1,
             "layers": list(self.layers),
+            "grids": [grid and [list(grid.stride), list(grid.offset)] for grid in self.grids],
             "flow": flow,
             "flow_cnn": None
             if flow_cnn is None
-            else {"variant": flow_cnn.variant, "stride": flow_cnn.stride, "start": flow_cnn.start},
+            else {
+                "variant": flow_cnn.variant,
+                "stride": flow_cnn.stride,
+                "start": flow_cnn.start,
+                **({} if flow_cnn.offset is None else {"offset": list(flow_cnn.offset)}),
+            },
             "memory": self.memory,
             "gate": gate,
             "training_free": self.training_free,

@@ -7,6 +7,7 @@ The whole project follows this block and nothing defines it again.
 - **Flow** is float32 ``[B,2,H,W]`` in pixels of its own grid. Channel 0 is u (to the right), channel 1 is v (down).
 - It is **backward**: the point (x, y) of the current frame lies at (x+u, y+v) in the previous one.
 - A flow that is **resized** scales its values with its size: u by w/W, v by h/H.
+- A layer of **stride** s, whose place i looks at pixel s·i + o of the network's input, moves by F[s·i + o]/s.
 - **Sampling** is bilinear at pixel indices: an integer flow is an exact shift, zero flow the identity. Coordinates
   outside the map are clamped to its border. They are computed in float32 whatever the features' dtype
   (float64 for a float64 flow).
@@ -15,6 +16,7 @@ The whole project follows this block and nothing defines it again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,42 @@ from torch import Tensor
 
 from netwarp.errors import InputError
 from netwarp.ops.kernels import warp_combine_operator, warp_operator
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Place i of a map looks at ``stride · i + offset`` of another grid; each number down and across."""
+
+    stride: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    @classmethod
+    def from_lists(cls, stride: Sequence[float], offset: Sequence[float]) -> Grid:
+        """Read what a file holds."""
+        (down, across), (top, left) = stride, offset
+        return cls((float(down), float(across)), (float(top), float(left)))
+
+    @classmethod
+    def of_cells(cls, stride: Sequence[float], start: float = 0.0) -> Grid:
+        """Places in the middle of cells of a size, the first of which begins at ``start``."""
+        down, across = stride
+        return cls((down, across), ((down - 1) / 2 + start, (across - 1) / 2 + start))
+
+    def on(self, other: Grid) -> Grid:
+        """Say where the places look on the grid that ``other`` looks at, if these look at ``other``'s places."""
+        pairs = list(zip(self.stride, self.offset, other.stride, other.offset, strict=True))
+        (down, across), (top, left) = [s * t for s, _, t, _ in pairs], [o * t + p for _, o, t, p in pairs]
+        return Grid((down, across), (top, left))
+
+    def among(self, other: Grid) -> Grid:
+        """Say where the places lie among those of another grid over the same picture: the inverse of :meth:`on`."""
+        pairs = list(zip(self.stride, self.offset, other.stride, other.offset, strict=True))
+        (down, across), (top, left) = [s / t for s, _, t, _ in pairs], [(o - p) / t for _, o, t, p in pairs]
+        return Grid((down, across), (top, left))
+
+
+Borders = tuple[tuple[float, float], tuple[float, float]]
+"""First and last pixel of a picture, down and across, at which what lies beyond is seen in a mirror."""
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
@@ -56,6 +94,75 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     resized = F.interpolate(flow, size=(h, w), mode="bilinear", align_corners=False)
     # By numbers, since a tensor of them would have to be sent to a GPU, which its host would wait for.
     return torch.stack((resized[:, 0] * (w / width), resized[:, 1] * (h / height)), 1)
+
+
+def sample_flow(flow: Tensor, grid: Grid, size: tuple[int, int], mirror: Borders | None = None) -> Tensor:
+    """Read a flow ``[B,2,H,W]`` at h×w places of a grid over its own, its values in strides of that grid.
+
+    Between pixels it is interpolated; beyond the border it goes on as it is, or what moves comes out of a mirror.
+    """
+    if mirror is None and _is_whole(grid, size, flow.shape[-2:]):
+        (down, across), (top, left) = ([int(n) for n in pair] for pair in (grid.stride, grid.offset))
+        flow = flow[:, :, top::down, left::across][:, :, : size[0], : size[1]]
+    else:
+        signs = []
+        for axis, dim in enumerate((-2, -1)):
+            place, sign = _places(flow, grid, size, axis, mirror)
+            place = place.clamp(0, flow.shape[dim] - 1)
+            low = place.long()
+            high, share = (low + 1).clamp(max=flow.shape[dim] - 1), place - low
+            below = flow.index_select(dim, low)
+            flow = below + (flow.index_select(dim, high) - below) * (share.unsqueeze(1) if axis == 0 else share)
+            signs.append(sign)
+        if mirror is not None:
+            flow = torch.stack((flow[:, 0] * signs[1], flow[:, 1] * signs[0].unsqueeze(1)), 1)
+    if grid.stride == (1.0, 1.0):
+        return flow
+    # By numbers, since a tensor of them would have to be sent to a GPU, which its host would wait for.
+    return torch.stack((flow[:, 0] / grid.stride[1], flow[:, 1] / grid.stride[0]), 1)
+
+
+def sample_confidence(confidence: Tensor, grid: Grid, size: tuple[int, int], mirror: Borders | None = None) -> Tensor:
+    """Average confidence ``[B,1,H,W]`` around h×w places of a grid over its own; 1 everywhere stays exactly 1.
+
+    The weights fall from each place to its neighbours, as where a picture is resized with antialiasing.
+    """
+    if mirror is None and grid == Grid() and size == tuple(confidence.shape[-2:]):
+        return confidence
+    # What is averaged are doubts, since the weights of an average of ones do not add up to 1 in every last bit.
+    doubt = 1 - confidence
+    down, across = (_weights(doubt, grid, size, axis, mirror) for axis in (0, 1))
+    return 1 - down @ (doubt @ across.mT)
+
+
+def _is_whole(grid: Grid, size: tuple[int, int], shape: Sequence[int]) -> bool:
+    """Whether all places are pixels of a map."""
+    axes = zip(grid.stride, grid.offset, size, shape, strict=True)
+    return all(s >= 1 and o >= 0 and s % 1 == o % 1 == 0 and s * (n - 1) + o < m for s, o, n, m in axes)
+
+
+def _places(
+    like: Tensor, grid: Grid, size: tuple[int, int], axis: int, mirror: Borders | None
+) -> tuple[Tensor, Tensor]:
+    """Where places look along an axis, and -1 where they look into a mirror, else 1."""
+    dtype = torch.promote_types(torch.float32, like.dtype)
+    place = torch.arange(size[axis], dtype=dtype, device=like.device) * grid.stride[axis] + grid.offset[axis]
+    if mirror is None:
+        return place, torch.ones_like(place)
+    first, last = mirror[axis]
+    span = max(last - first, 1e-6)
+    along = (place - first) % (2 * span)
+    return first + torch.minimum(along, 2 * span - along), 1 - 2 * (along > span).to(dtype)
+
+
+def _weights(like: Tensor, grid: Grid, size: tuple[int, int], axis: int, mirror: Borders | None) -> Tensor:
+    """``[places, pixels]``, weights of an axis that sum to 1."""
+    length = like.shape[axis - 2]
+    place, _ = _places(like, grid, size, axis, mirror)
+    pixel = torch.arange(length, dtype=place.dtype, device=like.device)
+    reach = max(grid.stride[axis], 1.0)
+    weights = (1 - (place.clamp(0, length - 1).unsqueeze(1) - pixel).abs() / reach).clamp(min=0)
+    return (weights / weights.sum(1, keepdim=True)).to(like.dtype)
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:
