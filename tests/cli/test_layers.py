@@ -77,10 +77,10 @@ def test_strides_of_maps_whose_places_lie_in_the_corners(capsys: pytest.CaptureF
 def test_table(capsys: pytest.CaptureFixture[str]):
     assert main(["layers", "--base", "netwarp:espnet", "--size", "320x256"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["layer", "kind", "C×h×w", "stride", "once", "a", "frame"]
+    assert lines[0].split() == ["layer", "kind", "C×h×w", "stride", "offset", "usable"]
     rows = {line.split()[0]: line.split()[1:] for line in lines[1:] if line}
-    assert rows["encoder.b3"] == ["Sequential", "256×32×40", "8", "yes"]
-    assert rows["log_probs"] == ["log-probabilities", "12×256×320", "1", "yes"]
+    assert rows["encoder.b3"] == ["Sequential", "256×32×40", "8", "0", "yes"]
+    assert rows["log_probs"] == ["log-probabilities", "12×256×320", "1", "0", "yes"]
     assert lines[-1].startswith("for a frame of 320×256; --all lists ")
 
 
@@ -89,7 +89,7 @@ def test_layers_that_run_several_times_are_marked(capsys: pytest.CaptureFixture[
     relu = next(x for x in listing(capsys, *arguments, "--all")["layers"] if x["name"] == "backbone.layer1.0.relu")
     assert (relu["runs"], relu["usable"]) == (3, False)
     assert main(["layers", *arguments, "--all"]) == 0
-    assert "no, 3 times" in capsys.readouterr().out
+    assert "no: runs 3 times a frame" in capsys.readouterr().out
 
 
 def test_size_that_the_network_refuses(fails: Callable[..., str]):
@@ -102,10 +102,10 @@ class TestOnAVideo:
     def test_table(self, capsys: pytest.CaptureFixture[str], clips: Path):
         assert main(["layers", "--base", "tinybase:build", "--video", str(clips / "ok.mp4"), "--frames", "3"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0].split() == ["layer", "kind", "C×h×w", "stride", "once", "a", "frame", "unwarped", "warped"]
+        assert lines[0].split() == ["layer", "kind", "C×h×w", "stride", "offset", "usable", "unwarped", "warped"]
         rows = {line.split()[0]: line.split()[1:] for line in lines[1:] if line}
-        assert rows["image"][:4] == ["frame", "3×48×64", "1", "–"]
-        assert rows["log_probs"][:4] == ["log-probabilities", "3×48×64", "1", "yes"]
+        assert rows["image"][:5] == ["frame", "3×48×64", "1", "0", "–"]
+        assert rows["log_probs"][:5] == ["log-probabilities", "3×48×64", "1", "0", "yes"]
         for name in ("image", "1", "2", "output", "log_probs"):
             unwarped, warped = (float(cell) for cell in rows[name][-2:])
             assert 0 < warped < unwarped < 1

@@ -8,15 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from model.tiny import TinyNet, tiny
 from netwarp import VideoModel
 from netwarp.model import FlowCNN
-from netwarp.ops import resize_flow, warp
+from netwarp.ops import warp
 
 Combine = Callable[[str, Tensor], Tensor]
+
+
+def flow_at(flow: Tensor, stride: float, offset: float, size: tuple[int, int]) -> Tensor:
+    """F[s·i + o]/s by ``grid_sample``, with the border going on."""
+    y, x = (stride * torch.arange(n, dtype=torch.float64) + offset for n in size)
+    h, w = flow.shape[-2:]
+    places = torch.stack(torch.meshgrid(2 * y / (h - 1) - 1, 2 * x / (w - 1) - 1, indexing="ij")[::-1], -1)
+    places = places.to(flow.dtype).expand(len(flow), *size, 2)
+    return F.grid_sample(flow, places, padding_mode="border", align_corners=True) / stride
 
 
 @dataclass
@@ -49,8 +59,10 @@ class ByHand:
         self, memory: dict[str, Tensor], current: Tensor, previous: Tensor, flow: Tensor
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """A frame with a memory: logits, its own representations, the combined ones."""
+        stride, begins = 1, 0.0
         if self.flow_cnn is not None:
-            flow = self.flow_cnn(flow, current, previous)
+            flow, stride = self.flow_cnn(flow, current, previous), self.flow_cnn.stride
+            begins = (stride - 1) / 2 if self.flow_cnn.offset is None else self.flow_cnn.offset[0]
         own: dict[str, Tensor] = {}
         fused: dict[str, Tensor] = {}
 
@@ -58,7 +70,10 @@ class ByHand:
             own[name] = fused[name] = z
             if name in self.weights:
                 w1, w2 = (w.view(1, -1, 1, 1) for w in self.weights[name])
-                fused[name] = w1 * z + w2 * warp(memory[name], resize_flow(flow, (z.shape[2], z.shape[3])))
+                # All at stride 2, where the convolution's middle lies; the logits belong to their cells' middle.
+                place = (0.5 if name == "output" else 0.0) - begins
+                seen = flow_at(flow, 2 / stride, place / stride, (z.shape[2], z.shape[3]))
+                fused[name] = w1 * z + w2 * warp(memory[name], seen)
             return fused[name]
 
         return self.run(current, combine), own, fused

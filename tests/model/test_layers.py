@@ -38,7 +38,7 @@ def test_what_it_tells():
         ("drop", "Dropout", 6, (16, 24), (2.0, 2.0), 1),
         ("head", "Conv2d", 5, (16, 24), (2.0, 2.0), 1),
     ]
-    assert (seen.classes, seen.output, seen.frame) == (5, (16, 24), (32, 48))
+    assert (seen.classes, seen.output.size, seen.frame) == (5, (16, 24), (32, 48))
 
 
 def test_strides_are_in_pixels_of_the_frame():

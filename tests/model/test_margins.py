@@ -11,7 +11,7 @@ from model.tiny import PLAIN, Pan, set_weights
 from netwarp.evaluation.layer_alignment import measure_alignment
 from netwarp.model import FlowCNN, PhotometricGate, Preprocess, VideoModel
 from netwarp.model.layers import margin_of, probe
-from netwarp.ops import reflect, reflect_flow, resize_flow, warp
+from netwarp.ops import reflect, warp
 
 MARGIN = 16
 
@@ -68,6 +68,38 @@ def test_the_past_alone_along_true_flow_is_the_present(layer, stride, u, v):
     torch.testing.assert_close(combined[..., inside, mirror], alone[..., inside, mirror], rtol=1e-4, atol=1e-4)
 
 
+def mirrored(place, length):
+    """A place in the frame, and -1 if it was seen in a mirror."""
+    if 0 <= place <= length - 1:
+        return float(place), 1
+    return float(-place if place < 0 else 2 * (length - 1) - place), -1
+
+
+def seen_in_mirror(field, rows, columns, stride):
+    """Slowly: a flow on cells of a stride, in pixels of the frame, at places in and around the frame."""
+    out = torch.zeros(1, 2, len(rows), len(columns))
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            (y, down), (x, right) = mirrored(row, 32), mirrored(column, 48)
+            y, x = ((p - (stride - 1) / 2) / stride for p in (y, x))
+            y, x = min(max(y, 0), field.shape[2] - 1), min(max(x, 0), field.shape[3] - 1)
+            top, left = min(int(y), field.shape[2] - 2), min(int(x), field.shape[3] - 2)
+            patch = field[0, :, top : top + 2, left : left + 2]
+            share_y, share_x = (
+                torch.tensor([1 - t, t], dtype=torch.float32) for t in (float(y - top), float(x - left))
+            )
+            u, v = torch.einsum("cyx,y,x->c", patch, share_y, share_x) * stride
+            out[0, :, i, j] = torch.stack((right * u, down * v))
+    return out
+
+
+def weights_of(places, length):
+    """A triangle of a stride of 2 to each side, around places in and around the frame."""
+    centres = torch.tensor([mirrored(place, length)[0] for place in places])
+    weights = (1 - (centres[:, None] - torch.arange(length)).abs() / 2).clamp(min=0)
+    return weights / weights.sum(1, keepdim=True)
+
+
 @pytest.mark.parametrize("flow_cnn", [None, FlowCNN(), FlowCNN(stride=4)])
 @pytest.mark.parametrize("gate", [None, PhotometricGate()])
 def test_equals_its_steps_by_hand(flow_cnn, gate):
@@ -81,12 +113,15 @@ def test_equals_its_steps_by_hand(flow_cnn, gate):
 
         field = flow(present, past)
         trust = torch.ones(1, 1, 32, 48) if gate is None else gate(present, past, field)
-        field = field if flow_cnn is None else resize_flow(flow_cnn(field, present, past), (32, 48))
+        stride = 1 if flow_cnn is None else flow_cnn.stride
+        field = field if flow_cnn is None else flow_cnn(field, present, past)
         now, before = (base.halved(base.wide(reflect(preprocess(frame), MARGIN))) for frame in (present, past))
         size = now.shape[-2:]
         assert size == (31, 39)
-        brought = warp(before, resize_flow(reflect_flow(field, 15), size))
-        share = F.interpolate(reflect(trust, 15), size=size, mode="bilinear", antialias=True)
+        # Place i looks at pixels 2·i - 15 … 2·i - 12, beyond the frame in a mirror.
+        rows, columns = (2 * torch.arange(n) - 14.5 for n in size)
+        brought = warp(before, seen_in_mirror(field, rows, columns, stride) / 2)
+        share = weights_of(rows, 32) @ trust @ weights_of(columns, 48).T
         brought = share * brought + (1 - share) * now
         w1, w2 = (w.view(1, -1, 1, 1) for w in (model.netwarps[0].w1, model.netwarps[0].w2))
         expected = F.interpolate(base.narrow(w1 * now + w2 * brought), size=(32, 48), mode="bilinear")

@@ -1,4 +1,4 @@
-"""Reflection against numpy and OpenCV, and the motion in a mirror against a video that was reflected."""
+"""Reflection against numpy and OpenCV."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwarp.errors import InputError
-from netwarp.ops import reflect, reflect_flow, warp
+from netwarp.ops import reflect
 
 
 @settings(max_examples=60)
@@ -30,46 +30,6 @@ def test_reflection_is_opencvs():
 def test_a_margin_of_nothing_copies_nothing():
     image = torch.rand(1, 2, 4, 5)
     assert reflect(image, 0) is image
-    assert reflect_flow(image, 0) is image
-
-
-@settings(max_examples=30)
-@given(st.integers(2, 9), st.integers(2, 9), st.integers(0, 25))
-def test_motion_is_mirrored_an_even_or_odd_number_of_times(height, width, margin):
-    """Slowly: walk outward from the frame and turn round at every border."""
-    flow = torch.rand(1, 2, height, width)
-    reflected = reflect_flow(flow, margin)
-
-    def walk(place, length):
-        sign = 1
-        while not 0 <= place < length:
-            place, sign = (-place if place < 0 else 2 * (length - 1) - place), -sign
-        return place, sign
-
-    for row in range(-margin, height + margin):
-        for column in range(-margin, width + margin):
-            y, down = walk(row, height)
-            x, right = walk(column, width)
-            seen = reflected[0, :, row + margin, column + margin]
-            assert seen.tolist() == [right * flow[0, 0, y, x], down * flow[0, 1, y, x]]
-
-
-@pytest.mark.parametrize("motion", [(3, 0), (0, -2), (2, 1)])
-def test_a_reflected_flow_moves_the_reflected_picture(motion):
-    """A pan, reflected: the reflected flow brings the past's reflection onto the present's, but for the seam."""
-    u, v = motion
-    scene = torch.rand(1, 1, 60, 80)
-    # Backward flow (u, v): the present at (x, y) was at (x+u, y+v).
-    past = scene[..., 10:50, 10:70]
-    present = scene[..., 10 + v : 50 + v, 10 + u : 70 + u]
-    flow = torch.tensor([u, v]).float().view(1, 2, 1, 1).expand(1, 2, 40, 60)
-    margin = 12
-    brought = warp(reflect(past, margin), reflect_flow(flow, margin))
-    expected = reflect(present, margin)
-    # Left alone: what the pan uncovers at the frame's border, its reflection, and the map's own border.
-    for rows in (slice(3, margin - 3), slice(margin + 3, margin + 37)):
-        for columns in (slice(3, margin - 3), slice(margin + 3, margin + 57)):
-            torch.testing.assert_close(brought[..., rows, columns], expected[..., rows, columns])
 
 
 def test_what_cannot_be_reflected():
@@ -77,5 +37,3 @@ def test_what_cannot_be_reflected():
         reflect(torch.zeros(3, 4, 5), 1)
     with pytest.raises(InputError, match="0 pixels or more, not -1"):
         reflect(torch.zeros(1, 3, 4, 5), -1)
-    with pytest.raises(InputError, match=r"a flow must be \[B,2,H,W\]"):
-        reflect_flow(torch.zeros(1, 3, 4, 5), 1)
