@@ -164,8 +164,8 @@ def _describe(name: str, first: _Run, again: _Run, larger: _Run | None, shrunk: 
     elif size == (1, 1) and min(extent) > 1 and (other is None or other.shape[1:] == size):
         fault = "it holds one value for the whole frame"
     elif larger is not None and other is not None:
-        grown = [(n + 2 * seen.margin) / e for n, e in zip(larger.input, extent, strict=True)]
-        follows = all(abs(after - n * g) <= 2 for after, n, g in zip(other.shape[1:], size, grown, strict=True))
+        grown = [n + 2 * seen.margin for n in larger.input]
+        follows = all(_follows(*each) for each in zip(size, other.shape[1:], extent, grown, strict=True))
         if not follows or other.shape[0] != seen.shape[0]:
             fault = "its size does not follow the frame's"
         if grid != other.grid:
@@ -175,6 +175,13 @@ def _describe(name: str, first: _Run, again: _Run, larger: _Run | None, shrunk: 
     down, across = (e / n for e, n in zip(extent, size, strict=True)) if grid is None else grid.stride
     stride = (down * shrunk[0], across * shrunk[1])
     return LayerInfo(name or OUTPUTS[0], seen.kind, seen.shape[0], size, stride, seen.calls, grid, fault)
+
+
+def _follows(places: int, more: int, length: int, longer: int) -> bool:
+    """Whether a map grows about as the frame does."""
+    expected = places * longer / length
+    grows = more > places or longer - length < length / places
+    return grows and abs(more - expected) <= 2 + expected / 10
 
 
 def margin_of(base: nn.Module, layer: str) -> int:
