@@ -54,6 +54,18 @@ def read_weights(path: Path) -> State:
     return dict(content)
 
 
+def published_weights(weights: Any, network: str, remedy: str) -> State:  # noqa: ANN401
+    """The state dict of an entry of torchvision's weights, out of torch.hub's cache or downloaded into it."""
+    try:
+        options = {"check_hash": True, "map_location": "cpu", "weights_only": True}
+        state: State = weights.get_state_dict(progress=True, **options)
+    except Exception as error:  # connection, disk, checksum: urllib and torch.hub raise many kinds
+        raise WeightsError(
+            f"cannot download {weights.name} of {network} ({reason_of(error)}): download {weights.url} and {remedy}"
+        ) from error
+    return state
+
+
 def read_safetensors(path: Path) -> tuple[Any, dict[str, str]]:
     """Read the tensors and the metadata of a safetensors file."""
     from safetensors import safe_open

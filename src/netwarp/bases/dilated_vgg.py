@@ -8,8 +8,10 @@ Table 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -135,6 +137,34 @@ class _FrontEnd(nn.Module):
                 features = self.drop6(features)
         dropped: Tensor = self.drop7(features)
         return dropped
+
+
+def start_from_vgg16(network: nn.Module, preprocess: Preprocess, vgg16: Mapping[str, Tensor]) -> None:
+    """Take over the front-end from torchvision's classifier of ImageNet; what follows ``fc7`` stays as it is.
+
+    Its layers are the front-end's one by one, with as many weights. What its input is to ours goes into the first.
+    """
+    names = [name.removesuffix(".weight") for name in vgg16 if name.endswith(".weight")]
+    state: dict[str, Tensor] = {}
+    for layer, name in zip(FRONT_END, names, strict=False):
+        weight = vgg16[f"{name}.weight"]
+        state[f"{layer.name}.weight"] = weight.reshape(len(weight), -1, layer.kernel, layer.kernel)
+        state[f"{layer.name}.bias"] = vgg16[f"{name}.bias"]
+    first = FRONT_END[0].name
+    own = _for_input(state[f"{first}.weight"], state[f"{first}.bias"], preprocess)
+    state[f"{first}.weight"], state[f"{first}.bias"] = own
+    network.load_state_dict(state, strict=False)
+
+
+def _for_input(weight: Tensor, bias: Tensor, ours: Preprocess) -> tuple[Tensor, Tensor]:
+    """A first convolution on ImageNet's usual input (RGB in 0–1) as one on ours."""
+    usual = Preprocess()
+    mean, std = torch.tensor(usual.mean), torch.tensor(usual.std)
+    if ours.order == "bgr":
+        weight, mean, std = weight.flip(1), mean.flip(0), std.flip(0)
+    slope = torch.tensor(ours.std) / ours.scale / std  # the usual input is slope · ours + shift
+    shift = (torch.tensor(ours.mean) / ours.scale - mean) / std
+    return weight * slope.view(1, 3, 1, 1), bias + (weight * shift.view(1, 3, 1, 1)).sum((1, 2, 3))
 
 
 def _classifier(inputs: int, classes: int) -> nn.Conv2d:

@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, canonical_name, outputs_in, weights_file
-from netwarp.errors import WeightsError, reason_of, unknown_name
+from netwarp.errors import unknown_name
 from netwarp.label_sets import VOC
 from netwarp.model.inputs import Preprocess
-from netwarp.weights import load_weights, read_weights
+from netwarp.weights import load_weights, published_weights, read_weights
 
 # Last convolutions of FCN and DeepLab, and of LR-ASPP.
 _HEADS = (("classifier.4.weight", 0), ("classifier.low_classifier.weight", 0))
@@ -72,10 +72,5 @@ def _weights(name: str, weights: str | Path | None) -> tuple[dict[str, Tensor] |
         if key is None:
             raise unknown_name(f"weights of torchvision:{name}", str(weights), ["default", *published])
         chosen = published[key]
-    try:
-        return chosen.get_state_dict(progress=True, check_hash=True), f"torchvision's {chosen.name}"
-    except Exception as error:  # connection, disk, checksum: urllib and torch.hub raise many kinds
-        raise WeightsError(
-            f"cannot download {chosen.name} of torchvision:{name} ({reason_of(error)}): "
-            f"download {chosen.url} and give the file as weights"
-        ) from error
+    network = f"torchvision:{name}"
+    return published_weights(chosen, network, "give the file as weights"), f"torchvision's {chosen.name}"

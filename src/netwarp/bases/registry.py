@@ -50,7 +50,8 @@ def load_base(spec: str, weights: str | Path | None = None, classes: int | Seque
             behind it, an eighth of the channels) or ``package.module:callable`` (called with ``classes=`` if it takes
             that; the current directory can be imported from).
         weights: A file (``.pth`` or ``.pt`` with a state dict, ``.safetensors``), or the name of weights that the
-            library publishes (torchvision: ``"COCO_WITH_VOC_LABELS_V1"``; smp: its encoder's, ``"imagenet"``), or
+            library publishes (torchvision: ``"COCO_WITH_VOC_LABELS_V1"``; smp: its encoder's, ``"imagenet"``;
+            ``netwarp:playdata``, ``dilation8`` and ``dilation10``: ``"imagenet"``, VGG-16's for the front-end), or
             ``"default"`` for its best. None: random, but for ``hf:`` those of the repository or folder.
         classes: Number of outputs, or their names; None: as many as the weights have, or the network's own number.
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from netwarp.bases.dilated_vgg import (
     DILATION_CAMVID,
@@ -15,15 +16,24 @@ from netwarp.bases.dilated_vgg import (
     VGG_CITYSCAPES_PREPROCESS,
     Dilation,
     PlayData,
+    start_from_vgg16,
 )
 from netwarp.bases.espnet import ESPNET_CAMVID, ESPNET_PREPROCESS, ESPNet
 from netwarp.bases.pspnet import PSPNET_PREPROCESS, PSPNet
-from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, outputs_in, weights_from_file, width_of
+from netwarp.bases.spec import (
+    BaseSource,
+    ClassRequest,
+    attach_source,
+    outputs_in,
+    weights_file,
+    weights_from_file,
+    width_of,
+)
 from netwarp.bases.streetnet import STREETNET_PREPROCESS, StreetNet
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.label_sets import CAMVID, CITYSCAPES, LabelSet
 from netwarp.model.inputs import Preprocess
-from netwarp.weights import load_weights
+from netwarp.weights import load_weights, published_weights
 
 
 @dataclass(frozen=True)
@@ -35,27 +45,18 @@ class ShippedBase:
     preprocess: Preprocess
     head: tuple[str, int]  # name and dimension of the tensor whose size there is the number of classes
     widths: bool = False  # whether it takes width=, a fraction of its channels, NAME@FRACTION
+    vgg16: bool = False  # whether it starts from ImageNet's VGG-16 with weights="imagenet"
 
+
+_VGG = partial(ShippedBase, head=("ctx_final.weight", 0), widths=True, vgg16=True)
 
 BASES: dict[str, ShippedBase] = {
     "espnet": ShippedBase(ESPNet, ESPNET_CAMVID, ESPNET_PREPROCESS, head=("classifier.weight", 1)),
     "streetnet": ShippedBase(StreetNet, CAMVID, STREETNET_PREPROCESS, head=("classifier.weight", 0)),
     # The published order of PlayData-CNN's classes is not known: this is the data set's.
-    "playdata": ShippedBase(PlayData, CAMVID, VGG_CAMVID_PREPROCESS, head=("fc8.weight", 0), widths=True),
-    "dilation8": ShippedBase(
-        partial(Dilation, levels=8),
-        DILATION_CAMVID,
-        VGG_CAMVID_PREPROCESS,
-        head=("ctx_final.weight", 0),
-        widths=True,
-    ),
-    "dilation10": ShippedBase(
-        partial(Dilation, levels=10),
-        CITYSCAPES,
-        VGG_CITYSCAPES_PREPROCESS,
-        head=("ctx_final.weight", 0),
-        widths=True,
-    ),
+    "playdata": _VGG(PlayData, CAMVID, VGG_CAMVID_PREPROCESS, head=("fc8.weight", 0)),
+    "dilation8": _VGG(partial(Dilation, levels=8), DILATION_CAMVID, VGG_CAMVID_PREPROCESS),
+    "dilation10": _VGG(partial(Dilation, levels=10), CITYSCAPES, VGG_CITYSCAPES_PREPROCESS),
     "pspnet101": ShippedBase(PSPNet, CITYSCAPES, PSPNET_PREPROCESS, head=("conv6.weight", 0), widths=True),
 }
 
@@ -82,15 +83,27 @@ def load_shipped(name: str, weights: str | Path | None, classes: int | Sequence[
     """``netwarp:NAME``: see :func:`netwarp.bases.load_base`."""
     base = shipped_base(name)
     spec = f"netwarp:{name}"
-    state = weights_from_file(weights, spec)
+    from_imagenet = base.vgg16 and weights == "imagenet" and weights_file(weights) is None
+    if from_imagenet and "@" in name:
+        raise ConfigurationError(f"ImageNet's VGG-16 has all channels: write netwarp:{name.partition('@')[0]}")
+    state = None if from_imagenet else weights_from_file(weights, spec, "imagenet or " if base.vgg16 else "")
     asked = ClassRequest.of(classes)
     held = None if state is None else outputs_in(state, [base.head])
     count = asked.agreed(held, len(base.labels), spec)
     network = base.build(count)
     if state is not None and weights is not None:
         load_weights(network, state, weights)
+    if from_imagenet:
+        start_from_vgg16(network, base.preprocess, _imagenets_vgg16())
     labels = asked.labels(count, base.labels)
     return attach_source(network, BaseSource(spec, labels.names, labels.palette, base.preprocess))
+
+
+def _imagenets_vgg16() -> dict[str, Tensor]:
+    from torchvision.models import VGG16_Weights
+
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    return published_weights(VGG16_Weights.IMAGENET1K_V1, "VGG-16", f"put the file into {folder}")
 
 
 def rebuild_shipped(source: BaseSource) -> nn.Module:

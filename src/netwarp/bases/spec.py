@@ -165,11 +165,13 @@ def weights_file(weights: str | Path | None) -> Path | None:
     return path if named else None
 
 
-def weights_from_file(weights: str | Path | None, spec: str) -> dict[str, Tensor] | None:
+def weights_from_file(weights: str | Path | None, spec: str, known: str = "") -> dict[str, Tensor] | None:
     """Read the file that ``weights=`` names, where only a file makes sense; None without weights."""
     path = weights_file(weights)
     if path is None and weights is not None:
-        raise ConfigurationError(f"{spec} has no weights named {str(weights)!r}: give a .pth, .pt or .safetensors file")
+        raise ConfigurationError(
+            f"{spec} has no weights named {str(weights)!r}: give {known}a .pth, .pt or .safetensors file"
+        )
     return None if path is None else read_weights(path)
 
 

@@ -204,8 +204,9 @@ def warn_of_random_weights(base: str, weights: str | None) -> None:
 
 
 def has_random_weights(base: str, weights: str | None) -> bool:
-    """Whether a network is built here with weights that mean nothing."""
-    return weights is None and base.partition(":")[0] in _WHERE_FROM
+    """Whether a network is built here with weights that mean nothing, if in its classifier alone."""
+    scheme = base.partition(":")[0]
+    return scheme in _WHERE_FROM and (weights is None or (scheme, weights) == ("netwarp", "imagenet"))
 
 
 def device_named(name: str) -> str:

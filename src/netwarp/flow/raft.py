@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from netwarp.errors import ConfigurationError, WeightsError, unknown_name
+from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow.estimator import check_frames, check_scale, frames_to_float
 from netwarp.ops.warp import resize_flow
-from netwarp.weights import load_weights, read_weights, unwrapped
+from netwarp.weights import load_weights, published_weights, read_weights, unwrapped
 
 SIZES = ("large", "small")
 
@@ -100,11 +100,4 @@ def _download(size: str) -> dict[str, Tensor]:
     from torchvision.models import optical_flow
 
     known: Any = getattr(optical_flow, f"Raft_{size.capitalize()}_Weights").DEFAULT
-    try:
-        state: dict[str, Tensor] = known.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
-        raise WeightsError(
-            f"RAFT's weights could not be downloaded from {known.url} ({error}): "
-            "fetch them by hand and name the file, raft:FILE"
-        ) from error
-    return state
+    return published_weights(known, "RAFT", "name the file, raft:FILE")

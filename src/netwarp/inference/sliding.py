@@ -14,10 +14,9 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
-from netwarp.flow import FlowSource
 from netwarp.inference.view_tensors import ViewTensors
 from netwarp.inference.views import Flip, Tiling, View, Views
 from netwarp.model import VideoModel, VideoState
@@ -117,7 +116,7 @@ class Sliding:
             or eight of 713×713. It changes the result by rounding alone; fewer take less memory.
 
     Attributes:
-        model: The video model.
+        model: The video model, whose ``base``, ``layers``, ``flow``, ``classes`` and ``palette`` are here too.
         views: The views of each frame.
         batch: As given.
 
@@ -152,31 +151,8 @@ class Sliding:
             )
         self.model = model
         self.batch = batch
-
-    @property
-    def base(self) -> nn.Module:
-        """The network."""
-        return self.model.base
-
-    @property
-    def layers(self) -> Sequence[str]:
-        """The model's layers with a NetWarp."""
-        return self.model.layers
-
-    @property
-    def flow(self) -> FlowSource:
-        """The estimator of flow between whole frames, or the name of the clips' own."""
-        return self.model.flow
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """Names of the classes."""
-        return self.model.classes
-
-    @property
-    def palette(self) -> Sequence[tuple[int, int, int]]:
-        """RGB colours (0–255) of the classes."""
-        return self.model.palette
+        self.base, self.layers, self.flow = model.base, model.layers, model.flow
+        self.classes, self.palette = model.classes, model.palette
 
     def over(self, model: VideoModel) -> Sliding:
         """The same views for another model."""
