@@ -52,10 +52,16 @@ def cityscapes(tmp_path: Path) -> str:
 def test_real_data_take_the_full_network(cityscapes: str):
     setup = setup_of("pspnet101", data=cityscapes, weights="w.safetensors")
     assert (setup.base, setup.weights) == ("netwarp:pspnet101", "w.safetensors")
+    assert setup.base_training.weights is None
     assert setup.test == (cityscapes, "val")  # nobody has the labels of its test split
     assert setup.multi.flip
     assert windows(setup, (1024, 2048)) == [8, 81]  # section 4.2
     assert setup_of("playdata", data="camvid:x").test == ("camvid:x", "test")
+
+
+def test_imagenets_weights_are_trained_from(cityscapes: str):
+    setup = setup_of("dilation8", data=cityscapes, weights="imagenet")
+    assert (setup.weights, setup.base_training.weights) == (None, "imagenet")
 
 
 def test_what_is_asked_for_is_taken():

@@ -30,7 +30,7 @@ def run(request: Request) -> None:
         raise ConfigurationError("--raft goes with table2, which compares flows")
     if request.crf and request.target != "table3":
         raise ConfigurationError("--crf goes with table3, which compares NetWarp with a CRF")
-    if request.weights is not None and request.base_steps is not None:
+    if request.weights not in (None, "imagenet") and request.base_steps is not None:
         raise ConfigurationError("--weights and --base-steps are both given: train the network, or load it")
     with quiet_loading(request.debug):
         from netwarp.lab.paper.reproduce import reproduce

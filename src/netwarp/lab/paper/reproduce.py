@@ -141,7 +141,9 @@ def reproduce(request: Request, *, progress: bool = True) -> Outcome:
     setup = replace(setup, true_flow=_knows_flow(test))
     lines = _chosen(target.lines(setup), request.rows or ())
     rows = [line.row for line in lines if line.row is not None]
-    load_base(setup.base, setup.weights)  # before minutes of training, that network and flows are to be had
+    load_base(
+        setup.base, setup.weights or setup.base_training.weights
+    )  # before minutes of training, that network and flows are to be had
     for row in rows:
         flow_source(row.flow)
     prepare_folder(out)
@@ -225,7 +227,8 @@ def _document(measured: Measured, target: Target, report: Report) -> str:
     trained = (
         f"weights {Path(setup.weights).name}"
         if setup.weights
-        else f"trained here first, {setup.base_training.steps} steps of {setup.base_training.batch_size} frames"
+        else f"trained here first{' from ImageNet' if setup.base_training.weights else ''}, "
+        f"{setup.base_training.steps} steps of {setup.base_training.batch_size} frames"
     )
     caption = (
         f"{setup.base} ({trained}) on {setup.train[0]}, tested as a stream on {len(test.samples())} labelled frames of "

@@ -36,7 +36,9 @@ class Request(DeviceOption):
     out: str | None = option("DIR", "where everything goes (default: runs/reproduce)")
     base: str | None = option("SPEC", "another of the paper's networks, netwarp:NAME or NAME@FRACTION")
     width: float | None = option("FRACTION", "of the network's channels, instead of --base", type=_width)
-    weights: str | None = option("FILE", "the network's weights (default: it is trained first)")
+    weights: str | None = option(
+        "FILE", "the network's weights (default: it is trained first; imagenet: that, from VGG-16's)"
+    )
     raft: str | None = option("FILE", "table2: weights for RAFT as the accurate flow")
     crf: bool = flag("table3: a dense CRF too, which the extra crf brings")
     rows: list[str] | None = option("NAME", "only these lines of the table, the base and the controls", nargs="+")

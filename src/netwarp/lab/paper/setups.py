@@ -74,13 +74,16 @@ def setup_for(networks: tuple[str, ...], request: Request) -> Setup:
     if request.width is not None:
         setup = replace(setup, base=f"netwarp:{network.name}@{request.width:g}")
     recipe, base_training = setup.recipe, setup.base_training
+    # ImageNet's are no weights of a segmentation network, but it is trained from them.
+    weights, start = (None, request.weights) if request.weights == "imagenet" else (request.weights, None)
+    steps = request.base_steps or base_training.steps
     data, split = setup.train
     return replace(
         setup,
         base=request.base or setup.base,
-        weights=request.weights,
+        weights=weights,
         recipe=replace(recipe, steps=request.steps or recipe.steps),
-        base_training=replace(base_training, data=data, split=split, steps=request.base_steps or base_training.steps),
+        base_training=replace(base_training, data=data, split=split, steps=steps, weights=start),
         seeds=request.seeds or setup.seeds,
         crf=request.crf,
         raft=None if request.raft is None else f"raft:{Path(request.raft)}",

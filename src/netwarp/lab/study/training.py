@@ -48,6 +48,7 @@ class BaseTraining:
     steps: int = 450  # batches
     batch_size: int = 8  # frames in a batch
     rate: float = 5e-3  # highest learning rate
+    weights: str | None = None  # that it starts from, as for load_base; None for random ones
     crop: tuple[int, int] = (144, 256)  # (height, width) of the windows that are looked at, at most
     dropout: float | None = None  # share that its dropout layers leave out; None leaves that to the network
     channels_last: bool = False  # lay its weights out so, which rounds otherwise, and is faster for networks like VGG
@@ -96,7 +97,7 @@ def _trained(
 ) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        base = load_base(spec, classes=classes).to(device)
+        base = load_base(spec, how.weights, classes).to(device)
     names: Sequence[str] = base.classes  # type: ignore[assignment]
     data = in_order_of(data, names)
     samples = data.samples(1)
