@@ -17,7 +17,7 @@ from netwarp import NetWarpError, VideoModel, load, load_base
 from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsError
 from netwarp.model import FlowCNN, LearnedGate, PhotometricGate, Preprocess
 from netwarp.model.model_file import MODEL_KEY, read
-from netwarp.model.outputs import OutputGrid
+from netwarp.ops import Grid
 
 FRAMES = torch.randint(0, 256, (3, 1, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -140,7 +140,7 @@ class TestRoundTrip:
         assert torch.equal(run(load(tmp_path / "m.safetensors", base=Picky().eval())), run(model))
 
     def test_a_network_whose_answers_lie_elsewhere(self, tmp_path):
-        base, own = espnet(), OutputGrid(4, 1)
+        base, own = espnet(), Grid((4.0, 4.0), (1.0, 1.5))
         base.output_grid = own
         model = VideoModel(base, ["encoder.b1"])
         model.save(tmp_path / "m.safetensors")

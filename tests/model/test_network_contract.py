@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bases.networks import NETWORKS, THIRD_PARTY, build
 from model.tiny import Pan, frozen_copy, hooks_on, same_state, set_weights
 from netwarp import VideoModel
-from netwarp.model.outputs import OutputGrid, logits_of, to_frame_size
+from netwarp.model.outputs import logits_of, output_grid, to_frame_size
 
 PLACES = [(name, layer) for name, network in NETWORKS.items() for layer in (*network.layers, "output")]
 every_place = pytest.mark.parametrize(("name", "layer"), PLACES, ids=[f"{n} at {p}" for n, p in PLACES])
@@ -45,7 +45,7 @@ def alone(name: str) -> tuple[Tensor, ...]:
         resized, padded = net.preprocess.grid(size)
         with torch.no_grad():
             out = logits_of(net(net.preprocess(frame.float() / 255)))
-        logits.append(to_frame_size(out, resized, padded, size, OutputGrid.of(net)))
+        logits.append(to_frame_size(out, resized, padded, size, output_grid(net)))
     return tuple(logits)
 
 

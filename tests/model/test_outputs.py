@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -18,15 +19,16 @@ from model.tiny import frozen_copy, hooks_on, same_state, tiny
 from netwarp.errors import ConfigurationError
 from netwarp.model.outputs import (
     Hooks,
-    OutputGrid,
     StopPass,
     check_layers,
     labels_of,
     logits_of,
+    output_grid,
     representation_of,
     to_frame_size,
     with_representation,
 )
+from netwarp.ops import Grid
 
 LOGITS = torch.randn(1, 5, 4, 6)
 Pair = namedtuple("Pair", ["features", "extra"])
@@ -116,14 +118,14 @@ def read_by_loop(maps, size, stride, offset):
     return read
 
 
-@pytest.mark.parametrize(("stride", "offset"), [(8, 0), (8, 3), (1, 0), (3, 2)])
+@pytest.mark.parametrize(("stride", "offset"), [(8, 0), (8, 3), (1, 0), (3, 2), (4, -1.5)])
 @pytest.mark.parametrize("places", [(4, 6), (1, 1), (1, 3)])
 def test_a_grid_reads_probabilities_between_its_places(stride, offset, places):
     logits = 3 * torch.randn(2, 5, *places, dtype=torch.float64)
     padded = tuple(stride * length for length in places)
     frame = padded[0], max(padded[1] - 2, 1)
     expected = read_by_loop(logits.softmax(1), padded, stride, offset)[..., : frame[1]]
-    read = to_frame_size(logits, frame, padded, frame, OutputGrid(stride, offset))
+    read = to_frame_size(logits, frame, padded, frame, Grid((stride, stride), (offset, offset)))
     torch.testing.assert_close(read.exp(), expected)
     if stride == 8 and places == (4, 6):  # as cells, which is the rule of other networks, or logits: something else
         assert (to_frame_size(logits, frame, padded, frame).softmax(1) - expected).abs().max() > 0.1
@@ -131,25 +133,27 @@ def test_a_grid_reads_probabilities_between_its_places(stride, offset, places):
 
 
 def test_probabilities_of_a_grid_in_another_size():
-    logits, grid = torch.randn(1, 5, 4, 6), OutputGrid(8)
-    expected = F.interpolate(grid.read(logits.softmax(1), (32, 48)), (60, 20), mode="bilinear")
+    logits, grid = torch.randn(1, 5, 4, 6), Grid((8, 8))
+    expected = F.interpolate(read_by_loop(logits.softmax(1), (32, 48), 8, 0), (60, 20), mode="bilinear")
     torch.testing.assert_close(to_frame_size(logits, (32, 48), (32, 48), (60, 20), grid).exp(), expected)
 
 
 def test_labels_in_places_are_a_grids_own():
     labels = torch.randint(0, 5, (1, 30, 45), generator=torch.Generator().manual_seed(0))
     logits = 200 * F.one_hot(labels[:, ::8, ::8], 5).permute(0, 3, 1, 2).float()  # probabilities of exactly 0 and 1
-    read = to_frame_size(logits, (30, 45), (32, 48), (30, 45), OutputGrid(8))
+    read = to_frame_size(logits, (30, 45), (32, 48), (30, 45), Grid((8, 8)))
     assert read.isfinite().all()
     assert torch.equal(labels_of(read)[:, ::8, ::8], labels[:, ::8, ::8])
     as_cells = to_frame_size(logits, (30, 45), (32, 48), (30, 45))
     assert not torch.equal(labels_of(as_cells)[:, 4::8, 4::8], labels_of(read)[:, 4::8, 4::8])
 
 
-@pytest.mark.parametrize("values", [(0,), (8, 8), (8, -1), (2.5,), ("8",)])
-def test_what_is_no_grid(values):
-    with pytest.raises(ConfigurationError, match=f"stride={values[0]!r}"):
-        OutputGrid(*values)
+@pytest.mark.parametrize("grid", [8, (8, 8), Grid((0.0, 8.0)), "8"])
+def test_what_is_no_grid(grid):
+    network = tiny()
+    network.output_grid = grid
+    with pytest.raises(ConfigurationError, match=re.escape(repr(grid))):
+        output_grid(network)
 
 
 @given(

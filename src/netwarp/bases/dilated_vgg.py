@@ -19,8 +19,7 @@ from netwarp.bases.spec import channels_at
 from netwarp.errors import ConfigurationError
 from netwarp.label_sets import CAMVID, LabelSet
 from netwarp.model.inputs import Preprocess
-from netwarp.model.outputs import OutputGrid
-from netwarp.ops.reflect import reflect
+from netwarp.ops import Grid, reflect
 
 MARGIN = 186
 """Pixels of reflection padding on each side, for the front-end's unpadded convolutions."""
@@ -45,7 +44,7 @@ VGG_CITYSCAPES_PREPROCESS = Preprocess(
 )
 """The same for the public Cityscapes weights."""
 
-EVERY_EIGHTH = OutputGrid(stride=8)
+EVERY_EIGHTH = Grid((8.0, 8.0))
 """Place i of an answer is trained as the label of pixel 8i, and read so (Yu and Koltun's release)."""
 
 # About the deviation of pixels in 0–255. Weights that expect inputs of deviation 1 are divided by it in the first

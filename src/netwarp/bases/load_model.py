@@ -12,7 +12,6 @@ from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
 from netwarp.model import FlowCNN, Preprocess, VideoModel
 from netwarp.model.gates import gate_from_dict
 from netwarp.model.model_file import read
-from netwarp.model.outputs import OutputGrid
 from netwarp.ops import Grid
 
 
@@ -48,7 +47,7 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
     training = base.training
     try:
         if rebuilt and "output_grid" in saved.config:
-            base.output_grid = OutputGrid(*saved.config["output_grid"])  # type: ignore[assignment]
+            base.output_grid = Grid.from_lists(*saved.config["output_grid"])  # type: ignore[assignment]
         model = _build(saved.config, base)
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
 from netwarp.model.grid import GridTracer
 from netwarp.model.inputs import Preprocess, base_device, network_input
-from netwarp.model.outputs import OutputGrid, check_layers, logits_of, representation_of
+from netwarp.model.outputs import check_layers, logits_of, output_grid, representation_of
 from netwarp.ops import Grid
 
 OUTPUTS = ("output", "log_probs")
@@ -76,10 +76,7 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
         shrunk = [f / r for f, r in zip(candidate, preprocess.grid(candidate)[0], strict=True)]
         *inner, output = (_describe(name, *runs, shrunk) for name in first.maps)  # the logits come last
         # Each place of the result is learned from the label in the middle of its cell, wherever the place looks.
-        learned = output.grid and Grid.of_cells(output.grid.stride)
-        own = OutputGrid.of(base)
-        if own is not None:
-            learned = Grid((own.stride, own.stride), (own.offset, own.offset))
+        learned = output_grid(base) or (output.grid and Grid.of_cells(output.grid.stride))
         return Probe(tuple(inner), replace(output, grid=learned), candidate)
     h, w = sizes[-1]
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__

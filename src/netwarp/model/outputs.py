@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.ops import Grid, sample
 
 
 def labels_of(logits: Tensor) -> Tensor:
@@ -61,37 +62,15 @@ def with_representation(output: Any, representation: Tensor) -> Any:  # noqa: AN
     return representation
 
 
-@dataclass(frozen=True)
-class OutputGrid:
-    """Where a network's output lies, if not at the centres of cells: place i is the label of pixel stride·i + offset.
+def output_grid(base: nn.Module) -> Grid | None:
+    """``base.output_grid``: the pixel of the network's input whose label place i of its output is; None for cells'.
 
-    Between places probabilities are interpolated, not logits, as Yu and Koltun's release does; beyond the outermost
-    ones they stay the same. A network says it as its attribute ``output_grid``.
+    Place i of other networks' outputs is the middle of a cell.
     """
-
-    stride: int  # pixels of the network's input from place to place
-    offset: int = 0  # of the first place
-
-    def __post_init__(self) -> None:
-        whole = isinstance(self.stride, int) and isinstance(self.offset, int)
-        if not whole or self.stride < 1 or not 0 <= self.offset < self.stride:
-            raise ConfigurationError(
-                f"an output grid needs a whole stride of at least 1 and an offset below it, not {self}"
-            )
-
-    @classmethod
-    def of(cls, base: nn.Module) -> OutputGrid | None:
-        """A network's own grid; None where places are the centres of cells."""
-        grid = getattr(base, "output_grid", None)
-        return grid if isinstance(grid, cls) else None
-
-    def read(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
-        """Read maps ``[B,C,h,w]`` at every pixel of a network's input of ``size``."""
-        h, w = ((places - 1) * self.stride + 1 for places in maps.shape[-2:])  # from the first place to the last
-        between = F.interpolate(maps, size=(h, w), mode="bilinear", align_corners=True)
-        below, right = max(size[0] - h - self.offset, 0), max(size[1] - w - self.offset, 0)
-        around = F.pad(between, (self.offset, right, self.offset, below), mode="replicate")
-        return around[..., : size[0], : size[1]]
+    grid = getattr(base, "output_grid", None)
+    if grid is not None and not (isinstance(grid, Grid) and min(grid.stride) > 0):
+        raise ConfigurationError(f"the base's output_grid must be a netwarp.ops.Grid of positive strides, not {grid!r}")
+    return grid
 
 
 def to_frame_size(
@@ -99,16 +78,18 @@ def to_frame_size(
     resized: tuple[int, int],
     padded: tuple[int, int],
     frame: tuple[int, int],
-    grid: OutputGrid | None = None,
+    grid: Grid | None = None,
 ) -> Tensor:
     """Bring logits from the network's output size to the frame's: back through padding and resizing.
 
-    With a grid they become log-probabilities, which are logits of the same probabilities.
+    Where the output has a grid, its probabilities are interpolated, as Yu and Koltun's release does it, and the result
+    are log-probabilities: logits of the same probabilities.
     """
     if grid is None:
         maps = _scaled(logits, padded)
     else:
-        maps = grid.read(logits.softmax(1, dtype=torch.promote_types(torch.float32, logits.dtype)), padded)
+        probabilities = logits.softmax(1, dtype=torch.promote_types(torch.float32, logits.dtype))
+        maps = sample(probabilities, Grid().among(grid), padded)
     if padded != resized:
         maps = maps[..., : resized[0], : resized[1]]
     maps = _scaled(maps, frame)

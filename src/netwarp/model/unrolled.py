@@ -20,7 +20,7 @@ from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, as_gate
 from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, check_flow, network_input
 from netwarp.model.netwarp import Flows, Motion
-from netwarp.model.outputs import Hooks, OutputGrid, StopPass, logits_of, to_frame_size
+from netwarp.model.outputs import Hooks, StopPass, logits_of, output_grid, to_frame_size
 from netwarp.ops import Grid
 
 Frame = Tensor | np.ndarray
@@ -269,7 +269,7 @@ class UnrolledNetwork(nn.Module):
                 )
         if logits is not None:
             size = (frame.shape[-2], frame.shape[-1])
-            logits = to_frame_size(logits, *self.preprocess.grid(size), size, OutputGrid.of(self.base))
+            logits = to_frame_size(logits, *self.preprocess.grid(size), size, output_grid(self.base))
         return logits, VideoState(frame, tuple(kept[name] for name in self.layers))
 
     def _combine(self, name: str, current: Tensor, state: VideoState, motion: Motion) -> Tensor:

@@ -19,7 +19,7 @@ from netwarp.model.inputs import Preprocess, base_device, preprocess_of
 from netwarp.model.layers import OUTPUTS, margin_of, place
 from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
-from netwarp.model.outputs import Hooks, OutputGrid
+from netwarp.model.outputs import Hooks, output_grid
 from netwarp.model.unrolled import Memory, UnrolledNetwork
 
 
@@ -208,7 +208,7 @@ class VideoModel(UnrolledNetwork):
         flow_cnn = self.flow_cnn
         # A foreign network may have an attribute of this name that means something else.
         describe = getattr(getattr(self.base, "source", None), "to_dict", None)
-        gate, grid = gate_to_dict(self.gate), OutputGrid.of(self.base)
+        gate, grid = gate_to_dict(self.gate), output_grid(self.base)
         return {
             # The oldest that says it all, so that older versions read what they can.
             "format": FORMAT if gate is not None and "learned" in gate else 1,

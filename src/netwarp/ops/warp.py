@@ -106,13 +106,9 @@ def sample_flow(flow: Tensor, grid: Grid, size: tuple[int, int], mirror: Borders
         flow = flow[:, :, top::down, left::across][:, :, : size[0], : size[1]]
     else:
         signs = []
-        for axis, dim in enumerate((-2, -1)):
+        for axis in (0, 1):
             place, sign = _places(flow, grid, size, axis, mirror)
-            place = place.clamp(0, flow.shape[dim] - 1)
-            low = place.long()
-            high, share = (low + 1).clamp(max=flow.shape[dim] - 1), place - low
-            below = flow.index_select(dim, low)
-            flow = below + (flow.index_select(dim, high) - below) * (share.unsqueeze(1) if axis == 0 else share)
+            flow = _between(flow, place, axis)
             signs.append(sign)
         if mirror is not None:
             flow = torch.stack((flow[:, 0] * signs[1], flow[:, 1] * signs[0].unsqueeze(1)), 1)
@@ -120,6 +116,13 @@ def sample_flow(flow: Tensor, grid: Grid, size: tuple[int, int], mirror: Borders
         return flow
     # By numbers, since a tensor of them would have to be sent to a GPU, which its host would wait for.
     return torch.stack((flow[:, 0] / grid.stride[1], flow[:, 1] / grid.stride[0]), 1)
+
+
+def sample(maps: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
+    """Read maps ``[B,C,H,W]`` at h×w places of a grid over their own; beyond the border they go on as they are."""
+    for axis in (0, 1):
+        maps = _between(maps, _places(maps, grid, size, axis, None)[0], axis)
+    return maps
 
 
 def sample_confidence(confidence: Tensor, grid: Grid, size: tuple[int, int], mirror: Borders | None = None) -> Tensor:
@@ -133,6 +136,16 @@ def sample_confidence(confidence: Tensor, grid: Grid, size: tuple[int, int], mir
     doubt = 1 - confidence
     down, across = (_weights(doubt, grid, size, axis, mirror) for axis in (0, 1))
     return 1 - down @ (doubt @ across.mT)
+
+
+def _between(maps: Tensor, place: Tensor, axis: int) -> Tensor:
+    """Maps at places along an axis, interpolated between pixels."""
+    dim, last = axis - 2, maps.shape[axis - 2] - 1
+    place = place.clamp(0, last)
+    low = place.long()
+    share = (place - low).unsqueeze(1) if axis == 0 else place - low
+    below = maps.index_select(dim, low)
+    return below + (maps.index_select(dim, (low + 1).clamp(max=last)) - below) * share
 
 
 def _is_whole(grid: Grid, size: tuple[int, int], shape: Sequence[int]) -> bool:
