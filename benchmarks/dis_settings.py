@@ -1,8 +1,8 @@
-"""What each setting of DIS costs and is worth: the choice of the preset "light".
+"""What each setting of DIS costs and is worth: the choice of the presets "light" and "accurate".
 
     python benchmarks/dis_settings.py
 
-On rendered streets at 480×360, with OpenCV on one thread: CPU time, mean end-point error and share of pixels that are
+On rendered streets, with OpenCV on one thread: CPU time, mean end-point error and share of pixels that are
 more than one pixel off, against the true flow; the share of pixels that the previous frame's true labels, warped along
 the flow, get right (which is what a NetWarp lives on; occlusion keeps it below 100); and the mean trust of the mode
 without training in the flow.
@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from netwarp import PhotometricGate, warp
+from netwarp.flow import DISFlow
 from netwarp.streets import CLASSES, render_clip
 from netwarp.streets.clip import StreetFrame
 
-SIZE = (360, 480)
 Estimate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 PRESETS = {"ultrafast": 0, "fast": 1, "medium": 2}
 
@@ -39,7 +39,17 @@ def dis(preset: str, **settings: float) -> Estimate:
     return estimate
 
 
+def ours(preset: str) -> Estimate:
+    flow = DISFlow(preset)
+
+    def rgb(gray: np.ndarray) -> Tensor:
+        return torch.from_numpy(gray).expand(1, 3, *gray.shape)
+
+    return lambda current, previous: flow(rgb(current), rgb(previous))[0].permute(1, 2, 0).numpy()
+
+
 SETTINGS = {
+    "accurate, ours": ours("accurate"),
     "medium": dis("medium"),
     "fast": dis("fast"),
     "ultrafast": dis("ultrafast"),
@@ -58,6 +68,12 @@ SETTINGS = {
     ),
     "  every 6 pixels, 25 descents": dis("ultrafast", FinestScale=1, PatchStride=6, GradientDescentIterations=25),
 }
+
+if hasattr(cv2, "optflow"):  # with opencv-contrib-python-headless in the place of opencv-python-headless
+    SETTINGS["DeepFlow"] = lambda now, before: cv2.optflow.createOptFlow_DeepFlow().calc(now, before, None)
+    SETTINGS["RLOF, RIC"] = lambda now, before: cv2.optflow.calcOpticalFlowDenseRLOF(
+        *(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR) for gray in (now, before)), None, interp_type=cv2.optflow.INTERP_RIC
+    )
 
 
 def picture(frame: StreetFrame) -> Tensor:
@@ -82,15 +98,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=6)
     parser.add_argument("--frames", type=int, default=5)
+    parser.add_argument("--size", type=int, nargs=2, default=(480, 360), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="SETTING")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in SETTINGS}
+    scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in options.only}
     for clip in range(options.clips):
-        frames = list(render_clip(30_001 + clip, options.frames, SIZE))
+        frames = list(render_clip(30_001 + clip, options.frames, tuple(options.size[::-1])))
         for previous, current in itertools.pairwise(frames):
-            for name, estimate in SETTINGS.items():
-                scores[name].append(score(estimate, current, previous))
+            for name in options.only:
+                scores[name].append(score(SETTINGS[name], current, previous))
     print("| DIS | CPU ms | end-point error | > 1 pixel, % | labels kept, % | trust |")
     print("|---|---|---|---|---|---|")
     for name, rows in scores.items():

@@ -54,6 +54,7 @@ def make_estimator(tmp_path, raft_file, monkeypatch):
         "zero": ZeroFlow,
         "dis:ultrafast": lambda: DISFlow("ultrafast"),
         "dis:fast": lambda: DISFlow("fast"),
+        "dis:accurate": lambda: DISFlow("accurate"),
         "dis:authors": lambda: DISFlow("authors"),
         "dis:light": lambda: DISFlow("light"),
         "dis:medium": lambda: DISFlow("medium"),
@@ -68,7 +69,9 @@ def make_estimator(tmp_path, raft_file, monkeypatch):
     return lambda name: estimators[name]()
 
 
-DIS = ["dis:authors", "dis:ultrafast", "dis:fast", "dis:medium", "dis:medium@0.5", "dis:ultrafast@0.3"]
+DIS = [
+    *("dis:accurate", "dis:authors", "dis:ultrafast", "dis:fast", "dis:medium", "dis:medium@0.5", "dis:ultrafast@0.3")
+]
 COMPUTED = [*DIS, "raft untrained", "raft untrained@0.5", "zero"]
 SEEING = [*DIS, "raft measuring", "raft measuring@0.5", "precomputed"]
 ALL = sorted({*COMPUTED, *SEEING})

@@ -108,8 +108,8 @@ class ModelOptions(BaseOptions, ViewOptions, DeviceOption):
     )
     flow: str | None = option(
         "SPEC",
-        "dis[:authors|ultrafast|fast|light|medium][@FRACTION], raft[:FILE], precomputed:FOLDER, zero, or true (that of "
-        "rendered clips, where clips are measured) (default: dis, or the model's)",
+        "dis[:authors|ultrafast|fast|light|medium|accurate][@FRACTION], raft[:FILE], precomputed:FOLDER, zero, or true "
+        "(that of rendered clips, where clips are measured) (default: dis, or the model's)",
     )
     frame_by_frame: bool = flag("the network alone, without memory: what to compare with")
 

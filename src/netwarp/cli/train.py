@@ -71,7 +71,8 @@ class ModelSection:
         weights: Its weights: a file, or a name such as default; null for random ones.
         classes: Number of its outputs; null for the weights' own, or the data's where there are none.
         layers: Where it gets its NetWarps ('netwarp layers' lists them), output or log_probs; [] for frame by frame.
-        flow: dis[:authors|ultrafast|fast|light|medium][@FRACTION], raft[:FILE], true (that of rendered clips) or zero.
+        flow: dis[:authors|ultrafast|fast|light|medium|accurate][@FRACTION], raft[:FILE], zero or true
+            (that of rendered clips).
         flow_cnn: The correction of the flow, in the form of the paper or of its release; null for none.
         flow_cnn_stride: Compute it at a fraction of the frame's size: 1 is the paper's, 2 is half; null for the stride
             of the finest of the layers.

@@ -36,6 +36,7 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
     ======================================  ==============================================================
     ``dis``, ``dis:light``                  DIS, the default; or preset ``ultrafast``, ``fast``, ``medium``
     ``dis:authors``                         DIS as the paper's authors ran it: coarse, an eighth of the size at 640
+    ``dis:accurate``                        slow: both ways, filled where they disagree, and refined
     ``dis:fast@0.5``                        estimated at half the frame's width and height
     ``raft``, ``raft:large``, ``raft:small``  RAFT with torchvision's weights (downloaded once)
     ``raft:FILE``, ``raft:small,updates=20``  RAFT with weights from a file; with another number of updates

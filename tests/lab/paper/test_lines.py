@@ -64,12 +64,12 @@ def test_table_2_says_what_takes_the_place_of_flow_fields():
     def flow_fields(**flows: object) -> tuple[str, str]:
         """The flow of the line with the paper's number, and what is said about it."""
         (line,) = (line for line in lines.table2(replace(PLAYDATA, **flows)) if line.paper.iou == 70.3)
-        return "" if line.row is None else line.row.flow, line.note
+        return line.row.flow, line.note
 
     assert {"zero", "dis", "dis:authors", TRUE_FLOW, "raft:w.pth"} <= {row.flow for row in rows(ALL["table2"]).values()}
     assert flow_fields(true_flow=True, raft="raft:w.pth")[0] == TRUE_FLOW
     assert flow_fields(raft="raft:w.pth")[0] == "raft:w.pth"
-    assert flow_fields()[0] == ""
+    assert flow_fields()[0] == "dis:accurate"
     assert "--raft FILE" in flow_fields()[1]
 
 

@@ -96,16 +96,14 @@ def table2(setup: Setup) -> list[Line]:
         by("dis", "+ NetWarp, DIS", TABLE2["+ NetWarp, DIS"]),
         by("dis:medium", "+ NetWarp, DIS medium"),
     ]
-    published, missing = TABLE2["+ NetWarp, FlowFields"], "The paper's accurate flow is FlowFields, which is not here;"
-    if setup.true_flow:
-        note = f"{missing} the true flow takes its place, and costs no time."
-        lines.append(by(TRUE_FLOW, "+ NetWarp, true flow (for FlowFields)", published, note))
-    if setup.raft is not None:
-        name, paper = "+ NetWarp, RAFT (for FlowFields)", UNPUBLISHED if setup.true_flow else published
-        lines.append(by(setup.raft, name, paper, f"{missing} RAFT takes its place."))
-    if not setup.true_flow and setup.raft is None:
-        note = f"{missing} --raft FILE puts RAFT in its place."
-        lines.append(Line("+ NetWarp, FlowFields", "other", None, published, note=note))
+    accurate = {"DIS accurate": "dis:accurate"}
+    accurate |= {} if setup.raft is None else {"RAFT": setup.raft}
+    accurate |= {"true flow": TRUE_FLOW} if setup.true_flow else {}
+    *others, (best, flow) = accurate.items()
+    lines += [by(other, f"+ NetWarp, {name}") for name, other in others]
+    note = f"The paper's accurate flow is FlowFields, which is not here; {best} takes its place."
+    note += " --raft FILE puts RAFT there." if len(accurate) == 1 else ""
+    lines.append(by(flow, f"+ NetWarp, {best} (for FlowFields)", TABLE2["+ NetWarp, FlowFields"], note))
     return [*lines, Line("+ VPN", "other", None, TABLE2["+ VPN"])]
 
 
