@@ -78,7 +78,7 @@ class TestRoundTrip:
         assert not back.training
         assert torch.equal(run(back), run(model))
         assert same_state(back, frozen_copy(model))
-        for name in ("layers", "memory", "gate", "training_free", "preprocess", "classes", "palette"):
+        for name in ("layers", "memory", "gate", "interpolation", "training_free", "preprocess", "classes", "palette"):
             assert getattr(back, name) == getattr(model, name), name
         assert back.flow.spec == "dis:fast"
         assert back.base.source == model.base.source
@@ -90,7 +90,7 @@ class TestRoundTrip:
             {"flow_cnn": None},
             {"flow_cnn": FlowCNN(stride=4, start="gaussian")},
             {"flow_cnn": "release"},
-            {"gate": PhotometricGate(0.2, 3), "memory": "fused"},
+            {"gate": PhotometricGate(0.2, 3), "memory": "fused", "interpolation": "bicubic"},
             {"layers": [], "flow": "dis"},
             {"layers": ["output"], "classes": ["a", "b", "c", "d", "e"], "palette": [(i, 2, 3) for i in range(5)]},
             {"preprocess": Preprocess((1, 2, 3), (4, 5, 6), 255.0, "bgr", 8, (40, 56))},
@@ -289,7 +289,7 @@ class TestRefusals:
         assert "VideoModel.save" in str(refused(path))
 
     def test_a_newer_format(self, saved):
-        rewrite(saved, lambda config: config.update(format=3))
+        rewrite(saved, lambda config: config.update(format=4))
         assert "update netwarp" in str(refused(saved))
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"', "{}", '{"format": "1"}', "[" * 100_000])
@@ -312,7 +312,7 @@ json_values = st.recursive(
 )
 ENTRIES = [
     "layers", "flow", "flow_cnn", "memory", "gate", "training_free", "preprocess", "classes", "palette", "example_size",
-    "base", "format",
+    "base", "format", "interpolation",
 ]  # fmt: skip
 PLACES = st.one_of(
     st.tuples(st.sampled_from(ENTRIES)),

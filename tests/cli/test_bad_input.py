@@ -191,6 +191,8 @@ def test_model_files(clips: Path, workplace: Path, fails: Fails):
         (("--model", "m", "--layers", "0"), "--layers goes with --base"),
         (("--model", "m", "--weights", "w.pth"), "--weights goes with --base"),
         (("--model", "m", "--classes", "3"), "--classes goes with --base"),
+        (("--model", "m", "--interpolation", "bicubic"), "--interpolation goes with --base"),
+        ((*BASE, "--interpolation", "cubic"), "'cubic'"),
         ((*BASE, "--frame-by-frame", "--layers", "0"), "--layers makes no sense with --frame-by-frame"),
         ((*BASE, "--frame-by-frame", "--side-by-side"), "--side-by-side makes no sense"),
         ((*BASE, "--fps", "10"), "--fps is for images"),

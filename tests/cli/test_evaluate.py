@@ -218,6 +218,7 @@ def test_label_maps_that_are_missing(fails: Fails, workplace: Path):
         ((*STREETS, *BASE, "--prediction-ids", "ids"), "--prediction-ids must be classes or cityscapes, not 'ids'"),
         ((*STREETS, *BASE, "--frame-by-frame", "--compare"), "--compare makes no sense with --frame-by-frame"),
         ((*STREETS, *BASE, "--flow", "zero"), "--flow goes with a memory"),
+        ((*STREETS, *BASE, "--interpolation", "bicubic"), "--interpolation goes with a memory"),
         ((*STREETS, "--model", "m", "--training-free"), "--training-free goes with --base"),
         ((*STREETS, "--model", "m", "--weights", "w"), "--weights goes with --base"),
         ((*STREETS, "--model", "m.safetensors"), "m.safetensors"),

@@ -76,6 +76,7 @@ def test_containers(images: Path, name: str):
         (("--layers", "0,2"), ["0", "2"], {"training_free": True}),
         (("--layers", "0", "output"), ["0", "output"], {"training_free": True}),
         (("--flow", "zero"), ["log_probs"], {"training_free": True, "flow": "zero"}),
+        (("--interpolation", "bicubic"), ["log_probs"], {"training_free": True, "interpolation": "bicubic"}),
     ],
 )
 def test_options_mean_what_they_mean_in_python(clips: Path, options: tuple, layers: list[str], settings: dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -247,9 +248,11 @@ class TestLife:
         back.save(tmp_path / "again.safetensors", include_base=include_base)
         assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "m.safetensors").read_bytes()
 
-    def test_files_of_models_without_it_stay_readable_for_older_versions(self, tmp_path):
-        for gate, expected in ((None, 1), (PhotometricGate(), 1), (LearnedGate(), 2)):
-            video(flow="zero", gate=gate).save(tmp_path / "m.safetensors")
+    def test_files_of_models_without_it_or_bicubic_stay_readable_for_older_versions(self, tmp_path):
+        gates = {None: 1, PhotometricGate(): 1, LearnedGate(): 2}
+        for (gate, oldest), how in itertools.product(gates.items(), ("bilinear", "bicubic")):
+            expected = 3 if how == "bicubic" else oldest
+            video(flow="zero", gate=gate, interpolation=how).save(tmp_path / "m.safetensors")
             config = read(tmp_path / "m.safetensors").config
             assert config["format"] == expected
         video(flow="zero", gate=PhotometricGate(0.3, 3, 1.0)).save(tmp_path / "m.safetensors")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.model import NetWarp
 from netwarp.ops import resize_flow
-from ops.slow import slow_warp
+from ops.slow import SHARES, slow_combine
 
 
 def test_a_fresh_one_is_the_identity_bitwise():
@@ -20,16 +20,14 @@ def test_a_fresh_one_is_the_identity_bitwise():
     assert torch.equal(netwarp(current, previous, 9 * torch.randn(2, 2, 40, 56)), current)
 
 
-def test_equals_equation_3_by_a_loop():
+@pytest.mark.parametrize("interpolation", SHARES)
+def test_equals_equation_3_by_a_loop(interpolation):
     current, previous = torch.randn(2, 2, 3, 4, 5)
-    netwarp, flow = NetWarp(3), 2 * torch.randn(2, 2, 4, 5)
-    with torch.no_grad():
-        netwarp.w1.copy_(torch.tensor([0.5, 1.0, -0.3]))
-        netwarp.w2.copy_(torch.tensor([0.5, 0.2, 1.1]))
-    expected = torch.stack(
-        [netwarp.w1[c] * current[:, c] + netwarp.w2[c] * slow_warp(previous, flow)[:, c] for c in range(3)], dim=1
-    )
-    torch.testing.assert_close(netwarp(current, previous, flow).double(), expected.double(), rtol=1e-5, atol=1e-6)
+    netwarp, flow = NetWarp(3, interpolation=interpolation), 2 * torch.randn(2, 2, 4, 5)
+    w1, w2 = torch.tensor([[0.5, 1.0, -0.3], [0.5, 0.2, 1.1]])
+    netwarp.load_state_dict({"w1": w1, "w2": w2})
+    expected = slow_combine(current, previous, flow, w1, w2, None, interpolation)
+    torch.testing.assert_close(netwarp(current, previous, flow).double(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_brings_a_flow_of_the_frames_grid_to_its_own():

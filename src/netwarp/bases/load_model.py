@@ -76,6 +76,7 @@ def _build(config: dict[str, Any], base: nn.Module) -> VideoModel:
         None if flow_cnn is None else FlowCNN(**flow_cnn),
         memory=config["memory"],
         gate=gate_from_dict(config["gate"]),
+        interpolation=config.get("interpolation", "bilinear"),  # formats 1 and 2 know no other
         training_free=config["training_free"],
         preprocess=Preprocess.from_dict(config["preprocess"]),
         classes=config["classes"],

@@ -155,8 +155,9 @@ def _check_combinations(request: Request) -> None:
     if request.prediction_ids and not request.save_predictions:
         raise ConfigurationError("--prediction-ids goes with --predictions or --save-predictions")
     check_model_options(request, "training_free", "compare")
-    if request.flow is not None and _is_alone(request):
-        raise ConfigurationError("--flow goes with a memory: give --training-free too", option="flow")
+    for name in ("flow", "interpolation"):
+        if getattr(request, name) is not None and _is_alone(request):
+            raise ConfigurationError(f"--{name} goes with a memory: give --training-free too", option=name)
 
 
 def _is_alone(request: Request) -> bool:

@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from netwarp.cli.arguments import CommandRequest, flag, option, option_name
 from netwarp.cli.terminal import quiet_loading, warn
@@ -111,6 +111,11 @@ class ModelOptions(BaseOptions, ViewOptions, DeviceOption):
         "dis[:authors|ultrafast|fast|light|medium|accurate][@FRACTION], raft[:FILE], precomputed:FOLDER, zero, or true "
         "(that of rendered clips, where clips are measured) (default: dis, or the model's)",
     )
+    interpolation: Literal["bilinear", "bicubic"] | None = option(
+        "NAME",
+        "how the NetWarps of a --base sample a representation, bilinear or bicubic (default: bilinear)",
+        choices=("bilinear", "bicubic"),
+    )
     frame_by_frame: bool = flag("the network alone, without memory: what to compare with")
 
 
@@ -121,13 +126,13 @@ def check_model_options(request: ModelOptions, *memory: str) -> None:
             if getattr(request, name) is not None:
                 raise ConfigurationError(f"--{name} goes with --base: a model's are in its file", option=name)
     if request.model is not None:
-        for name in ("layers", *(name for name in memory if name == "training_free")):
+        for name in ("layers", "interpolation", *(name for name in memory if name == "training_free")):
             if getattr(request, name):
                 raise ConfigurationError(
                     f"{option_name(name)} goes with --base: a model's are in its file", option=name
                 )
     if request.frame_by_frame:
-        for name in ("layers", "flow", *memory):
+        for name in ("layers", "flow", "interpolation", *memory):
             if getattr(request, name):
                 raise ConfigurationError(
                     f"{option_name(name)} makes no sense with --frame-by-frame: leave one of them out", option=name
@@ -163,6 +168,7 @@ def build_model(
             base,
             layers if memory else [],
             flow or "dis",
+            interpolation=request.interpolation or "bilinear",
             training_free=memory,
             preprocess=preprocess_for(views, preprocess, frame),
             example_size=example,

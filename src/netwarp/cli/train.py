@@ -79,6 +79,7 @@ class ModelSection:
         flow_cnn_start: identity lets the flow pass at first; gaussian is the paper's.
         memory: previous keeps the frame's own representation (the paper), fused the combined one.
         start: Initial w1 and w2.
+        interpolation: How NetWarps sample a representation.
         gate: Trust per pixel: photometric, learned[:open|photometric][,terms=…]; null for the paper's equation.
     """
 
@@ -93,6 +94,7 @@ class ModelSection:
     flow_cnn_start: Literal["identity", "gaussian"] = "identity"
     memory: Literal["previous", "fused"] = "previous"
     start: tuple[float, float] = (1.0, 0.0)
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     gate: str | None = None
 
     def __post_init__(self) -> None:
@@ -225,6 +227,7 @@ def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debu
             None if cnn is None else FlowCNN(cnn, stride=options.flow_cnn_stride, start=options.flow_cnn_start),
             memory=options.memory,
             start=options.start,
+            interpolation=options.interpolation,
             gate=options.gate,
         )
 

@@ -14,7 +14,7 @@ from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Confidence, Gate, resize_confidence
 from netwarp.model.inputs import Preprocess, to_unit_range
 from netwarp.ops import Grid, resize_flow, sample_confidence, sample_flow, warp_combine
-from netwarp.ops.warp import Borders
+from netwarp.ops.warp import Borders, Interpolation, check_interpolation
 
 
 class NetWarp(nn.Module):
@@ -25,17 +25,22 @@ class NetWarp(nn.Module):
     Args:
         channels: Number of channels of the representation.
         start: Initial value of all w1 and of all w2.
+        interpolation: How the previous representation is sampled, ``"bilinear"`` or ``"bicubic"``.
 
     Attributes:
         w1: ``[channels]``, weights of the current frame's representation.
         w2: ``[channels]``, weights of the previous frame's, warped.
 
     Raises:
-        ConfigurationError: ``channels`` is below 1.
+        ConfigurationError: ``channels`` is below 1, or the interpolation unknown.
     """
 
-    def __init__(self, channels: int, start: tuple[float, float] = (1.0, 0.0)) -> None:
+    def __init__(
+        self, channels: int, start: tuple[float, float] = (1.0, 0.0), interpolation: Interpolation = "bilinear"
+    ) -> None:
         super().__init__()
+        check_interpolation(interpolation)
+        self.interpolation: Interpolation = interpolation
         if channels < 1:
             raise ConfigurationError(f"a NetWarp needs at least 1 channel, not {channels}")
         self.w1 = nn.Parameter(torch.full((channels,), float(start[0])))
@@ -61,10 +66,11 @@ class NetWarp(nn.Module):
         size = (current.shape[-2], current.shape[-1])
         if gate is not None:
             gate = resize_confidence(gate, size)
-        return warp_combine(current, previous, resize_flow(flow, size), self.w1, self.w2, gate)
+        flow = resize_flow(flow, size)
+        return warp_combine(current, previous, flow, self.w1, self.w2, gate, interpolation=self.interpolation)
 
     def extra_repr(self) -> str:  # noqa: D102
-        return f"channels={self.channels}"
+        return f"channels={self.channels}, interpolation={self.interpolation!r}"
 
 
 class Flows(NamedTuple):

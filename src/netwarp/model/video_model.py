@@ -21,6 +21,7 @@ from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
 from netwarp.model.outputs import Hooks, output_grid
 from netwarp.model.unrolled import Memory, UnrolledNetwork
+from netwarp.ops.warp import Interpolation, check_interpolation
 
 
 def rest_frozen(network: nn.Module, *, is_part: bool = False) -> None:
@@ -62,6 +63,8 @@ class VideoModel(UnrolledNetwork):
         start: Initial w1 and w2 of every NetWarp.
         gate: Confidence in the warped representation per pixel: a :class:`PhotometricGate`, a :class:`LearnedGate` or a
             name of one (:func:`netwarp.model.gates.make_gate`), or None for the paper's equation.
+        interpolation: How NetWarps sample a representation: ``"bilinear"`` (the paper), or ``"bicubic"``, which blurs
+            less where memory is warped again and again.
         training_free: The mode that needs no training and no labels: ``"log_probs"`` unless ``layers`` says otherwise,
             fixed weights, photometric gate, fused memory, no FlowCNN (docs/training_free.md).
         preprocess: What the network wants done to a frame; by default ``base.preprocess``, else ImageNet's mean and
@@ -97,6 +100,7 @@ class VideoModel(UnrolledNetwork):
         memory: Memory | None = None,
         start: tuple[float, float] | None = None,
         gate: str | Gate | GateFunction | None = None,
+        interpolation: Interpolation = "bilinear",
         training_free: bool = False,
         preprocess: Preprocess | None = None,
         classes: Sequence[str] | None = None,
@@ -115,6 +119,7 @@ class VideoModel(UnrolledNetwork):
         gate = _checked_gate(gate, training_free)
         memory = _checked_memory(memory, training_free)
         start = _checked_start(start, training_free)
+        check_interpolation(interpolation)
         preprocess = preprocess_of(base) if preprocess is None else preprocess
         places, count = place(base, layers, preprocess, example_size)
         labels = _label_set(base, count, classes, palette)
@@ -123,7 +128,7 @@ class VideoModel(UnrolledNetwork):
         self.grids = tuple(info.grid for info in places)
         self.margins = tuple(margin_of(base, name) for name in self.layers)
         self.base = base
-        self.netwarps = nn.ModuleList(NetWarp(info.channels, start) for info in places)
+        self.netwarps = nn.ModuleList(NetWarp(info.channels, start, interpolation) for info in places)
         self.flow_cnn = flow_cnn if self.layers else None
         if self.flow_cnn is not None:
             finest = min(places, key=lambda info: min(info.stride))
@@ -135,6 +140,7 @@ class VideoModel(UnrolledNetwork):
             self.netwarps.requires_grad_(False)
         self.flow = source
         self.memory: Memory = memory
+        self.interpolation: Interpolation = interpolation
         self.training_free = training_free
         self.preprocess = preprocess
         self.example_size = example_size
@@ -209,9 +215,10 @@ class VideoModel(UnrolledNetwork):
         # A foreign network may have an attribute of this name that means something else.
         describe = getattr(getattr(self.base, "source", None), "to_dict", None)
         gate, grid = gate_to_dict(self.gate), output_grid(self.base)
+        of_gate = 2 if gate is not None and "learned" in gate else 1
         return {
             # The oldest that says it all, so that older versions read what they can.
-            "format": FORMAT if gate is not None and "learned" in gate else 1,
+            "format": of_gate if self.interpolation == "bilinear" else FORMAT,
             "layers": list(self.layers),
             "grids": [grid and [list(grid.stride), list(grid.offset)] for grid in self.grids],
             "flow": flow,
@@ -225,6 +232,7 @@ class VideoModel(UnrolledNetwork):
             },
             "memory": self.memory,
             "gate": gate,
+            **({} if self.interpolation == "bilinear" else {"interpolation": self.interpolation}),
             "training_free": self.training_free,
             "preprocess": self.preprocess.to_dict(),
             "classes": list(self.classes),

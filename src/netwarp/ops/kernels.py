@@ -89,6 +89,7 @@ class Kernel(Protocol):
         w1: Tensor | None,
         w2: Tensor | None,
         gate: Tensor | None,
+        interpolation: str = "bilinear",
     ) -> Tensor:
         """Compute Eq. 1–3; shapes as in :func:`netwarp.ops.warp.warp_combine`.
 
@@ -106,6 +107,7 @@ class Kernel(Protocol):
         w2: Tensor | None,
         gate: Tensor | None,
         needed: Sequence[bool],
+        interpolation: str = "bilinear",
     ) -> list[Tensor]:
         """Gradients of a loss, given the one with respect to the result."""
 
@@ -136,11 +138,11 @@ def plain_pytorch() -> Kernel:
     return cast("Kernel", import_module("netwarp.ops.reference"))
 
 
-_MAPS = "Tensor flow, Tensor? w1, Tensor? w2, Tensor? gate, bool[] needed) -> Tensor[]"
-torch.library.define("netwarp::warp", "(Tensor features, Tensor flow) -> Tensor")
+_MAPS = "Tensor flow, Tensor? w1, Tensor? w2, Tensor? gate, bool[] needed, str interpolation) -> Tensor[]"
+torch.library.define("netwarp::warp", "(Tensor features, Tensor flow, str interpolation) -> Tensor")
 torch.library.define(
     "netwarp::warp_combine",
-    "(Tensor current, Tensor previous, Tensor flow, Tensor w1, Tensor w2, Tensor? gate) -> Tensor",
+    "(Tensor current, Tensor previous, Tensor flow, Tensor w1, Tensor w2, Tensor? gate, str interpolation) -> Tensor",
 )
 torch.library.define("netwarp::warp_combine_gradients", f"(Tensor grad, Tensor? current, Tensor previous, {_MAPS}")
 
@@ -154,76 +156,56 @@ _gradients = torch.ops.netwarp.warp_combine_gradients.default
 
 
 @torch.library.impl("netwarp::warp", "CompositeExplicitAutograd")
-def _(features: Tensor, flow: Tensor) -> Tensor:
-    return kernel_for(features).combine(None, features, flow, None, None, None)
+def _(features: Tensor, flow: Tensor, interpolation: str) -> Tensor:
+    return kernel_for(features).combine(None, features, flow, None, None, None, interpolation)
 
 
 @torch.library.impl("netwarp::warp_combine", "CompositeExplicitAutograd")
-def _(current: Tensor, previous: Tensor, flow: Tensor, w1: Tensor, w2: Tensor, gate: Tensor | None) -> Tensor:
-    return kernel_for(current).combine(current, previous, flow, w1, w2, gate)
+def _(current: Tensor, *others: Any) -> Tensor:  # noqa: ANN401
+    return kernel_for(current).combine(current, *others)
 
 
 @torch.library.impl("netwarp::warp_combine_gradients", "CompositeExplicitAutograd")
-def _(
-    grad: Tensor,
-    current: Tensor | None,
-    previous: Tensor,
-    flow: Tensor,
-    w1: Tensor | None,
-    w2: Tensor | None,
-    gate: Tensor | None,
-    needed: list[bool],
-) -> list[Tensor]:
-    return kernel_for(grad).gradients(grad, current, previous, flow, w1, w2, gate, needed)
+def _(grad: Tensor, *others: Any) -> list[Tensor]:  # noqa: ANN401
+    return kernel_for(grad).gradients(grad, *others)
 
 
 @torch.library.register_fake("netwarp::warp")  # type: ignore[untyped-decorator]
-def _(features: Tensor, flow: Tensor) -> Tensor:
+def _(features: Tensor, flow: Tensor, interpolation: str) -> Tensor:
     return torch.empty_like(features, memory_format=memory_format(features))
 
 
 @torch.library.register_fake("netwarp::warp_combine")  # type: ignore[untyped-decorator]
-def _(current: Tensor, previous: Tensor, flow: Tensor, w1: Tensor, w2: Tensor, gate: Tensor | None) -> Tensor:
+def _(current: Tensor, *_: Any) -> Tensor:  # noqa: ANN401
     return torch.empty_like(current, memory_format=memory_format(current))
 
 
 @torch.library.register_fake("netwarp::warp_combine_gradients")  # type: ignore[untyped-decorator]
-def _(
-    grad: Tensor,
-    current: Tensor | None,
-    previous: Tensor,
-    flow: Tensor,
-    w1: Tensor | None,
-    w2: Tensor | None,
-    gate: Tensor | None,
-    needed: list[bool],
-) -> list[Tensor]:
+def _(grad: Tensor, current: Tensor | None, previous: Tensor, *others: Any) -> list[Tensor]:  # noqa: ANN401
+    *maps, needed, _ = others
     form = memory_format(previous if current is None else current)
-    shaped = []
-    for tensor, wanted in zip((current, previous, flow, w1, w2, gate), needed, strict=True):
-        if wanted:
-            assert tensor is not None
-            is_map = tensor is current or tensor is previous
-            shaped.append(torch.empty_like(tensor, memory_format=form if is_map else torch.contiguous_format))
-    return shaped
+    forms = [form, form, *[torch.contiguous_format] * len(maps)]
+    asked = zip((current, previous, *maps), forms, needed, strict=True)
+    return [torch.empty_like(source, memory_format=form) for source, form, wanted in asked if wanted]
 
 
-def _keep(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:  # noqa: ANN401
-    ctx.save_for_backward(*inputs)
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+    *tensors, ctx.interpolation = inputs
+    ctx.save_for_backward(*tensors)
 
 
 def _pull_combine(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-    needed = list(ctx.needs_input_grad)
-    found = iter(_gradients(grad, *ctx.saved_tensors, needed))
-    return tuple(next(found) if wanted else None for wanted in needed)
+    needed = list(ctx.needs_input_grad[:6])
+    found = iter(_gradients(grad, *ctx.saved_tensors, needed, ctx.interpolation))
+    return (*(next(found) if wanted else None for wanted in needed), None)
 
 
 def _pull_warp(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
     features, flow = ctx.saved_tensors
-    wanted_features, wanted_flow = ctx.needs_input_grad
+    wanted_features, wanted_flow, _ = ctx.needs_input_grad
     needed = [False, wanted_features, wanted_flow, False, False, False]
-    found = iter(_gradients(grad, None, features, flow, None, None, None, needed))
-    return next(found) if wanted_features else None, next(found) if wanted_flow else None
+    found = iter(_gradients(grad, None, features, flow, None, None, None, needed, ctx.interpolation))
+    return next(found) if wanted_features else None, next(found) if wanted_flow else None, None
 
 
 def _refuse(ctx: Any, *_: Any) -> NoReturn:  # noqa: ANN401

@@ -7,7 +7,7 @@ those of :class:`netwarp.ops.kernels.Kernel`, already checked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,13 @@ from netwarp.ops.kernels import compute_dtype, memory_format
 
 
 def combine(
-    current: Tensor | None, previous: Tensor, flow: Tensor, w1: Tensor | None, w2: Tensor | None, gate: Tensor | None
+    current: Tensor | None,
+    previous: Tensor,
+    flow: Tensor,
+    w1: Tensor | None,
+    w2: Tensor | None,
+    gate: Tensor | None,
+    interpolation: str = "bilinear",
 ) -> Tensor:
     """See :meth:`netwarp.ops.kernels.Kernel.combine`; differentiable by autograd too.
 
@@ -27,9 +33,9 @@ def combine(
     """
     dtype = compute_dtype(previous, flow)
     batch, channels, h, w = previous.shape
-    cells = _locate(flow.to(dtype))
+    taps = _locate(flow.to(dtype), interpolation)
     rows = _rows(previous.to(dtype))
-    warped = _gather(rows, cells).view(batch, h, w, channels).permute(0, 3, 1, 2)
+    warped = _gather(rows, taps, taps.shares).view(batch, h, w, channels).permute(0, 3, 1, 2)
     if current is None or w1 is None or w2 is None:
         return warped.to(previous.dtype).contiguous(memory_format=memory_format(previous))
     present = current.to(dtype)
@@ -49,11 +55,12 @@ def gradients(
     w2: Tensor | None,
     gate: Tensor | None,
     needed: Sequence[bool],
+    interpolation: str = "bilinear",
 ) -> list[Tensor]:
     """See :meth:`netwarp.ops.kernels.Kernel.gradients`."""
     dtype = compute_dtype(previous, flow)
     batch, channels, h, w = previous.shape
-    cells = _locate(flow.to(dtype))
+    taps = _locate(flow.to(dtype), interpolation)
     pulled, rows = _rows(grad.to(dtype)), _rows(previous.to(dtype))
     trust = None if gate is None else gate.to(dtype).reshape(-1, 1)
     # The gradient has the format of the result, whatever the previous representation's own.
@@ -73,8 +80,8 @@ def gradients(
     def brought() -> Tensor:
         return weighted() if trust is None else weighted() * trust
 
-    def slope(ahead: Tensor, behind: Tensor) -> Tensor:
-        return rows[ahead].sub_(rows[behind]).mul_(brought()).sum(1)
+    def slope(weights: Tensor) -> Tensor:
+        return _gather(rows, taps, weights).mul_(brought()).sum(1)
 
     def of_current() -> Tensor:
         assert current is not None
@@ -84,15 +91,12 @@ def gradients(
 
     def of_previous() -> Tensor:
         scattered, given = torch.zeros_like(rows), brought()
-        for corner, share in zip(cells.corners, cells.shares, strict=True):
-            scattered.index_add_(0, corner, share.unsqueeze(1) * given)
+        for tap, share in zip(taps.pixels.unbind(1), taps.shares.unbind(1), strict=True):
+            scattered.index_add_(0, tap, share.unsqueeze(1) * given)
         return map_of(scattered, previous.dtype)
 
     def of_flow() -> Tensor:
-        upper_left, upper_right, lower_left, lower_right = cells.corners
-        u = cells.upper * slope(upper_right, upper_left) + cells.lower * slope(lower_right, lower_left)
-        v = cells.left * slope(lower_left, upper_left) + cells.right * slope(lower_right, upper_right)
-        moved = torch.stack((u.masked_fill(~cells.inside_x, 0), v.masked_fill(~cells.inside_y, 0)), 1)
+        moved = torch.stack((slope(taps.slopes_x), slope(taps.slopes_y)), 1)
         return moved.view(batch, h, w, 2).permute(0, 3, 1, 2).to(flow.dtype).contiguous()
 
     def of_w1() -> Tensor:
@@ -101,62 +105,69 @@ def gradients(
 
     def of_w2() -> Tensor:
         assert w2 is not None
-        warped = _gather(rows, cells)
+        warped = _gather(rows, taps, taps.shares)
         if trust is not None:
             warped = torch.lerp(present(), warped, trust)
         return warped.mul_(pulled).sum(0).to(w2.dtype)
 
     def of_gate() -> Tensor:
         assert gate is not None
-        return _gather(rows, cells).sub_(present()).mul_(weighted()).sum(1).view(batch, 1, h, w).to(gate.dtype)
+        return (
+            _gather(rows, taps, taps.shares).sub_(present()).mul_(weighted()).sum(1).view(batch, 1, h, w).to(gate.dtype)
+        )
 
     every = (of_current, of_previous, of_flow, of_w1, of_w2, of_gate)
     return [gradient() for gradient, wanted in zip(every, needed, strict=True) if wanted]
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """For each pixel, one after the other, the cell of four pixels that it is brought from."""
+class _Taps(NamedTuple):
+    """For each pixel, one after the other, the pixels around its cell that it is brought from: 2×2 or 4×4."""
 
-    corners: tuple[Tensor, Tensor, Tensor, Tensor]  # row numbers, upper left, upper right, lower left, lower right
-    shares: tuple[Tensor, Tensor, Tensor, Tensor]  # what each has of the sum
-    left: Tensor  # share of the left two; right, upper, lower likewise
-    right: Tensor
-    upper: Tensor
-    lower: Tensor
-    inside_x: Tensor  # whether the coordinate was inside the map before it was clamped; inside_y likewise
-    inside_y: Tensor
+    pixels: Tensor  # [B·h·w,taps], their row numbers
+    shares: Tensor  # [B·h·w,taps], what each has of the sum
+    slopes_x: Tensor  # by how much that changes with x; slopes_y likewise. 0 where the coordinate was clamped
+    slopes_y: Tensor
 
 
-def _locate(flow: Tensor) -> _Cells:
+def _shares(t: Tensor, interpolation: str) -> tuple[Tensor, Tensor]:
+    """What columns (rows) around a cell have of the sum, at a share ``t`` of the cell, and the derivatives."""
+    if interpolation == "bilinear":
+        ones = torch.ones_like(t)
+        return torch.stack((1 - t, t), 1), torch.stack((-ones, ones), 1)
+    # Catmull and Rom's spline: Keys' cubic convolution with a = -0.5.
+    shares = ((2 - t) * t - 1) * t, (3 * t - 5) * t * t + 2, ((4 - 3 * t) * t + 1) * t, (t - 1) * t * t
+    slopes = (4 - 3 * t) * t - 1, (9 * t - 10) * t, (8 - 9 * t) * t + 1, (3 * t - 2) * t
+    return torch.stack(shares, 1) / 2, torch.stack(slopes, 1) / 2
+
+
+def _locate(flow: Tensor, interpolation: str) -> _Taps:
     batch, _, h, w = flow.shape
     x = torch.arange(w, device=flow.device, dtype=flow.dtype) + flow[:, 0]
     y = torch.arange(h, device=flow.device, dtype=flow.dtype).unsqueeze(1) + flow[:, 1]
-    clamped_x, clamped_y = x.clamp(0, w - 1), y.clamp(0, h - 1)
-    left_edge, top = clamped_x.detach().floor(), clamped_y.detach().floor()
-    right, lower = (clamped_x - left_edge).flatten(), (clamped_y - top).flatten()
-    # NaN becomes an arbitrary integer: clamping once more keeps every read inside the map.
-    x1, y1 = left_edge.long().clamp(0, w - 1), top.long().clamp(0, h - 1)
-    x2, y2 = (x1 + 1).clamp(max=w - 1), (y1 + 1).clamp(max=h - 1)
-    first = torch.arange(batch, device=flow.device).view(-1, 1, 1) * (h * w)
-    above, below = first + y1 * w, first + y2 * w
-    left, upper = 1 - right, 1 - lower
-    return _Cells(
-        ((above + x1).flatten(), (above + x2).flatten(), (below + x1).flatten(), (below + x2).flatten()),
-        (left * upper, right * upper, left * lower, right * lower),
-        left,
-        right,
-        upper,
-        lower,
-        ((x >= 0) & (x <= w - 1)).flatten(),
-        ((y >= 0) & (y <= h - 1)).flatten(),
-    )
+
+    def along(place: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        clamped = place.clamp(0, count - 1)
+        first = clamped.detach().floor()
+        shares, slopes = _shares((clamped - first).flatten(), interpolation)
+        beside = torch.arange(shares.shape[1], device=flow.device) - (shares.shape[1] // 2 - 1)
+        # NaN becomes an arbitrary integer: clamping once more keeps every read inside the map.
+        places = first.long().clamp(0, count - 1).flatten().unsqueeze(1) + beside
+        inside = ((place >= 0) & (place <= count - 1)).flatten().unsqueeze(1)
+        return places.clamp(0, count - 1), shares, slopes.masked_fill(~inside, 0)
+
+    def of_taps(down: Tensor, across: Tensor) -> Tensor:
+        return (down.unsqueeze(2) * across.unsqueeze(1)).flatten(1)
+
+    columns, across, across_slopes = along(x, w)
+    rows, down, down_slopes = along(y, h)
+    image = torch.arange(batch, device=flow.device).repeat_interleave(h * w).view(-1, 1, 1) * (h * w)
+    pixels = (image + rows.unsqueeze(2) * w + columns.unsqueeze(1)).flatten(1)
+    return _Taps(pixels, of_taps(down, across), of_taps(down, across_slopes), of_taps(down_slopes, across))
 
 
-def _gather(rows: Tensor, cells: _Cells) -> Tensor:
-    """Rows ``[B·h·w,C]`` as the cells bring them."""
-    corners, shares = torch.stack(cells.corners, -1), torch.stack(cells.shares, -1)
-    return F.embedding_bag(corners, rows.contiguous(), per_sample_weights=shares, mode="sum")
+def _gather(rows: Tensor, taps: _Taps, weights: Tensor) -> Tensor:
+    """Rows ``[B·h·w,C]`` of the taps, weighed and summed."""
+    return F.embedding_bag(taps.pixels, rows.contiguous(), per_sample_weights=weights, mode="sum")
 
 
 def _rows(features: Tensor) -> Tensor:

@@ -8,22 +8,27 @@ The whole project follows this block and nothing defines it again.
 - It is **backward**: the point (x, y) of the current frame lies at (x+u, y+v) in the previous one.
 - A flow that is **resized** scales its values with its size: u by w/W, v by h/H.
 - A layer of **stride** s, whose place i looks at pixel s·i + o of the network's input, moves by F[s·i + o]/s.
-- **Sampling** is bilinear at pixel indices: an integer flow is an exact shift, zero flow the identity. Coordinates
-  outside the map are clamped to its border. They are computed in float32 whatever the features' dtype
-  (float64 for a float64 flow).
+- **Sampling** is at pixel indices: an integer flow is an exact shift, zero flow the identity. Coordinates outside the
+  map are clamped to its border. They are computed in float32 whatever the features' dtype (float64 for a float64 flow).
+- **Interpolation** is bilinear, as in the paper, or bicubic: Catmull and Rom's spline over 4×4 pixels (cubic
+  convolution with a = −0.5), where pixels beyond the border are those at it. It keeps more detail over many warps, and
+  may overshoot what it interpolates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from netwarp.errors import InputError
+from netwarp.errors import InputError, unknown_name
 from netwarp.ops.kernels import warp_combine_operator, warp_operator
+
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 @dataclass(frozen=True)
@@ -178,21 +183,23 @@ def _weights(like: Tensor, grid: Grid, size: tuple[int, int], axis: int, mirror:
     return (weights / weights.sum(1, keepdim=True)).to(like.dtype)
 
 
-def warp(features: Tensor, flow: Tensor) -> Tensor:
+def warp(features: Tensor, flow: Tensor, *, interpolation: Interpolation = "bilinear") -> Tensor:
     """Align the previous frame's features with the current frame (paper, Eq. 1 and 2).
 
-    Differentiable in the features and, except where a coordinate is an integer or clamped, in the flow. A flow of
-    NaN gives NaN there and never reads outside the map.
+    Differentiable in the features and, except where a coordinate is an integer (bicubic: also there) or clamped, in the
+    flow. A flow of NaN gives NaN there and never reads outside the map.
 
     Args:
         features: ``[B,C,h,w]`` of the previous frame, floating point, contiguous or channels-last.
         flow: ``[B,2,h,w]``, backward, in pixels of this grid.
+        interpolation: Between the features' pixels, ``"bilinear"`` or ``"bicubic"``.
 
     Returns:
         ``[B,C,h,w]`` with the features' dtype and memory format: at (x, y) the features at (x+u, y+v).
 
     Raises:
         InputError: the shapes do not fit together or the features are not floating point.
+        ConfigurationError: an unknown interpolation.
 
     >>> import torch
     >>> row = torch.tensor([[[[1.0, 2.0, 4.0]]]])
@@ -200,12 +207,20 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     tensor([[[[1.0000, 1.5000, 3.0000]]]])
     """
     _check_pair(features, flow)
-    warped: Tensor = warp_operator(features, flow)
+    check_interpolation(interpolation)
+    warped: Tensor = warp_operator(features, flow, interpolation)
     return warped
 
 
 def warp_combine(
-    current: Tensor, previous: Tensor, flow: Tensor, w1: Tensor, w2: Tensor, gate: Tensor | None = None
+    current: Tensor,
+    previous: Tensor,
+    flow: Tensor,
+    w1: Tensor,
+    w2: Tensor,
+    gate: Tensor | None = None,
+    *,
+    interpolation: Interpolation = "bilinear",
 ) -> Tensor:
     """Warp the previous representation and add it to the current one, channel by channel (paper, Eq. 1–3).
 
@@ -220,12 +235,14 @@ def warp_combine(
         w1: ``[C]``, weights of the current representation.
         w2: ``[C]``, weights of the warped previous one.
         gate: ``[B,1,h,w]`` in 0–1, or None for the paper's equation.
+        interpolation: As of :func:`warp`.
 
     Returns:
         ``[B,C,h,w]`` with ``current``'s dtype and memory format; the sum itself is computed in float32 or better.
 
     Raises:
         InputError: the shapes or dtypes do not fit together or the features are not floating point.
+        ConfigurationError: an unknown interpolation.
     """
     _check_pair(previous, flow)
     for name, value in (("current", current), ("w1", w1), ("w2", w2), *([] if gate is None else [("gate", gate)])):
@@ -243,8 +260,15 @@ def warp_combine(
             raise InputError(f"{name} must hold one weight for each of {channels} channels, got {_shape(weight)}")
     if gate is not None and gate.shape != (current.shape[0], 1, *current.shape[2:]):
         raise InputError(f"gate {_shape(gate)} does not fit a representation {_shape(current)}: one channel, same size")
-    combined: Tensor = warp_combine_operator(current, previous, flow, w1, w2, gate)
+    check_interpolation(interpolation)
+    combined: Tensor = warp_combine_operator(current, previous, flow, w1, w2, gate, interpolation)
     return combined
+
+
+def check_interpolation(name: str) -> None:
+    """Refuse a name that is none of :data:`Interpolation`."""
+    if name not in get_args(Interpolation):
+        raise unknown_name("interpolation", name, get_args(Interpolation))
 
 
 def _check_flow(flow: Tensor) -> None:

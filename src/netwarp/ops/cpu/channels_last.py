@@ -1,35 +1,24 @@
 """Loops over channels-last maps ``[B,h,w,C]``: a pixel's channels lie side by side, and pass by at memory's speed.
 
-Cells are those of :func:`netwarp.ops.cpu.compute.locate`, a gate is ``[B,h·w]``; all are C-contiguous and of one dtype.
-An array of size 0 stands for what is not there or not wanted. Each loop does its units from ``first`` to ``last``,
-and gives the same result however they are divided: side by side comes out, bitwise, what one thread gives.
+``cells`` are what :func:`netwarp.ops.cpu.compute.locate` finds, ``weights`` are w1, w2 and a gate ``[B,h·w]``; all are
+C-contiguous and of one dtype. An array of size 0 stands for what is not there or not wanted. Each loop does its units
+from ``first`` to ``last``, and gives the same result however they are divided: side by side comes out, bitwise, what
+one thread gives.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from netwarp.ops.cpu.compiled import Array, compiled, compiled_sums
+from netwarp.ops.cpu.compiled import Array, Group, Size, compiled, compiled_sums
 
 
 @compiled
 def combine(
-    current: Array,
-    previous: Array,
-    x1: Array,
-    y1: Array,
-    right: Array,
-    lower: Array,
-    w1: Array,
-    w2: Array,
-    gate: Array,
-    result: Array,
-    h: int,
-    w: int,
-    first: int,
-    last: int,
+    current: Array, previous: Array, cells: Group, weights: Group, result: Array, size: Size, first: int, last: int
 ) -> None:
     """Eq. 1–3, or Eq. 1–2 where there is no ``current``; units are rows, ``B·h``."""
+    (x1, y1, right, lower), (w1, w2, gate), (h, w) = cells, weights, size
     one, half = right.dtype.type(1), right.dtype.type(0.5)
     channels = np.uint64(previous.shape[3])
     # Unsigned, as for a signed index it is asked every time whether it counts from the end; and rows of arrays once for
@@ -78,31 +67,15 @@ def combine(
 
 @compiled_sums
 def pull(
-    grad: Array,
-    current: Array,
-    previous: Array,
-    x1: Array,
-    y1: Array,
-    right: Array,
-    lower: Array,
-    w1: Array,
-    w2: Array,
-    gate: Array,
-    of_current: Array,
-    of_cell: Array,
-    of_w1: Array,
-    of_w2: Array,
-    of_gate: Array,
-    h: int,
-    w: int,
-    first: int,
-    last: int,
+    grad: Array, sources: Group, cells: Group, weights: Group, results: Group, size: Size, first: int, last: int
 ) -> None:
     """All gradients but the previous representation's; units are rows, ``B·h``.
 
-    ``of_cell`` is ``[B,2,h·w]``, with respect to where in the cell a pixel comes from; ``of_w1`` and ``of_w2`` are
-    ``[B·h,C]``, each row's share of them.
+    ``sources`` are the current and the previous representation. ``results`` are the gradients of the current one; of
+    where in its cell a pixel comes from, ``[B,2,h·w]``; of w1 and w2, ``[B·h,C]``, each row's share; and of the gate.
     """
+    (current, previous), (x1, y1, right, lower), (w1, w2, gate), (h, w) = sources, cells, weights, size
+    of_current, of_cell, of_w1, of_w2, of_gate = results
     channels = previous.shape[3]
     zero, one = right.dtype.type(0), right.dtype.type(1)
     reads_previous = of_cell.size > 0 or of_w2.size > 0 or of_gate.size > 0
@@ -165,21 +138,9 @@ def _give(share: float, grad: Array, w2: Array, target: Array) -> None:
 
 
 @compiled
-def scatter(
-    grad: Array,
-    x1: Array,
-    y1: Array,
-    right: Array,
-    lower: Array,
-    w2: Array,
-    gate: Array,
-    of_previous: Array,
-    h: int,
-    w: int,
-    first: int,
-    last: int,
-) -> None:
+def scatter(grad: Array, cells: Group, weights: Group, of_previous: Array, size: Size, first: int, last: int) -> None:
     """The previous representation's gradient; units are *its* rows, ``B·h``, to which pixels all over the map give."""
+    (x1, y1, right, lower), (_, w2, gate), (h, w) = cells, weights, size
     one = right.dtype.type(1)
     for b in range(first // h, (last - 1) // h + 1):
         begin, end = max(first - b * h, 0), min(last - b * h, h)

@@ -13,6 +13,8 @@ import numba
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Group = tuple[Array, ...]
+Size = tuple[int, int]  # (h, w)
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 

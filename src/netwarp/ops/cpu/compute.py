@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netwarp.ops.cpu import channels_last, planes
+from netwarp.ops.cpu import bicubic, channels_last, planes
 from netwarp.ops.cpu.compiled import Array, compiled
 from netwarp.ops.kernels import NotCompiledError, compute_dtype, memory_format
 
@@ -26,17 +26,20 @@ class Arrays:
     What is None becomes an array of size 0 with as many dimensions.
     """
 
-    def __init__(self, like: Tensor, features: Tensor, flow: Tensor) -> None:
+    def __init__(self, like: Tensor, features: Tensor, flow: Tensor, interpolation: str = "bilinear") -> None:
         self.dtype = compute_dtype(features, flow)  # what is computed in
-        self._format = memory_format(like)
-        self.channels_last = self._format == torch.channels_last  # whether maps are [B,h,w,C] or [B,C,h·w]
+        self.format = memory_format(like)  # what results have in the end
+        cubic = interpolation == "bicubic"
+        self.channels_last = cubic or self.format == torch.channels_last  # whether maps are [B,h,w,C] or [B,C,h·w]
+        self.loops: Any = bicubic if cubic else channels_last if self.channels_last else planes
         self.batch, self.channels, self.height, self.width = like.shape
         self.size = (self.height, self.width)  # (h, w)
         self.rows = self.batch * self.height  # B·h
 
     def new_map(self) -> Tensor:
         """A tensor for a result ``[B,C,h,w]``, with anything in it."""
-        return torch.empty((self.batch, self.channels, *self.size), dtype=self.dtype, memory_format=self._format)
+        form = torch.channels_last if self.channels_last else torch.contiguous_format
+        return torch.empty((self.batch, self.channels, *self.size), dtype=self.dtype, memory_format=form)
 
     def new_gradients(self, needed: Sequence[bool]) -> list[Tensor | None]:
         """Tensors for the gradients that are wanted; those of weights are ``[B·h,C]``, each row's share."""
@@ -173,13 +176,19 @@ _compiled: set[tuple[Callable[..., None], np.dtype[Any]]] = set()
 
 
 def combine(
-    current: Tensor | None, previous: Tensor, flow: Tensor, w1: Tensor | None, w2: Tensor | None, gate: Tensor | None
+    current: Tensor | None,
+    previous: Tensor,
+    flow: Tensor,
+    w1: Tensor | None,
+    w2: Tensor | None,
+    gate: Tensor | None,
+    interpolation: str = "bilinear",
 ) -> Tensor:
     """See :meth:`netwarp.ops.kernels.Kernel.combine`."""
-    arrays = Arrays(previous if current is None else current, previous, flow)
+    arrays = Arrays(previous if current is None else current, previous, flow, interpolation)
     result = arrays.new_map()
     combine_into(result, arrays, current, previous, flow, w1, w2, gate)
-    return result.to(previous.dtype)
+    return result.to(previous.dtype).contiguous(memory_format=arrays.format)
 
 
 def combine_into(
@@ -193,10 +202,9 @@ def combine_into(
     gate: Tensor | None,
 ) -> None:
     """The same into a tensor like :meth:`Arrays.new_map`'s."""
-    loop = channels_last.combine if arrays.channels_last else planes.combine
-    sources = arrays.maps(current), arrays.maps(previous), *_cells(arrays, flow)
+    sources = arrays.maps(current), arrays.maps(previous), _cells(arrays, flow)
     weights = arrays.weights(w1), arrays.weights(w2), arrays.pixels(gate)
-    _run(loop, (*sources, *weights, arrays.maps(result), *arrays.size), arrays.rows, result.numel())
+    _run(arrays.loops.combine, (*sources, weights, arrays.maps(result), arrays.size), arrays.rows, result.numel())
 
 
 def gradients(
@@ -208,18 +216,19 @@ def gradients(
     w2: Tensor | None,
     gate: Tensor | None,
     needed: Sequence[bool],
+    interpolation: str = "bilinear",
 ) -> list[Tensor]:
     """See :meth:`netwarp.ops.kernels.Kernel.gradients`."""
-    arrays = Arrays(previous if current is None else current, previous, flow)
-    loops: Any = channels_last if arrays.channels_last else planes
-    pulled, located, trust = arrays.maps(grad), _cells(arrays, flow), arrays.pixels(gate)
+    arrays = Arrays(previous if current is None else current, previous, flow, interpolation)
+    pulled, cells = arrays.maps(grad), _cells(arrays, flow)
     # The warp alone is 1 times what was brought.
-    w2_or_one = arrays.weights(torch.ones(arrays.channels) if w2 is None else w2)
+    w2_or_one = torch.ones(arrays.channels) if w2 is None else w2
+    weights = arrays.weights(w1), arrays.weights(w2_or_one), arrays.pixels(gate)
     results = arrays.new_gradients(needed)
     of_current, of_previous, of_flow, of_w1, of_w2, of_gate = results
     work = 2 * grad.numel()
     if any(result is not None for result in results if result is not of_previous):
-        sources = arrays.maps(current), arrays.maps(previous), *located, arrays.weights(w1), w2_or_one, trust
+        sources = arrays.maps(current), arrays.maps(previous)
         ways_out = (
             arrays.maps(of_current),
             arrays.planes(of_flow),
@@ -227,14 +236,18 @@ def gradients(
             arrays.weights(of_w2, 2),
             arrays.pixels(of_gate),
         )
-        _run(loops.pull, (pulled, *sources, *ways_out, *arrays.size), arrays.rows, work)
+        _run(arrays.loops.pull, (pulled, sources, cells, weights, ways_out, arrays.size), arrays.rows, work)
     if of_flow is not None:
         _run(hold, (arrays.flow(flow), arrays.flow(of_flow)), arrays.rows, _located_work(arrays))
     if of_previous is not None:
         targets = arrays.rows if arrays.channels_last else arrays.batch * arrays.channels
-        _run(loops.scatter, (pulled, *located, w2_or_one, trust, arrays.maps(of_previous), *arrays.size), targets, work)
+        scattered = arrays.maps(of_previous)
+        _run(arrays.loops.scatter, (pulled, cells, weights, scattered, arrays.size), targets, work)
     # A row's sum is float32, as a row is short; that of all rows is not.
-    whole = (of_current, of_previous, of_flow, *(_total(rows) for rows in (of_w1, of_w2)), of_gate)
+    maps = (
+        None if each is None else each.contiguous(memory_format=arrays.format) for each in (of_current, of_previous)
+    )
+    whole = (*maps, of_flow, *(_total(rows) for rows in (of_w1, of_w2)), of_gate)
     asked = zip(whole, (current, previous, flow, w1, w2, gate), strict=True)
     return [result.to(source.dtype) for result, source in asked if result is not None and source is not None]
 

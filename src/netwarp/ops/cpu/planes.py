@@ -2,14 +2,14 @@
 
 Random reads are what costs: of a plane only the rows that are needed are copied, in order, to a *window* in a core's
 own cache, with the last column and row of the plane there twice, so that the neighbours of every corner are one column
-and one row away. Arrays, units and results are as in :mod:`netwarp.ops.cpu.channels_last`.
+and one row away. Group, units and results are as in :mod:`netwarp.ops.cpu.channels_last`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from netwarp.ops.cpu.compiled import Array, compiled, compiled_sums
+from netwarp.ops.cpu.compiled import Array, Group, Size, compiled, compiled_sums
 
 TILE = 8192
 """Pixels that are done at a time, as long as that is no less than an eighth of a plane: where flow comes from
@@ -58,22 +58,10 @@ def _gather(window: Array, corner: Array, w: int, right: Array, lower: Array, ou
 
 @compiled
 def combine(
-    current: Array,
-    previous: Array,
-    x1: Array,
-    y1: Array,
-    right: Array,
-    lower: Array,
-    w1: Array,
-    w2: Array,
-    gate: Array,
-    result: Array,
-    h: int,
-    w: int,
-    first: int,
-    last: int,
+    current: Array, previous: Array, cells: Group, weights: Group, result: Array, size: Size, first: int, last: int
 ) -> None:
     """Eq. 1–3, or Eq. 1–2 where there is no ``current``; units are rows, ``B·h``."""
+    (x1, y1, right, lower), (w1, w2, gate), (h, w) = cells, weights, size
     one, half = right.dtype.type(1), right.dtype.type(0.5)
     tile = _rows_of_a_tile(h, w)
     corner = np.empty(tile * w, np.uint32)
@@ -133,27 +121,11 @@ def _dot_rows(one: Array, other: Array, w: int, dots: Array) -> None:
 
 @compiled_sums
 def pull(
-    grad: Array,
-    current: Array,
-    previous: Array,
-    x1: Array,
-    y1: Array,
-    right: Array,
-    lower: Array,
-    w1: Array,
-    w2: Array,
-    gate: Array,
-    of_current: Array,
-    of_cell: Array,
-    of_w1: Array,
-    of_w2: Array,
-    of_gate: Array,
-    h: int,
-    w: int,
-    first: int,
-    last: int,
+    grad: Array, sources: Group, cells: Group, weights: Group, results: Group, size: Size, first: int, last: int
 ) -> None:
     """All gradients but the previous representation's, as :func:`netwarp.ops.cpu.channels_last.pull`."""
+    (current, previous), (x1, y1, right, lower), (w1, w2, gate), (h, w) = sources, cells, weights, size
+    of_current, of_cell, of_w1, of_w2, of_gate = results
     zero, one = right.dtype.type(0), right.dtype.type(1)
     tile = _rows_of_a_tile(h, w)
     corner = np.empty(tile * w, np.uint32)
@@ -233,21 +205,9 @@ def _close(window: Array, low: int, high: int, h: int, w: int, plane: Array) -> 
 
 
 @compiled
-def scatter(
-    grad: Array,
-    x1: Array,
-    y1: Array,
-    right: Array,
-    lower: Array,
-    w2: Array,
-    gate: Array,
-    of_previous: Array,
-    h: int,
-    w: int,
-    first: int,
-    last: int,
-) -> None:
+def scatter(grad: Array, cells: Group, weights: Group, of_previous: Array, size: Size, first: int, last: int) -> None:
     """The previous representation's gradient; units are its planes, ``B·C``."""
+    (x1, y1, right, lower), (_, w2, gate), (h, w) = cells, weights, size
     one, next_column, next_row = right.dtype.type(1), np.uint64(1), np.uint64(w + 1)
     channels = grad.shape[1]
     corner = np.empty(h * w, np.uint32)

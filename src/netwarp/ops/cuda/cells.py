@@ -60,3 +60,16 @@ def shares(right: tl.tensor, lower: tl.tensor) -> tuple[tl.tensor, tl.tensor, tl
     """Of the sum, in the same order."""
     left, upper = 1 - right, 1 - lower
     return left * upper, right * upper, left * lower, right * lower
+
+
+@device_function
+def spline(t: tl.tensor, tap: tl.constexpr) -> tl.tensor:
+    """Of the sum, what a column or row has in bicubic interpolation; ``tap`` 1 is the cell's first, ``t`` its share."""
+    if tap == 0:
+        return ((2 - t) * t - 1) * t / 2
+    elif tap == 1:  # noqa: RET505 - Triton wants all of them
+        return ((3 * t - 5) * t * t + 2) / 2
+    elif tap == 2:
+        return ((4 - 3 * t) * t + 1) * t / 2
+    else:
+        return (t - 1) * t * t / 2

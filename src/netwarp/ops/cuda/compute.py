@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netwarp.ops import reference
 from netwarp.ops.cuda import backward, blocks, forward, gather
 from netwarp.ops.cuda.blocks import Blocks
 from netwarp.ops.cuda.launch import launch
@@ -98,7 +99,13 @@ class Maps:
 
 
 def combine(
-    current: Tensor | None, previous: Tensor, flow: Tensor, w1: Tensor | None, w2: Tensor | None, gate: Tensor | None
+    current: Tensor | None,
+    previous: Tensor,
+    flow: Tensor,
+    w1: Tensor | None,
+    w2: Tensor | None,
+    gate: Tensor | None,
+    interpolation: str = "bilinear",
 ) -> Tensor:
     """See :meth:`netwarp.ops.kernels.Kernel.combine`."""
     maps = Maps(previous if current is None else current, previous, flow)
@@ -112,6 +119,7 @@ def combine(
         *sources,
         result,
         *maps.sizes(how),
+        bicubic=interpolation == "bicubic",
         **maps.constants(how),
     )
     return result
@@ -126,12 +134,16 @@ def gradients(
     w2: Tensor | None,
     gate: Tensor | None,
     needed: Sequence[bool],
+    interpolation: str = "bilinear",
 ) -> list[Tensor]:
     """See :meth:`netwarp.ops.kernels.Kernel.gradients`.
 
     The previous representation's has no order of its sum, hence no fixed rounding, unless PyTorch is told to be
-    deterministic (``torch.use_deterministic_algorithms``); the others always come out the same, bitwise.
+    deterministic (``torch.use_deterministic_algorithms``); the others always come out the same, bitwise. Those of
+    bicubic interpolation are the reference's.
     """
+    if interpolation == "bicubic":
+        return reference.gradients(grad, current, previous, flow, w1, w2, gate, needed, interpolation)
     maps = Maps(previous if current is None else current, previous, flow)
     pulled, w2, gate = maps.map(grad), maps.flat(w2), maps.flat(gate)
     assert pulled is not None

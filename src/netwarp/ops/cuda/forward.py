@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import triton.language as tl
 
-from netwarp.ops.cuda.blocks import by_channel, by_pixel, pixels_of, places
-from netwarp.ops.cuda.cells import cell_at, corners, motion, shares
+from netwarp.ops.cuda.blocks import by_channel, by_pixel, pixels_of, places, zeros
+from netwarp.ops.cuda.cells import cell_at, corners, motion, shares, spline
 from netwarp.ops.cuda.launch import kernel
 
 
@@ -26,6 +26,7 @@ def combine(
     apart: int,
     tiles_down: int,
     tiles_across: int,
+    bicubic: tl.constexpr,
     group: tl.constexpr,
     channels_last: tl.constexpr,
     wide: tl.constexpr,
@@ -61,20 +62,29 @@ def combine(
     u, v = motion(flow, image, pixel, here, pixels, step, apart, real)
     column, right = cell_at(x.to(real) + u, w - 1, real)
     row, lower = cell_at(y.to(real) + v, h - 1, real)
-    ul, ur, ll, lr = corners(column, row, h, w)
-    of_ul, of_ur, of_ll, of_lr = shares(right, lower)
-
     source = previous + start
-    p = tl.load(source + places(ul, channel, pixels, channels, channels_last, wide), mask=wanted, other=0).to(real)
-    q = tl.load(source + places(ur, channel, pixels, channels, channels_last, wide), mask=wanted, other=0).to(real)
-    r = tl.load(source + places(ll, channel, pixels, channels, channels_last, wide), mask=wanted, other=0).to(real)
-    s = tl.load(source + places(lr, channel, pixels, channels, channels_last, wide), mask=wanted, other=0).to(real)
-    combined = (
-        by_pixel(of_ul, channels_last) * p
-        + by_pixel(of_ur, channels_last) * q
-        + by_pixel(of_ll, channels_last) * r
-        + by_pixel(of_lr, channels_last) * s
-    )
+    if bicubic:
+        combined = zeros(tile_h, tile_w, tile_c, channels_last, real)
+        for tap in tl.static_range(16):
+            at = tl.minimum(tl.maximum(row + (tap // 4 - 1), 0), h - 1) * w
+            at += tl.minimum(tl.maximum(column + (tap % 4 - 1), 0), w - 1)
+            share = by_pixel(spline(lower, tap // 4) * spline(right, tap % 4), channels_last)
+            value = tl.load(source + places(at, channel, pixels, channels, channels_last, wide), mask=wanted, other=0)
+            combined += share * value.to(real)
+    else:
+        ul, ur, ll, lr = corners(column, row, h, w)
+        of_ul, of_ur, of_ll, of_lr = shares(right, lower)
+
+        p = tl.load(source + places(ul, channel, pixels, channels, channels_last, wide), mask=wanted, other=0).to(real)
+        q = tl.load(source + places(ur, channel, pixels, channels, channels_last, wide), mask=wanted, other=0).to(real)
+        r = tl.load(source + places(ll, channel, pixels, channels, channels_last, wide), mask=wanted, other=0).to(real)
+        s = tl.load(source + places(lr, channel, pixels, channels, channels_last, wide), mask=wanted, other=0).to(real)
+        combined = (
+            by_pixel(of_ul, channels_last) * p
+            + by_pixel(of_ur, channels_last) * q
+            + by_pixel(of_ll, channels_last) * r
+            + by_pixel(of_lr, channels_last) * s
+        )
     if current is not None:
         if gate is not None:
             trust = tl.load(gate + image.to(tl.int64) * pixels + pixel, mask=here, other=0).to(real)
