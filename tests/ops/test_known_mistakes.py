@@ -12,14 +12,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.tiny import Pan, tiny
+from model.tiny import tiny
 from netwarp.flow import DISFlow, RAFTFlow
 from netwarp.model import FlowCNN, NetWarp, VideoModel
 from netwarp.ops import warp
-
-
-def constant(u, v, h, w):
-    return torch.tensor([u, v], dtype=torch.float32).view(1, 2, 1, 1).repeat(1, 1, h, w)
+from ops.test_warp import constant
 
 
 @pytest.mark.parametrize("stride", [1, 4])
@@ -65,11 +62,3 @@ def test_flow_is_that_of_the_paper_unless_somebody_asks_for_raft():
     """DIS, "which takes only about 5ms"; and RAFT, where it is asked for, runs torchvision's 12 updates and not 20."""
     assert isinstance(VideoModel(tiny(), ["mid"]).flow, DISFlow)
     assert inspect.signature(RAFTFlow).parameters["updates"].default == 12
-
-
-def test_a_stream_estimates_flow_once_for_each_two_frames():
-    flow, state = Pan(), None
-    model = VideoModel(tiny(), ["stem", "mid"], flow=flow)
-    for frame in torch.rand(4, 1, 3, 16, 24):
-        _, state = model.step(frame, state)
-    assert flow.calls == 3

@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 
 from netwarp.errors import InputError
 from netwarp.ops import resize_flow, warp
+from ops.test_warp import constant
 
 sizes = st.integers(1, 12)
-
-
-def constant(u, v, h, w):
-    return torch.tensor([u, v], dtype=torch.float32).view(1, 2, 1, 1).expand(1, 2, h, w)
 
 
 @given(sizes, sizes, sizes, sizes)
@@ -72,28 +69,21 @@ def test_differentiable_in_the_flow():
     assert torch.autograd.gradcheck(lambda f: resize_flow(f, (3, 5)), flow)
 
 
-@pytest.mark.parametrize("size", [(0, 4), (4, 0), (-1, 4)])
-def test_impossible_sizes(size):
-    with pytest.raises(InputError, match="positive"):
-        resize_flow(torch.zeros(1, 2, 4, 4), size)
-
-
-@pytest.mark.parametrize("size", [3, None, (2, 2, 2)])
-def test_what_is_no_size(size):
-    with pytest.raises(InputError, match="height, width"):
-        resize_flow(torch.zeros(1, 2, 4, 4), size)
+FLOW = torch.zeros(1, 2, 4, 4)
 
 
 @pytest.mark.parametrize(
-    "flow",
+    ("flow", "size", "says"),
     [
-        torch.zeros(2, 4, 4),
-        torch.zeros(1, 3, 4, 4),
-        torch.zeros(1, 2, 4, 4).int(),
-        torch.zeros(1, 2, 0, 4),
-        np.zeros((1, 2, 4, 4), np.float32),
+        *((FLOW, size, "positive") for size in [(0, 4), (4, 0), (-1, 4)]),
+        *((FLOW, size, "height, width") for size in [3, None, (2, 2, 2)]),
+        (torch.zeros(2, 4, 4), (2, 2), "flow must be"),
+        (torch.zeros(1, 3, 4, 4), (2, 2), "flow must be"),
+        (FLOW.int(), (2, 2), "flow must be"),
+        (torch.zeros(1, 2, 0, 4), (2, 2), "flow must be"),
+        (FLOW.numpy(), (2, 2), "flow must be"),
     ],
 )
-def test_what_is_no_flow(flow):
-    with pytest.raises(InputError, match="flow must be"):
-        resize_flow(flow, (2, 2))
+def test_what_is_no_flow_or_no_size(flow, size, says):
+    with pytest.raises(InputError, match=says):
+        resize_flow(flow, size)

@@ -9,17 +9,9 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+from triton.runtime.jit import mangle_type
 
 from netwarp.ops.cuda import launch
-
-KINDS = {
-    torch.float16: "*fp16",
-    torch.bfloat16: "*bf16",
-    torch.float32: "*fp32",
-    torch.float64: "*fp64",
-    torch.int32: "*i32",
-    torch.int64: "*i64",
-}
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,7 @@ class Launch:
         for place, name in enumerate(self.kernel.arg_names):
             value = self.constants[name] if name in self.constants else self.arguments[name]
             if isinstance(value, torch.Tensor):
-                signature[name] = KINDS[value.dtype]
+                signature[name] = mangle_type(value)
                 attributes[(place,)] = [["tt.divisibility", 16]]
             elif name in self.constants or value is None:
                 signature[name] = "constexpr"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 import torch
 
 from netwarp.ops.cuda import compute
 from ops.cuda.compiler import Recorder
-from ops.test_warp_combine import FORMATS
+from ops.test_warp_combine import FORMATS, arguments
 
 SOURCES = ("current", "previous", "flow", "w1", "w2", "gate")
 
@@ -21,16 +22,13 @@ def launches(monkeypatch):
     return recorder
 
 
-def tensors(shape=(1, 64, 16, 64), dtype=torch.float32, layout="contiguous", gated=True):
-    batch, channels, h, w = shape
-    maps = [torch.zeros(shape, dtype=dtype).contiguous(memory_format=FORMATS[layout]) for _ in range(2)]
-    gate = torch.zeros(batch, 1, h, w) if gated else None
-    return [*maps, torch.zeros(batch, 2, h, w), torch.zeros(channels), torch.zeros(channels), gate]
+tensors = partial(arguments, 1, 64, 16, 64)
 
 
 @pytest.mark.parametrize("place", range(6))
 def test_what_is_not_wanted_is_neither_computed_nor_allocated(launches, place):
     sources = tensors()
+    assert compute.gradients(sources[0], *sources, [False] * 6) == launches.launches == []
     compute.gradients(sources[0], *sources, [place == other for other in range(6)])
     (pull,) = launches.launches
     made = {name for name in pull.arguments if name.startswith("of_") and pull.arguments[name] is not None}
@@ -38,12 +36,6 @@ def test_what_is_not_wanted_is_neither_computed_nor_allocated(launches, place):
     # A map is read only where a gradient needs it; w2's needs the current one as there is a gate.
     assert (pull.arguments["current"] is not None) == (SOURCES[place] in ("w1", "w2", "gate"))
     assert (pull.arguments["previous"] is not None) == (SOURCES[place] in ("flow", "w2", "gate"))
-
-
-def test_nothing_wanted_is_nothing_launched(launches):
-    sources = tensors()
-    assert compute.gradients(sources[0], *sources, [False] * 6) == []
-    assert launches.launches == []
 
 
 def test_the_previous_ones_gradient_is_scattered_or_gathered(launches, monkeypatch):
@@ -88,7 +80,7 @@ def accesses(program):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_channels_last_maps_are_read_and_written_16_bytes_at_a_time(launches, dtype):
-    sources = tensors(dtype=dtype, layout="channels-last", gated=False)
+    sources = tensors(dtype=dtype, layout="channels-last", gate=False)
     compute.combine(*sources)
     kernel = launches["combine"].compile()
     # The flow, two values of a pixel, is all that is read otherwise; weights lie side by side too.
@@ -116,13 +108,13 @@ def test_channels_last_gradients_are_scattered_16_bytes_at_a_time_and_nobody_wai
 
 def test_what_gathers_compiles_too_also_for_an_older_gpu(launches, monkeypatch):
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
-    sources = tensors((2, 19, 9, 20))
+    sources = arguments(2, 19, 9, 20)
     compute.gradients(sources[0], *sources, [False, True, False, False, False, False])
     for launch in launches.launches:
         assert "atom" not in launch.compile(capability=80).asm["ptx"]
     launches.launches.clear()
     monkeypatch.undo()
     monkeypatch.setattr(compute, "launch", launches)
-    half = tensors((2, 19, 9, 20), dtype=torch.float16)
+    half = arguments(2, 19, 9, 20, dtype=torch.float16)
     compute.gradients(half[0], *half, [False, True, False, False, False, False])
     assert "exch.b32" in launches["link_as_they_come"].compile(capability=80).asm["ptx"]
