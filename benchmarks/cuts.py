@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from netwarp.flow import DISFlow
-from netwarp.inference.stream import LEAST_ERROR, THRESHOLD, is_cut, unexplained
+from netwarp.inference.keyframes import LEAST_ERROR, THRESHOLD, is_cut, unexplained
 from netwarp.streets import render_clip
 from netwarp.video.open import open_frames
 

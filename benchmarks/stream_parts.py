@@ -20,7 +20,7 @@ from netwarp import FlowCNN, PhotometricGate, VideoModel, warp
 from netwarp.bases.spec import lay_channels_last
 from netwarp.cli.terminal import keep_freed_memory
 from netwarp.flow import make_flow
-from netwarp.inference.stream import is_cut
+from netwarp.inference.keyframes import is_cut
 from netwarp.model.inputs import as_frames, to_unit_range
 from netwarp.model.outputs import labels_of
 from netwarp.ops import warp_combine

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from netwarp.flow import DISFlow
-from netwarp.inference.stream import THRESHOLD, Cuts, is_cut, unexplained
+from netwarp.inference.keyframes import THRESHOLD, Cuts, is_cut, unexplained
 from netwarp.streets import render_clip
 
 H, W = 120, 160

@@ -19,8 +19,10 @@ from netwarp.evaluation.clip_reader import CPU, CachedFrame, joined, runs_of, wa
 from netwarp.evaluation.clip_runner import EvaluationPlan, OnLabels, Row, measure
 from netwarp.evaluation.scores import MetricSettings, Scores
 from netwarp.flow import FlowEstimator, flow_source
+from netwarp.inference.keyframes import KeyframePolicy, KeyframeTracker, make_policy
 from netwarp.inference.stream_model import StreamModel
 from netwarp.model.inputs import base_device
+from netwarp.model.netwarp import Flows
 from netwarp.model.outputs import labels_of
 
 CONSISTENCY_FLOW = "dis:medium"
@@ -35,6 +37,7 @@ def evaluate(
     average_sizes: Mapping[int, float] | None = None,
     history: int | None = None,
     consistency_flow: str | FlowEstimator = CONSISTENCY_FLOW,
+    keyframes: str | int | KeyframePolicy | type | Mapping[str, str | int | KeyframePolicy | type] = "all",
     workers: int = 1,
     on_frame: Callable[[], None] | None = None,
     on_labels: OnLabels | None = None,
@@ -58,6 +61,7 @@ def evaluate(
         history: Frames that are run before each labelled one; frames that no labelled one needs are not read. None
             runs whole clips.
         consistency_flow: The flow of temporal consistency.
+        keyframes: The frames that the networks run on, as in :func:`netwarp.segment`; or by the models' names.
         workers: Clips at a time. On the CPU each gets its part of torch's threads, which changes times, and scores by
             torch's rounding alone. On a GPU steps take turns, and are timed alone.
         on_frame: Called after each frame that was run, whatever the number of models; with workers, by their threads.
@@ -71,10 +75,13 @@ def evaluate(
     turn: AbstractContextManager[object] = nullcontext() if on_cpu else threading.Lock()
     for model in models.values():
         model.eval()
+    policies = keyframes if isinstance(keyframes, Mapping) else dict.fromkeys(models, keyframes)
+    for name in models:
+        make_policy(policies[name])  # an error in time
     plan = EvaluationPlan(
         data,
         lambda clip: runs_of(clip, history),
-        lambda: {name: _ModelRow(model, turn) for name, model in models.items()},
+        lambda: {name: _ModelRow(model, turn, make_policy(policies[name])) for name, model in models.items()},
         MetricSettings(len(data.classes), widths, windows, average_sizes),
         flow_source(consistency_flow),
         on_frame,
@@ -91,8 +98,9 @@ def frames_to_run(data: ClipData, history: int | None) -> int:
 class _ModelRow(Row):
     """Labels frames by a model's steps."""
 
-    def __init__(self, model: StreamModel, turn: AbstractContextManager[object]) -> None:
+    def __init__(self, model: StreamModel, turn: AbstractContextManager[object], policy: KeyframePolicy | None) -> None:
         self._model = model
+        self._tracker = None if policy is None else KeyframeTracker(policy)
         self._turn = turn
         self._device = base_device(model.base)
         self._state: object = None
@@ -102,12 +110,17 @@ class _ModelRow(Row):
 
     def label(self, frame: CachedFrame) -> tuple[Tensor, float]:
         image = frame.image(self._device)
-        found = frame.flow(self._model.flow, self._device) if self._model.layers else None
+        found = frame.flow(self._model.flow, self._device) if self._model.layers or self._tracker else None
         flow, seconds = found or (None, 0.0)
         with self._turn:
             wait_for(self._device)
             began = time.perf_counter()
-            logits, self._state = self._model.step(image, self._state, flow)
+            keyframe = True
+            if self._tracker is not None and (flow is None or self._state is None):
+                self._tracker.start(image)
+            elif self._tracker is not None and flow is not None:
+                _, _, keyframe = self._tracker.next(image, Flows(flow), frame.position)
+            logits, self._state = self._model.step(image, self._state, flow, keyframe=keyframe)
             labels = labels_of(logits)
             wait_for(self._device)
             return labels, seconds + time.perf_counter() - began

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import FlowEstimator, make_flow
-from netwarp.inference.stream import is_cut
+from netwarp.inference.keyframes import is_cut
 from netwarp.model.inputs import (
     Preprocess,
     as_frames,

@@ -22,6 +22,7 @@ from netwarp.inference.views import Flip, Tiling, View, Views
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.inputs import as_frames, base_device
 from netwarp.model.netwarp import Flows
+from netwarp.ops import warp
 
 Memory = tuple[Tensor, ...]
 """``[views·B,C,h,w]`` at each layer: the memory of all views of a scale, in the views' order."""
@@ -35,13 +36,28 @@ class SlidingState:
     same time, one gets an error.
 
     Attributes:
-        frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was passed in.
+        frame: ``[B,3,H,W]``, the last frame that the network ran on, uint8 or floating point as it was passed in.
         shape: Views and channels of each memory, which a model must have to go on from here.
+        answer: ``[B,classes,H,W]``, the probabilities then.
+        latest: ``[B,3,H,W]``, the last frame of all, where the network did not run on it.
+        path: Flow from that one to ``frame``; None where they are the same.
     """
 
-    def __init__(self, frame: Tensor, memory: Sequence[Memory], shape: tuple[object, ...]) -> None:
+    def __init__(
+        self,
+        frame: Tensor,
+        memory: Sequence[Memory],
+        shape: tuple[object, ...],
+        answer: Tensor,
+        *,
+        latest: Tensor | None = None,
+        path: Flows | None = None,
+    ) -> None:
         self.frame = frame
         self.shape = shape
+        self.answer = answer
+        self.latest = latest
+        self.path = path
         self._failed = False
         # Until it is used up. A list, from which no two threads can pop the same.
         self._held: list[Sequence[Memory]] = [memory]
@@ -87,7 +103,8 @@ class SlidingState:
 
     def copy(self) -> SlidingState:
         """Copy the state and its memories, for another step; an InputError if it was used up."""
-        return SlidingState(self.frame, [tuple(kept.clone() for kept in scale) for scale in self.look()], self.shape)
+        memory = [tuple(kept.clone() for kept in scale) for scale in self.look()]
+        return SlidingState(self.frame, memory, self.shape, self.answer, latest=self.latest, path=self.path)
 
 
 IN_A_PASS: dict[str, tuple[int, int]] = {"cpu": (1 << 19, 4)}
@@ -183,6 +200,8 @@ class Sliding:
     ) -> Flows | None:
         """Estimate or check the flow for :meth:`step`; None without layers. FlowCNN and gate run in each view."""
         device = base_device(self.model.base)
+        if not self.layers:
+            return None
         return self.model.flows_between(as_frames(current, device), as_frames(previous, device), flow, index=index)
 
     @torch.no_grad()
@@ -193,8 +212,9 @@ class Sliding:
         flow: Tensor | Flows | None = None,
         *,
         index: int | None = None,
+        keyframe: bool = True,
     ) -> tuple[Tensor, SlidingState]:
-        """Segment the next frame of a stream: one pass of the network per view, without gradients.
+        """Segment the next frame of a stream: one pass of the network per view, without gradients, or none.
 
         Args:
             frame: RGB ``[B,3,H,W]``, uint8 or floating point in 0–1, or numpy ``[H,W,3]`` uint8.
@@ -203,6 +223,7 @@ class Sliding:
             flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known, or what
                 :meth:`estimate_motion` made of it; else it is estimated.
             index: Number of the frame in its video, from 0, for flow that is looked up (``precomputed:``).
+            keyframe: Whether the network runs on this frame; see :meth:`VideoModel.step`.
 
         Returns:
             Probabilities ``[B,classes,H,W]``, float32 (float64 of a network that computes so), and the state for the
@@ -217,9 +238,19 @@ class Sliding:
             raise NetWarpError("this VideoModel was removed from its base: build a new one")
         present = as_frames(frame, base_device(model.base))
         past = self._checked(state)
+        # A clone, since cameras and decoders fill one tensor again and again.
+        own = present.clone() if present is frame else present
         flows = None
-        if past is not None and past.frame.shape == present.shape:
-            flows = model.flows_between(present, past.frame, flow, index=index)
+        if past is not None and past.frame.shape == present.shape and (model.layers or not keyframe):
+            before = past.frame if past.latest is None else past.latest
+            flows = model.flows_between(present, before, flow, index=index)
+            if past.path is not None or not keyframe:
+                flows = self.trusted(present, before, flows)
+            flows = flows if past.path is None else flows.on_to(past.path)
+            if not keyframe:
+                memory = past.take()
+                carried = self.carry(past, flows)
+                return carried, SlidingState(past.frame, memory, past.shape, past.answer, latest=own, path=flows)
         size = (present.shape[-2], present.shape[-1])
         tilings = self.views.tilings(size)
         whole = ViewTensors(present, None if past is None or flows is None else past.frame, flows)
@@ -228,9 +259,16 @@ class Sliding:
             memories: list[Memory | None] = [None] * len(tilings) if flows is None else [*taken]
             del taken  # the memories of another size: they must not lie beside the new ones
             result = self._over_scales(whole, tilings, memories)
-        # A clone, since cameras and decoders fill one tensor again and again.
         kept = [memory for memory in memories if memory is not None]
-        return result, SlidingState(present.clone() if present is frame else present, kept, self.shape)
+        return result, SlidingState(own, kept, self.shape, result)
+
+    def trusted(self, current: Tensor, previous: Tensor, flows: Flows) -> Flows:
+        """Add the gate's confidence in the flows between two whole frames; see :meth:`VideoModel.trusted`."""
+        return self.model.trusted(current, previous, flows)
+
+    def carry(self, state: SlidingState, path: Flows) -> Tensor:
+        """Carry the probabilities of the last keyframe along the flow to it; see :meth:`VideoModel.carry`."""
+        return warp(state.answer, path.backward)
 
     def _checked(self, state: SlidingState | None) -> SlidingState | None:
         if state is None:

@@ -15,18 +15,17 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.flow.registry import only_in_clips
+from netwarp.inference.keyframes import Cuts, KeyframePolicy, KeyframeTracker, is_other_scene, make_policy
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.threads import Prefetcher, Staging, ThreadBudget, opencv_on_one_thread
 from netwarp.model import VideoModel
-from netwarp.model.inputs import as_frames, base_device, check_flow, to_unit_range
+from netwarp.model.inputs import as_frames, base_device, check_flow
 from netwarp.model.netwarp import Flows
 from netwarp.model.outputs import labels_of
-from netwarp.ops import resize_flow, warp
 from netwarp.video.open import open_frames
 from netwarp.video.source import Frame, FrameSource
 
@@ -52,6 +51,7 @@ class Segmented:
         labels: ``[H,W]``, indices into ``model.classes``; uint8, or int32 with more than 256 classes.
         fresh: Why this frame starts a new state: ``"first frame"``, ``"scene cut"``, ``"change of size"``; else None.
         base_labels: The labels of the network frame by frame, with ``compare``.
+        keyframe: Whether the network ran on this frame; else its labels are those of the last keyframe, moved along.
     """
 
     index: int
@@ -61,6 +61,7 @@ class Segmented:
     labels: npt.NDArray[np.integer]
     fresh: str | None
     base_labels: npt.NDArray[np.integer] | None = None
+    keyframe: bool = True
 
 
 def segment(
@@ -70,6 +71,7 @@ def segment(
     detect_cuts: bool = True,
     compare: bool = False,
     overlap: bool = True,
+    keyframes: str | int | KeyframePolicy | type = "all",
 ) -> Iterator[Segmented]:
     """Segment a video frame by frame, in memory that does not grow with its length.
 
@@ -88,24 +90,34 @@ def segment(
         compare: Also segment each frame on its own (in windows, if the model is), at the price of another pass.
         overlap: Read and estimate flow on other threads; else all runs on the caller's, and a frame is read when it is
             needed.
+        keyframes: The frames that the network runs on: ``"all"``, every Nth, ``"auto"`` where the picture has changed
+            too much, ``"budget:SHARE"`` of them at most, or a policy of your own
+            (:func:`netwarp.inference.keyframes.make_policy`). On the others its last answer is carried along the flow,
+            for a fraction of the price. A first frame, a scene cut and a change of size are keyframes.
 
     Yields:
         A result for each frame, in order.
 
     Raises:
         InputError: The source cannot be read.
-        ConfigurationError: The network cannot be made a video model.
+        ConfigurationError: The network cannot be made a video model, or ``keyframes`` names nothing.
     """
     # Not part of the generator, so that errors are raised at the call and not at the first frame.
+    policy = make_policy(keyframes)
     video = model if isinstance(model, (VideoModel, Sliding)) else VideoModel(model, training_free=True)
     single = video.without_memory() if compare else None
     frames = source if isinstance(source, FrameSource) else open_frames(source)
     video.eval()
-    return _segment(frames, video, single, detect_cuts, overlap)
+    return _segment(frames, video, single, detect_cuts, overlap, policy)
 
 
 def _segment(
-    frames: FrameSource, video: StreamModel, single: StreamModel | None, detect_cuts: bool, overlap: bool
+    frames: FrameSource,
+    video: StreamModel,
+    single: StreamModel | None,
+    detect_cuts: bool,
+    overlap: bool,
+    policy: KeyframePolicy | None,
 ) -> Iterator[Segmented]:
     staging = Staging(base_device(video.base))
     with frames, ExitStack() as threads:
@@ -124,7 +136,7 @@ def _segment(
 
         stages: list[Prefetcher[Any]] = []
         read = on_a_thread(_owned(frames), "reading")
-        prepared = on_a_thread(prepare_frames(read, video, detect_cuts, staging), "flow")
+        prepared = on_a_thread(prepare_frames(read, video, detect_cuts, staging, policy), "flow")
         for stage in stages:
             threads.callback(stage.stop)  # all, before any of them is waited for
         yield from _through_network(prepared, video, single, staging, turn)
@@ -151,16 +163,20 @@ def _through_network(
             state = None  # at once: a state in windows is large
         with torch.no_grad(), turn():
             staging.join(prepared.mark)
-            logits, after = video.step(prepared.image, state, prepared.motion)
+            if prepared.path is None:
+                logits, after = video.step(prepared.image, state, prepared.motion)
+            else:
+                logits, after = video.carry(state, prepared.path), state
             on_device = [_labels(logits)]
             del logits
             if single is not None:
                 on_device.append(_labels(single.step(prepared.image)[0]))
             labels = [each.numpy() for each in staging.download(*on_device)]
         state = after  # not before: see Staging
-        frame, fresh = prepared.frame, prepared.fresh
+        frame, fresh, keyframe = prepared.frame, prepared.fresh, prepared.path is None
         del prepared, after
-        yield Segmented(frame.index, frame.time, frame.name, frame.image, labels[0], fresh, *labels[1:])
+        compared = labels[1] if single is not None else None
+        yield Segmented(frame.index, frame.time, frame.name, frame.image, labels[0], fresh, compared, keyframe)
 
 
 def _labels(logits: Tensor) -> Tensor:
@@ -175,140 +191,64 @@ class PreparedFrame:
     frame: Frame  # as it was read
     image: Tensor  # [1,3,H,W] uint8, on the network's device
     fresh: str | None  # why it starts anew: "first frame", "scene cut", "change of size"; None where it does not
-    motion: Any  # for StreamModel.step; None where the frame is fresh, or the network has no memory
+    motion: Any  # from the last keyframe, for StreamModel.step; None where the frame is fresh, or there is no memory
+    path: Flows | None  # to the last keyframe, for StreamModel.carry, where the network does not run
     mark: Any  # for Staging.join
 
 
 def prepare_frames(
-    frames: Iterable[Frame], video: StreamModel, detect_cuts: bool, staging: Staging
+    frames: Iterable[Frame],
+    video: StreamModel,
+    detect_cuts: bool,
+    staging: Staging,
+    policy: KeyframePolicy | None = None,
 ) -> Iterator[PreparedFrame]:
-    """Find each frame's motion from the one before, or why it starts anew: all of a step that needs no network."""
+    """Find each frame's motion from the last keyframe, or why it starts anew: all of a step that needs no network."""
     # Flow that is computed on the CPU anyway needs no frames back from a GPU.
     on_host = getattr(video.flow, "on_cpu", False)
     cuts = Cuts() if detect_cuts else None
-    last: tuple[Tensor, Tensor] | None = None
+    tracker = None if policy is None else KeyframeTracker(policy)
+    last: Tensor | None = None  # the frame before, where flow is estimated
+    before: Tensor | None = None  # the same, on the network's device
+    key: Tensor | None = None  # the last keyframe, likewise
     for frame in frames:
         with torch.no_grad(), staging.aside():
             host = as_frames(frame.image, CPU)
             image = staging.upload(host)
             for_flow = host if on_host else image
-            fresh, flow = _compare(frame, for_flow, None if last is None else last[0], video, cuts)
+            fresh, flow = _flow_back(frame, for_flow, last, video, tracker is not None)
+            path, keyframe, changed = None, True, flow is not None
+            if flow is not None and before is not None:
+                path = Flows(staging.upload(flow))
+                if tracker is not None:
+                    path, look, keyframe = tracker.next(image, video.trusted(image, before, path), frame.index)
+                    changed = is_other_scene(look)  # what the last keyframe explains is no cut from the frame before
+            if changed and cuts is not None and last is not None and flow is not None:
+                fresh = "scene cut" if cuts.between(for_flow, last, flow, index=frame.index, time=frame.time) else None
+            keyframe = keyframe or fresh is not None
+            if tracker is not None and fresh is not None:
+                tracker.start(image)
             motion = None
-            if flow is not None and last is not None:
-                motion = video.estimate_motion(image, last[1], Flows(staging.upload(flow)), frame.index)
-            prepared = PreparedFrame(frame, image, fresh, motion, staging.mark())
-        last = for_flow, image
+            if path is not None and fresh is None and keyframe and key is not None:
+                motion = video.estimate_motion(image, key, path, frame.index)
+            prepared = PreparedFrame(frame, image, fresh, motion, None if keyframe else path, staging.mark())
+        last, before, key = for_flow, image, image if keyframe else key
         yield prepared
-        del prepared, motion, flow, image, host, for_flow  # not beside what the next frame takes
+        del prepared, motion, path, flow, image, host, for_flow  # not beside what the next frame takes
 
 
-def _compare(
-    frame: Frame, image: Tensor, previous: Tensor | None, video: StreamModel, cuts: Cuts | None
+def _flow_back(
+    frame: Frame, image: Tensor, previous: Tensor | None, video: StreamModel, needed: bool
 ) -> tuple[str | None, Tensor | None]:
-    """Why a frame has to start anew, or the checked flow ``[1,2,H,W]`` to the frame before it."""
+    """Why a frame has to start anew, or the checked flow ``[1,2,H,W]`` to the frame before it, where it is needed."""
     if previous is None:
         return "first frame", None
     if previous.shape != image.shape:
         height, width = image.shape[-2:]
         log.info("frame %d: the size changes to %d×%d: a new state starts", frame.index, width, height)
         return "change of size", None
-    if not video.layers:
+    if not video.layers and not needed:
         return None, None
     if isinstance(video.flow, str):
         raise only_in_clips()
-    flow = check_flow(video.flow(image, previous, frame.index), image)
-    if cuts is not None and cuts.between(image, previous, flow, index=frame.index, time=frame.time):
-        return "scene cut", None
-    return None, flow
-
-
-# Between what 'python benchmarks/cuts.py' prints of clips and of cuts. At 5 frames a second and below, as with motion
-# too fast or too fine for it, flow itself begins to fail, and a new start is right: what is warped along such a flow is
-# as wrong as another scene.
-THRESHOLD = 0.12
-# Where the picture is nearly flat (fog, a wall, black), noise is all its variance: below this error it is no cut.
-LEAST_ERROR = 0.02
-# From so many transitions on, and such a share of them, it is likely that the flow fails and that these are no cuts.
-TRANSITIONS, SHARE = 10, 0.3
-# A flow that leaves the frame nearly everywhere leaves too little to judge by: then the border counts as well.
-LEAST_SEEN = 0.25
-
-
-class Cuts:
-    """Finds scene cuts along a video, logs them, and warns once if they are too many to be cuts."""
-
-    def __init__(self) -> None:
-        self._looked = self._found = 0
-        self._doubted = False
-
-    def between(self, current: Tensor, previous: Tensor, flow: Tensor, *, index: int, time: float) -> bool:
-        """Whether two frames that follow each other show different scenes."""
-        self._looked += 1
-        if not is_cut(current, previous, flow):
-            return False
-        self._found += 1
-        log.info(
-            "frame %d: scene cut at %.2f s (or motion that the flow cannot follow): a new state starts; --no-cuts goes "
-            "on with the old one",
-            index, time,
-        )  # fmt: skip
-        if not self._doubted and self._looked >= TRANSITIONS and self._found >= SHARE * self._looked:
-            self._doubted = True
-            log.warning(
-                "%d of %d transitions look like scene cuts: if they are none, motion is too fast or too fine for the "
-                "flow, and little is remembered (--no-cuts, in Python detect_cuts=False, looks for none)",
-                self._found, self._looked,
-            )  # fmt: skip
-        return True
-
-
-def is_cut(current: Tensor, previous: Tensor, flow: Tensor) -> bool:
-    """Whether two frames ``[1,3,H,W]`` show different scenes, by the flow ``[1,2,H,W]`` between them."""
-    share, error = unexplained(current, previous, flow)
-    return share > THRESHOLD and error > LEAST_ERROR
-
-
-def unexplained(current: Tensor, previous: Tensor, flow: Tensor) -> tuple[float, float]:
-    """Share of the current frame's variance that the previous one, warped along the flow, leaves; and its RMS error.
-
-    Brightness and contrast may differ (light changes, cameras adapt): the share is that left by the best gain and
-    offset, 1 − r² with the correlation r of the two grey pictures. It is taken where the flow points into the previous
-    frame: what a pan uncovers at the border is new, but no other scene.
-    """
-    present, past = _halved(_grey(current)), _halved(_grey(previous))
-    flow = resize_flow(flow, (past.shape[-2], past.shape[-1])).to(past.dtype)
-    # Warped at half the size and compared at a quarter: noise and texture that no flow aligns are averaged away, but
-    # not the flow's fractions of a pixel, which would leave twice as much unexplained within clips.
-    present, warped, within = (_halved(picture) for picture in (present, warp(past, flow), _within(flow)))
-    seen = within > 0.5
-    if seen.float().mean() < LEAST_SEEN:
-        seen = torch.ones_like(seen)
-    present, warped = present[seen], warped[seen]
-    present, warped = present - present.mean(), warped - warped.mean()
-    variance, other = float(present.square().mean()), float(warped.square().mean())
-    covariance = float((present * warped).mean())
-    # An inverted picture is not explained: only a positive gain counts.
-    explained = max(covariance, 0.0) ** 2 / max(other, 1e-12)
-    residual = max(variance - explained, 0.0)
-    return residual / max(variance, 1e-12), residual**0.5
-
-
-def _grey(frame: Tensor) -> Tensor:
-    """``[1,3,H,W]`` to ``[1,1,H,W]``, the mean of the channels, 0–1; of uint8 no frame of floats is made on the way."""
-    if frame.dtype == torch.uint8:
-        return frame.sum(1, keepdim=True, dtype=torch.int16).float().div_(3 * 255)
-    return to_unit_range(frame).mean(1, keepdim=True)
-
-
-def _halved(picture: Tensor) -> Tensor:
-    """A picture at half its size, rounded up: means of four pixels where the size is even."""
-    size = (-(-picture.shape[-2] // 2), -(-picture.shape[-1] // 2))
-    return F.interpolate(picture, size=size, mode="bilinear", align_corners=False)
-
-
-def _within(flow: Tensor) -> Tensor:
-    """``[B,1,H,W]``, 1 where a flow ``[B,2,H,W]`` points into the previous frame, else 0."""
-    h, w = flow.shape[-2:]
-    x = torch.arange(w, device=flow.device) + flow[:, 0]
-    y = torch.arange(h, device=flow.device).unsqueeze(1) + flow[:, 1]
-    return ((x >= -0.5) & (x <= w - 0.5) & (y >= -0.5) & (y <= h - 0.5)).unsqueeze(1).to(flow.dtype)
+    return None, check_flow(video.flow(image, previous, frame.index), image)

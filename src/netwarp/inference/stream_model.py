@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from netwarp.flow import FlowSource
+from netwarp.model.netwarp import Flows
 
 
 class StreamModel(Protocol):
@@ -32,8 +33,15 @@ class StreamModel(Protocol):
         flow: Any = None,  # noqa: ANN401 - a tensor, or what estimate_motion returned
         *,
         index: int | None = None,
+        keyframe: bool = True,
     ) -> tuple[Tensor, Any]:
-        """Segment the next frame."""
+        """Segment the next frame, without the network where it is no keyframe."""
+
+    def trusted(self, current: Tensor, previous: Tensor, flows: Flows) -> Flows:
+        """Add the gate's confidence in the flows between two frames, where there is a gate."""
+
+    def carry(self, state: Any, path: Flows) -> Tensor:  # noqa: ANN401
+        """Carry the answer of the state's keyframe along the flow to it."""
 
     def estimate_motion(
         self,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from netwarp.inference.views import Tiling, View
 from netwarp.model import Preprocess
+from netwarp.model.gates import resize_confidence
 from netwarp.model.inputs import to_unit_range
 from netwarp.model.netwarp import Flows
 from netwarp.ops import resize_flow
@@ -33,20 +34,31 @@ class ViewTensors:
         return self._each(
             lambda frame: _padded(_resized(frame, tiling.size), tiling.padded, preprocess),
             lambda flow: _extended(resize_flow(flow, tiling.size), tiling.padded),
+            lambda trust: _extended(resize_confidence(trust, tiling.size), tiling.padded),
         )
 
     def cut(self, views: Sequence[View], window: tuple[int, int]) -> ViewTensors:
         """Cut all into views: ``[views·B,…]``, the whole batch for each view after another."""
-        return self._each(
-            lambda frame: _cut(frame, views, window, lambda piece: piece.flip(-1)),
-            lambda flow: _cut(flow, views, window, mirror_flow),
-        )
 
-    def _each(self, of_frame: Callable[[Tensor], Tensor], of_flow: Callable[[Tensor], Tensor]) -> ViewTensors:
+        def cut(picture: Tensor) -> Tensor:
+            return _cut(picture, views, window, lambda piece: piece.flip(-1))
+
+        return self._each(cut, lambda flow: _cut(flow, views, window, mirror_flow), cut)
+
+    def _each(
+        self,
+        of_frame: Callable[[Tensor], Tensor],
+        of_flow: Callable[[Tensor], Tensor],
+        of_trust: Callable[[Tensor], Tensor],
+    ) -> ViewTensors:
         if self.past is None or self.flows is None:
             return ViewTensors(of_frame(self.present), None, None)
-        backward, forward = self.flows
-        flows = Flows(of_flow(backward), None if forward is None else of_flow(forward))
+        backward, forward, trust = self.flows
+        flows = Flows(
+            of_flow(backward),
+            None if forward is None else of_flow(forward),
+            None if trust is None else of_trust(trust),
+        )
         return ViewTensors(of_frame(self.present), of_frame(self.past), flows)
 
 

@@ -213,8 +213,8 @@ def evaluating(base: nn.Module) -> Iterator[None]:
 
 def place(
     base: nn.Module, layers: Sequence[str], preprocess: Preprocess, example_size: tuple[int, int] | None = None
-) -> tuple[list[LayerInfo], int]:
-    """Check that layers can hold a NetWarp, by running the network once: them in running order, and its classes."""
+) -> tuple[list[LayerInfo], LayerInfo]:
+    """Check that layers can hold a NetWarp, by running the network: them in running order, and its result."""
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not all(isinstance(n, str) for n in layers):
         raise ConfigurationError(f"layers must be a list of names, not {layers!r}")
     if not isinstance(preprocess, Preprocess):
@@ -242,7 +242,7 @@ def place(
             )
     places = [info for info in seen.layers if info.name in inner]
     places += [replace(seen.output, name=name, kind="") for name in outputs]
-    return places, seen.classes
+    return places, seen.output
 
 
 def _is_size(value: object) -> bool:

@@ -13,7 +13,7 @@ from netwarp.errors import ConfigurationError
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Confidence, Gate, resize_confidence
 from netwarp.model.inputs import Preprocess, to_unit_range
-from netwarp.ops import Grid, resize_flow, sample_confidence, sample_flow, warp_combine
+from netwarp.ops import Grid, resize_flow, sample_confidence, sample_flow, warp, warp_combine
 from netwarp.ops.warp import Borders, Interpolation, check_interpolation
 
 
@@ -74,10 +74,21 @@ class NetWarp(nn.Module):
 
 
 class Flows(NamedTuple):
-    """Checked flow between two frames, ``[B,2,H,W]``: backward, and forward where the gate looks at it."""
+    """Checked flow between two frames: ``[B,2,H,W]`` backward, and forward where the gate looks at it.
+
+    ``trust`` is the gate's confidence ``[B,1,H,W]`` where it is known already, as over several frames.
+    """
 
     backward: Tensor
     forward: Tensor | None = None
+    trust: Tensor | None = None
+
+    def on_to(self, path: Flows) -> Flows:
+        """Go on along the flows from the previous frame to an earlier one, and multiply the trust in both."""
+        trust = None
+        if self.trust is not None and path.trust is not None:
+            trust = self.trust * warp(path.trust, self.backward)
+        return Flows(self.backward + warp(path.backward, self.backward), None, trust)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +112,12 @@ class Motion:
         preprocess: Preprocess,
     ) -> Motion:
         """Correct the flow between two frames ``[B,3,H,W]``, and compute the gate's confidence in it."""
-        flow, forward_flow = flows
+        flow, forward_flow, confidence = flows
         resized, padded = preprocess.grid((current.shape[-2], current.shape[-1]))
         grid = Grid.of_cells([n / length for n, length in zip(resized, current.shape[-2:], strict=True)])
         present, past = to_unit_range(current), to_unit_range(previous)
-        confidence = None if gate is None else gate(present, past, flow, forward_flow)
+        if confidence is None and gate is not None:
+            confidence = gate(present, past, flow, forward_flow)
         if flow_cnn is not None and flow_cnn.sees_input:
             margin = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
             flow = F.pad(resize_flow(flow, resized), margin, mode="replicate")

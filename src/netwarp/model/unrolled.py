@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -18,10 +18,10 @@ from netwarp.flow.registry import only_in_clips
 from netwarp.model.checkpointing import recomputed
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, as_gate
-from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, check_flow, network_input
+from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, check_flow, network_input, to_unit_range
 from netwarp.model.netwarp import Flows, Motion
 from netwarp.model.outputs import Hooks, StopPass, logits_of, output_grid, to_frame_size
-from netwarp.ops import Grid
+from netwarp.ops import Grid, warp
 
 Frame = Tensor | np.ndarray
 Memory = Literal["previous", "fused"]
@@ -32,16 +32,24 @@ class VideoState:
     """All that the next :meth:`.VideoModel.step` needs from the past, and nothing else.
 
     Attributes:
-        frame: ``[B,3,H,W]``, the previous frame, uint8 or floating point as it was handed in.
-        memory: The previous representation at each layer of the model, in the order of ``model.layers``.
+        frame: ``[B,3,H,W]``, the last frame that the network ran on, uint8 or floating point as it was handed in.
+        memory: The representation at each layer of the model then, in the order of ``model.layers``.
+        answer: ``[B,classes,h,w]``, the network's result then.
+        latest: ``[B,3,H,W]``, the last frame of all, where the network did not run on it.
+        path: Flow from that one to ``frame``; None where they are the same.
     """
 
     frame: Tensor
     memory: tuple[Tensor, ...]
+    answer: Tensor | None = None
+    latest: Tensor | None = None
+    path: Flows | None = None
 
     def detached(self) -> VideoState:
         """Return the same state without gradients."""
-        return VideoState(self.frame.detach(), tuple(kept.detach() for kept in self.memory))
+        kept = tuple(kept.detach() for kept in self.memory)
+        answer = None if self.answer is None else self.answer.detach()
+        return replace(self, frame=self.frame.detach(), memory=kept, answer=answer)
 
 
 class UnrolledNetwork(nn.Module):
@@ -51,6 +59,7 @@ class UnrolledNetwork(nn.Module):
     preprocess: Preprocess
     hooks: Hooks | None  # on the network's layers; None once they are removed
     layers: tuple[str, ...]  # in the order in which they run, "output" or "log_probs" last
+    answer_grid: Grid | None  # where the places of the network's result lie, likewise
     grids: tuple[Grid | None, ...]  # where the places of each layer's map look in the network's input
     margins: tuple[int, ...]  # how far each layer's map reaches beyond the network's input, in pixels of it
     netwarps: nn.ModuleList  # one for each layer
@@ -92,8 +101,12 @@ class UnrolledNetwork(nn.Module):
         flow: Tensor | Motion | None = None,
         *,
         index: int | None = None,
+        keyframe: bool = True,
     ) -> tuple[Tensor, VideoState]:
-        """Segment the next frame of a stream: one pass of the network per frame.
+        """Segment the next frame of a stream: one pass of the network per frame, or none.
+
+        Where it is no keyframe the network does not run: the answer of the last keyframe is carried along the flow, and
+        memories wait there. The next keyframe combines with them along the flow of all frames between.
 
         With one layer and ``memory="previous"`` a stream equals its pairs. With several, the deeper memories come from
         a frame that was itself combined, as when the paper's network is unrolled in time.
@@ -105,6 +118,7 @@ class UnrolledNetwork(nn.Module):
             flow: ``[B,2,H,W]`` from this frame to the state's, backward, pixels, if known, or what
                 :meth:`estimate_motion` made of it; else it is estimated.
             index: Number of the frame in its video, from 0, for flow that is looked up (``precomputed:``).
+            keyframe: Whether the network runs on this frame. It does on a first one.
 
         Returns:
             Logits ``[B,classes,H,W]``, and the state for the next step. The state holds no gradients unless the model
@@ -120,12 +134,39 @@ class UnrolledNetwork(nn.Module):
             state = None
         if state is not None and [kept.shape[1] for kept in state.memory] != [n.channels for n in self.netwarps]:
             raise InputError("the state comes from a model with other layers: start a stream with state=None")
-        motion = None if state is None else self._motion(present, state.frame, flow, index)
+        # A clone, since cameras and decoders fill one tensor again and again.
+        kept = present.clone() if present is frame else present
+        motion: Flows | Motion | None = None
+        if state is not None and isinstance(flow, Motion):
+            motion = self._checked_motion(present, flow)
+        elif state is not None and not isinstance(flow, Motion) and (self.layers or not keyframe):
+            past = state.frame if state.latest is None else state.latest
+            motion = self.flows_between(present, past, flow, index=index)
+            if state.path is not None or not keyframe:
+                motion = self.trusted(present, past, motion)
+            motion = motion if state.path is None else motion.on_to(state.path)
+        if state is not None and not keyframe:
+            if not isinstance(motion, Flows):
+                raise InputError("a frame without the network needs flow, not what estimate_motion made of it")
+            return self.carry(state, motion), replace(state, latest=kept, path=motion)
         logits, after = self.advance(present, state, motion)
         assert logits is not None
-        # A clone, since cameras and decoders fill one tensor again and again.
-        after = VideoState(present.clone() if present is frame else present, after.memory)
+        after = replace(after, frame=kept)
         return logits, after if self.training else after.detached()
+
+    def carry(self, state: VideoState, path: Flows) -> Tensor:
+        """Carry the answer of the last keyframe along the flow to it: logits ``[B,classes,H,W]``, without the network.
+
+        Args:
+            state: What the keyframe's step returned.
+            path: Flow from the frame in question to ``state.frame``.
+        """
+        assert state.answer is not None
+        frame = (state.frame.shape[-2], state.frame.shape[-1])
+        size = (state.answer.shape[-2], state.answer.shape[-1])
+        motion = Motion.between(state.frame, state.frame, path, None, None, self.preprocess)
+        moved = warp(state.answer, motion.at(self.answer_grid, size)[0])
+        return to_frame_size(moved, *self.preprocess.grid(frame), frame, output_grid(self.base))
 
     def unroll(
         self,
@@ -224,7 +265,7 @@ class UnrolledNetwork(nn.Module):
         for index in range(first, len(frames)):
             frame, wanted = frames[index], every or index == last
             flow = None
-            if state is not None:
+            if state is not None and self.layers:
                 flow = self.flows_between(frame, state.frame, flows[index - 1], forward_flows[index - 1])
             step = partial(self.advance, state=state, motion=flow, need_logits=wanted)
             with torch.set_grad_enabled(torch.is_grad_enabled() and (wanted or not detach)):
@@ -258,19 +299,20 @@ class UnrolledNetwork(nn.Module):
             return combined
 
         assert self.hooks is not None  # else the frame would not have passed the check
-        logits: Tensor | None = None
+        answer: Tensor | None = None
         with self.hooks.intercept(combine):
             output = self.base(network_input(self.base, self.preprocess, frame))
-            logits = self._at_output(logits_of(output), combine)
+            answer = self._at_output(logits_of(output), combine)
         for name in self.layers:
             if name not in kept:
                 raise ConfigurationError(
                     f"layer {name!r} did not run on this frame: a NetWarp needs a layer that runs on every one"
                 )
-        if logits is not None:
+        logits: Tensor | None = None
+        if answer is not None:
             size = (frame.shape[-2], frame.shape[-1])
-            logits = to_frame_size(logits, *self.preprocess.grid(size), size, output_grid(self.base))
-        return logits, VideoState(frame, tuple(kept[name] for name in self.layers))
+            logits = to_frame_size(answer, *self.preprocess.grid(size), size, output_grid(self.base))
+        return logits, VideoState(frame, tuple(kept[name] for name in self.layers), answer)
 
     def _combine(self, name: str, current: Tensor, state: VideoState, motion: Motion) -> Tensor:
         """Combine a layer's representation ``[B,C,h,w]`` with the state's, warped (paper, Eq. 1–3)."""
@@ -310,10 +352,8 @@ class UnrolledNetwork(nn.Module):
         flow: Tensor | Flows | None = None,
         forward_flow: Tensor | None = None,
         index: int | None = None,
-    ) -> Flows | None:
+    ) -> Flows:
         """Check the flows that are given between two frames, and estimate those that the model needs besides."""
-        if not self.layers:
-            return None
         if not isinstance(flow, Flows):
             flow = Flows(self.estimate_flow(current, previous, index) if flow is None else check_flow(flow, current))
         gate = as_gate(self.gate)
@@ -328,6 +368,14 @@ class UnrolledNetwork(nn.Module):
             )
         return flow._replace(forward=self.estimate_flow(previous, current))
 
+    def trusted(self, current: Frame, previous: Frame, flows: Flows) -> Flows:
+        """Add the gate's confidence in the flows between two frames, where there is a gate."""
+        gate = as_gate(self.gate)
+        if gate is None or flows.trust is not None:
+            return flows
+        present, past = (to_unit_range(self._checked(frame)) for frame in (current, previous))
+        return flows._replace(trust=gate(present, past, flows.backward, flows.forward))
+
     def motion_between(self, current: Tensor, previous: Tensor, flows: Flows) -> Motion:
         """Correct the flows between two frames, and compute the confidence in them."""
         return Motion.between(current, previous, flows, self.flow_cnn, as_gate(self.gate), self.preprocess)
@@ -336,11 +384,15 @@ class UnrolledNetwork(nn.Module):
         self, present: Tensor, past: Tensor, flow: Tensor | Flows | Motion | None, index: int | None
     ) -> Motion | None:
         if isinstance(flow, Motion):
-            if flow.size != self.preprocess.grid((present.shape[-2], present.shape[-1]))[1]:
-                raise InputError(f"the motion is that of another frame, of {flow.size[1]}×{flow.size[0]} pixels")
-            return flow
-        flows = self.flows_between(present, past, flow, index=index)
-        return None if flows is None else self.motion_between(present, past, flows)
+            return self._checked_motion(present, flow)
+        if not self.layers:
+            return None
+        return self.motion_between(present, past, self.flows_between(present, past, flow, index=index))
+
+    def _checked_motion(self, present: Tensor, motion: Motion) -> Motion:
+        if motion.size != self.preprocess.grid((present.shape[-2], present.shape[-1]))[1]:
+            raise InputError(f"the motion is that of another frame, of {motion.size[1]}×{motion.size[0]} pixels")
+        return motion
 
     def _checked(self, frame: Frame) -> Tensor:
         return as_frames(frame, self._device())

@@ -121,11 +121,12 @@ class VideoModel(UnrolledNetwork):
         start = _checked_start(start, training_free)
         check_interpolation(interpolation)
         preprocess = preprocess_of(base) if preprocess is None else preprocess
-        places, count = place(base, layers, preprocess, example_size)
-        labels = _label_set(base, count, classes, palette)
+        places, output = place(base, layers, preprocess, example_size)
+        labels = _label_set(base, output.channels, classes, palette)
 
         self.layers = tuple(info.name for info in places)
         self.grids = tuple(info.grid for info in places)
+        self.answer_grid = output.grid
         self.margins = tuple(margin_of(base, name) for name in self.layers)
         self.base = base
         self.netwarps = nn.ModuleList(NetWarp(info.channels, start, interpolation) for info in places)

@@ -93,6 +93,7 @@ class DenseCRFModel(VideoModel):
         flow: Any = None,  # noqa: ANN401
         *,
         index: int | None = None,
+        keyframe: bool = True,
     ) -> tuple[Tensor, Any]:
         """Segment the next frame: probabilities, and log-probabilities, frames and flows for the next step."""
         present = self._checked(frame)
