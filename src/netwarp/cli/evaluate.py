@@ -233,6 +233,7 @@ def _score_models(
             data,
             **_measures(data, request),
             history=history,
+            keyframes={**dict.fromkeys(models, "all"), [*models][-1]: request.keyframes or "all"},
             workers=request.workers or _workers(request, models, data),
             on_frame=advance,
             on_labels=on_labels,

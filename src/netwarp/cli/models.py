@@ -42,6 +42,20 @@ def _device(text: str) -> str:
     return text
 
 
+def _keyframes(text: str) -> str:
+    """Check ``--keyframes``.
+
+    >>> _keyframes("budget:0.25")
+    'budget:0.25'
+    """
+    share = re.fullmatch(r"budget:(\d*\.?\d+)", text)
+    if not (text in ("all", "auto") or re.fullmatch(r"[1-9]\d{0,4}", text) or (share and 0 < float(share[1]) <= 1)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} names no keyframes: write all, auto, a number from 1, or budget:SHARE with a share up to 1"
+        )
+    return text
+
+
 def _classes(text: str) -> int | Sequence[str]:
     names = [name.strip() for name in text.split(",")]
     if re.fullmatch(r"[+-]?\d+", text.strip()):
@@ -117,6 +131,12 @@ class ModelOptions(BaseOptions, ViewOptions, DeviceOption):
         choices=("bilinear", "bicubic"),
     )
     frame_by_frame: bool = flag("the network alone, without memory: what to compare with")
+    keyframes: str | None = option(
+        "WHICH",
+        "frames that the network runs on, the others get its last answer moved along the flow: all, N for every Nth, "
+        "auto, or budget:SHARE of them at most (default: all)",
+        type=_keyframes,
+    )
 
 
 def check_model_options(request: ModelOptions, *memory: str) -> None:
@@ -132,7 +152,7 @@ def check_model_options(request: ModelOptions, *memory: str) -> None:
                     f"{option_name(name)} goes with --base: a model's are in its file", option=name
                 )
     if request.frame_by_frame:
-        for name in ("layers", "flow", "interpolation", *memory):
+        for name in ("layers", "interpolation", *(() if request.keyframes else ("flow",)), *memory):
             if getattr(request, name):
                 raise ConfigurationError(
                     f"{option_name(name)} makes no sense with --frame-by-frame: leave one of them out", option=name

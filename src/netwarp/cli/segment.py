@@ -29,6 +29,7 @@ examples:
   netwarp segment "frames/*.jpg" out.mp4 --masks masks/ --side-by-side \\
       --base netwarp:espnet --weights espnet.pth
   netwarp segment street.mp4 masks/ --model trained.safetensors
+  netwarp segment street.mp4 out.mp4 --base netwarp:espnet --keyframes auto
   netwarp segment street.mp4 out.mp4 --model psp.safetensors \\
       --window 713 --scales 0.5,1,1.5 --flip
 
@@ -166,6 +167,7 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
                 alpha=request.alpha,
                 quality=request.quality,
                 detect_cuts=not request.no_cuts,
+                keyframes=request.keyframes or "all",
                 on_frame=advance,
             )
         except Interrupted as interrupt:

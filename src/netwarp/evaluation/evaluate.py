@@ -115,12 +115,15 @@ class _ModelRow(Row):
         with self._turn:
             wait_for(self._device)
             began = time.perf_counter()
+            given: Tensor | Flows | None = flow
             keyframe = True
-            if self._tracker is not None and (flow is None or self._state is None):
+            if self._tracker is not None and flow is not None and self._state is not None:
+                assert frame.before is not None  # where there is flow
+                given = self._model.trusted(image, frame.before.image(self._device), Flows(flow))
+                keyframe = self._tracker.next(image, given, frame.position)[-1]
+            elif self._tracker is not None:
                 self._tracker.start(image)
-            elif self._tracker is not None and flow is not None:
-                _, _, keyframe = self._tracker.next(image, Flows(flow), frame.position)
-            logits, self._state = self._model.step(image, self._state, flow, keyframe=keyframe)
+            logits, self._state = self._model.step(image, self._state, given, keyframe=keyframe)
             labels = labels_of(logits)
             wait_for(self._device)
             return labels, seconds + time.perf_counter() - began

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netwarp.errors import ConfigurationError, InputError
+from netwarp.inference.keyframes import KeyframePolicy
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream import Segmented, segment
 from netwarp.inference.threads import Prefetcher
@@ -50,6 +51,7 @@ def render(
     alpha: float = 0.5,
     quality: int = 18,
     detect_cuts: bool = True,
+    keyframes: str | int | KeyframePolicy | type = "all",
     on_frame: Callable[[Segmented], None] | None = None,
 ) -> Rendered:
     """Segment a video and write the result, frame by frame, in memory that does not grow with its length.
@@ -62,7 +64,8 @@ def render(
     The overlay ``video`` has the source's rate and time stamps, and replaces an existing file at the end. The folder
     ``masks`` gets indexed PNG of each frame's own size, named as the image or by the frame's index. ``compare`` shows
     the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours, 0–1; ``quality`` the
-    video's constant rate factor, 0 (lossless) to 51 (worst); ``on_frame`` is called after each frame.
+    video's constant rate factor, 0 (lossless) to 51 (worst); ``on_frame`` is called after each frame. ``keyframes`` are
+    those of :func:`.segment`.
     """
     if video is None and masks is None:
         raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")
@@ -85,7 +88,7 @@ def render(
 
     reading = _UntilDamage(source)
     # Before anything is made on disk: it may refuse the model.
-    results = segment(reading, model, detect_cuts=detect_cuts, compare=compare)
+    results = segment(reading, model, detect_cuts=detect_cuts, compare=compare, keyframes=keyframes)
     began, frames, writer = time.perf_counter(), 0, None
     try:
         with _no_empty_folders([place for place in (video and video.parent, masks) if place]), ExitStack() as stack:

@@ -98,7 +98,7 @@ class UnrolledNetwork(nn.Module):
         self,
         frame: Frame,
         state: VideoState | None = None,
-        flow: Tensor | Motion | None = None,
+        flow: Tensor | Flows | Motion | None = None,
         *,
         index: int | None = None,
         keyframe: bool = True,

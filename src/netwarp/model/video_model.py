@@ -180,6 +180,7 @@ class VideoModel(UnrolledNetwork):
         return VideoModel(
             self.base,
             [],
+            self.flow,
             preprocess=self.preprocess,
             classes=self.classes,
             palette=self.palette,
