@@ -123,7 +123,9 @@ class _ModelRow(Row):
                 keyframe = self._tracker.next(image, given, frame.position)[-1]
             elif self._tracker is not None:
                 self._tracker.start(image)
-            logits, self._state = self._model.step(image, self._state, given, keyframe=keyframe)
+            # A model without keyframes of its own is never asked for any.
+            skipped = {} if keyframe else {"keyframe": False}
+            logits, self._state = self._model.step(image, self._state, given, **skipped)
             labels = labels_of(logits)
             wait_for(self._device)
             return labels, seconds + time.perf_counter() - began
