@@ -7,6 +7,11 @@ from pathlib import Path
 import av
 import numpy as np
 
+from netwarp.inference.sliding import Sliding
+from netwarp.inference.stream import segment
+from netwarp.model import VideoModel
+from netwarp.video.label_maps import read_mask
+
 
 def picture(index: int, height: int = 48, width: int = 64) -> np.ndarray:
     """A textured picture that moves a pixel to the right with every frame."""
@@ -30,3 +35,15 @@ def encode(path: Path, pictures: list[np.ndarray], *, fps: int = 12, **options: 
 def decode(path: Path) -> list[np.ndarray]:
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def masks(folder: str) -> list[np.ndarray]:
+    return [read_mask(path) for path in sorted(Path(folder).glob("*.png"))]
+
+
+def expected(source: Path, model: Sliding | VideoModel) -> list[np.ndarray]:
+    return [result.labels for result in segment(source, model)]
+
+
+def same(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
+    return len(left) == len(right) and all(np.array_equal(one, other) for one, other in zip(left, right, strict=True))

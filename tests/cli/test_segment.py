@@ -8,12 +8,11 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from small_videos import decode, encode, picture
+from small_videos import decode, encode, expected, masks, picture, same
 
 from netwarp import VideoModel, load_base
 from netwarp.cli import main
 from netwarp.cli.models import warn_of_random_weights
-from netwarp.inference.stream import segment
 from netwarp.label_sets import CAMVID
 from netwarp.video.label_maps import read_mask
 from netwarp.video.open import open_frames
@@ -24,18 +23,6 @@ CAMVID_DATA = Path(__file__).parents[3] / "shared" / "data"
 
 def run(*arguments: object) -> int:
     return main([str(a) for a in arguments])
-
-
-def masks(folder: str) -> list[np.ndarray]:
-    return [read_mask(path) for path in sorted(Path(folder).glob("*.png"))]
-
-
-def expected(source: Path, model: VideoModel) -> list[np.ndarray]:
-    return [result.labels for result in segment(source, model)]
-
-
-def same(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
-    return len(left) == len(right) and all(np.array_equal(one, other) for one, other in zip(left, right, strict=True))
 
 
 def test_video_masks_and_summary(clips: Path, capsys: pytest.CaptureFixture[str]):
@@ -131,48 +118,47 @@ def test_random_weights_are_said_to_be_random(clips: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("base", "advice"),
+    ("base", "weights", "advice"),
     [
-        ("netwarp:pspnet101", "'netwarp convert'"),
-        ("netwarp:streetnet", "'netwarp train'"),
-        ("torchvision:lraspp_mobilenet_v3_large", "--weights default"),
-        ("smp:Unet/resnet18", "--weights default"),
+        ("netwarp:pspnet101", None, "'netwarp convert'"),
+        ("netwarp:streetnet", None, "'netwarp train'"),
+        ("torchvision:lraspp_mobilenet_v3_large", None, "--weights default"),
+        ("smp:Unet/resnet18", None, "--weights default"),
+        *(
+            (base, weights, None)
+            for base, weights in (("netwarp:espnet", "w.pth"), ("hf:folder", None), ("my:net", None))
+        ),
     ],
 )
-def test_where_weights_are_to_be_had(base: str, advice: str, caplog: pytest.LogCaptureFixture):
-    warn_of_random_weights(base, None)
-    assert f"{base} has random weights: give --weights" in caplog.text
-    assert advice in caplog.text
-
-
-@pytest.mark.parametrize(("base", "weights"), [("netwarp:espnet", "w.pth"), ("hf:folder", None), ("my:net", None)])
-def test_weights_that_are_there_or_unknown_are_no_warning(base: str, weights, caplog: pytest.LogCaptureFixture):
+def test_where_weights_are_to_be_had(base: str, weights: str | None, advice: str | None, caplog):
     warn_of_random_weights(base, weights)
-    assert caplog.text == ""
+    assert (base in caplog.text and advice in caplog.text) if advice else caplog.text == ""
 
 
-def test_side_by_side(clips: Path):
-    assert run("segment", clips / "ok.mp4", "both.mp4", "--side-by-side", *BASE, "--quality", 1) == 0
-    assert run("segment", clips / "ok.mp4", "left.mp4", "--frame-by-frame", *BASE, "--quality", 1) == 0
-    assert run("segment", clips / "ok.mp4", "right.mp4", *BASE, "--quality", 1) == 0
+@pytest.mark.parametrize("views", [(), ("--window", 24, "--scales", "0.5", "--flip")], ids=str)
+def test_side_by_side(clips: Path, views: tuple):
+    given = (*BASE, "--quality", 1, *views)
+    assert run("segment", clips / "ok.mp4", "both.mp4", "--side-by-side", *given) == 0
+    assert run("segment", clips / "ok.mp4", "left.mp4", "--frame-by-frame", *given) == 0
+    assert run("segment", clips / "ok.mp4", "right.mp4", *given) == 0
     both, left, right = (decode(Path(f"{name}.mp4"))[-1].astype(int) for name in ("both", "left", "right"))
     assert both.shape == (48, 64 + 2 + 64, 3)
     below = slice(24, None)  # the captions lie above
     assert np.abs(both[below, :62] - left[below, :62]).mean() < 4
     assert np.abs(both[below, 68:] - right[below, 2:]).mean() < 4
-    assert np.abs(left - right).mean() > 4
+    assert views or np.abs(left - right).mean() > 4
 
 
-def test_scene_cuts_are_said_in_a_line(capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("views", [(), ("--window", 24)], ids=str)
+def test_scene_cuts_are_said_in_a_line(capsys: pytest.CaptureFixture[str], views: tuple):
     rng = np.random.default_rng(0)
     other = np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     encode(Path("cut.mp4"), [picture(i) for i in range(4)] + [other] * 4)
-    assert run("segment", "cut.mp4", "out.mp4", *BASE) == 0
-    said = capsys.readouterr().err
-    assert said.startswith("netwarp: frame 4: scene cut at 0.33 s")
+    assert run("segment", "cut.mp4", "out.mp4", *BASE, *views) == 0
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "frame 4: scene cut at 0.33 s" in said
     assert "--no-cuts" in said
-    assert len(said.splitlines()) == 1
-    assert run("segment", "cut.mp4", "out.mp4", *BASE, "--no-cuts") == 0
+    assert run("segment", "cut.mp4", "out.mp4", *BASE, *views, "--no-cuts") == 0
     assert capsys.readouterr().err == ""
 
 

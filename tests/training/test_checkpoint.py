@@ -70,7 +70,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def test_a_file_that_is_cut_off_is_damaged(tmp_path: Path, whole: bytes, data: st.DataObject):
     path = tmp_path / "last.ckpt"
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
-    with pytest.raises(WeightsError, match=r"damaged \(.*\): move it away to begin anew") as error:
+    with pytest.raises(WeightsError, match=r"last\.ckpt") as error:
         read_checkpoint(path)
     assert "\n" not in str(error.value)
 
@@ -103,7 +103,7 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tmp_path: Path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OutputError, match=r"No space left on device\): the checkpoint before is still there"):
+        with pytest.raises(OutputError, match="No space left on device"):
             write_checkpoint(path, made(step=2), [])
     assert read_checkpoint(path).step == 1
     assert files_in(tmp_path) == ["last.ckpt"]

@@ -24,7 +24,7 @@ def test_every_part_has_its_rate_and_nothing_is_left_out():
 
 
 def test_a_rate_for_what_is_not_trained_is_refused():
-    with pytest.raises(ConfigurationError, match=r"rates\.gate is given, but nothing of that part is trained"):
+    with pytest.raises(ConfigurationError, match=r"rates\.gate"):
         parameter_groups(small_model(), TrainSettings(rates=Rates(gate=0.1)))
     with frozen_as_told(model := small_model(), False), pytest.raises(ConfigurationError, match=r"rates\.base"):
         parameter_groups(model, TrainSettings(rates=Rates(base=0.1)))
@@ -64,7 +64,7 @@ def test_the_network_is_frozen_as_told_and_left_as_it_was(told, trained):
 def test_a_module_that_does_not_exist_is_refused_before_anything_is_frozen():
     model = small_model()
     with (
-        pytest.raises(ConfigurationError, match="no module of the network to train named 'haed': did you mean 'head'"),
+        pytest.raises(ConfigurationError, match=r"'haed'.*'head'"),
         frozen_as_told(model, ("encoder", "haed")),
     ):
         pass

@@ -175,44 +175,31 @@ def test_tensorboard_has_every_step_once_after_a_kill(tmp_path: Path):
     assert [event.step for event in events.Scalars("val/tiou")] == [4, 8, 12, 14]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_after_a_step_with_a_checkpoint(tmp_path: Path, undisturbed: Path, number: signal.Signals):
+@pytest.mark.parametrize(
+    ("number", "step", "times", "kept"),
+    [
+        (signal.SIGINT, 4, 1, 5),
+        (signal.SIGTERM, 4, 1, 5),
+        (signal.SIGINT, 5, 2, 4),  # a second one does not wait for a checkpoint
+        (signal.SIGTERM, SETTINGS.steps, 1, None),  # after the last step it changes nothing
+    ],
+)
+def test_a_signal_stops_after_a_step_with_a_checkpoint(tmp_path: Path, undisturbed: Path, number, step, times, kept):
     folder, handlers = tmp_path / "run", [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
 
     def stop(record) -> None:
-        if record.step == 4:
-            os.kill(os.getpid(), number)
+        if record.step == step:
+            for _ in range(times):
+                os.kill(os.getpid(), number)
 
-    with pytest.raises(Interrupted, match="interrupted after step 5 of 14: the same command goes on from step 5"):
-        run(folder, watch=stop)
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert read_checkpoint(folder / "last.ckpt").step == 5
-    assert not (folder / "model.safetensors").exists()
-    run(folder)
+    if kept is not None:
+        with pytest.raises(Interrupted, match=f"5 of 14.* step {kept}"):
+            run(folder, watch=stop)
+        assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+        assert not (folder / "model.safetensors").exists()
+        assert times > 1 or read_checkpoint(folder / "last.ckpt").step == kept
+    run(folder, watch=stop if kept is None else None)
     same_end(folder, undisturbed)
-
-
-def test_a_second_signal_does_not_wait(tmp_path: Path, undisturbed: Path):
-    folder = tmp_path / "run"
-
-    def stop(record) -> None:
-        if record.step == 5:
-            for _ in range(2):
-                os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(Interrupted, match="interrupted after step 5 of 14: the same command goes on from step 4"):
-        run(folder, watch=stop)
-    run(folder)
-    same_end(folder, undisturbed)
-
-
-def test_a_signal_after_the_last_step_changes_nothing(tmp_path: Path, undisturbed: Path):
-    def stop(record) -> None:
-        if record.step == SETTINGS.steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    run(tmp_path / "run", watch=stop)
-    same_end(tmp_path / "run", undisturbed)
 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path: Path, undisturbed: Path):
@@ -228,7 +215,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: Path, undisturbed: P
 
 
 def run_refused(folder: Path) -> None:
-    with pytest.raises(OutputError, match="another process is training in"):
+    with pytest.raises(OutputError, match="another process"):
         run(folder)
 
 
@@ -246,7 +233,7 @@ def test_a_disk_that_fills_up_keeps_the_checkpoint_before(tmp_path: Path, undist
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", filling)
-        with pytest.raises(OutputError, match=r"cannot write .*last\.ckpt \(No space left on device\)"):
+        with pytest.raises(OutputError, match=r"last\.ckpt .*No space left"):
             run(folder, watch=fill)
     assert read_checkpoint(folder / "last.ckpt").step == 6
     run(folder)

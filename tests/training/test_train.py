@@ -324,57 +324,39 @@ def test_every_step_is_told():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "error", "said"),
+    ("wrong", "error", "value"),
     [
         ({"samples": []}, ConfigurationError, "nothing to train on"),
-        ({"samples": [*PAIRS, *clips().samples(3)]}, InputError, "clip0/2 has 3 frames, clip0/1 has 2"),
-        ({"samples": clips(every=5).windows(2)}, InputError, "clip0/1 has no labels to train on"),
-        ({"model": small_model(outputs=2)}, ConfigurationError, "labels have 3 classes, but the network has 2 outputs"),
-        ({"class_weights": (1.0, 2.0)}, ConfigurationError, "class_weights has 2 values for 3 classes"),
-        ({"validate_every": 2}, ConfigurationError, "validate_every needs clips to validate on"),
-        ({"tensorboard": True}, ConfigurationError, "tensorboard needs a folder"),
-        ({"consistency": Consistency(1.0, 1)}, ConfigurationError, "asks for clips without labels"),
-        (
-            {"consistency": Consistency(1.0), "samples": clips().samples(1)},
-            ConfigurationError,
-            "clips need at least 2",
-        ),
-        ({"train_base": ("haed",)}, ConfigurationError, "did you mean 'head'"),
+        ({"samples": [*PAIRS, *clips().samples(3)]}, InputError, "clip0/2 .*3 .*clip0/1 .*2"),
+        ({"samples": clips(every=5).windows(2)}, InputError, "clip0/1"),
+        ({"model": small_model(outputs=2)}, ConfigurationError, "3 classes.* 2 outputs"),
+        ({"class_weights": (1.0, 2.0)}, ConfigurationError, "class_weights .*2 .*3"),
+        ({"validate_every": 2}, ConfigurationError, "validate_every"),
+        ({"tensorboard": True}, ConfigurationError, "tensorboard"),
+        ({"consistency": Consistency(1.0, 1)}, ConfigurationError, "clips without labels"),
+        ({"consistency": Consistency(1.0), "samples": clips().samples(1)}, ConfigurationError, "at least 2"),
+        ({"train_base": ("haed",)}, ConfigurationError, "'haed'.*'head'"),
         ({"model": small_model().requires_grad_(False)}, ConfigurationError, "nothing to train"),
-        (
-            {"validation": clips(every=9, length=1), "validate_every": 1, "patience": 1, "monitor": "tc"},
-            ConfigurationError,
-            "has no clip of two frames",
-        ),
-        ({"model": small_model(flow="true")}, InputError, "the true flow of frame clip0/1 is not known"),
+        ({"validation": clips(every=9, length=1), "monitor": "tc"}, ConfigurationError, "two frames"),
+        ({"model": small_model(flow="true")}, InputError, "clip0/1"),
+        ({"accelerator": "gpu"}, ConfigurationError, "GPU"),
+        ({"gpus": 2, "accelerator": "gpu", "devices": 3}, ConfigurationError, "2 GPUs"),
+        ({"gpus": 2, "devices": 99}, ConfigurationError, "2 GPUs"),
     ],
 )
-def test_what_makes_no_sense_is_said_before_anything_is_done(wrong, error, said, tmp_path: Path):
-    wrong = dict(wrong)
-    model = wrong.pop("model", None) or small_model()
+def test_what_makes_no_sense_is_said_before_anything_is_done(wrong, error, value, tmp_path: Path, monkeypatch):
+    wrong = {"gpus": 0, "model": small_model(), "folder": tmp_path / "run", **wrong}
+    gpus, model, folder = wrong.pop("gpus"), wrong.pop("model"), wrong.pop("folder")
+    if "monitor" in wrong:
+        wrong |= {"validate_every": 1, "patience": 1}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     before = weights_of(model)
-    folder = {} if "tensorboard" in wrong else {"folder": tmp_path / "run"}
-    with pytest.raises(error) as raised:
-        trained(model, **wrong, **folder)
-    assert said in str(raised.value)
+    with pytest.raises(error, match=value) as raised:
+        trained(model, **wrong, **({} if "tensorboard" in wrong else {"folder": folder}))
     assert "\n" not in str(raised.value)
     assert same_weights(weights_of(model), before)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("gpus", "asked", "said"),
-    [
-        (0, {"accelerator": "gpu"}, "torch finds no GPU here"),
-        (2, {"accelerator": "gpu", "devices": 3}, "there are 2 GPUs"),
-        (2, {"devices": 99}, "there are 2 GPUs"),
-    ],
-)
-def test_machines_that_are_not_there(gpus, asked, said, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    with pytest.raises(ConfigurationError, match=said):
-        trained(**asked)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(tmp_path: Path):
@@ -384,7 +366,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(tmp_path: Path)
     assert np.isfinite(clean.losses).all()
     model.base.register_forward_hook(lambda m, args, out: out * (float("nan") if len(model.base.seen) == 16 else 1.0))
     settings = {"steps": 12, "batch_size": 1, "rate": 1e-3, "checkpoint_every": 2}
-    with pytest.raises(WeightsError, match=r"the loss is nan at step 8 \(frames clip\d/\d\): lower the learning rate"):
+    with pytest.raises(WeightsError, match=r"nan at step 8 \(frames clip\d/\d\)"):
         trained(model, folder=tmp_path, **settings)
     assert files_in(tmp_path) == ["last.ckpt", "log.csv"]
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
@@ -421,7 +403,7 @@ def test_data_that_cannot_be_used_stops_and_keeps_what_was_good(how, tmp_path: P
             last = ClipFrame(last.name, lambda o=last.image: image(o), lambda o=last.labels: labels(o))
         samples.append(Sample((sample.frames[0], last)))
     settings = {"samples": samples, "steps": 12, "batch_size": 1, "checkpoint_every": 1, "folder": tmp_path}
-    with pytest.raises(NetWarpError, match=r"clip3/2\.png is not an image|frame clip3/2 has label 77, but there are 3"):
+    with pytest.raises(NetWarpError, match="clip3/2"):
         trained(**settings)
     rows = (tmp_path / "log.csv").read_text().splitlines()
     assert len(rows) > 1, "steps before the bad frame were done and kept"
@@ -445,9 +427,7 @@ def test_a_checkpoint_of_another_training_is_refused_and_kept(tmp_path: Path):
     for other in others:
         model = other.get("model") or small_model()
         before = weights_of(model)
-        with pytest.raises(
-            WeightsError, match=r"last.ckpt is of another training \(.*\): name another folder"
-        ) as error:
+        with pytest.raises(WeightsError, match=r"last.ckpt") as error:
             trained(**{**other, "model": model}, folder=tmp_path)
         assert "\n" not in str(error.value)
         assert same_weights(weights_of(model), before)
@@ -456,7 +436,7 @@ def test_a_checkpoint_of_another_training_is_refused_and_kept(tmp_path: Path):
 
 def test_a_result_without_its_checkpoint_is_not_overwritten(tmp_path: Path):
     (tmp_path / "model.safetensors").write_bytes(b"precious")
-    with pytest.raises(OutputError, match="name another folder"):
+    with pytest.raises(OutputError, match=r"model\.safetensors"):
         trained(folder=tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == b"precious"
 
