@@ -23,6 +23,7 @@ from netwarp.model import VideoModel, VideoState
 from netwarp.model.inputs import as_frames, base_device
 from netwarp.model.netwarp import Flows
 from netwarp.ops import warp
+from netwarp.ops.frames import labels_along
 
 Memory = tuple[Tensor, ...]
 """``[views·B,C,h,w]`` at each layer: the memory of all views of a scale, in the views' order."""
@@ -269,6 +270,10 @@ class Sliding:
     def carry(self, state: SlidingState, path: Flows) -> Tensor:
         """Carry the probabilities of the last keyframe along the flow to it; see :meth:`VideoModel.carry`."""
         return warp(state.answer, path.backward)
+
+    def carry_labels(self, state: SlidingState, path: Flows, labels: Tensor) -> Tensor:
+        """Carry the labels of the last keyframe likewise; see :meth:`VideoModel.carry_labels`."""
+        return labels_along(state.answer, labels, path.backward)
 
     def _checked(self, state: SlidingState | None) -> SlidingState | None:
         if state is None:

@@ -158,20 +158,21 @@ def _through_network(
     turn: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[Segmented]:
     state: Any = None
+    key_labels: Tensor | None = None  # of the last keyframe
     for prepared in frames:
         if prepared.fresh:
             state = None  # at once: a state in windows is large
         with torch.no_grad(), turn():
             staging.join(prepared.mark)
-            if prepared.path is None:
+            if prepared.path is None or key_labels is None:
                 logits, after = video.step(prepared.image, state, prepared.motion)
+                on_device = [key_labels := _labels(logits)]
+                del logits
             else:
-                logits, after = video.carry(state, prepared.path), state
-            on_device = [_labels(logits)]
-            del logits
+                on_device, after = [video.carry_labels(state, prepared.path, key_labels)], state
             if single is not None:
                 on_device.append(_labels(single.step(prepared.image)[0]))
-            labels = [each.numpy() for each in staging.download(*on_device)]
+            labels = [each[0].numpy() for each in staging.download(*on_device)]
         state = after  # not before: see Staging
         frame, fresh, keyframe = prepared.frame, prepared.fresh, prepared.path is None
         del prepared, after
@@ -180,7 +181,7 @@ def _through_network(
 
 
 def _labels(logits: Tensor) -> Tensor:
-    labels = labels_of(logits)[0]
+    labels = labels_of(logits)
     return labels.to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
 
 

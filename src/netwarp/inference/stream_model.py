@@ -55,5 +55,8 @@ class StreamModel(Protocol):
         A thread may do it for the next frame while another runs the network.
         """
 
+    def carry_labels(self, state: Any, path: Flows, labels: Tensor) -> Tensor:  # noqa: ANN401
+        """Carry the labels ``[1,H,W]`` of the state's keyframe likewise."""
+
     def eval(self) -> Any:  # noqa: ANN401
         """Set evaluation mode."""

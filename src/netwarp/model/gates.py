@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.ops import Grid, sample_confidence, warp
+from netwarp.ops.frames import photometric_error
 
 Confidence = Tensor
 """``[B,1,H,W]`` in 0–1: 1 where the warped representation is trusted, 0 where the current one stands alone."""
@@ -64,11 +65,6 @@ class Gate(Protocol):
         """
 
 
-def photometric_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
-    """Mean absolute difference ``[B,1,H,W]`` of a frame ``[B,3,H,W]`` to the previous one, warped along the flow."""
-    return (current - warp(previous, flow)).abs().mean(1, keepdim=True)
-
-
 def relative_error(error: Tensor, scale: float, noise: float) -> Tensor:
     """``(e / (scale + noise · median(e)))²`` of an error e ``[B,1,H,W]``: relative to the median of its map."""
     # Every fourth row and column are plenty for a median, and a sixteenth of the time.
@@ -103,6 +99,7 @@ class PhotometricGate:
     window: int = 1
     noise: float = 3.0
     needs_forward_flow: ClassVar[bool] = False
+    takes_bytes: ClassVar[bool] = True  # frames as they come, uint8 too, which are faster to compare
 
     def __post_init__(self) -> None:
         if not all(isinstance(value, (int, float)) for value in (self.sigma, self.window, self.noise)):
@@ -187,6 +184,7 @@ class LearnedGate(nn.Module):
         ConfigurationError: a start or term is unknown, or there is no term, or none to start from.
     """
 
+    takes_bytes = True
     FEATURE_SCALE = 0.2  # deviations; the error that lowers confidence by a factor e^-a in a video without noise
     FEATURE_NOISE = 3.0
 

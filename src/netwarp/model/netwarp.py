@@ -91,6 +91,15 @@ class Flows(NamedTuple):
         return Flows(self.backward + warp(path.backward, self.backward), None, trust)
 
 
+def confidence_in(
+    gate: Gate, current: Tensor, previous: Tensor, flow: Tensor, forward_flow: Tensor | None
+) -> Confidence:
+    """Ask a gate about two frames ``[B,3,H,W]``, in the form that it takes."""
+    if not getattr(gate, "takes_bytes", False):
+        current, previous = to_unit_range(current), to_unit_range(previous)
+    return gate(current, previous, flow, forward_flow)
+
+
 @dataclass(frozen=True, eq=False)
 class Motion:
     """Flow and confidence between two frames, and where both lie in the network's input."""
@@ -115,14 +124,16 @@ class Motion:
         flow, forward_flow, confidence = flows
         resized, padded = preprocess.grid((current.shape[-2], current.shape[-1]))
         grid = Grid.of_cells([n / length for n, length in zip(resized, current.shape[-2:], strict=True)])
-        present, past = to_unit_range(current), to_unit_range(previous)
         if confidence is None and gate is not None:
-            confidence = gate(present, past, flow, forward_flow)
-        if flow_cnn is not None and flow_cnn.sees_input:
+            confidence = confidence_in(gate, current, previous, flow, forward_flow)
+        if flow_cnn is None:
+            return cls(flow, grid, confidence, resized, padded)
+        present, past = to_unit_range(current), to_unit_range(previous)
+        if flow_cnn.sees_input:
             margin = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
             flow = F.pad(resize_flow(flow, resized), margin, mode="replicate")
             flow, grid = flow_cnn(flow, preprocess(present), preprocess(past)), flow_cnn.grid
-        elif flow_cnn is not None:
+        else:
             flow, grid = flow_cnn(flow, present, past), flow_cnn.grid.on(grid)
         return cls(flow, grid, confidence, resized, padded)
 

@@ -18,10 +18,11 @@ from netwarp.flow.registry import only_in_clips
 from netwarp.model.checkpointing import recomputed
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, as_gate
-from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, check_flow, network_input, to_unit_range
-from netwarp.model.netwarp import Flows, Motion
-from netwarp.model.outputs import Hooks, StopPass, logits_of, output_grid, to_frame_size
+from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, check_flow, network_input
+from netwarp.model.netwarp import Flows, Motion, confidence_in
+from netwarp.model.outputs import Hooks, StopPass, labels_of, logits_of, output_grid, to_frame_size
 from netwarp.ops import Grid, warp
+from netwarp.ops.frames import labels_along
 
 Frame = Tensor | np.ndarray
 Memory = Literal["previous", "fused"]
@@ -167,6 +168,15 @@ class UnrolledNetwork(nn.Module):
         motion = Motion.between(state.frame, state.frame, path, None, None, self.preprocess)
         moved = warp(state.answer, motion.at(self.answer_grid, size)[0])
         return to_frame_size(moved, *self.preprocess.grid(frame), frame, output_grid(self.base))
+
+    def carry_labels(self, state: VideoState, path: Flows, labels: Tensor) -> Tensor:
+        """Carry the labels ``[B,H,W]`` of the last keyframe likewise, mostly without its answer."""
+        assert state.answer is not None
+        size = (state.frame.shape[-2], state.frame.shape[-1])
+        whole = self.answer_grid in (None, Grid()) and output_grid(self.base) is None
+        if whole and {size} == {*self.preprocess.grid(size), tuple(state.answer.shape[-2:])}:
+            return labels_along(state.answer, labels, path.backward)
+        return labels_of(self.carry(state, path)).to(labels.dtype)
 
     def unroll(
         self,
@@ -373,8 +383,8 @@ class UnrolledNetwork(nn.Module):
         gate = as_gate(self.gate)
         if gate is None or flows.trust is not None:
             return flows
-        present, past = (to_unit_range(self._checked(frame)) for frame in (current, previous))
-        return flows._replace(trust=gate(present, past, flows.backward, flows.forward))
+        present, past = self._checked(current), self._checked(previous)
+        return flows._replace(trust=confidence_in(gate, present, past, flows.backward, flows.forward))
 
     def motion_between(self, current: Tensor, previous: Tensor, flows: Flows) -> Motion:
         """Correct the flows between two frames, and compute the confidence in them."""

@@ -54,6 +54,9 @@ class CompiledKernel:
         self.gradients: Callable[..., list[Tensor]] = partial(self._call, "gradients")
         self.usable = True  # whether the module did not fail yet
 
+    def __getattr__(self, function: str) -> Callable[..., Any]:
+        return partial(self._call, function)
+
     def _call(self, function: str, *arguments: Any) -> Any:  # noqa: ANN401
         if self.usable:
             try:
@@ -130,12 +133,12 @@ WARP_COMBINE: dict[str, Kernel] = {
 
 def kernel_for(tensor: Tensor) -> Kernel:
     """The kernel for a tensor's device, else the reference."""
-    return WARP_COMBINE.get(tensor.device.type) or plain_pytorch()
+    return WARP_COMBINE.get(tensor.device.type) or cast("Kernel", plain_pytorch())
 
 
-def plain_pytorch() -> Kernel:
+def plain_pytorch() -> Any:  # noqa: ANN401
     """The reference; it imports this module, which says what a kernel must do."""
-    return cast("Kernel", import_module("netwarp.ops.reference"))
+    return import_module("netwarp.ops.reference")
 
 
 _MAPS = "Tensor flow, Tensor? w1, Tensor? w2, Tensor? gate, bool[] needed, str interpolation) -> Tensor[]"

@@ -204,7 +204,7 @@ def combine_into(
     """The same into a tensor like :meth:`Arrays.new_map`'s."""
     sources = arrays.maps(current), arrays.maps(previous), _cells(arrays, flow)
     weights = arrays.weights(w1), arrays.weights(w2), arrays.pixels(gate)
-    _run(arrays.loops.combine, (*sources, weights, arrays.maps(result), arrays.size), arrays.rows, result.numel())
+    run(arrays.loops.combine, (*sources, weights, arrays.maps(result), arrays.size), arrays.rows, result.numel())
 
 
 def gradients(
@@ -236,13 +236,13 @@ def gradients(
             arrays.weights(of_w2, 2),
             arrays.pixels(of_gate),
         )
-        _run(arrays.loops.pull, (pulled, sources, cells, weights, ways_out, arrays.size), arrays.rows, work)
+        run(arrays.loops.pull, (pulled, sources, cells, weights, ways_out, arrays.size), arrays.rows, work)
     if of_flow is not None:
-        _run(hold, (arrays.flow(flow), arrays.flow(of_flow)), arrays.rows, _located_work(arrays))
+        run(hold, (arrays.flow(flow), arrays.flow(of_flow)), arrays.rows, _located_work(arrays))
     if of_previous is not None:
         targets = arrays.rows if arrays.channels_last else arrays.batch * arrays.channels
         scattered = arrays.maps(of_previous)
-        _run(arrays.loops.scatter, (pulled, cells, weights, scattered, arrays.size), targets, work)
+        run(arrays.loops.scatter, (pulled, cells, weights, scattered, arrays.size), targets, work)
     # A row's sum is float32, as a row is short; that of all rows is not.
     maps = (
         None if each is None else each.contiguous(memory_format=arrays.format) for each in (of_current, of_previous)
@@ -265,11 +265,12 @@ def _cells(arrays: Arrays, flow: Tensor) -> tuple[Any, ...]:
     motion = arrays.flow(flow)
     shape = (arrays.batch, arrays.height * arrays.width)
     located = (*(np.empty(shape, np.int32) for _ in range(2)), *(np.empty(shape, motion.dtype) for _ in range(2)))
-    _run(locate, (motion, *located), arrays.rows, _located_work(arrays))
+    run(locate, (motion, *located), arrays.rows, _located_work(arrays))
     return located
 
 
-def _run(loop: Callable[..., None], arguments: tuple[Any, ...], units: int, work: int) -> None:
+def run(loop: Callable[..., None], arguments: tuple[Any, ...], units: int, work: int) -> None:
+    """Compile a loop for its arguments, the first of which has their dtype, and run it in parts."""
     _compile(loop, arguments)
     in_parts(loop, arguments, units, work)
 
