@@ -13,7 +13,7 @@ from netwarp import LearnedGate
 from netwarp.errors import ConfigurationError
 from netwarp.model import PhotometricGate
 from netwarp.model.gates import TERMS, make_gate, resize_confidence
-from netwarp.ops.frames import photometric_error
+from netwarp.ops.kernels import photometric_error
 from ops.slow import slow_warp
 
 CLIP = torch.randint(0, 256, (2, 2, 3, 18, 26), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

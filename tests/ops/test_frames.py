@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from netwarp.ops import reference, warp
-from netwarp.ops.cpu import frames as compiled
-from netwarp.ops.frames import labels_along, photometric_error
+from netwarp.ops.cpu import compute as compiled
+from netwarp.ops.kernels import labels_along, photometric_error
 
 KERNELS = pytest.mark.parametrize("kernel", [compiled, reference], ids=["compiled", "plain"])
 

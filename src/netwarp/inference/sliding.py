@@ -23,7 +23,7 @@ from netwarp.model import VideoModel, VideoState
 from netwarp.model.inputs import as_frames, base_device
 from netwarp.model.netwarp import Flows
 from netwarp.ops import warp
-from netwarp.ops.frames import labels_along
+from netwarp.ops.kernels import labels_along
 
 Memory = tuple[Tensor, ...]
 """``[views·B,C,h,w]`` at each layer: the memory of all views of a scale, in the views' order."""

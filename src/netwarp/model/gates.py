@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.ops import Grid, sample_confidence, warp
-from netwarp.ops.frames import photometric_error
+from netwarp.ops.kernels import photometric_error
 
 Confidence = Tensor
 """``[B,1,H,W]`` in 0–1: 1 where the warped representation is trusted, 0 where the current one stands alone."""

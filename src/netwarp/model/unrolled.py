@@ -22,7 +22,7 @@ from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, ch
 from netwarp.model.netwarp import Flows, Motion, confidence_in
 from netwarp.model.outputs import Hooks, StopPass, labels_of, logits_of, output_grid, to_frame_size
 from netwarp.ops import Grid, warp
-from netwarp.ops.frames import labels_along
+from netwarp.ops.kernels import labels_along
 
 Frame = Tensor | np.ndarray
 Memory = Literal["previous", "fused"]

@@ -55,6 +55,8 @@ class CompiledKernel:
         self.usable = True  # whether the module did not fail yet
 
     def __getattr__(self, function: str) -> Callable[..., Any]:
+        if function.startswith("_"):
+            raise AttributeError(function)
         return partial(self._call, function)
 
     def _call(self, function: str, *arguments: Any) -> Any:  # noqa: ANN401
@@ -139,6 +141,31 @@ def kernel_for(tensor: Tensor) -> Kernel:
 def plain_pytorch() -> Any:  # noqa: ANN401
     """The reference; it imports this module, which says what a kernel must do."""
     return import_module("netwarp.ops.reference")
+
+
+def photometric_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+    """Compare a frame ``[B,3,H,W]`` with the previous one, warped along the flow ``[B,2,H,W]``.
+
+    Frames are uint8, or floating point in 0–1. Returns the mean absolute difference ``[B,1,H,W]``, 0–1.
+    """
+    if current.dtype == previous.dtype == torch.uint8:
+        error: Tensor = _for_frames(current).photometric_error(current, previous, flow)
+        return error
+    return (current - cast("Tensor", warp_operator(previous, flow, "bilinear"))).abs().mean(1, keepdim=True)
+
+
+def labels_along(answer: Tensor, labels: Tensor, flow: Tensor) -> Tensor:
+    """Carry labels along a flow: of each pixel the largest entry of the answer ``[B,C,H,W]``, warped.
+
+    ``labels`` ``[B,H,W]`` are those of the answer itself; with them the answer need not be warped where they agree.
+    """
+    moved: Tensor = _for_frames(answer).labels_along(answer, labels, flow)
+    return moved
+
+
+def _for_frames(tensor: Tensor) -> Any:  # noqa: ANN401
+    """What works on whole frames: a frame without the network consists of little else."""
+    return WARP_COMBINE["cpu"] if tensor.device.type == "cpu" else plain_pytorch()
 
 
 _MAPS = "Tensor flow, Tensor? w1, Tensor? w2, Tensor? gate, bool[] needed, str interpolation) -> Tensor[]"

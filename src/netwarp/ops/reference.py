@@ -47,13 +47,13 @@ def combine(
 
 
 def photometric_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
-    """See :func:`netwarp.ops.frames.photometric_error`."""
+    """See :func:`netwarp.ops.kernels.photometric_error`."""
     present, past = current.to(flow.dtype), previous.to(flow.dtype)
     return (present - combine(None, past, flow, None, None, None)).abs().mean(1, keepdim=True) / 255
 
 
 def labels_along(answer: Tensor, labels: Tensor, flow: Tensor) -> Tensor:
-    """See :func:`netwarp.ops.frames.labels_along`."""
+    """See :func:`netwarp.ops.kernels.labels_along`."""
     return combine(None, answer, flow, None, None, None).max(1).indices.to(labels.dtype)
 
 

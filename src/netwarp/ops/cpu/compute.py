@@ -204,7 +204,7 @@ def combine_into(
     """The same into a tensor like :meth:`Arrays.new_map`'s."""
     sources = arrays.maps(current), arrays.maps(previous), _cells(arrays, flow)
     weights = arrays.weights(w1), arrays.weights(w2), arrays.pixels(gate)
-    run(arrays.loops.combine, (*sources, weights, arrays.maps(result), arrays.size), arrays.rows, result.numel())
+    _run(arrays.loops.combine, (*sources, weights, arrays.maps(result), arrays.size), arrays.rows, result.numel())
 
 
 def gradients(
@@ -236,13 +236,13 @@ def gradients(
             arrays.weights(of_w2, 2),
             arrays.pixels(of_gate),
         )
-        run(arrays.loops.pull, (pulled, sources, cells, weights, ways_out, arrays.size), arrays.rows, work)
+        _run(arrays.loops.pull, (pulled, sources, cells, weights, ways_out, arrays.size), arrays.rows, work)
     if of_flow is not None:
-        run(hold, (arrays.flow(flow), arrays.flow(of_flow)), arrays.rows, _located_work(arrays))
+        _run(hold, (arrays.flow(flow), arrays.flow(of_flow)), arrays.rows, _located_work(arrays))
     if of_previous is not None:
         targets = arrays.rows if arrays.channels_last else arrays.batch * arrays.channels
         scattered = arrays.maps(of_previous)
-        run(arrays.loops.scatter, (pulled, cells, weights, scattered, arrays.size), targets, work)
+        _run(arrays.loops.scatter, (pulled, cells, weights, scattered, arrays.size), targets, work)
     # A row's sum is float32, as a row is short; that of all rows is not.
     maps = (
         None if each is None else each.contiguous(memory_format=arrays.format) for each in (of_current, of_previous)
@@ -250,6 +250,24 @@ def gradients(
     whole = (*maps, of_flow, *(_total(rows) for rows in (of_w1, of_w2)), of_gate)
     asked = zip(whole, (current, previous, flow, w1, w2, gate), strict=True)
     return [result.to(source.dtype) for result, source in asked if result is not None and source is not None]
+
+
+def photometric_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+    """See :func:`netwarp.ops.kernels.photometric_error`; both frames uint8."""
+    batch, _, h, w = current.shape
+    error = torch.empty((batch, 1, h, w))
+    arrays = (flow.float().contiguous().numpy(), current.contiguous().numpy(), previous.contiguous().numpy())
+    _run(planes.differences, (*arrays, error.numpy()), batch * h, 8 * error.numel())
+    return error
+
+
+def labels_along(answer: Tensor, labels: Tensor, flow: Tensor) -> Tensor:
+    """See :func:`netwarp.ops.kernels.labels_along`."""
+    batch, h = labels.shape[:2]
+    moved = torch.empty_like(labels, memory_format=torch.contiguous_format)
+    arrays = (answer.float().numpy(), labels.contiguous().numpy(), flow.float().contiguous().numpy())
+    _run(planes.move_labels, (*arrays, moved.numpy()), batch * h, 8 * moved.numel())
+    return moved
 
 
 def _total(rows: Tensor | None) -> Tensor | None:
@@ -265,12 +283,11 @@ def _cells(arrays: Arrays, flow: Tensor) -> tuple[Any, ...]:
     motion = arrays.flow(flow)
     shape = (arrays.batch, arrays.height * arrays.width)
     located = (*(np.empty(shape, np.int32) for _ in range(2)), *(np.empty(shape, motion.dtype) for _ in range(2)))
-    run(locate, (motion, *located), arrays.rows, _located_work(arrays))
+    _run(locate, (motion, *located), arrays.rows, _located_work(arrays))
     return located
 
 
-def run(loop: Callable[..., None], arguments: tuple[Any, ...], units: int, work: int) -> None:
-    """Compile a loop for its arguments, the first of which has their dtype, and run it in parts."""
+def _run(loop: Callable[..., None], arguments: tuple[Any, ...], units: int, work: int) -> None:
     _compile(loop, arguments)
     in_parts(loop, arguments, units, work)
 

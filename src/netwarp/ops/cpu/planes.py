@@ -241,3 +241,58 @@ def scatter(grad: Array, cells: Group, weights: Group, of_previous: Array, size:
         _close(window, low, high, h, w, of_previous[b, c])
         _close(other, low, high, h, w, of_previous[b, d])
         unit += 1 + d - c
+
+
+@compiled
+def differences(flow: Array, current: Array, previous: Array, error: Array, first: int, last: int) -> None:
+    """Mean absolute difference over three channels, 0–1; units are rows, ``B·h``."""
+    h, w = flow.shape[2:]
+    zero, one, last_x, last_y = np.float32(0), np.float32(1), np.float32(w - 1), np.float32(h - 1)
+    scale = one / np.float32(3 * 255)
+    for unit in range(first, last):
+        b, y = unit // h, unit % h
+        for x in range(w):
+            across, down = np.float32(x) + flow[b, 0, y, x], np.float32(y) + flow[b, 1, y, x]
+            across = min(max(across, zero), last_x) if across == across else zero
+            down = min(max(down, zero), last_y) if down == down else zero
+            x1, y1 = np.int32(across), np.int32(down)
+            x2, y2 = min(x1 + 1, w - 1), min(y1 + 1, h - 1)
+            right, lower = across - np.float32(x1), down - np.float32(y1)
+            total = zero
+            for c in range(3):
+                upper = previous[b, c, y1, x1] * (one - right) + previous[b, c, y1, x2] * right
+                below = previous[b, c, y2, x1] * (one - right) + previous[b, c, y2, x2] * right
+                total += abs(upper * (one - lower) + below * lower - current[b, c, y, x])
+            error[b, 0, y, x] = total * scale
+
+
+@compiled
+def move_labels(answer: Array, labels: Array, flow: Array, moved: Array, first: int, last: int) -> None:
+    """Labels of the answer, read between four pixels; units are rows, ``B·h``.
+
+    Where all four have one label, that is the result: a weighted mean has its largest entry where all four have it.
+    """
+    classes, h, w = answer.shape[1:]
+    zero, one, last_x, last_y = np.float32(0), np.float32(1), np.float32(w - 1), np.float32(h - 1)
+    for unit in range(first, last):
+        b, y = unit // h, unit % h
+        for x in range(w):
+            across, down = np.float32(x) + flow[b, 0, y, x], np.float32(y) + flow[b, 1, y, x]
+            across = min(max(across, zero), last_x) if across == across else zero
+            down = min(max(down, zero), last_y) if down == down else zero
+            x1, y1 = np.int32(across), np.int32(down)
+            x2, y2 = min(x1 + 1, w - 1), min(y1 + 1, h - 1)
+            best = labels[b, y1, x1]
+            if best == labels[b, y1, x2] and best == labels[b, y2, x1] and best == labels[b, y2, x2]:
+                moved[b, y, x] = best
+                continue
+            right, lower = across - np.float32(x1), down - np.float32(y1)
+            largest = -np.float32(np.inf)
+            for c in range(classes):
+                value = (one - right) * (one - lower) * answer[b, c, y1, x1] + right * (one - lower) * answer[
+                    b, c, y1, x2
+                ]
+                value += (one - right) * lower * answer[b, c, y2, x1] + right * lower * answer[b, c, y2, x2]
+                if value > largest:
+                    largest, best = value, c
+            moved[b, y, x] = best
