@@ -143,9 +143,8 @@ class DISFlow:
     of every size are taken: those too small for OpenCV are padded with their edge pixels. ``"authors"`` is what the
     paper's authors ran as far as OpenCV has it: the method's operating point 2 (patches of 8, overlap 0.4, 12
     iterations, refinement) up to level ⌊log2(2·width/40)⌋ − 2, 1/8 of the frame's size at a width of 640 and 1/16 at
-    2048. Where it matches all three colours, OpenCV takes one channel: their mean. ``"accurate"`` is ours, ten times as
-    slow as ``"medium"``: larger patches, on blurred frames and both ways; where the ways disagree, the motion of what
-    lies around; and all of it refined on the frames themselves.
+    2048. Where it matches all three colours, OpenCV takes one channel: their mean. ``"accurate"`` is ours, and slow:
+    larger patches, both ways on blurred frames; filled where those disagree; refined on the frames as they are.
 
     >>> DISFlow("fast", scale=0.5).spec
     'dis:fast@0.5'

@@ -13,10 +13,9 @@ from netwarp.lab.study.rows import Row
 
 pytest.importorskip("pydensecrf")
 
-from netwarp.lab.study.crf import dense_crf
+from netwarp.lab.study.crf import WEIGHTS, dense_crf
 
 H, W = 40, 60
-NONE = {"smoothness": (0.0, 3.0), "appearance": (0.0, 80.0, 13.0)}
 
 
 def two_regions(noise: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -31,7 +30,7 @@ def two_regions(noise: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 def test_without_weights_labels_are_the_networks_own():
     log_probs, picture, _ = two_regions(noise=2.0)
-    found = dense_crf(log_probs, picture, **NONE)
+    found = dense_crf(log_probs, picture, weights=(0.0, 0.0))
     assert torch.equal(found.argmax(0), log_probs[0].argmax(0))
     torch.testing.assert_close(found, log_probs[0].exp())
 
@@ -39,8 +38,8 @@ def test_without_weights_labels_are_the_networks_own():
 def test_noise_between_two_regions_is_cleaned():
     log_probs, picture, truth = two_regions(noise=1.0)
     assert (log_probs[0].argmax(0) == truth).float().mean() < 0.85
-    for settings in ({}, {"smoothness": NONE["smoothness"]}):  # colour alone tells the two apart too
-        assert (dense_crf(log_probs, picture, **settings).argmax(0) == truth).float().mean() > 0.995
+    for weights in (WEIGHTS, (0.0, 10.0)):  # colour alone tells the two apart too
+        assert (dense_crf(log_probs, picture, weights=weights).argmax(0) == truth).float().mean() > 0.995
 
 
 def test_a_frame_thrice_without_motion_is_as_one():
@@ -58,8 +57,7 @@ def along_flow(truth: torch.Tensor, shift: int, u: float) -> float:
     grey = torch.full((3, 3, H, W), 128, dtype=torch.uint8)
     flow = torch.zeros(1, 2, H, W)
     flow[:, 0] = u
-    near = {"smoothness": (6.0, 0.7), "appearance": (0.0, 80.0, 13.0)}
-    labels = dense_crf(log_probs, grey, [flow, flow], **near).argmax(0)
+    labels = dense_crf(log_probs, grey, [flow, flow], weights=(6.0, 0.0)).argmax(0)
     inner = slice(4 * abs(shift), -4 * abs(shift))
     return float((labels == frames[-1].argmax(0))[:, inner].float().mean())
 

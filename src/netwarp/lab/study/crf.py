@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 ITERATIONS = 5
 # Chosen with ESPNet on ten frames of the first half of CamVid's val split. With deviations of 60 pixels and more,
 # as are usual for objects, poles and people vanish.
-SMOOTHNESS = (1.0, 1.0)
-"""Weight, and deviation in pixels."""
-APPEARANCE = (4.0, 10.0, 5.0)
-"""Weight, deviation in pixels and that in levels (0–255) of red, green and blue."""
+WEIGHTS = (1.0, 4.0)
+"""Of the two kernels: that of places, and that of places and colours."""
+NEAR, FAR, ALIKE = 1.0, 10.0, 5.0
+"""Deviations: of either's places, in pixels, and of red, green and blue, in levels (0–255)."""
 
 
 def need_crf() -> None:
@@ -39,22 +39,12 @@ def need_crf() -> None:
 
 
 def dense_crf(
-    log_probs: Tensor,
-    frames: Tensor,
-    flows: Sequence[Tensor] = (),
-    *,
-    smoothness: tuple[float, float] = SMOOTHNESS,
-    appearance: tuple[float, float, float] = APPEARANCE,
+    log_probs: Tensor, frames: Tensor, flows: Sequence[Tensor] = (), weights: tuple[float, float] = WEIGHTS
 ) -> Tensor:
-    """Probabilities ``[C,H,W]`` of the last of a few frames, which all have their pixels in one CRF.
+    """Probabilities ``[C,H,W]`` of the last of a few frames, which have their pixels in one CRF.
 
-    Args:
-        log_probs: ``[T,C,H,W]``, the network's, oldest first.
-        frames: ``[T,3,H,W]`` RGB, uint8.
-        flows: ``[1,2,H,W]`` from each frame but the first to the one before it: a pixel lies where, in the first frame,
-            the flows lead from it.
-        smoothness: As :data:`SMOOTHNESS`.
-        appearance: As :data:`APPEARANCE`.
+    A pixel lies where, in the oldest frame, the flows ``[1,2,H,W]`` lead from it. ``log_probs`` are ``[T,C,H,W]``, the
+    oldest first, ``frames`` ``[T,3,H,W]`` uint8.
     """
     from pydensecrf.densecrf import DenseCRF as Solver
 
@@ -64,12 +54,10 @@ def dense_crf(
         ways.append(flow + warp(ways[-1], flow))
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     places = _points(torch.cat(ways).cpu() + torch.stack((columns, rows)))
-    weight, near = smoothness
-    strength, far, alike = appearance
     solver = Solver(count * height * width, classes)
     solver.setUnaryEnergy(_points(-log_probs))
-    solver.addPairwiseEnergy(places / near, compat=weight)
-    solver.addPairwiseEnergy(np.concatenate([places / far, _points(frames) / alike]), compat=strength)
+    solver.addPairwiseEnergy(places / NEAR, compat=weights[0])
+    solver.addPairwiseEnergy(np.concatenate([places / FAR, _points(frames) / ALIKE]), compat=weights[1])
     found = np.asarray(solver.inference(ITERATIONS)).reshape(classes, count, height, width)
     return torch.from_numpy(found[:, -1].copy()).to(log_probs.device)
 
