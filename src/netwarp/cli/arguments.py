@@ -22,6 +22,21 @@ class CommandRequest:
     debug: bool = dataclasses.field(default=False, metadata={"help": "print a traceback before the line of an error"})
 
 
+def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers in a range.
+
+    >>> whole_number(0, 51)("18")
+    18
+    """
+
+    def read(text: str) -> int:
+        if not text.strip().isdecimal() or not lowest <= int(text) <= highest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return read
+
+
 class Command(Protocol):
     """What a module needs to be a command: what it reads, examples for its help, and what it does."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from netwarp.cli.arguments import CommandRequest, argument, flag, option
+from netwarp.cli.arguments import CommandRequest, argument, flag, option, whole_number
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError, InputError
 
@@ -21,12 +20,6 @@ Faults are files that cannot be read, sizes that differ, and labels outside the 
 Labelled frames without frames before them are counted, and a fault only where no others are left."""
 
 
-def _length(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
-    return int(text)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Request(CommandRequest):
     """What is asked for."""
@@ -34,7 +27,9 @@ class Request(CommandRequest):
     spec: str = argument("SPEC", "the data set")
     split: str | None = option("NAME", "a part of it (default: val, or the only one)")
     all: bool = flag("every split")
-    length: int = option("N", "frames in a sample: 1 asks for none before (default: 2)", type=_length, default=2)
+    length: int = option(
+        "N", "frames in a sample: 1 asks for none before (default: 2)", type=whole_number(1, 1000), default=2
+    )
     strict: bool = flag("a labelled frame without enough frames before it is a fault too")
     cache: str | None = option("DIR", "folder for frames that are taken out of videos, and for rendered clips")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netwarp.cli.arguments import flag, option, option_name
+from netwarp.cli.arguments import flag, option, option_name, whole_number
 from netwarp.cli.models import ModelOptions, build_model, check_model_options
 from netwarp.cli.terminal import progress_bar, say, warn
 from netwarp.cli.view_options import in_views, say_how_many, views_of
@@ -62,25 +62,11 @@ the core itself."""
 _MOST_WORKERS = 8
 
 
-def _whole(text: str, lowest: int, highest: int) -> int:
-    if not text.strip().isdecimal() or not lowest <= int(text) <= highest:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} to {highest}")
-    return int(text)
-
-
 def _widths(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and 1 <= int(part) <= 100 for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} are no widths: write whole pixels of 1 to 100, such as 1,2,4")
     return tuple(sorted({int(part) for part in parts}))
-
-
-def _count(text: str) -> int:
-    return _whole(text, 0, 100_000)
-
-
-def _positive(text: str) -> int:
-    return _whole(text, 1, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +87,9 @@ class Request(ModelOptions):
         "W,…", "of tIoU's bands, in pixels (default: 1,2,4)", type=_widths, default=(1, 2, 4)
     )
     history: int | None = option(
-        "N", "run only N frames before each labelled one (default: whole clips; frame by frame alone 0)", type=_count
+        "N",
+        "run only N frames before each labelled one (default: whole clips; frame by frame alone 0)",
+        type=whole_number(0, 100_000),
     )
     per_class: bool = flag("print the IoU of each class too")
     json: str | None = option("FILE", "write the scores there too")
@@ -110,7 +98,7 @@ class Request(ModelOptions):
         "N",
         "clips at a time; on a CPU each gets its part of the threads, and times are those of a network on that "
         "(default: as many as threads, up to 8; 1 with --compare, or on a CPU with frames or views above 640x480)",
-        type=_positive,
+        type=whole_number(1, 1000),
     )
     cache: str | None = option("DIR", "folder for frames that are taken out of videos, and for rendered clips")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netwarp.cli.arguments import flag, option
+from netwarp.cli.arguments import flag, option, whole_number
 from netwarp.cli.models import BaseOptions, base_of, size
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError
@@ -40,12 +38,6 @@ is, and warped along the flow. A good place: warped is small, and much smaller t
 _TYPICAL = (256, 320)
 
 
-def _pairs(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d{0,5}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames: write a whole number, at least 1")
-    return int(text)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Request(BaseOptions):
     """What is asked for."""
@@ -64,7 +56,7 @@ class Request(BaseOptions):
     frames: int = option(
         "N",
         "frames to measure on, each with the one before it, spread over the video (default: 20)",
-        type=_pairs,
+        type=whole_number(1, 999_999),
         default=20,
     )
     all: bool = flag("every layer, also those that run several times a frame")

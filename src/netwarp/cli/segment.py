@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netwarp.cli.arguments import argument, flag, option
+from netwarp.cli.arguments import argument, flag, option, whole_number
 from netwarp.cli.models import ModelOptions, build_model, check_model_options, size
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.cli.view_options import in_views, say_how_many, views_of
@@ -56,13 +56,6 @@ def _rate(text: str) -> float:
     return _number(text, 1e-3, 1e4, "a number of frames a second, such as 15")
 
 
-def _crf(text: str) -> int:
-    value = _number(text, 0, 51, "a whole number from 0 (lossless) to 51 (worst)")
-    if value != int(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(value)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Request(ModelOptions):
     """What is asked for."""
@@ -76,7 +69,7 @@ class Request(ModelOptions):
         "WxH", "size that frames get for the network; results come at frame size", type=size
     )
     alpha: float = option("ALPHA", "opacity of the classes' colours, 0 to 1 (default: 0.5)", type=_opacity, default=0.5)
-    quality: int = option("CRF", "of the video, 0 (lossless) to 51 (default: 18)", type=_crf, default=18)
+    quality: int = option("CRF", "of the video, 0 (lossless) to 51 (default: 18)", type=whole_number(0, 51), default=18)
     fps: float | None = option(
         "FPS", "frames a second of images, which do not say it themselves (default: 25)", type=_rate
     )

@@ -102,7 +102,7 @@ class Views:
             steps = (-(-2 * sides[0] // 3), -(-2 * sides[1] // 3)) if stride is None else _size("stride", stride)
             if steps[0] > sides[0] or steps[1] > sides[1]:
                 raise ConfigurationError(
-                    f"a stride of {_named(steps)} leaves gaps between windows of {_named(sides)}: "
+                    f"a stride of {named(steps)} leaves gaps between windows of {named(sides)}: "
                     "it must not be larger than the window"
                 )
         if not isinstance(flip, bool) and flip not in FLIPS:
@@ -159,5 +159,6 @@ def _scales(scales: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(scale) for scale in scales)
 
 
-def _named(size: Size) -> str:
+def named(size: Size) -> str:
+    """A (height, width) as everybody writes it."""
     return f"{size[1]}×{size[0]}"

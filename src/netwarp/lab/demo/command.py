@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from netwarp.cli.arguments import CommandRequest, flag, option
+from netwarp.cli.arguments import CommandRequest, flag, option, whole_number
 from netwarp.cli.terminal import say
 
 EXAMPLE = """\
@@ -19,18 +18,14 @@ Writes index.html: side-by-side video, the flow before and after the FlowCNN, th
 that holds the network frame by frame against its control, the mode without training, and NetWarp."""
 
 
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
-    return int(text)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Request(CommandRequest):
     """What is asked for."""
 
     out: str = option("DIR", "folder for the result (default: netwarp-demo)", default="netwarp-demo")
-    seed: int = option("N", "of everything that is drawn by chance (default: 0)", type=_seed, default=0)
+    seed: int = option(
+        "N", "of everything that is drawn by chance (default: 0)", type=whole_number(0, 2**32 - 1), default=0
+    )
     quick: bool = flag("smaller and shorter: to see that all of it runs, not what it can do")
 
 
