@@ -143,6 +143,10 @@ def test_labels_in_places_are_a_grids_own():
     logits = 200 * F.one_hot(labels[:, ::8, ::8], 5).permute(0, 3, 1, 2).float()  # probabilities of exactly 0 and 1
     read = to_frame_size(logits, (30, 45), (32, 48), (30, 45), Grid((8, 8)))
     assert read.isfinite().all()
+    scores = (logits / 200 * torch.linspace(0, 200, 24).view(4, 6)).requires_grad_()
+    wrong = to_frame_size(scores, (30, 45), (32, 48), (30, 45), Grid((8, 8)))
+    F.cross_entropy(wrong, 4 - labels, reduction="sum").backward()
+    assert scores.grad.isfinite().all()
     assert torch.equal(labels_of(read)[:, ::8, ::8], labels[:, ::8, ::8])
     as_cells = to_frame_size(logits, (30, 45), (32, 48), (30, 45))
     assert not torch.equal(labels_of(as_cells)[:, 4::8, 4::8], labels_of(read)[:, 4::8, 4::8])

@@ -93,7 +93,8 @@ def to_frame_size(
     if padded != resized:
         maps = maps[..., : resized[0], : resized[1]]
     maps = _scaled(maps, frame)
-    return maps if grid is None else maps.clamp_min(torch.finfo(maps.dtype).tiny).log().to(logits.dtype)
+    # Far above the smallest float: a probability's logarithm has the gradient 1/p, and many may be summed.
+    return maps if grid is None else maps.clamp_min(1e-30).log().to(logits.dtype)
 
 
 def _scaled(maps: Tensor, size: tuple[int, int]) -> Tensor:
