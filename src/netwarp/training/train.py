@@ -30,7 +30,6 @@ from netwarp.training.batches import WorkData
 from netwarp.training.checkpoint import Checkpoint, RunFolder, difference, fingerprint, read_checkpoint, restore
 from netwarp.training.frozen_prefix import frozen_prefix
 from netwarp.training.logs import StepRecord, TrainResult, check_tensorboard, progress_bar
-from netwarp.training.loop import check_validation
 from netwarp.training.losses import class_weights
 from netwarp.training.parameters import frozen_as_told, parameter_groups
 from netwarp.training.process_state import (
@@ -154,6 +153,8 @@ def check_training(
             f"{validation.name} has {len(validation.classes)} classes, what is trained on has {classes}"
         )
     if validation is not None and settings.patience is not None:
+        from netwarp.training.loop import check_validation  # imports Lightning
+
         check_validation(validation, settings.monitor)
     _check_machine(settings)
     if place is None:

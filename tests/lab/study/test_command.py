@@ -16,9 +16,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Path, int]]:
     """What reaches the experiment, which is not run."""
     seen: list[tuple[Any, Path, int]] = []
 
-    def run_experiment(asked: object, out: Path, *, jobs: int, progress: bool) -> SimpleNamespace:
+    def run_experiment(asked: object, out: Path, *, jobs: int, progress: bool) -> tuple[str, list[Path]]:
         seen.append((asked, out, jobs))
-        return SimpleNamespace(table="| the table |", where_time_went="all of it here", files=(Path("a"), Path("b")))
+        return "| the table |", [Path("a"), Path("b")]
 
     module = ModuleType("netwarp.lab.study.experiment")
     module.run_experiment = run_experiment
@@ -43,25 +43,12 @@ def test_arguments_reach_the_experiment(calls: list, capsys: pytest.CaptureFixtu
     assert asked.rows == ("Frame by frame", "Training-free")
     assert asked.base_training is None
     assert asked.recipe.steps > 2
-    assert capsys.readouterr().out == "| the table |\n\nall of it here\na, b\n"
+    assert capsys.readouterr().out == "| the table |\n\na, b\n"
 
 
-@pytest.mark.parametrize(
-    ("said", "line"),
-    [
-        ("", "interrupted: the same command goes on where it was"),
-        (
-            "interrupted before the first step",
-            "interrupted before the first step: the same command goes on where it was",
-        ),
-        (
-            "interrupted after step 3 of 9: the same command goes on from step 3",
-            "interrupted after step 3 of 9: the same command goes on from step 3",
-        ),
-    ],
-)
+@pytest.mark.parametrize("said", ["", "interrupted before the first step", "interrupted: goes on from step 3"])
 @pytest.mark.parametrize("command", ["experiment", "reproduce"])
-def test_whoever_interrupts_it_is_told_that_it_goes_on(calls, monkeypatch, fails, command: str, said: str, line: str):
+def test_whoever_interrupts_it_is_told_that_it_goes_on(calls, monkeypatch, fails, command: str, said: str):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt(*([said] if said else []))
 
@@ -70,7 +57,9 @@ def test_whoever_interrupts_it_is_told_that_it_goes_on(calls, monkeypatch, fails
     module.reproduce = interrupted
     monkeypatch.setitem(sys.modules, "netwarp.lab.paper.reproduce", module)
     given = ["--quick"] if command == "experiment" else ["table1", "--quick"]
-    assert fails(command, *given, "--device", "cpu") == line
+    line = fails(command, *given, "--device", "cpu")
+    assert line.startswith(said or "interrupted")
+    assert line.count("goes on") == 1
 
 
 def test_quick_needs_no_more(calls: list):
@@ -85,37 +74,30 @@ def test_a_network_that_is_trained_first(calls: list):
     arguments = ["--data", "streets:", "--base", "netwarp:streetnet", "--depths", "output"]
     assert main(["experiment", *arguments, "--train-base", "streets:clips=3", "--base-steps", "5"]) == 0
     asked = calls[0][0]
-    assert (asked.base_training.data, asked.base_training.steps) == ("streets:clips=3", 5)
-    assert asked.seeds == 3
+    assert (asked.base_training.data, asked.base_training.steps, asked.seeds) == ("streets:clips=3", 5, 3)
+
+
+QUICK = ["--quick", "--jobs", "1"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "--data is missing"),
-        (["--data", "streets:"], "--base is missing"),
-        (["--data", "streets:", "--base", "netwarp:streetnet"], "--depths is missing"),
-        (["--quick", "--weights", "a", "--train-base", "streets:"], "both given"),
-        (["--quick", "--seeds", "0"], "whole number"),
-        (["--quick", "--jobs", "x"], "whole number"),
-        (["--quick", "--depths", "a,,b"], "no list of layers"),
+        ([], "--data"),
+        (["--data", "streets:"], "--base"),
+        (["--data", "streets:", "--base", "netwarp:streetnet"], "--depths"),
+        (["--quick", "--weights", "a", "--train-base", "streets:"], "--train-base"),
+        (["--quick", "--seeds", "0"], "'0'"),
+        (["--quick", "--jobs", "x"], "'x'"),
+        (["--quick", "--depths", "a,,b"], "'a,,b'"),
         (["--quick", "--detphs", "a"], "'--depths'"),
-        (["--quick", "--device", "tpu"], "none of auto, cpu"),
+        (["--quick", "--device", "tpu"], "tpu"),
+        ([*QUICK, "--depths", "nowhere"], "'nowhere'"),
+        ([*QUICK, "--train-from", "at_eigth"], "'at_eighth'"),
+        ([*QUICK, "--rows", "Control"], "'Control'"),
+        ([*QUICK, "--data", "camvid:nowhere"], "nowhere"),
+        ([*QUICK, "--base", "netwarp:streetne"], "'streetnet'"),
     ],
 )
-def test_mistakes_are_one_line(fails: Callable[..., str], arguments: list[str], said: str):
+def test_mistakes_are_one_line_before_the_work(fails: Callable[..., str], arguments: list[str], said: str):
     assert said in fails("experiment", *arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--depths", "nowhere"], "no layer named 'nowhere'"),
-        (["--train-from", "at_eigth"], "'at_eighth'"),
-        (["--rows", "Control"], "no row named 'Control'"),
-        (["--data", "camvid:nowhere"], "nowhere"),
-        (["--base", "netwarp:streetne"], "'streetnet'"),
-    ],
-)
-def test_what_does_not_fit_is_said_before_the_work(fails: Callable[..., str], arguments: list[str], said: str):
-    assert said in fails("experiment", "--quick", "--jobs", "1", *arguments)

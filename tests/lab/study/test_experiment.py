@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +18,11 @@ import torch
 from PIL import Image
 
 from netwarp.errors import ConfigurationError, NetWarpError
-from netwarp.lab.study.experiment import Experiment, Result, run_experiment
+from netwarp.lab.study import study_context
+from netwarp.lab.study.experiment import Experiment, run_experiment
 from netwarp.lab.study.rows import BASE, FREE, QUICK, Row
-from netwarp.lab.study.runner import _answer
-from netwarp.lab.study.store import Unit
-from netwarp.lab.study.study_context import StudyContext, StudyInputs
+from netwarp.lab.study.store import Store, Unit, UnitScores, units_of
+from netwarp.lab.study.study_context import StudyContext, StudyInputs, _answer
 from netwarp.lab.study.training import BaseTraining, trained_base
 
 STREETS = "streets:clips=2,frames=3,size=96x64"
@@ -28,8 +30,8 @@ NAMES = (FREE, "NetWarp + FlowCNN at output", "Best combination: decoder trained
 
 
 def asked(folder: Path, *rows: str) -> Experiment:
-    plan = StudyInputs(STREETS, None, "netwarp:streetnet", str(weights(folder)), None, "cpu", folder / "cache")
-    return Experiment(plan, ("at_eighth", "output"), "at_eighth", rows or NAMES, seeds=1, recipe=QUICK)
+    inputs = StudyInputs(STREETS, None, "netwarp:streetnet", str(weights(folder)), None, "cpu", folder / "cache")
+    return Experiment(inputs, ("at_eighth", "output"), "at_eighth", rows or NAMES, seeds=1, recipe=QUICK)
 
 
 def weights(folder: Path) -> Path:
@@ -44,31 +46,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def result(folder: Path) -> Result:
+def made(folder: Path) -> tuple[str, list[Path]]:
     before = torch.random.get_rng_state()
-    made = run_experiment(asked(folder), folder / "made", progress=False)
+    result = run_experiment(asked(folder), folder / "made", progress=False)
     assert torch.equal(before, torch.random.get_rng_state())
-    return made
+    return result
 
 
-def numbers(folder: Path, name: str) -> dict:
-    """All figures of an experiment, without times."""
-    values = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+def rows_in(file: Path) -> dict[str, tuple[dict, list]]:
+    """Every row of an experiment and its units, without times."""
+    values = json.loads(file.read_text(encoding="utf-8"))
     units = [{k: v for k, v in unit.items() if k != "seconds"} for unit in values["units"]]
-    times = ("ms_per_frame", "times_frame_by_frame")
-    return {"units": units, "rows": [{k: v for k, v in row.items() if k not in times} for row in values["rows"]]}
+    plain = [
+        {k: v for k, v in row.items() if k not in ("ms_per_frame", "times_frame_by_frame")} for row in values["rows"]
+    ]
+    return {row["name"]: (row, [unit for unit in units if unit["row"] == row["name"]]) for row in plain}
 
 
-def test_its_files_are_there(result: Result, folder: Path):
-    assert [path.name for path in result.files] == ["made.json", "made.md", "made-tiou.png", "made-crops.png"]
-    assert result.table in (folder / "made.md").read_text(encoding="utf-8")
-    for path in result.files[2:]:
+def test_its_files_are_there(made, folder: Path):
+    table, files = made
+    assert [path.name for path in files] == ["made.json", "made.md", "made-tiou.png", "made-crops.png"]
+    assert table in (folder / "made.md").read_text(encoding="utf-8")
+    for path in files[2:]:
         picture = np.asarray(Image.open(path).convert("RGB"))
         assert picture.std() > 10, f"{path} is blank"
 
 
-def test_the_json_holds_every_unit_and_what_follows(result: Result):
-    values = json.loads(result.files[0].read_text(encoding="utf-8"))
+def test_the_json_holds_every_unit_and_what_follows(made):
+    values = json.loads(made[1][0].read_text(encoding="utf-8"))
     names = [row["name"] for row in values["rows"]]
     assert names == [BASE, FREE, "Control at output", "Control at output, trained after at_eighth", *NAMES[1:]]
     assert len(values["units"]) == 2 * 6
@@ -78,75 +83,85 @@ def test_the_json_holds_every_unit_and_what_follows(result: Result):
         assert len(unit["per_class"]) == 11
         assert (unit["parameters"] == 0) == (unit["row"] in (BASE, FREE))
     for row in values["rows"]:
-        of = [unit for unit in values["units"] if unit["row"] == row["name"]]
-        assert row["miou"]["mean"] == pytest.approx(np.mean([unit["miou"] for unit in of]), abs=1e-3)
-        assert row["miou"]["sd"] == pytest.approx(np.std([unit["miou"] for unit in of], ddof=1), abs=1e-3)
+        of = [unit["miou"] for unit in values["units"] if unit["row"] == row["name"]]
+        assert row["miou"]["mean"] == pytest.approx(np.mean(of), abs=1e-3)
+        assert row["miou"]["sd"] == pytest.approx(np.std(of, ddof=1), abs=1e-3)
         assert row["ms_per_frame"] > 0
     assert {row["name"]: row["control"] for row in values["rows"]}[NAMES[1]] == "Control at output"
-    assert [fold["test"]["from"] for fold in values["folds"]] == [fold["train"]["from"] for fold in values["folds"]][
-        ::-1
-    ]
+    tests, trains = ([fold[part]["from"] for fold in values["folds"]] for part in ("test", "train"))
+    assert tests == trains[::-1]
 
 
-def test_what_was_done_is_not_done_again(result: Result, folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(StudyContext, "do", lambda *_: pytest.fail("a unit was done again"))
-    (folder / "again-units").symlink_to(folder / "made-units")
-    again = run_experiment(replace(asked(folder), rows=NAMES[1:2]), folder / "again", progress=False)
-    rows = {row["name"]: row for row in numbers(folder, "again")["rows"]}
-    assert list(rows) == [BASE, "Control at output", NAMES[1]]
-    assert rows[NAMES[1]] == {row["name"]: row for row in numbers(folder, "made")["rows"]}[NAMES[1]]
-    assert len(again.files) == 4
-
-
-def test_killed_it_goes_on_and_ends_alike(result: Result, folder: Path):
-    """With two processes, and SIGKILL, which nobody can prepare for.
-
-    It is killed when it says that the first unit is done, however long that takes, and has far more to do than it can
-    finish until the signal comes.
-    """
-    units = folder / "killed-units"
+def test_killed_it_goes_on_and_ends_alike(made, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """With two processes, and SIGKILL, which nobody can prepare for, when it says that the first unit is done."""
     arguments = [
         "experiment", "--quick", "--weights", str(weights(folder)), "--out", str(folder / "killed"),
-        "--jobs", "2", "--device", "cpu", "--seeds", "50", "--rows", *NAMES,
+        "--jobs", "2", "--device", "cpu", "--rows", FREE,
     ]  # fmt: skip
     process = psutil.Popen([sys.executable, "-m", "netwarp", *arguments], stderr=subprocess.PIPE, text=True)
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if "experiment: 1/" in line:
-            break
-    else:
-        pytest.fail("".join(said))
+    said = list(iter_until(process.stderr, "experiment: 1/"))
     workers = process.children(recursive=True)
     process.kill()
     process.wait()
     process.stderr.close()
+    assert "experiment: 1/" in said[-1], said
     assert len(workers) >= 2
     _, left = psutil.wait_procs(workers, timeout=120)
     assert not left, "workers outlive the process that they work for"
-    kept = {path: path.stat().st_mtime_ns for path in units.glob("*.json")}
-    assert 1 <= len(kept) < 12 + 49 * 8
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "killed-units").glob("*.json")}
+    assert 1 <= len(kept) <= 4
     assert not (folder / "killed.json").exists()
-    run_experiment(asked(folder), folder / "killed", progress=False)
+    done: list[Path] = []
+    do = StudyContext.do
+    monkeypatch.setattr(
+        StudyContext, "do", lambda self, unit, store: done.append(store.path(unit)) or do(self, unit, store)
+    )
+    run_experiment(replace(asked(folder), rows=[FREE]), folder / "killed", progress=False)
+    assert not kept.keys() & set(done)
+    assert len(done) == 4 - len(kept)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert numbers(folder, "killed") == numbers(folder, "made")
+    found, whole = (rows_in(folder / f"{name}.json") for name in ("killed", "made"))
+    assert list(found) == [BASE, FREE]
+    assert all(found[name] == whole[name] for name in found)
+
+
+def iter_until(lines, words: str):
+    """Lines up to the one that holds these words."""
+    for line in lines:
+        yield line
+        if words in line:
+            return
+
+
+def test_units_are_handed_out_until_all_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Threads stand for processes."""
+
+    def work(there) -> None:
+        with contextlib.suppress(EOFError):
+            while True:
+                unit = there.recv()
+                there.send(UnitScores(unit.row.name, unit.fold, unit.seed, 1.0, {}, {2: 1}, 1.0, 1, (1, 1), 0, {}, {}))
+
+    def start(*_: object):
+        here, there = multiprocessing.Pipe()
+        thread = threading.Thread(target=work, args=(there,))
+        thread.start()
+        return here, thread
+
+    monkeypatch.setattr(study_context, "_start", start)
+    units = units_of([Row("a"), Row("b", ("x",))], folds=2, seeds=3)
+    done = study_context.run_units(units, None, Store(tmp_path, {}), jobs=3, name="these", progress=False)
+    assert [(each.row, each.fold, each.seed) for each in done] == [(u.row.name, u.fold, u.seed) for u in units]
 
 
 def test_a_process_that_dies_is_said():
     here, there = multiprocessing.Pipe()
     there.close()
-    with pytest.raises(NetWarpError, match=r"'a row' died.*fewer --jobs.*goes on"):
+    with pytest.raises(NetWarpError, match="'a row'"):
         _answer(here, Unit(Row("a row"), 0, 0))
-
-
-def test_a_network_is_trained_once(folder: Path):
-    path = weights(folder)
-    before = path.stat().st_mtime_ns
-    assert weights(folder) == path
-    assert path.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(("seeds", "jobs"), [(0, 1), (1, 0)])
 def test_nothing_to_do_is_refused(folder: Path, seeds: int, jobs: int):
-    with pytest.raises(ConfigurationError, match="at least 1"):
+    with pytest.raises(ConfigurationError, match=f"not {seeds} and {jobs}"):
         run_experiment(replace(asked(folder), seeds=seeds), folder / "none", jobs=jobs, progress=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,18 +19,12 @@ from netwarp.label_sets import CAMVID, CITYSCAPES
 
 def data(*labelled: str) -> ClipData:
     """Clips of frames that are (x) or are not (.) labelled."""
-    clips = []
-    for number, marks in enumerate(labelled):
-        frames = [
-            ClipFrame(
-                f"{number}/{index}",
-                lambda: np.zeros((2, 2, 3), np.uint8),
-                (lambda: np.zeros((2, 2), np.uint8)) if mark == "x" else None,
-            )
-            for index, mark in enumerate(marks)
-        ]
-        clips.append(Clip(str(number), tuple(frames)))
-    return ClipData("made", CAMVID, tuple(clips))
+    image, labels = partial(np.zeros, (2, 2, 3), np.uint8), partial(np.zeros, (2, 2), np.uint8)
+    frames = [
+        [ClipFrame(f"{clip}/{i}", image, labels if mark == "x" else None) for i, mark in enumerate(marks)]
+        for clip, marks in enumerate(labelled)
+    ]
+    return ClipData("made", CAMVID, tuple(Clip(str(clip), tuple(each)) for clip, each in enumerate(frames)))
 
 
 def scored(half: ClipData) -> list[str]:
@@ -48,13 +43,6 @@ def test_one_clip_is_cut_in_the_middle_of_its_pairs():
     # The second half's stream begins with the first one's last frame, whose labels do not count there.
     assert shown(first.test)[0] == "0/3"
     assert first.test.clips[0].frames[0].labels is None
-
-
-def test_the_first_frame_of_a_clip_is_only_a_previous_one():
-    for fold in two_folds(data("xxxx", "xxxx")):
-        for clip in (*fold.train.clips, *fold.test.clips):
-            assert clip.frames[0].labels is None
-            assert all(frame.labels is not None for frame in clip.frames[1:])
 
 
 def test_several_clips_are_cut_between_them():
@@ -85,16 +73,18 @@ def test_two_splits_are_one_fold():
     assert not any(frame.labels for frame in fold.test.clips[1].frames)
 
 
-@pytest.mark.parametrize(("train", "test"), [(("x",), ("xx",)), (("xx",), ("...",)), ((), ("xx",))])
-def test_a_split_without_pairs_is_refused(train: tuple[str, ...], test: tuple[str, ...]):
-    with pytest.raises(ConfigurationError, match="no labelled frame with a frame before it"):
-        one_fold(data(*train), data(*test))
-
-
-def test_splits_with_other_classes_are_refused():
-    other = replace(data("xx"), classes=CITYSCAPES)
-    with pytest.raises(ConfigurationError, match="different classes"):
-        one_fold(data("xx"), other)
+@pytest.mark.parametrize(
+    ("train", "test", "said"),
+    [
+        (data("x"), data("xx"), "no labelled frame with a frame before it"),
+        (data("xx"), data("..."), "no labelled frame with a frame before it"),
+        (data(), data("xx"), "no labelled frame with a frame before it"),
+        (data("xx"), replace(data("xx"), classes=CITYSCAPES), "different classes"),
+    ],
+)
+def test_splits_that_do_not_fit_are_refused(train: ClipData, test: ClipData, said: str):
+    with pytest.raises(ConfigurationError, match=said):
+        one_fold(train, test)
 
 
 @given(st.lists(st.text("x.", max_size=12), max_size=5))
@@ -112,5 +102,6 @@ def test_every_pair_is_tested_on_once_and_never_trained_on_then(clips: list[str]
         # A clip's frames stay together in order, without a gap.
         for half in (fold.train, fold.test):
             for clip in half.clips:
+                assert clip.frames[0].labels is None  # it is only a previous one
                 numbers = [int(frame.name.split("/")[1]) for frame in clip.frames]
                 assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))

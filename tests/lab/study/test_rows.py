@@ -24,12 +24,9 @@ def rows():
     return standard_rows(["encoder.b2", "encoder.b3", "output"], "encoder.b3", true_flow=True)
 
 
-def test_names_are_unique(rows):
-    assert len({row.name for row in rows}) == len(rows)
-
-
-def test_the_issues_rows_are_there(rows):
+def test_the_rows_are_there_under_names_of_their_own(rows):
     names = {row.name for row in rows}
+    assert len(names) == len(rows)
     for depth in ("encoder.b2", "encoder.b3", "output", "encoder.b3 and output"):
         assert {f"NetWarp at {depth}", f"NetWarp + FlowCNN at {depth}", f"Control at {depth}"} <= names
     assert {BASE, FREE, "NetWarp + gate at output", "NetWarp + gate + consistency loss at output"} <= names
@@ -42,6 +39,8 @@ def test_every_trained_row_has_a_control_with_the_same_parameters(base, rows):
     trained = [row for row in rows if row.trains and not row.control]
     assert len(trained) > 10
     for row in trained:
+        # Inner layers remember a frame and no more.
+        assert row.memory == ("fused" if row.layers == ("log_probs",) else "previous"), row.name
         control = by_name[row.against]
         assert control.control
         assert control.recipe == row.recipe
@@ -55,25 +54,19 @@ def test_every_trained_row_has_a_control_with_the_same_parameters(base, rows):
         assert sum(name.endswith(".w2") for name in extra) == sum(name.endswith(".w1") for name in theirs)
 
 
-def test_inner_layers_remember_a_frame_and_no_more(rows):
-    for row in rows:
-        if row.layers and not row.control:
-            assert row.memory == ("fused" if row.layers == ("log_probs",) else "previous"), row.name
-
-
 def test_a_control_starts_with_the_same_total_weight(base, rows):
     row = next(row for row in rows if row.name == "NetWarp at encoder.b2")
-    ours, theirs = build(row, base).netwarps[0], build(control_of(row), base).netwarps[0]
+    ours, theirs = (build(each, base).netwarps[0] for each in (row, control_of(row)))
     assert not theirs.w2.any()
     assert (theirs.w1 == ours.w1 + ours.w2).all()
 
 
-def test_rows_without_training_train_nothing(base, rows):
-    for name in (BASE, FREE):
-        row = next(row for row in rows if row.name == name)
-        assert not row.trains
-        assert not row.against
-        assert trained_parameters(build(row, base)) == {}
+@pytest.mark.parametrize("name", [BASE, FREE])
+def test_rows_without_training_train_nothing(base, rows, name: str):
+    row = next(row for row in rows if row.name == name)
+    assert not row.trains
+    assert not row.against
+    assert trained_parameters(build(row, base)) == {}
 
 
 def test_a_decoder_is_trained_in_a_copy(base, rows):
@@ -108,9 +101,15 @@ def test_controls_are_shared_only_by_rows_that_they_fit():
 
 def test_settings_tell_what_matters_and_nothing_else():
     row = Row("a", ("x",))
-    assert row.settings() == replace(row, name="b", drawn=True, against="c").settings()
-    assert row.settings() != replace(row, recipe=Recipe(netwarp_rate=1.0)).settings()
-    assert row.settings() != replace(row, flow="true").settings()
+    assert row.settings() == replace(row, name="b", drawn=True, against="c", kept=True).settings()
+    changes = (
+        {"recipe": Recipe(netwarp_rate=1.0)},
+        {"recipe": Recipe(flip=0.5)},
+        {"flow": "true"},
+        {"concatenated": True},
+    )
+    for change in changes:
+        assert row.settings() != replace(row, **change).settings()
     assert Row(BASE).settings() != Row(FREE, training_free=True).settings()
 
 
@@ -120,12 +119,9 @@ def test_some_rows_bring_their_controls(rows):
     assert [row.drawn for row in some] == [False, False, True]
 
 
-def test_an_unknown_row_names_the_closest(rows):
+def test_an_unknown_row_names_the_closest_and_no_depths_are_refused(rows):
     with pytest.raises(ConfigurationError, match="'NetWarp at output'"):
         chosen(rows, ["Netwarp at output"])
-
-
-def test_no_depths_are_refused():
     with pytest.raises(ConfigurationError, match="--depths"):
         standard_rows([])
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from netwarp.bases import load_base
 from netwarp.cli.models import device_named
-from netwarp.datasets.clips import ClipData
 from netwarp.datasets.registry import open_data
 from netwarp.errors import unknown_name
 from netwarp.flow import flow_source
@@ -28,9 +24,9 @@ from netwarp.lab.paper.setups import Setup, setup_for
 from netwarp.lab.paper.tables import draw_gains, markdown_text, table_of
 from netwarp.lab.study.build import build
 from netwarp.lab.study.crf import need_crf
-from netwarp.lab.study.runner import run_units
-from netwarp.lab.study.store import Store, Unit, UnitScores, units_of
-from netwarp.lab.study.study_context import StudyContext, StudyInputs
+from netwarp.lab.study.folds import knows_flow
+from netwarp.lab.study.store import Store, units_of
+from netwarp.lab.study.study_context import StudyContext, StudyInputs, run_units
 from netwarp.lab.study.training import trained_base
 from netwarp.output_files import prepare_folder
 
@@ -138,7 +134,7 @@ def reproduce(request: Request, *, progress: bool = True) -> Outcome:
         need_crf()
     setup = setup_for(target.networks, request)
     test = open_data(*setup.test, cache=out / "units" / "cache")
-    setup = replace(setup, true_flow=_knows_flow(test))
+    setup = replace(setup, true_flow=knows_flow(test))
     lines = _chosen(target.lines(setup), request.rows or ())
     rows = [line.row for line in lines if line.row is not None]
     load_base(
@@ -155,7 +151,7 @@ def reproduce(request: Request, *, progress: bool = True) -> Outcome:
             build(row, context.base).remove()
         store = Store(out / "units", context.identity())
         jobs = request.jobs or (1 if device.startswith("cuda") else cores_of_process())
-        figures = _run(units_of(rows, 1, setup.seeds), inputs, store, jobs, progress, name)
+        figures = run_units(units_of(rows, 1, setup.seeds), inputs, store, jobs=jobs, name=name, progress=progress)
         times = times_of(rows, context, setup.timed_frames, store) if target.timed else {}
         title = f"{target.title} (quick run: the numbers mean nothing)" if request.quick else target.title
         measured = Measured(title, setup, context, store, lines, figures, times)
@@ -192,10 +188,6 @@ def _inputs(setup: Setup, folder: Path, device: str, progress: bool) -> StudyInp
     )
 
 
-def _knows_flow(data: ClipData) -> bool:
-    return all(frame.flow is not None for clip in data.clips for frame in clip.frames[1:])
-
-
 def _chosen(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
     """The lines of these names, and what they are compared with."""
     known = [line.name for line in lines]
@@ -203,23 +195,6 @@ def _chosen(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
         if name not in known:
             raise unknown_name("line of this table", name, known)
     return [line for line in lines if not names or line.name in names or line.kind in ("base", "control")]
-
-
-def _run(
-    units: Sequence[Unit], inputs: StudyInputs, store: Store, jobs: int, progress: bool, name: str
-) -> list[UnitScores]:
-    numbers = itertools.count(1)
-    with tqdm(total=len(units), desc=name, unit="row", disable=not progress) as bar:
-
-        def note(figures: UnitScores) -> None:
-            bar.update()
-            log.info(
-                "%s: %d/%d %s, seed %d: IoU %.2f, tIoU %.2f, tc %.2f (%.0f s)",
-                name, next(numbers), len(units), figures.row, figures.seed,
-                figures.miou, figures.tiou[2], figures.tc, sum(figures.seconds.values()),
-            )  # fmt: skip
-
-        return run_units(units, inputs, store, jobs, note)
 
 
 def _document(measured: Measured, target: Target, report: Report) -> str:

@@ -56,26 +56,26 @@ def downstream_modules(base: nn.Module, layer: str) -> tuple[str, ...]:
     modules = dict(base.named_modules())
     if layer not in modules or not layer:
         raise unknown_name("layer", layer, [name for name in modules if name])
-    begun: list[str] = []  # in order; those before the layer's end too
-    ends: list[int] = []  # how many had begun when the layer ended
-    handles = [
-        module.register_forward_pre_hook(lambda *_, name=name: begun.append(name)) for name, module in modules.items()
-    ]
-    handles.append(modules[layer].register_forward_hook(lambda *_: ends.append(len(begun))))
     preprocess = preprocess_of(base)
     frame = torch.zeros(1, 3, *probe(base, preprocess).frame, device=base_device(base))
-    begun.clear()
-    ends.clear()
+    begun: list[str] = []  # names in order, and "" where the layer ended
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: begun.append(name))
+        for name, module in modules.items()
+        if name
+    ]
+    handles.append(modules[layer].register_forward_hook(lambda *_: begun.append("")))
     try:
         with evaluating(base), torch.no_grad(), torch.random.fork_rng(devices=[]):
             base(preprocess(frame).to(base_dtype(base)))
     finally:
         for handle in handles:
             handle.remove()
-    if len(ends) != 1:
-        raise ConfigurationError(f"layer {layer!r} runs {len(ends)} times a frame: choose one that runs once")
-    before, after = set(begun[: ends[0]]), list(dict.fromkeys(begun[ends[0] :]))
-    wholly = [name for name in after if name not in before and any(True for _ in modules[name].parameters())]
+    if begun.count("") != 1:
+        raise ConfigurationError(f"layer {layer!r} runs {begun.count('')} times a frame: choose one that runs once")
+    end = begun.index("")
+    after = dict.fromkeys(name for name in begun[end + 1 :] if name not in begun[:end])
+    wholly = [name for name in after if any(True for _ in modules[name].parameters())]
     outermost = tuple(name for name in wholly if not any(name.startswith(f"{other}.") for other in wholly))
     if not outermost:
         raise ConfigurationError(f"nothing that can be trained runs behind layer {layer!r}: choose an earlier one")

@@ -121,12 +121,9 @@ def run(request: Request) -> None:
         rows=tuple(request.rows or ()),
         seeds=request.seeds,
         recipe=QUICK if request.quick else Recipe(),
-        base_training=None
-        if request.train_base is None
-        else BaseTraining(request.train_base, steps=request.base_steps),
+        base_training=BaseTraining(request.train_base, steps=request.base_steps) if request.train_base else None,
     )
     jobs = request.jobs or (2 if on.startswith("cuda") else cores_of_process())
     with going_on_later():
-        result = run_experiment(asked, out, jobs=jobs, progress=sys.stderr.isatty())
-    say(result.table)
-    say(f"\n{result.where_time_went}\n{', '.join(str(path) for path in result.files)}")
+        table, files = run_experiment(asked, out, jobs=jobs, progress=sys.stderr.isatty())
+    say(f"{table}\n\n{', '.join(map(str, files))}")

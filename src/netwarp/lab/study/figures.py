@@ -5,20 +5,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from netwarp.datasets.clips import ClipData, ClipFrame
+from netwarp.datasets.clips import ClipData
 from netwarp.lab.output import new_figure, save_figure
 from netwarp.lab.study.rows import BASE, Row
 from netwarp.lab.study.store import UnitScores
 from netwarp.lab.study.study_context import pictured
 from netwarp.lab.study.summary import relative_gain
-from netwarp.lab.window_choice import Choice, Place, choose_places
-from netwarp.label_sets import IGNORE, LabelMap, LabelSet
+from netwarp.lab.window_choice import Place, choose_places
+from netwarp.label_sets import IGNORE, LabelSet
 from netwarp.video.label_maps import full_palette
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -36,17 +37,16 @@ class GainCurve:
     control: bool = False  # whether it is drawn as what the others are compared with
 
 
-def draw_curves(rows: Sequence[Row], figures: Sequence[UnitScores], title: str, path: Path) -> None:
+def draw_curves(rows: Sequence[Row], units: Sequence[UnitScores], title: str, path: Path) -> None:
     """Draw the relative gain in tIoU over the network frame by frame of chosen rows and their controls."""
     drawn = [row for row in rows if row.drawn]
-    names = [row.name for row in drawn]
     # One control is enough to see by: that of the last row drawn.
-    against = next((row.against for row in reversed(drawn) if row.against), "")
-    base = [f for f in figures if f.row == BASE]
+    against = [row.against for row in drawn if row.against][-1:]
+    base = [unit for unit in units if unit.row == BASE]
     curves = []
-    for name in [*names, *([against] if against else [])]:
-        gain = relative_gain([f for f in figures if f.row == name], base)
-        curves.append(GainCurve(name, {width: spread.mean for width, spread in gain.items()}, control=name == against))
+    for name in (*(row.name for row in drawn), *against):
+        gain = relative_gain([unit for unit in units if unit.row == name], base)
+        curves.append(GainCurve(name, {width: spread.mean for width, spread in gain.items()}, control=name in against))
     draw_gain_curves(curves, title, path)
 
 
@@ -130,28 +130,25 @@ def draw_crops(
     height, width = clips[0].truth.shape[1:]
     window = (max(height // share, 1), max(width // share, 1))
     truth, base, warped = ([getattr(clip, which) for clip in clips] for which in ("truth", "base", "warped"))
-    every = range(len(classes))
-
-    def choose(first: Sequence[Picture], second: Sequence[Picture], count: int) -> Choice:
-        return choose_places(truth, first, second, every, window=window, frames=1, best=count)
-
-    gains, losses = choose(base, warped, GAINS), choose(warped, base, LOSSES)
-    # Losses are the gains of the other one.
+    choose = partial(choose_places, truth, thin=range(len(classes)), window=window, frames=1)  # every class counts
+    gains = choose(first=base, second=warped, best=GAINS)
+    losses = choose(first=warped, second=base, best=LOSSES)  # the gains of the other one
     places = [*((place, place.gain) for place in gains.best), *((place, -place.gain) for place in losses.best)]
     places.sort(key=lambda each: -each[1])
     figure = new_figure(8, 1.4 + 1.95 * max(len(places), 1) * height / width)
-    heading = [title] if title else []
-    heading.append(f"Windows of {window[1]}×{window[0]} with the largest gains and losses of correct pixels")
-    heading.append(f"({name}: better in {gains.better} windows, worse in {gains.worse}, equal in {gains.same})")
+    heading = [
+        *([title] if title else []),
+        f"Windows of {window[1]}×{window[0]} with the largest gains and losses of correct pixels",
+        f"({name}: better in {gains.better} windows, worse in {gains.worse}, equal in {gains.same})",
+    ]
     figure.suptitle("\n".join(heading), fontsize=9)
     grid = figure.subplots(max(len(places), 1), 4, squeeze=False)
     for line, (place, gain) in zip(grid, places, strict=False):
         _draw_line(line, clips[place.clip], place, gain, window, classes)
-    for axes, title in zip(grid[0], ("frame", "truth", BASE.lower(), "NetWarp"), strict=True):
-        axes.set_title(title, fontsize=9)
+    for axes, head in zip(grid[0], ("frame", "truth", BASE.lower(), "NetWarp"), strict=True):
+        axes.set_title(head, fontsize=9)
     for axes in grid.flat:
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set(xticks=[], yticks=[])
     _draw_legend(figure, classes)
     save_figure(figure, path)
     return CropChoice(tuple(places), window, gains.better, gains.worse, gains.same)
@@ -161,11 +158,11 @@ def _draw_line(
     line: Sequence[Any], clip: ComparedClip, place: Place, gain: int, window: tuple[int, int], classes: LabelSet
 ) -> None:
     area = np.s_[place.frame, place.top : place.top + window[0], place.left : place.left + window[1]]
-    truth = clip.truth[area]
-    pictures = [
-        clip.images[area],
-        *(_colours(labels, truth, classes) for labels in (truth, clip.base[area], clip.warped[area])),
-    ]
+    palette = full_palette(classes.palette)
+    palette[len(classes) :] = NO_CLASS
+    unknown = (clip.truth[area] == IGNORE)[..., None]
+    labels = (clip.truth[area], clip.base[area], clip.warped[area])
+    pictures = [clip.images[area], *(np.where(unknown, np.array(UNKNOWN, np.uint8), palette[each]) for each in labels)]
     for axes, picture in zip(line, pictures, strict=True):
         axes.imshow(picture, interpolation="nearest")
     sign = "+" if gain > 0 else "−"
@@ -173,24 +170,14 @@ def _draw_line(
     line[0].set_ylabel(f"{sign}{abs(gain)} px\n{name}", fontsize=7)
 
 
-def _colours(labels: Picture, truth: Picture, classes: LabelSet) -> Picture:
-    """A label map in colours."""
-    palette = full_palette(classes.palette)
-    palette[len(classes) :] = NO_CLASS
-    return np.where((truth == IGNORE)[..., None], np.array(UNKNOWN, np.uint8), palette[labels])
-
-
 def _draw_legend(figure: Any, classes: LabelSet) -> None:  # noqa: ANN401
     from matplotlib.patches import Patch
 
-    meaning = [
-        *zip(classes.names, classes.palette, strict=True),
-        ("none of these", NO_CLASS),
-        ("not labelled", UNKNOWN),
-    ]
+    colours = dict(zip(classes.names, classes.palette, strict=True))
+    colours |= {"none of these": NO_CLASS, "not labelled": UNKNOWN}
     entries = [
         Patch(facecolor=[value / 255 for value in colour], edgecolor="0.6", linewidth=0.5, label=name)
-        for name, colour in meaning
+        for name, colour in colours.items()
     ]
     figure.legend(handles=entries, loc="outside lower center", ncols=7, frameon=False, fontsize=8)
 
@@ -201,24 +188,18 @@ CROPS_APART = 10
 
 def compared_clips(data: ClipData, base: Path, warped: Path) -> list[ComparedClip]:
     """Stretches of what was tested on, with both labellings."""
-    first, second = _maps(base), _maps(warped)
+    maps = [dict(np.load(path)) for path in (base, warped)]
     frames = pictured(data)
     # Crops are of one size.
-    size = first[frames[0].name].shape
-    frames = [frame for frame in frames if first[frame.name].shape == size]
-    return [_shown(frames[start : start + CROPS_APART], first, second) for start in range(0, len(frames), CROPS_APART)]
-
-
-def _maps(path: Path) -> dict[str, LabelMap]:
-    with np.load(path) as stored:
-        return dict(stored)
-
-
-def _shown(frames: list[ClipFrame], base: Mapping[str, LabelMap], warped: Mapping[str, LabelMap]) -> ComparedClip:
-    return ComparedClip(
-        names=[frame.name for frame in frames],
-        images=np.stack([frame.image() for frame in frames]),
-        truth=np.stack([frame.labels() for frame in frames if frame.labels is not None]),
-        base=np.stack([base[frame.name] for frame in frames]),
-        warped=np.stack([warped[frame.name] for frame in frames]),
-    )
+    size = maps[0][frames[0].name].shape
+    frames = [frame for frame in frames if maps[0][frame.name].shape == size]
+    stretches = (frames[start : start + CROPS_APART] for start in range(0, len(frames), CROPS_APART))
+    return [
+        ComparedClip(
+            [frame.name for frame in stretch],
+            np.stack([frame.image() for frame in stretch]),
+            np.stack([frame.labels() for frame in stretch if frame.labels is not None]),
+            *(np.stack([labels[frame.name] for frame in stretch]) for labels in maps),
+        )
+        for stretch in stretches
+    ]

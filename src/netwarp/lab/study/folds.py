@@ -32,19 +32,17 @@ def two_folds(data: ClipData) -> tuple[Fold, Fold]:
         raise ConfigurationError(
             f"{data.name} has {pairs} labelled frames with a frame before them: two folds need at least 2"
         )
+    parts: tuple[list[Clip], list[Clip]] = clips[: len(clips) // 2], clips[len(clips) // 2 :]
     if len(clips) == 1:
         clip = clips[0]
-        labelled = _labelled(clip)
-        middle = labelled[len(labelled) // 2 - 1]
-        first = [Clip(clip.name, clip.frames[: middle + 1])]
-        last = [_without_first_labels(Clip(clip.name, clip.frames[middle:]))]
-    else:
-        first, last = clips[: len(clips) // 2], clips[len(clips) // 2 :]
-    halves = [
-        replace(data, name=f"{data.name}, {name} half", clips=tuple(half))
-        for name, half in (("first", first), ("second", last))
-    ]
-    return Fold(0, halves[0], halves[1]), Fold(1, halves[1], halves[0])
+        middle = _labelled(clip)[pairs // 2 - 1]
+        last = _without_first_labels(Clip(clip.name, clip.frames[middle:]))
+        parts = [Clip(clip.name, clip.frames[: middle + 1])], [last]
+    first, second = (
+        replace(data, name=f"{data.name}, {which} half", clips=tuple(part))
+        for which, part in zip(("first", "second"), parts, strict=True)
+    )
+    return Fold(0, first, second), Fold(1, second, first)
 
 
 def one_fold(train: ClipData, test: ClipData) -> Fold:
@@ -64,3 +62,8 @@ def _labelled(clip: Clip) -> list[int]:
 
 def _without_first_labels(clip: Clip) -> Clip:
     return Clip(clip.name, (*(replace(frame, labels=None) for frame in clip.frames[:1]), *clip.frames[1:]))
+
+
+def knows_flow(data: ClipData) -> bool:
+    """Whether a data set has the true flow of all of its frames."""
+    return all(frame.flow is not None for clip in data.clips for frame in clip.frames[1:])

@@ -131,17 +131,8 @@ def standard_rows(
         true = [row for row in rows if row.drawn]
         # True flow is known in one direction only, and needs no check by the other.
         gates = {gate: f"{gate},terms=photometric+features"}
-        rows += [
-            replace(
-                row,
-                name=f"{row.name}, true flow",
-                flow=TRUE_FLOW,
-                flow_cnn=0,
-                gate=gates.get(row.gate, row.gate),
-                drawn=False,
-            )
-            for row in true
-        ]
+        named = [replace(row, name=f"{row.name}, true flow", gate=gates.get(row.gate, row.gate)) for row in true]
+        rows += [replace(row, flow=TRUE_FLOW, flow_cnn=0, drawn=False) for row in named]
     return with_controls(rows)
 
 
@@ -171,20 +162,18 @@ def control_of(row: Row) -> Row:
 def with_controls(rows: Iterable[Row]) -> tuple[Row, ...]:
     """Give every row that is trained its control, which it shares with rows that differ in nothing else."""
     plain: list[Row] = []
-    controls: dict[str, Row] = {}
     trained: list[Row] = []
+    controls: dict[str, Row] = {}  # by what they are
     for row in rows:
         if not row.trains or row.control:
             plain.append(row)
             continue
-        wanted = control_of(row)
-        known = [c for c in controls.values() if c.settings() == wanted.settings()]
-        if not known:
-            number = sum(name.startswith(wanted.name) for name in controls) + 1
-            wanted = replace(wanted, name=wanted.name if number == 1 else f"{wanted.name} ({number})")
-            controls[wanted.name] = wanted
-            known = [wanted]
-        trained.append(replace(row, against=known[0].name))
+        control = control_of(row)
+        key = repr(control.settings())
+        if key not in controls:
+            number = sum(known.name.startswith(control.name) for known in controls.values()) + 1
+            controls[key] = control if number == 1 else replace(control, name=f"{control.name} ({number})")
+        trained.append(replace(row, against=controls[key].name))
     return (*plain, *controls.values(), *trained)
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,11 @@ FORMAT = 2
 READ = 100
 """Clips whose pictures tell data sets apart; those of thousands of clips would take minutes to read."""
 
-LETTERS = 12
-"""Of a key: enough for any number of files in a folder."""
-
 
 def key_of(described: Mapping[str, Any]) -> str:
     """A short name for plain values, which :data:`FORMAT` is one of."""
     text = json.dumps({"format": FORMAT, **described}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:LETTERS]
+    return hashlib.sha256(text.encode()).hexdigest()[:12]  # enough for any number of files in a folder
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -67,10 +64,6 @@ def weights_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-LONGEST = 60
-"""Letters of the layers' names in the name of a folder."""
-
-
 @dataclass(frozen=True)
 class Unit:
     """A piece of work."""
@@ -102,22 +95,29 @@ class UnitScores:
     # mean IoU without a clip, by the clip's name; nothing for halves of a data set, or of a single clip
     left_out: dict[str, float] = field(default_factory=dict)
 
-    def as_json(self, digits: int | None = None) -> dict[str, Any]:
-        """Plain values, rounded if digits are given; null for nan."""
-        plain: dict[str, Any] = _plain(asdict(self), digits)
-        return plain
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> UnitScores:
-        """The figures that :meth:`as_json` gave."""
-        known = dict(values)
-        for name in ("miou", "tc", "iiou"):
-            known[name] = _number(known.get(name))
-        for name in ("per_class", "iiou_per_class", "left_out"):
-            known[name] = {key: _number(value) for key, value in known.get(name, {}).items()}
-        known["tiou"] = {int(width): _number(value) for width, value in known["tiou"].items()}
-        first, last = map(_number, known["loss"])
-        return cls(**{**known, "loss": (first, last)})
+        """What was kept; null is nan."""
+        known = {name: value if name == "settings" else _numbers(value) for name, value in values.items()}
+        known["tiou"] = {int(width): value for width, value in known["tiou"].items()}
+        return cls(**known)
+
+
+def plain(value: Any, digits: int | None = None) -> Any:  # noqa: ANN401
+    """A value for JSON: rounded if digits are given; null for nan."""
+    if isinstance(value, float):
+        return (value if digits is None else round(value, digits)) if math.isfinite(value) else None
+    if hasattr(value, "as_dict"):
+        value = value.as_dict()
+    if isinstance(value, Mapping):
+        return {str(key): plain(part, digits) for key, part in value.items()}
+    return [plain(part, digits) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _numbers(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {key: _numbers(part) for key, part in value.items()}
+    return tuple(map(_numbers, value)) if isinstance(value, list) else math.nan if value is None else value
 
 
 def units_of(rows: Sequence[Row], folds: int, seeds: int) -> list[Unit]:
@@ -147,8 +147,7 @@ class Store:
 
     def training(self, unit: Unit) -> Path:
         """The folder of a unit's training, shared with units that differ only in how they are tested."""
-        places = " ".join(unit.row.layers)[:LONGEST]
-        return self.folder / f"trained-{self._name(places, unit, unit.row.training())}"
+        return self.folder / f"trained-{self._name(' '.join(unit.row.layers)[:60], unit, unit.row.training())}"
 
     def _name(self, what: str, unit: Unit, settings: Mapping[str, Any]) -> str:
         key = key_of({"of": self.identity, "row": settings})
@@ -169,23 +168,10 @@ class Store:
             return None
         try:
             values = json.loads(self.path(unit).read_text(encoding="utf-8"))
-            # Names may have changed since.
-            return UnitScores.from_json({**values, "row": unit.row.name})
+            return UnitScores.from_json({**values, "row": unit.row.name})  # names may have changed since
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def keep(self, unit: Unit, figures: UnitScores) -> None:
+    def keep(self, unit: Unit, scores: UnitScores) -> None:
         """Keep what a unit gave."""
-        write_text(self.path(unit), json.dumps(figures.as_json(), ensure_ascii=False))
-
-
-def _plain(value: Any, digits: int | None) -> Any:  # noqa: ANN401
-    if isinstance(value, float):
-        return (value if digits is None else round(value, digits)) if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _plain(part, digits) for key, part in value.items()}
-    return [_plain(part, digits) for part in value] if isinstance(value, (list, tuple)) else value
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+        write_text(self.path(unit), json.dumps(plain(vars(scores)), ensure_ascii=False))

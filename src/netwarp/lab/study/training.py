@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import shutil
-import statistics
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from filelock import FileLock
+from safetensors.torch import save
 from torch import nn
 
 from netwarp.bases import load_base
@@ -69,37 +69,29 @@ def trained_base(
     """
     data = open_data(how.data, how.split, length=1, cache=cache)
     classes = data.classes.names if classes is None else classes
-    path = folder / f"base-{_key(spec, classes, how, data, device)}.safetensors"
-    with file_lock(path.with_suffix("")):
+    settings = {name: value for name, value in asdict(how).items() if name not in ("data", "split")}
+    if how.weights is None:  # networks that were kept before there were any to start from have no such setting
+        del settings["weights"]
+    network = {"base": spec, "classes": classes if isinstance(classes, int) else list(classes)}
+    # What the data holds, and not where it lies.
+    key = key_of({**environment(device), "data": data_digest(data), **network, "how": settings})
+    path, folder = folder / f"base-{key}.safetensors", folder / f"base-{key}"
+    with file_lock(folder):
         if not path.is_file():
-            network = _trained(spec, classes, how, data, path.with_suffix(""), device, progress)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                base = load_base(spec, how.weights, classes).to(device)
+            state = _train_base(base, how, data, folder, device, progress).state_dict()
             with written(path) as file:
-                file.write(_as_bytes(network))
-            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+                file.write(save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}))
+            shutil.rmtree(folder, ignore_errors=True)
     return path
 
 
-def _key(spec: str, classes: int | Sequence[str], how: BaseTraining, data: ClipData, device: str) -> str:
-    """Of all that the weights follow from: for the data, what it holds and not where it lies."""
-    settings = {name: value for name, value in asdict(how).items() if name not in ("data", "split")}
-    network = {"base": spec, "classes": classes if isinstance(classes, int) else list(classes)}
-    return key_of({**environment(device), "data": data_digest(data), **network, "how": settings})
-
-
-def _trained(
-    spec: str,
-    classes: int | Sequence[str],
-    how: BaseTraining,
-    data: ClipData,
-    folder: Path,
-    device: str,
-    progress: bool,
+def _train_base(
+    base: nn.Module, how: BaseTraining, data: ClipData, folder: Path, device: str, progress: bool
 ) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        base = load_base(spec, how.weights, classes).to(device)
-    names: Sequence[str] = base.classes  # type: ignore[assignment]
-    data = in_order_of(data, names)
+    data = in_order_of(data, cast(Sequence[str], base.classes))
     samples = data.samples(1)
     if not samples:
         raise ConfigurationError(f"{data.name} has no labelled frames to train the network on")
@@ -114,18 +106,10 @@ def _trained(
         rate=how.rate,
         class_weights="inverse_log",
         augment=Augmentation(flip=0.5, crop=(min(how.crop[0], height), min(how.crop[1], width))),
-        accelerator="gpu" if device.startswith("cuda") else "cpu",
+        accelerator=_accelerator(device),
     )
     train(model, samples, settings, classes=len(data.classes), folder=folder, progress=progress)
     return model.remove()
-
-
-def _as_bytes(network: nn.Module) -> bytes:
-    from safetensors.torch import save
-
-    tensors = network.state_dict().items()
-    content: bytes = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors})
-    return content
 
 
 def train_row(
@@ -140,20 +124,17 @@ def train_row(
     folder: Path | None = None,
 ) -> list[float]:
     """Train a row's model on its fold."""
-    samples = fold.train.samples(row.length)
-    others = [window for window in fold.train.windows(row.length) if window.frames[-1].labels is None]
-    classes = len(fold.train.classes)
+    samples, windows = fold.train.samples(row.length), fold.train.windows(row.length)
+    others = [window for window in windows if window.frames[-1].labels is None]
     settings = _settings(model, row, seed, device, unlabelled=bool(others))
     options: dict[str, Any] = {"unlabelled": others, "cache": cache, "replay": replay, "folder": folder}
-    if folder is None:
-        return train(model, samples, settings, classes=classes, **options).losses
-    place = RunFolder(folder)
-    with file_lock(folder):
-        if place.model.is_file() and not place.last.exists():
+    place = None if folder is None else RunFolder(folder)
+    with nullcontext() if place is None else file_lock(place.path):
+        if place is not None and place.model.is_file() and not place.last.exists():
             restore(model, read(place.model).tensors)
             return []
-        losses = train(model, samples, settings, classes=classes, **options).losses
-        if row.kept:  # for others, who find the model
+        losses = train(model, samples, settings, classes=len(fold.train.classes), **options).losses
+        if place is not None and row.kept:  # for others, who find the model
             place.last.unlink()
     return losses
 
@@ -174,12 +155,14 @@ def _settings(model: VideoModel, row: Row, seed: int, device: str, *, unlabelled
         class_weights="inverse_log",
         class_weight_constant=recipe.class_weights,
         augment=Augmentation(flip=recipe.flip, crop=recipe.crop),
-        consistency=Consistency(
-            weight=row.consistency, unlabelled=recipe.batch_size if row.consistency and unlabelled else 0
-        ),
+        consistency=Consistency(row.consistency, recipe.batch_size if row.consistency and unlabelled else 0),
         seed=seed,
-        accelerator="gpu" if device.startswith("cuda") else "cpu",
+        accelerator=_accelerator(device),
     )
+
+
+def _accelerator(device: str) -> Literal["gpu", "cpu"]:
+    return "gpu" if device.startswith("cuda") else "cpu"
 
 
 def set_dropout(network: nn.Module, share: float | None) -> None:
@@ -195,9 +178,3 @@ def leave(folder: Path, *, kept: bool) -> None:
         return
     with file_lock(folder):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def ends(losses: Sequence[float]) -> tuple[float, float]:
-    """The mean loss over the first and over the last tenth of the steps; nan without steps."""
-    count = max(len(losses) // 10, 1)
-    return (statistics.fmean(losses[:count]), statistics.fmean(losses[-count:])) if losses else (math.nan, math.nan)
