@@ -246,6 +246,19 @@ def test_validation_keeps_the_best_and_stops_when_it_gets_no_better(monkeypatch)
     assert [record.step for record in result.records if record.scores] == [2, 4, 6, 8]
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_batch_norms_keep_their_statistics_and_learn_their_scale(frozen: bool):
+    """Also after a validation, which leaves the model in the mode that it was in."""
+    model = small_model()
+    norm = model.base.encoder[1]
+    norm.running_mean.fill_(0.3)
+    mean, scale = norm.running_mean.clone(), norm.weight.detach().clone()
+    trained(model, steps=4, validation=clips(2), validate_every=1, freeze_batch_norm=frozen)
+    assert torch.equal(norm.running_mean, mean) == frozen
+    assert not torch.equal(norm.weight, scale)
+    assert model.train().base.encoder[1].training  # and afterwards they are as free as before
+
+
 def test_without_patience_the_last_is_kept_and_validation_is_at_the_end():
     model = small_model()
     result = trained(model, steps=5, validation=clips(first=9))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow import FlowEstimator, flow_source, spec_of
@@ -84,6 +85,7 @@ class VideoModel(UnrolledNetwork):
         flow_cnn: The :class:`FlowCNN`, or None.
         gate: The gate, or None; a learned one has parameters ``gate.…``.
         hooks: The hooks on the network, or None once they are removed.
+        freeze_batch_norm: Whether :meth:`train` leaves the network's batch norms in evaluation mode; False at first.
 
     Raises:
         ConfigurationError: a layer is unknown or cannot hold a NetWarp, or options contradict each other. The network
@@ -144,6 +146,7 @@ class VideoModel(UnrolledNetwork):
         self.interpolation: Interpolation = interpolation
         self.training_free = training_free
         self.preprocess = preprocess
+        self.freeze_batch_norm = False
         self.example_size = example_size
         self.classes = labels.names
         self.palette = labels.palette
@@ -157,11 +160,16 @@ class VideoModel(UnrolledNetwork):
         """Set training or evaluation mode, but leave what is frozen in evaluation mode.
 
         A base without a parameter that requires a gradient, and every such part of a base, stays in evaluation mode,
-        batch norm and dropout included. Freeze first, then call this.
+        batch norm and dropout included. Freeze first, then call this. With ``freeze_batch_norm`` batch norms stay in it
+        too: their scale and shift learn, but each works with its running mean and variance, and keeps them.
         """
         super().train(mode)
         if mode:
             rest_frozen(self.base)
+        if mode and self.freeze_batch_norm:
+            for module in self.base.modules():
+                if isinstance(module, _BatchNorm) and module.running_mean is not None:
+                    module.eval()
         return self
 
     def remove(self) -> nn.Module:

@@ -29,14 +29,20 @@ def hold_w2(model: VideoModel) -> VideoModel:
 
 
 @contextmanager
-def frozen_as_told(model: VideoModel, train_base: bool | tuple[str, ...] | None) -> Iterator[None]:
-    """While it lasts, the parts of the network that are not to be trained require no gradients."""
+def frozen_as_told(
+    model: VideoModel, train_base: bool | tuple[str, ...] | None, *, batch_norm: bool = False
+) -> Iterator[None]:
+    """While it lasts, the parts of the network that are not to be trained require no gradients.
+
+    With ``batch_norm`` the statistics of its batch norms stay as they are.
+    """
     modules = dict(model.base.named_modules())
     trained = () if train_base is None or isinstance(train_base, bool) else train_base
     for name in trained:
         if name not in modules or not name:
             raise unknown_name("module of the network to train", name, [known for known in modules if known])
     before = {parameter: parameter.requires_grad for parameter in model.base.parameters()}
+    freeze_batch_norm, model.freeze_batch_norm = model.freeze_batch_norm, model.freeze_batch_norm or batch_norm
     if train_base is not None:
         model.base.requires_grad_(train_base is True)
         for name in trained:
@@ -44,6 +50,7 @@ def frozen_as_told(model: VideoModel, train_base: bool | tuple[str, ...] | None)
     try:
         yield
     finally:
+        model.freeze_batch_norm = freeze_batch_norm
         for parameter, required in before.items():
             parameter.requires_grad_(required)
 

@@ -69,6 +69,8 @@ class TrainSettings:
         rates: The same for parts of the model.
         train_base: true trains the network too, false freezes it (batch norm included), a list names the modules that
             are trained while the rest is frozen; null leaves what requires gradients as it is.
+        freeze_batch_norm: Batch norms of the network keep their running mean and variance and work with them, as in the
+            paper's release; their scale and shift are trained.
         class_weights: Of the classes in the loss: none; inverse_log, 1 / ln(constant + frequency); or a list.
         class_weight_constant: That constant: 1.05 lets rare classes count up to 20 times, 1.10 (ESPNet's) 10 times.
         augment: Random views of the clips.
@@ -97,6 +99,7 @@ class TrainSettings:
     rate: float = 1e-3
     rates: Rates = field(default_factory=Rates)
     train_base: bool | tuple[str, ...] | None = None
+    freeze_batch_norm: bool = False
     class_weights: Literal["none", "inverse_log"] | tuple[float, ...] = "none"
     class_weight_constant: float = 1.10
     augment: Augmentation = field(default_factory=Augmentation)
@@ -140,8 +143,9 @@ class TrainSettings:
         return self.batch_size * self.accumulate * self.devices
 
     def deciding(self) -> dict[str, Any]:
-        """All that what comes out depends on, as plain values."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in HOW}
+        """All that what comes out depends on, as plain values; what is newer than a checkpoint only where it is used."""
+        without = HOW if self.freeze_batch_norm else (*HOW, "freeze_batch_norm")
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in without}
 
 
 def _check_least(name: str, value: int | None, least: int) -> None:

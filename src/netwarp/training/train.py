@@ -262,7 +262,7 @@ def train(
 
         stack.callback(model.eval)
         stack.enter_context(left_as_it_was())
-        stack.enter_context(frozen_as_told(model, settings.train_base))
+        stack.enter_context(frozen_as_told(model, settings.train_base, batch_norm=settings.freeze_batch_norm))
         groups = parameter_groups(model, settings)
         length = len(samples[0].frames)
         moves = length > 1 and (len(model.layers) > 0 or settings.consistency.weight > 0)
