@@ -6,6 +6,7 @@ import copy
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,21 @@ def test_a_base_is_measured_frame_by_frame(capsys: pytest.CaptureFixture[str], w
     assert any(line.split()[0] == "bicyclist" for line in lines if line)
     assert lines[-1].startswith("streets val: 6 labelled of 6 frames in ")
     assert "classes have other names" not in err
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_size_is_what_the_network_sees_and_scores_are_at_the_labels_size(
+    capsys: pytest.CaptureFixture[str], workplace: Path, cache: Path, alone: bool
+):
+    memory = () if alone else ("--layers", "1")
+    run(capsys, *STREETS, "--cache", cache, *BASE, *memory, "--size", "48x32", "--json", "scores.json", "--widths", "2")
+    whole, small = (base_model(layers=[] if alone else ["1"]) for _ in range(2))
+    small.preprocess = replace(small.preprocess, size=(32, 48))
+    scores = evaluate({"whole": whole, "small": small}, open_data(SPEC, cache=cache))
+    whole, expected = (scores[name]["miou"] for name in ("whole", "small"))
+    found = json.loads(Path("scores.json").read_text())["miou"]
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert abs(found - whole) > 0.1
 
 
 def test_compared_with_the_mode_without_training(capsys: pytest.CaptureFixture[str], workplace: Path, cache: Path):

@@ -12,10 +12,12 @@ NAN = math.nan
 CLASSES = ("road", "car")
 ALONE: Scores = {
     "miou": 60.1234, "per_class": (90.0, NAN), "tiou": {1: 30.0, 2: 40.0}, "iiou": NAN, "iiou_per_class": (NAN, NAN),
+    "tiou_per_class": {1: (30.0, NAN), 2: (40.0, NAN)},
     "tc": NAN, "vc": {8: NAN}, "frames": 10, "ms_per_frame": 12.34,
 }  # fmt: skip
 OBJECTS: Scores = {
     "miou": 61.0, "per_class": (91.0, 31.25), "tiou": {1: 31.0, 2: NAN}, "iiou": 20.5, "iiou_per_class": (NAN, 20.5),
+    "tiou_per_class": {1: (31.0, NAN), 2: (NAN, NAN)},
     "tc": 95.5, "vc": {8: NAN}, "frames": 10, "ms_per_frame": 15.0,
 }  # fmt: skip
 
@@ -31,12 +33,13 @@ def test_only_metrics_that_apply_have_a_column():
 
 
 def test_a_line_for_each_class():
-    assert class_table({"a": ALONE}, CLASSES).splitlines()[2:] == ["road   90.00", "car        –"]
+    lines = class_table({"a": ALONE}, CLASSES).splitlines()
+    assert lines[0].split() == "class IoU tIoU 1 px tIoU 2 px".split()  # noqa: SIM905
+    assert [line.split() for line in lines[2:]] == [["road", "90.00", "30.00", "40.00"], ["car", "–", "–", "–"]]
     lines = class_table({"a": ALONE, "b": OBJECTS}, CLASSES).splitlines()
-    assert [part.strip() for part in lines[0].split("  ") if part.strip()] == [
-        "class", "IoU, a", "IoU, b", "iIoU, a", "iIoU, b",
-    ]  # fmt: skip
-    assert lines[3].split() == ["car", "–", "31.25", "–", "20.50"]
+    heads = [f"{figure}, {row}" for figure in ("IoU", "tIoU 1 px", "tIoU 2 px", "iIoU") for row in "ab"]
+    assert [part.strip() for part in lines[0].split("  ") if part.strip()] == ["class", *heads]
+    assert lines[3].split() == ["car", "–", "31.25", "–", "–", "–", "–", "–", "20.50"]
 
 
 def test_json_keeps_its_keys():
@@ -45,6 +48,7 @@ def test_json_keeps_its_keys():
         "miou": 61.0,
         "per_class": {"road": 91.0, "car": 31.25},
         "tiou": {"1": 31.0, "2": None},
+        "tiou_per_class": {"1": {"road": 31.0, "car": None}, "2": {"road": None, "car": None}},
         "iiou": 20.5,
         "iiou_per_class": {"road": None, "car": 20.5},
         "tc": 95.5,

@@ -72,6 +72,18 @@ def test_a_file_in_a_model_out(config, capsys: pytest.CaptureFixture[str]):
     assert (told["data"]["clips"], told["data"]["left_out"]) == (4, 2)
 
 
+def test_a_size_is_what_the_network_sees_then_and_later(config, capsys: pytest.CaptureFixture[str]):
+    losses = []
+    for out, size in (("whole", ()), ("small", ("--size", "32x24"))):
+        assert run("--config", config(), "--out", out, *size) == 0
+        model = netwarp.load(f"{out}/model.safetensors", base=netwarp.load_base("tinybase:build", classes=11))
+        assert model.preprocess.size == ((24, 32) if size else None)
+        losses.append(json.loads(Path(out, "result.json").read_text())["loss"])
+    assert losses[0] != losses[1]
+    assert run("--config", config(size="32x24"), "--out", "third") == 0
+    assert Path("third/model.safetensors").read_bytes() == Path("small/model.safetensors").read_bytes()
+
+
 def test_options_come_before_the_file(config, capsys: pytest.CaptureFixture[str]):
     given = ("--out", "other", "--training.steps", 3, "--model.layers", "[output]", "--training.train_base", "['2']")
     assert run("--config", config(), *given) == 0
@@ -137,6 +149,9 @@ MISTAKES = {
     "--config none.yaml": ["none.yaml"],
     "--training.accelerator gpu": ["GPU"],
     "--out old": ["old/result.json"],
+    "--size 640": ["'640'"],
+    "--size 32x24 --training.augment.crop [8,8]": ["--size", "crop"],
+    "--training.freeze_batch_norm 2": ["freeze_batch_norm", "not 2"],
 }
 
 

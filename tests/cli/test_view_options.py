@@ -261,12 +261,13 @@ def test_mistakes(clips: Path, fails: Fails, arguments: str):
     assert MISTAKES[arguments] in fails("evaluate", "--data", SPEC, *ELEVEN, *arguments.split())
 
 
-@pytest.mark.parametrize("given", ["--window 8", "--scales 1", "--stride 8", "--flip", "--batch 3"])
+@pytest.mark.parametrize("given", ["--size 32x24", "--window 8", "--scales 1", "--stride 8", "--flip", "--batch 3"])
 def test_what_does_not_go_together(clips: Path, fails: Fails, given: str):
     option = given.split()[0]
     if option in ("--window", "--scales"):
         line = fails("segment", clips / "ok.mp4", "out.mp4", *BASE, *given.split(), "--size", "32x24")
         assert f"--size and {option}" in line
+        assert fails("evaluate", "--data", SPEC, *ELEVEN, *given.split(), "--size", "32x24") == line
     line = fails("evaluate", "--data", SPEC, "--predictions", "x", *given.split())
     assert option in line
     assert "--predictions" in line

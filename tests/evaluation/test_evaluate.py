@@ -14,7 +14,7 @@ from model.tiny import Pan, rough_flow, video
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.evaluation.evaluate import evaluate, frames_to_run
 from netwarp.flow import DISFlow, write_flo
-from netwarp.metrics import TrimapCurve, temporal_consistency, video_consistency
+from netwarp.metrics import TrimapCurve, temporal_consistency, trimap, video_consistency
 
 
 def labels_of(model, frames, flows=None):
@@ -72,6 +72,11 @@ def test_scores_are_those_of_each_model_alone(two_clips, workers):
         for pair in zip(predictions, targets, strict=True):
             curve.update(*pair)
         assert scores[name]["tiou"] == curve.compute()
+        for width in (1, 3):
+            near = [np.where(trimap(torch.from_numpy(target), width).numpy(), target, 255) for target in targets]
+            by_class = scores[name]["tiou_per_class"][width]
+            assert by_class == pytest.approx(iou_by_counting(predictions, near), abs=1e-9)
+            assert np.mean(by_class) == pytest.approx(scores[name]["tiou"][width])
         expected = iou_by_counting(predictions, targets)
         assert scores[name]["per_class"] == pytest.approx(expected, abs=1e-9)
         assert scores[name]["miou"] == pytest.approx(sum(expected) / 5)

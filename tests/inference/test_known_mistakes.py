@@ -72,7 +72,7 @@ class TestMirroredFlow:
 
 
 class TestScaledFlow:
-    """The release does not rescale the flow with the image."""
+    """Flow is scaled with the image, its values too, as in the release (which only does not divide by 8 to pool it)."""
 
     def error_of_the_past(self, pictures, scale):
         """Of a result that comes from the past alone, where the camera pans by 6 pixels."""

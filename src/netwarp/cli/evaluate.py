@@ -91,7 +91,7 @@ class Request(ModelOptions):
         "run only N frames before each labelled one (default: whole clips; frame by frame alone 0)",
         type=whole_number(0, 100_000),
     )
-    per_class: bool = flag("print the IoU of each class too")
+    per_class: bool = flag("print the IoU and tIoU of each class too")
     json: str | None = option("FILE", "write the scores there too")
     save_predictions: str | None = option("DIR", "write the label maps of all frames that are run")
     workers: int | None = option(
@@ -262,7 +262,7 @@ def _workers(request: Request, models: Mapping[str, StreamModel], data: ClipData
     first = next(frame for clip in data.clips for frame in clip.frames)
     height, width = first.image().shape[:2]
     on_cpu = base_device(next(iter(models.values())).base).type == "cpu"
-    large = views_of(request).pixels((height, width)) > _SMALL
+    large = views_of(request).pixels(request.size or (height, width)) > _SMALL
     return 1 if len(models) > 1 or (on_cpu and large) else _threads()
 
 

@@ -137,6 +137,9 @@ class ModelOptions(BaseOptions, ViewOptions, DeviceOption):
         "auto, or budget:SHARE of them at most (default: all)",
         type=_keyframes,
     )
+    size: tuple[int, int] | None = option(
+        "WxH", "size that frames get for the network; results come at frame size", type=size
+    )
 
 
 def check_model_options(request: ModelOptions, *memory: str) -> None:
@@ -158,15 +161,15 @@ def check_model_options(request: ModelOptions, *memory: str) -> None:
                     f"{option_name(name)} makes no sense with --frame-by-frame: leave one of them out", option=name
                 )
     views_of(request)
+    for name in ("window", "scales"):
+        if getattr(request, name) is not None and request.size is not None:
+            raise ConfigurationError(f"--size and --{name} both say what size the network sees: leave one of them out")
 
 
-def build_model(
-    request: ModelOptions, frame: tuple[int, int] | None, *, memory: bool, size: tuple[int, int] | None = None
-) -> VideoModel:
-    """Build the model that the options describe, on its device, and try it on a frame or view of the given size.
+def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory: bool) -> VideoModel:
+    """Build the model that the options describe, on its device, and try it on a frame (height, width) or view of it.
 
-    Without ``memory`` it is the network frame by frame. ``frame`` and ``size``, what frames are resized to, are
-    (height, width).
+    Without ``memory`` it is the network frame by frame.
     """
     from netwarp.bases.spec import lay_out
     from netwarp.flow import flow_source
@@ -181,7 +184,7 @@ def build_model(
     if request.model is None:
         assert base is not None  # check_model_options and the command have seen to it
         preprocess = preprocess_of(base)
-        preprocess = preprocess if size is None else replace(preprocess, size=size)
+        preprocess = preprocess if request.size is None else replace(preprocess, size=request.size)
         layers = [name for text in request.layers or () for name in text.split(",") if name] or None
         lay_out(base)
         model = VideoModel(
@@ -202,7 +205,7 @@ def build_model(
         model = load(request.model, base).to(where)
     if flow is not None:
         model.flow = flow
-    preprocess = model.preprocess if size is None else replace(model.preprocess, size=size)
+    preprocess = model.preprocess if request.size is None else replace(model.preprocess, size=request.size)
     model.preprocess = preprocess_for(views, preprocess, frame)
     lay_out(model.base)
     if views or not memory:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netwarp.cli.arguments import argument, flag, option, whole_number
-from netwarp.cli.models import ModelOptions, build_model, check_model_options, size
+from netwarp.cli.models import ModelOptions, build_model, check_model_options
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.cli.view_options import in_views, say_how_many, views_of
 from netwarp.errors import ConfigurationError, InputError, OutputError
@@ -65,9 +65,6 @@ class Request(ModelOptions):
     masks: str | None = option("DIR", "write label maps too, into this folder")
     side_by_side: bool = flag("the network frame by frame on the left, over time on the right")
     no_cuts: bool = flag("do not look for scene cuts, which start anew")
-    size: tuple[int, int] | None = option(
-        "WxH", "size that frames get for the network; results come at frame size", type=size
-    )
     alpha: float = option("ALPHA", "opacity of the classes' colours, 0 to 1 (default: 0.5)", type=_opacity, default=0.5)
     quality: int = option("CRF", "of the video, 0 (lossless) to 51 (default: 18)", type=whole_number(0, 51), default=18)
     fps: float | None = option(
@@ -87,7 +84,7 @@ def run(request: Request) -> None:
     with open_frames(request.input, image_fps=request.fps or 25.0) as source:
         _check_rate(request, source)
         check_places(source.paths, video=places.video, masks=places.masks)
-        video = build_model(request, source.size, memory=not request.frame_by_frame, size=request.size)
+        video = build_model(request, source.size, memory=not request.frame_by_frame)
         model = in_views(video, views, request.batch)
         if source.size is not None:
             say_how_many(views, model.base, source.size)
@@ -134,9 +131,6 @@ def _check_combinations(request: Request) -> None:
     if request.model is None and request.base is None:
         raise ConfigurationError("no network: give --base SPEC (any network) or --model FILE (a saved video model)")
     check_model_options(request, "side_by_side")
-    for name in ("window", "scales"):
-        if getattr(request, name) is not None and request.size is not None:
-            raise ConfigurationError(f"--size and --{name} both say what size the network sees: leave one of them out")
 
 
 def _check_rate(request: Request, source: FrameSource) -> None:

@@ -134,26 +134,33 @@ def score_table(rows: Mapping[str, Scores]) -> str:
     columns: list[tuple[str, list[float], int]] = []
     for key, figure in figures().items():
         values = [scores[key] for scores in rows.values()]
-        if isinstance(values[0], dict):  # by width or length
-            columns += [(figure.head.format(each), [v[each] for v in values], figure.digits) for each in values[0]]
-        elif isinstance(values[0], float):
-            columns.append((figure.head, values, figure.digits))
+        for head, parts in _by_width(figure.head, values):
+            if isinstance(parts[0], float):
+                columns.append((head, parts, figure.digits))
     shown = [columns[0], *(column for column in columns[1:] if any(map(math.isfinite, column[1])))]
     lines = [["", *(head for head, _, _ in shown)]]
     lines += [[name, *(_number(values[i], digits) for _, values, digits in shown)] for i, name in enumerate(rows)]
     return _aligned(lines)
 
 
+def _by_width(head: str, values: list[Any]) -> list[tuple[str, list[Any]]]:
+    """A figure of all rows under its heading; one for each width or length, where it has several."""
+    if not isinstance(values[0], dict):
+        return [(head, values)]
+    return [(head.format(each), [value[each] for value in values]) for each in values[0]]
+
+
 def class_table(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
     """A line for each class, a column for each row's figure by class, if it applies to one class of one row."""
     columns: list[tuple[str, Sequence[float], int]] = []
     for key, figure in figures().items():
-        by_class = {name: scores[key] for name, scores in rows.items() if isinstance(scores[key], tuple)}
-        if not columns or any(math.isfinite(value) for values in by_class.values() for value in values):
-            columns += [
-                (f"{figure.head}, {name}" if len(rows) > 1 else figure.head, values, figure.digits)
-                for name, values in by_class.items()
-            ]
+        for head, parts in _by_width(figure.head, [scores[key] for scores in rows.values()]):
+            by_class = {name: values for name, values in zip(rows, parts, strict=True) if isinstance(values, tuple)}
+            if not columns or any(math.isfinite(value) for values in by_class.values() for value in values):
+                columns += [
+                    (f"{head}, {name}" if len(rows) > 1 else head, values, figure.digits)
+                    for name, values in by_class.items()
+                ]
     lines = [["class", *(head for head, _, _ in columns)]]
     lines += [[name, *(_number(values[i], digits) for _, values, digits in columns)] for i, name in enumerate(classes)]
     return _aligned(lines)

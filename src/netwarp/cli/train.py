@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from netwarp.cli.arguments import CommandRequest, flag, option
-from netwarp.cli.models import BaseOptions, base_of, has_random_weights
+from netwarp.cli.models import BaseOptions, base_of, has_random_weights, size
 from netwarp.cli.sections import section
 from netwarp.cli.terminal import quiet_loading, say, warn
 from netwarp.errors import ConfigurationError, NetWarpError
@@ -118,6 +119,7 @@ class Request(CommandRequest):
     config: list[str] | None = option("FILE", "YAML with all that follows, as keys", action="append")
     print_config: bool = flag("print all that follows as YAML, and end")
     out: str | None = option("DIR", "folder for all that is written; in the file: out")
+    size: str | None = option("WxH", "size that frames get for the network, as 640x480; in the file: size")
     data: DataOptions = section(DataOptions)
     model: ModelSection = section(ModelSection)
     training: TrainSettings = section(TrainSettings)
@@ -128,7 +130,7 @@ def run(request: Request) -> None:
     if request.print_config:
         import yaml
 
-        shown = {"out": request.out} | {
+        shown = {"out": request.out, "size": request.size} | {
             n: dataclasses.asdict(getattr(request, n)) for n in ("data", "model", "training")
         }
         say(yaml.safe_dump(json.loads(json.dumps(shown)), sort_keys=False).rstrip())
@@ -138,6 +140,7 @@ def run(request: Request) -> None:
     data, wanted, settings = request.data, request.model, request.training
     if settings.validate_every is not None and data.validation is None:
         raise ConfigurationError("training.validate_every needs data.validation, the part to validate on")
+    resized = _size(request)
 
     from netwarp.cli.terminal import keep_freed_memory
     from netwarp.datasets.class_order import in_order_of
@@ -149,6 +152,9 @@ def run(request: Request) -> None:
     RunFolder(Path(request.out)).check()
     clips, validation = _data(data)
     model = _model(wanted, clips, settings, request.debug)
+    if resized is not None:
+        model.preprocess = dataclasses.replace(model.preprocess, size=resized)
+        model.without_memory()  # tries the network at this size
     clips = in_order_of(clips, model.classes)
     validation = None if validation is None else in_order_of(validation, model.classes)
     samples = clips.samples(data.length)
@@ -175,6 +181,22 @@ def run(request: Request) -> None:
         raise SystemExit(0) from error
     if first:
         say(_summary(result, settings, samples, request.out))
+
+
+def _size(request: Request) -> tuple[int, int] | None:
+    """(height, width) of ``--size``, which views that are cut or scaled make no sense with."""
+    if request.size is None:
+        return None
+    try:
+        found = size(request.size)
+    except argparse.ArgumentTypeError as error:
+        raise ConfigurationError(f"size: {error}", option="size") from error
+    if request.training.augment.crop is not None or request.training.augment.scale != (1.0, 1.0):
+        raise ConfigurationError(
+            "size and training.augment's crop or scale both say what the network sees: leave one of them out",
+            option="size",
+        )
+    return found
 
 
 def _data(options: DataOptions) -> tuple[ClipData, ClipData | None]:

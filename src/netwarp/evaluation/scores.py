@@ -28,7 +28,7 @@ from netwarp.metrics import (
 
 Scores = dict[str, Any]
 """The figures of one row by JSON key, in percent, nan where a metric does not apply: a number, a tuple with one for
-each class, or a dict with one for each width or length. Besides those of :data:`METRICS` there are ``frames``, the
+each class, or a dict with either for each width or length. Besides those of :data:`METRICS` there are ``frames``, the
 number of labelled ones, and ``ms_per_frame``, the median time of a step and its flow (of first frames only if there are
 no others)."""
 
@@ -77,6 +77,9 @@ METRICS: dict[str, MetricSpec] = {
             "miou": Figure("IoU", lambda curve: mean_iou(curve.everywhere)),
             "per_class": Figure("IoU", lambda curve: tuple(iou_per_class(curve.everywhere).tolist())),
             "tiou": Figure("tIoU {} px"),
+            "tiou_per_class": Figure(
+                "tIoU {} px", lambda curve: dict(zip(curve.widths, map(tuple, curve.per_class().tolist()), strict=True))
+            ),
         },
     ),
     "instance_iou": MetricSpec(

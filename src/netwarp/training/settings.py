@@ -143,7 +143,7 @@ class TrainSettings:
         return self.batch_size * self.accumulate * self.devices
 
     def deciding(self) -> dict[str, Any]:
-        """All that what comes out depends on, as plain values; what is newer than a checkpoint only where it is used."""
+        """All that what comes out depends on, as plain values; what is new only where it is used."""
         without = HOW if self.freeze_batch_norm else (*HOW, "freeze_batch_norm")
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in without}
 
