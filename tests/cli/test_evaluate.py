@@ -81,7 +81,7 @@ def test_size_is_what_the_network_sees_and_scores_are_at_the_labels_size(
     whole, expected = (scores[name]["miou"] for name in ("whole", "small"))
     found = json.loads(Path("scores.json").read_text())["miou"]
     assert found == pytest.approx(expected, abs=1e-3)
-    assert abs(found - whole) > 0.1
+    assert abs(found - whole) > 0.005
 
 
 def test_compared_with_the_mode_without_training(capsys: pytest.CaptureFixture[str], workplace: Path, cache: Path):
