@@ -75,7 +75,7 @@ def test_size_is_what_the_network_sees_and_scores_are_at_the_labels_size(
 ):
     memory = () if alone else ("--layers", "1")
     run(capsys, *STREETS, "--cache", cache, *BASE, *memory, "--size", "48x32", "--json", "scores.json", "--widths", "2")
-    whole, small = (base_model(layers=[] if alone else ["1"]) for _ in range(2))
+    whole, small = (base_model(layers=[] if alone else ["1"], training_free=not alone) for _ in range(2))
     small.preprocess = replace(small.preprocess, size=(32, 48))
     scores = evaluate({"whole": whole, "small": small}, open_data(SPEC, cache=cache))
     whole, expected = (scores[name]["miou"] for name in ("whole", "small"))
