@@ -150,7 +150,7 @@ MISTAKES = {
     "--training.accelerator gpu": ["GPU"],
     "--out old": ["old/result.json"],
     "--size 640": ["'640'"],
-    "--size 32x24 --training.augment.crop [8,8]": ["--size", "crop"],
+    "--size 32x24 --training.augment.crop [8,8]": ["size", "crop"],
     "--training.freeze_batch_norm 2": ["freeze_batch_norm", "not 2"],
 }
 
