@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import netwarp.metrics
 from metrics.feeding import MAKE, feed, reduced_in_process
-from netwarp.errors import ConfigurationError
+from netwarp.errors import ConfigurationError, InputError
 from netwarp.metrics import InstanceIoU, IoU, Metric, TemporalConsistency, TrimapCurve, TrimapIoU, VideoConsistency
 from netwarp.metrics.metric import ONE, share
 
@@ -52,6 +52,35 @@ def test_any_order_and_any_split_give_the_same_counts_to_the_last_bit(name, orde
     assert scores(first) == scores(whole)
     assert counted(second) == untouched
     assert all(getattr(first, state).dtype == torch.int64 for state in first._shapes)
+
+
+@every_metric
+def test_a_batch_is_its_frames(name):
+    at_once, singly = MAKE[name](), MAKE[name]()
+    feed(at_once, 0)
+    feed(singly, 0, singly=True)
+    assert counted(at_once) == counted(singly)
+
+
+@every_metric
+@pytest.mark.parametrize(
+    ("prediction", "target", "value"),
+    [
+        (np.zeros((2, 3), int), np.zeros((3, 2), int), r"\[\d, 2, 3\]"),
+        (np.zeros((2, 3), int), np.zeros((1, 2, 4), int), r"\[\d, 2, 3\]"),
+        (np.zeros((1, 1, 2, 3), int), np.zeros((1, 1, 2, 3), int), r"\[.*H,W\]"),
+        (np.zeros((2, 3), np.float32), np.zeros((2, 3), int), "float32"),
+        (np.zeros((2, 3), int), torch.zeros(2, 3, dtype=torch.bool), "bool"),
+        (np.zeros((2, 3), object), np.zeros((2, 3), int), "object"),
+        ([[0] * 3] * 2, np.zeros((2, 3), int), "list"),
+    ],
+)
+def test_what_is_no_pair_of_label_maps_is_refused_and_changes_nothing(name, prediction, target, value):
+    metric = MAKE[name]()
+    more = {InstanceIoU: np.zeros((2, 3), int), TemporalConsistency: torch.zeros(1, 2, 2, 3)}
+    with pytest.raises(InputError, match=value):
+        metric.update(prediction, target, *(more[kind] for kind in more if isinstance(metric, kind)))
+    assert counted(metric) == counted(MAKE[name]())
 
 
 @every_metric

@@ -85,13 +85,6 @@ def test_the_benchmarks_script_but_for_its_last_window_and_void(n):
     assert ours == pytest.approx(100 * np.mean(scores), abs=1e-8)
 
 
-def test_wrong_all_the_time_is_consistent_and_a_flicker_is_not():
-    target = np.array([[0, 0, 1, 1]])
-    steady, flickers = np.array([[2, 2, 1, 1]]), np.array([[0, 2, 1, 1]])
-    assert video_consistency([(steady, target)] * 4, 4) == 100
-    assert video_consistency([(steady, target)] * 3 + [(flickers, target)], 4) == 75
-
-
 def test_a_long_clip_needs_no_more_memory_than_a_short_one():
     metric = VideoConsistency(4)
     kept = []
@@ -114,12 +107,9 @@ def test_one_frame_as_a_batch_and_the_callers_memory_may_change_after():
 @pytest.mark.parametrize(
     ("prediction", "target", "words"),
     [
-        (np.zeros((2, 3), int), np.zeros((3, 2), int), r"\[\d, 2, 3\]"),
         (np.zeros((2, 2, 3), int), np.zeros((2, 2, 3), int), r"\[\d, 2, 3\]"),
         (np.zeros((2, 2, 3), int), None, r"\[\d, 2, 3\]"),
-        (np.zeros((2, 3)), np.zeros((2, 3), int), "integer"),
         (np.zeros((2, 3)), None, "integer"),
-        (np.zeros((2, 3), int), np.zeros((2, 3), bool), "integer"),
         (np.zeros((4, 5), int), np.zeros((4, 5), int), r"start_clip\(\)"),
     ],
 )
