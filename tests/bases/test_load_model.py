@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from model.tiny import PLAIN, frozen_copy, hooks_on, same_state, set_weights, tiny
+from model.tiny import PLAIN, OneSize, frozen_copy, hooks_on, same_state, set_weights, stream, tiny
 from netwarp import NetWarpError, VideoModel, load, load_base
 from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsError
 from netwarp.model import FlowCNN, LearnedGate, PhotometricGate, Preprocess
@@ -40,13 +40,7 @@ def video(base=None, layers=("mid",), **options):
 
 
 def run(model):
-    state, logits = None, []
-    model.eval()
-    with torch.no_grad():
-        for frame in FRAMES:
-            out, state = model.step(frame, state)
-            logits.append(out)
-    return torch.cat(logits)
+    return torch.cat(stream(model.eval(), FRAMES))
 
 
 def config_of(path):
@@ -96,6 +90,8 @@ class TestRoundTrip:
             {"preprocess": Preprocess((1, 2, 3), (4, 5, 6), 255.0, "bgr", 8, (40, 56))},
             {"layers": None, "training_free": True},
             {"layers": ["mid"], "training_free": True, "gate": PhotometricGate(0.3, 1), "memory": "previous"},
+            {"gate": LearnedGate(terms=("forward_backward",))},
+            {"gate": LearnedGate("photometric", ("photometric", "features"), error=PhotometricGate(0.3, 3))},
         ],
         ids=str,
     )
@@ -104,11 +100,14 @@ class TestRoundTrip:
         layers = options.get("layers", ["mid"])
         model = VideoModel(tiny(), **{"flow": "zero", "preprocess": PLAIN, **options, "layers": layers})
         set_weights(model)
+        if isinstance(model.gate, LearnedGate):
+            torch.nn.utils.vector_to_parameters(torch.full((len(model.gate.terms),), 0.3), model.gate.parameters())
         model.save(tmp_path / "m.safetensors", include_base=include_base)
         net = tiny(seed=1) if include_base else tiny()
         back = load(tmp_path / "m.safetensors", base=net)
         assert back.base is net
         assert torch.equal(run(back), run(model))
+        assert back.gate == model.gate or (back.gate.terms, back.gate.error) == (model.gate.terms, model.gate.error)
         assert config_of(tmp_path / "m.safetensors")["layers"] == list(model.layers)
         back.save(tmp_path / "again.safetensors", include_base=include_base)
         assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "m.safetensors").read_bytes()
@@ -125,19 +124,9 @@ class TestRoundTrip:
         assert torch.equal(run(back), run(model))
 
     def test_a_network_that_only_takes_frames_of_one_size(self, tmp_path):
-        class Picky(torch.nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.net = tiny()
-
-            def forward(self, x):
-                if x.shape[-2:] != (48, 64):
-                    raise RuntimeError("48 by 64 only")
-                return self.net(x)
-
-        model = video(Picky().eval(), ["net.mid"], example_size=(48, 64))
+        model = video(OneSize((48, 64)), ["net.mid"], example_size=(48, 64))
         model.save(tmp_path / "m.safetensors")
-        assert torch.equal(run(load(tmp_path / "m.safetensors", base=Picky().eval())), run(model))
+        assert torch.equal(run(load(tmp_path / "m.safetensors", base=OneSize((48, 64)))), run(model))
 
     def test_a_network_whose_answers_lie_elsewhere(self, tmp_path):
         base, own = espnet(), Grid((4.0, 4.0), (1.0, 1.5))
@@ -230,9 +219,9 @@ class TestRefusals:
     def test_what_is_no_path(self, path):
         assert "path" in str(refused(path))
 
-    def test_no_file(self, tmp_path):
-        assert isinstance(refused(tmp_path / "no.safetensors"), InputError)
-        assert isinstance(refused(tmp_path), InputError)
+    @pytest.mark.parametrize("name", ["no.safetensors", "."])
+    def test_no_file(self, name, tmp_path):
+        assert isinstance(refused(tmp_path / name), InputError)
 
     def test_a_network_that_cannot_be_built(self, saved):
         with pytest.raises(ConfigurationError, match="base="):
@@ -276,21 +265,18 @@ class TestRefusals:
         assert isinstance(error, WeightsError)
         assert name in str(error)
 
-    def test_safetensors_of_something_else(self, tmp_path):
-        path = tmp_path / "other.safetensors"
-        save_file({"weight": torch.zeros(3)}, path)
-        assert "no netwarp model" in str(refused(path))
-        save_file({"weight": torch.zeros(3)}, path, {"format": "pt"})
-        assert "no netwarp model" in str(refused(path))
-
-    def test_a_pickle(self, tmp_path):
-        path = tmp_path / "m.pth"
-        torch.save(tiny().state_dict(), path)
-        assert "VideoModel.save" in str(refused(path))
-
-    def test_a_newer_format(self, saved):
-        rewrite(saved, lambda config: config.update(format=4))
-        assert "update netwarp" in str(refused(saved))
+    @pytest.mark.parametrize(
+        ("write", "says"),
+        [
+            (lambda path: save_file({"weight": torch.zeros(3)}, path), "no netwarp model"),
+            (lambda path: save_file({"weight": torch.zeros(3)}, path, {"format": "pt"}), "no netwarp model"),
+            (lambda path: torch.save(tiny().state_dict(), path), "VideoModel.save"),
+            (lambda path: rewrite(path, lambda config: config.update(format=4)), "update netwarp"),
+        ],
+    )
+    def test_something_else(self, write, says, saved):
+        write(saved)
+        assert says in str(refused(saved))
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"', "{}", '{"format": "1"}', "[" * 100_000])
     def test_a_configuration_that_is_none(self, text, saved):

@@ -33,21 +33,3 @@ def test_it_is_the_same_network(spec):
     after = base.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[key], value) for key, value in before.items())
-
-
-def test_a_stream_with_memory_inside():
-    torch.manual_seed(0)
-    base = load_base("netwarp:espnet")
-    frames = torch.randint(0, 256, (3, 1, 3, 48, 64), dtype=torch.uint8)
-
-    def stream():
-        model, state, logits = VideoModel(base, ["encoder.b2"], "zero", start=(0.5, 0.5), flow_cnn=None), None, []
-        with torch.no_grad():
-            for frame in frames:
-                result, state = model.step(frame, state)
-                logits.append(result)
-        return torch.cat(logits)
-
-    expected = stream()
-    lay_channels_last(base)
-    torch.testing.assert_close(stream(), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))

@@ -17,18 +17,14 @@ from netwarp.model.inputs import Preprocess, as_frames, check_flow, to_unit_rang
 CPU = torch.device("cpu")
 
 
-def test_numpy_and_tensor_are_the_same_frame():
-    image = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
-    frame = as_frames(image, CPU)
-    assert frame.dtype == torch.uint8
-    assert frame.shape == (1, 3, 4, 6)
-    assert all(frame[0, c, y, x] == image[y, x, c] for c in range(3) for y in range(4) for x in range(6))
-
-
-@pytest.mark.parametrize("view", [np.s_[:, :, ::-1], np.s_[::-1], np.s_[:, ::2], np.s_[:1, ::-1], np.s_[:1, :1, ::-1]])
-def test_numpy_views_as_opencv_users_make_them(view):
+@pytest.mark.parametrize(
+    "view", [np.s_[:], np.s_[:, :, ::-1], np.s_[::-1], np.s_[:, ::2], np.s_[:1, ::-1], np.s_[:1, :1, ::-1]]
+)
+def test_numpy_and_its_views_as_opencv_users_make_them(view):
     image = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)[view]
-    assert np.array_equal(as_frames(image, CPU)[0].permute(1, 2, 0).numpy(), image)
+    frame = as_frames(image, CPU)
+    assert (frame.dtype, frame.shape) == (torch.uint8, (1, 3, *image.shape[:2]))
+    assert np.array_equal(frame[0].permute(1, 2, 0).numpy(), image)
 
 
 @pytest.mark.filterwarnings("error")
@@ -60,21 +56,15 @@ def test_a_little_overshoot_is_no_mistake():
 @pytest.mark.parametrize(
     ("frame", "says"),
     [
-        (np.zeros((4, 6), np.uint8), r"\[H,W,3\]"),
-        (np.zeros((4, 6, 4), np.uint8), r"\[H,W,3\]"),
+        *((np.zeros(shape, np.uint8), r"\[H,W,3\]") for shape in ((4, 6), (4, 6, 4), (1, 4, 6, 3))),
+        *((torch.zeros(shape), r"\[B,3,H,W\]") for shape in ((3, 4, 6), (1, 4, 6, 3))),
+        *((frame, "empty") for frame in (np.zeros((0, 6, 3), np.uint8), torch.zeros(0, 3, 4, 6))),
         (np.zeros((4, 6, 3), np.float32), "uint8"),
-        (np.zeros((1, 4, 6, 3), np.uint8), r"\[H,W,3\]"),
-        (np.zeros((0, 6, 3), np.uint8), "empty"),
-        (torch.zeros(3, 4, 6), r"\[B,3,H,W\]"),
-        (torch.zeros(1, 4, 6, 3), r"\[B,3,H,W\]"),
-        (torch.zeros(0, 3, 4, 6), "empty"),
         (torch.zeros(1, 3, 4, 6, dtype=torch.int32), "int32"),
         (torch.full((1, 3, 4, 6), 255.0), "255"),
         (torch.full((1, 3, 4, 6), -1.0), "0–1"),
         (torch.full((1, 3, 4, 6), float("nan")), "NaN"),
-        ("frame.png", "str"),
-        (None, "NoneType"),
-        ([[0, 0, 0]], "list"),
+        *((frame, type(frame).__name__) for frame in ("frame.png", None, [[0, 0, 0]])),
     ],
 )
 def test_what_is_no_frame(frame, says):
@@ -85,9 +75,7 @@ def test_what_is_no_frame(frame, says):
 @pytest.mark.parametrize(
     ("flow", "says"),
     [
-        (torch.zeros(1, 2, 4, 7), "for this frame"),
-        (torch.zeros(2, 2, 4, 6), "for this frame"),
-        (torch.zeros(2, 4, 6), "for this frame"),
+        *((torch.zeros(shape), "for this frame") for shape in ((1, 2, 4, 7), (2, 2, 4, 6), (2, 4, 6))),
         (torch.zeros(1, 2, 4, 6).int(), "int32"),
         (torch.full((1, 2, 4, 6), float("nan")), "NaN"),
         (torch.full((1, 2, 4, 6), float("inf")), "infinite"),
@@ -166,21 +154,11 @@ def test_round_trip_through_json():
 @pytest.mark.parametrize(
     "options",
     [
-        {"mean": (0.5,)},
-        {"std": (1.0, 1.0)},
-        {"std": (1.0, 0.0, 1.0)},
-        {"scale": 0.0},
-        {"order": "rbg"},
-        {"divisor": 0},
-        {"remainder": 1},
-        {"divisor": 8, "remainder": -1},
-        {"divisor": 8, "remainder": 8},
-        {"size": (0, 5)},
-        {"size": (5,)},
-        {"std": (1.0, math.inf, 1.0)},
-        {"scale": math.nan},
+        {"mean": (0.5,)}, {"std": (1.0, 1.0)}, {"std": (1.0, 0.0, 1.0)}, {"std": (1.0, math.inf, 1.0)}, {"scale": 0.0},
+        {"scale": math.nan}, {"order": "rbg"}, {"divisor": 0}, {"remainder": 1}, {"divisor": 8, "remainder": -1},
+        {"divisor": 8, "remainder": 8}, {"size": (0, 5)}, {"size": (5,)},
     ],
-)
+)  # fmt: skip
 def test_values_that_make_no_sense(options):
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=list(options)[-1]):
         Preprocess(**options)

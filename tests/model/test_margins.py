@@ -45,29 +45,6 @@ def camera(u, v, height=32, width=48):
     return present, past
 
 
-@pytest.mark.parametrize(("layer", "stride"), [("wide", 1), ("halved", 2)])
-@pytest.mark.parametrize(("u", "v"), [(4, 0), (0, -4), (2, 2)])
-def test_the_past_alone_along_true_flow_is_the_present(layer, stride, u, v):
-    """With w1 = 0 and w2 = 1 the combined map must be the current one, but for what the pan uncovers and seams."""
-    base, (present, past) = outlook(), camera(u, v)
-    flow = Pan(float(u), float(v))
-    model = VideoModel(base, [layer], flow=flow, flow_cnn=None, start=(0.0, 1.0), preprocess=PLAIN)
-    seen = []
-    handle = base.get_submodule(layer).register_forward_hook(lambda *args: seen.append(args[2]))
-    with torch.no_grad():
-        model(present, past)
-        alone = base.wide(reflect(present, MARGIN))
-        alone = alone if layer == "wide" else base.halved(alone)
-    handle.remove()
-    combined = seen[-1]
-    inside = slice(15 // stride + 5, -(15 // stride + 5))
-    torch.testing.assert_close(combined[..., inside, inside], alone[..., inside, inside], rtol=1e-4, atol=1e-4)
-    # In the mirror above and left of the frame as well.
-    mirror = slice(5 // stride, 9 // stride)
-    torch.testing.assert_close(combined[..., mirror, inside], alone[..., mirror, inside], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(combined[..., inside, mirror], alone[..., inside, mirror], rtol=1e-4, atol=1e-4)
-
-
 def mirrored(place, length):
     """A place in the frame, and -1 if it was seen in a mirror."""
     if 0 <= place <= length - 1:

@@ -63,12 +63,6 @@ def test_a_coarser_flow_than_the_representation(fine):
     assert torch.equal(netwarp(current, previous, flow if not fine else resize_flow(flow, (16, 24))), shifted)
 
 
-def test_a_start_with_the_past_in_it():
-    netwarp = NetWarp(2, start=(0.5, 0.25))
-    assert netwarp.w1.tolist() == [0.5, 0.5]
-    assert netwarp.w2.tolist() == [0.25, 0.25]
-
-
 def test_what_makes_no_sense():
     with pytest.raises(ConfigurationError, match="at least 1 channel"):
         NetWarp(0)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bases.networks import NETWORKS, THIRD_PARTY, build
-from model.tiny import Pan, frozen_copy, hooks_on, same_state, set_weights
+from bases.networks import NETWORKS, build
+from model.tiny import Pan, frozen_copy, hooks_on, same_state, set_weights, stream
 from netwarp import VideoModel
 from netwarp.model.outputs import logits_of, output_grid, to_frame_size
 
@@ -52,19 +52,6 @@ def alone(name: str) -> tuple[Tensor, ...]:
 def video(name: str, layer: str) -> VideoModel:
     torch.manual_seed(0)  # of the FlowCNN
     return VideoModel(network(name), [layer], flow=Pan(4), example_size=NETWORKS[name].size)
-
-
-def stream(model: VideoModel, frames: tuple[Tensor, ...]) -> list[Tensor]:
-    state, logits = None, []
-    with torch.no_grad():
-        for frame in frames:
-            out, state = model.step(frame, state)
-            logits.append(out)
-    return logits
-
-
-def test_they_are_twelve():
-    assert len(THIRD_PARTY) >= 12
 
 
 @every_place

@@ -6,12 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.tiny import PLAIN, Pan, rough_flow, tiny, video
+from model.tiny import LAYERS, PLAIN, Pan, rough_flow, tiny, video
 from netwarp import VideoModel
 from netwarp.model import PhotometricGate, Preprocess
 from netwarp.model.outputs import logits_of
-
-LAYERS = [["stem"], ["act"], ["mid"], ["stem", "mid"], ["head"], ["output"], ["log_probs"], ["mid", "output"], []]
 
 
 def logits_alone(net, frame, preprocess=PLAIN):

@@ -12,41 +12,19 @@ import torch
 from torch import nn
 
 from model.by_hand import by_hand
-from model.tiny import PLAIN, Pan, count_calls, rough_flow, set_weights, tiny, video
+from model.tiny import PLAIN, Pan, count_calls, rough_flow, set_weights, stream, tiny, video
 from netwarp import NetWarpError, VideoModel, load
 from netwarp.errors import InputError
 from netwarp.model import FlowCNN, PhotometricGate
-
-
-def unit(frames):
-    return [f.float() / 255 for f in frames]
-
-
-def stream(model, frames, flows):
-    state, logits = None, []
-    with torch.no_grad():
-        for frame, flow in zip(frames, flows, strict=True):
-            out, state = model.step(frame, state, flow)
-            logits.append(out)
-    return logits
-
 
 FLOWS = [None, *(rough_flow(1, 32, 48, seed=i) for i in range(4))]
 
 
 @pytest.mark.parametrize("layers", [["stem"], ["act"], ["mid"], ["output"], ["stem", "mid"], ["act", "mid", "output"]])
 @pytest.mark.parametrize("flow_cnn", [None, "paper", FlowCNN(stride=4)], ids=["none", "paper", "stride"])
-def test_a_pair_is_the_two_branches_of_the_paper(layers, flow_cnn, pictures):
-    model = video(layers, flow_cnn=flow_cnn)
-    current, previous = unit(pictures(2))
-    flow = rough_flow(1, 32, 48)
-    torch.testing.assert_close(model(current, previous, flow), by_hand(model).pair(current, previous, flow))
-
-
-@pytest.mark.parametrize("layers", [["stem"], ["mid"], ["stem", "mid"], ["mid", "output"]])
 @pytest.mark.parametrize("memory", ["previous", "fused"])
-def test_a_stream_is_the_recursion(layers, memory, pictures):
-    model, frames = video(layers, memory=memory), unit(pictures(5))
+def test_a_stream_is_the_recursion_of_the_papers_two_branches(layers, flow_cnn, memory, pictures):
+    model, frames = video(layers, memory=memory, flow_cnn=flow_cnn), [f.float() / 255 for f in pictures(5)]
     hand = by_hand(model)
     expected, kept = hand.alone(frames[0])
     for index, logits in enumerate(stream(model, frames, FLOWS)):
@@ -60,7 +38,7 @@ def test_a_stream_is_the_recursion(layers, memory, pictures):
 @pytest.mark.parametrize("flow_cnn", [None, "paper"])
 def test_a_stream_equals_its_pairs_bitwise(layers, flow_cnn, pictures):
     model, frames = video(layers, flow_cnn=flow_cnn, gate=PhotometricGate(0.3)), pictures(4)
-    logits = stream(model, frames, [None] * 4)
+    logits = stream(model, frames)
     with torch.no_grad():
         for index in range(1, 4):
             assert torch.equal(logits[index], model(frames[index], frames[index - 1]))
@@ -68,7 +46,7 @@ def test_a_stream_equals_its_pairs_bitwise(layers, flow_cnn, pictures):
 
 def test_the_state_is_all_that_a_stream_needs(pictures):
     model, frames = video(["stem", "mid"], memory="fused"), pictures(4)
-    logits = stream(model, frames, [None] * 4)
+    logits = stream(model, frames)
     with torch.no_grad():
         _, state = model.step(frames[0])
         _, state = model.step(frames[1], state)
@@ -93,21 +71,20 @@ def test_the_state_holds_the_frame_and_one_memory_per_layer(pictures):
 def test_a_buffer_that_is_filled_again_does_not_change_the_past(kind, pictures):
     """Cameras and decoders hand out one array again and again."""
     model, frames = video(["mid"], flow="dis"), pictures(3, 48, 64)
-    expected = stream(model, frames, [None] * 3)
-    planes = np.empty((3, 48, 64), np.uint8)
-    buffer = {"numpy": np.empty((48, 64, 3), np.uint8), "tensor": torch.empty_like(frames[0])}.get(kind)
-    state = None
-    for frame, logits in zip(frames, expected, strict=True):
-        if kind == "numpy":
-            buffer[:] = frame[0].permute(1, 2, 0).numpy()
-        elif kind == "tensor":
-            buffer.copy_(frame)
-        else:
-            planes[:] = frame[0].numpy()
-            buffer = planes.transpose(1, 2, 0)
-        with torch.no_grad():
-            out, state = model.step(buffer, state)
-        assert torch.equal(out, logits)
+    expected = stream(model, frames)
+    rows, planes, tensor = np.empty((48, 64, 3), np.uint8), np.empty((3, 48, 64), np.uint8), torch.empty_like(frames[0])
+    buffer, filled = {
+        "numpy": (rows, rows.transpose(2, 0, 1)),
+        "tensor": (tensor, tensor[0].numpy()),
+        "planes": (planes.transpose(1, 2, 0), planes),
+    }[kind]
+
+    def again():
+        for frame in frames:
+            filled[:] = frame[0].numpy()
+            yield buffer
+
+    assert all(map(torch.equal, stream(model, again()), expected))
 
 
 @pytest.mark.parametrize("layers", [["stem"], ["act"], ["stem", "act"], ["norm"]])
@@ -162,9 +139,9 @@ def test_a_state_of_another_size_or_batch_starts_anew(pictures):
 
 def test_batches_are_separate_streams(pictures):
     model, frames = video(["mid"], memory="fused", flow="dis"), pictures(3, 48, 64, batch=3)
-    together = stream(model, frames, [None] * 3)
+    together = stream(model, frames)
     for item in range(3):
-        alone = stream(model, [f[item : item + 1] for f in frames], [None] * 3)
+        alone = stream(model, [f[item : item + 1] for f in frames])
         for a, b in zip(alone, together, strict=True):
             torch.testing.assert_close(a, b[item : item + 1])
 
@@ -201,9 +178,9 @@ def test_two_models_on_one_network(pictures):
 def test_threads_do_not_disturb_each_other(pictures):
     model = video(["stem", "mid"], memory="fused")
     clips = [pictures(12, seed=seed) for seed in range(4)]
-    expected = [stream(model, clip, [None] * 12) for clip in clips]
+    expected = [stream(model, clip) for clip in clips]
     with ThreadPoolExecutor(4) as pool:
-        results = pool.map(lambda clip: stream(model, clip, [None] * 12), clips)
+        results = pool.map(lambda clip: stream(model, clip), clips)
     for ours, theirs in zip(results, expected, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
@@ -261,6 +238,8 @@ def test_motion_of_another_size_is_refused_and_none_is_needed_without_layers(pic
 
 
 FRAME = torch.zeros(1, 3, 16, 24, dtype=torch.uint8)
+OTHERS = (["stem"], ["stem", "mid"], [], ["output"])
+"""Layers of models whose state is another one."""
 
 
 @pytest.mark.parametrize(
@@ -270,6 +249,7 @@ FRAME = torch.zeros(1, 3, 16, 24, dtype=torch.uint8)
         (lambda m: m(FRAME[0], FRAME), r"\[B,3,H,W\]"),
         (lambda m: m(FRAME, FRAME, torch.zeros(1, 2, 8, 12)), "for this frame"),
         (lambda m: m.step(FRAME, 3), "state must be"),
+        *((lambda m, at=at: m.step(FRAME, video(at).step(FRAME)[1]), "state=None") for at in OTHERS),
         (lambda m: m.step(FRAME, m.step(FRAME)[1], torch.zeros(1, 2, 16, 25)), "for this frame"),
         (lambda m: m.step(FRAME, m.step(FRAME)[1], torch.full((1, 2, 16, 24), float("inf"))), "infinite"),
     ],
@@ -303,14 +283,6 @@ def test_the_flow_of_clips_must_be_given(tmp_path):
     back = load(tmp_path / "m.safetensors", tiny())
     assert back.flow == "true"
     assert torch.equal(back.step(FRAME, state, given)[0], model(FRAME, FRAME, given))
-
-
-@pytest.mark.parametrize("other", [["stem"], ["stem", "mid"], [], ["output"]])
-def test_a_state_of_another_model(other):
-    model = video()
-    _, state = video(other).step(FRAME)
-    with pytest.raises(InputError, match="state=None"):
-        model.step(FRAME, state)
 
 
 class Sometimes(nn.Module):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from itertools import zip_longest
 from types import SimpleNamespace
 
 import torch
@@ -13,6 +15,8 @@ from netwarp import VideoModel
 from netwarp.model import Preprocess
 
 PLAIN = Preprocess((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+LAYERS = [["stem"], ["act"], ["mid"], ["stem", "mid"], ["head"], ["output"], ["log_probs"], ["mid", "output"], []]
+"""Where NetWarps go in a :class:`TinyNet`."""
 
 
 class TinyNet(nn.Module):
@@ -56,6 +60,20 @@ def tiny(seed: int = 0, **options: object) -> TinyNet:
     return net.eval()
 
 
+class OneSize(nn.Module):
+    """A :class:`TinyNet`, called ``net``, that takes frames of one size alone."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.net, self.size = tiny(), size
+        self.eval()
+
+    def forward(self, x: Tensor) -> object:
+        if x.shape[-2:] != self.size:
+            raise RuntimeError(f"{self.size} only")
+        return self.net(x)
+
+
 class Pan:
     """The flow of a camera that pans: the same everywhere."""
 
@@ -91,6 +109,16 @@ def video(layers=("mid",), net=None, *, weights=(0.7, 0.4), **options) -> VideoM
     if weights is not None:
         set_weights(model, *weights)
     return model
+
+
+def stream(model, frames: Iterable, flows: Iterable[Tensor | None] = (), *, graph: bool = False) -> list[Tensor]:
+    """Logits of each frame, by one step after the other and nothing else."""
+    state, logits = None, []
+    with torch.set_grad_enabled(graph):
+        for frame, flow in zip_longest(frames, flows):
+            out, state = model.step(frame, state, flow)
+            logits.append(out)
+    return logits
 
 
 def count_calls(net: nn.Module) -> Counter[str]:
