@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from inference.labelled import CLASSES, MadeClip, data_of
-from model.tiny import Pan, rough_flow, video
+from metrics.feeding import slow_iou
+from model.tiny import Pan, rough_flow, stream, video
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.evaluation.evaluate import evaluate, frames_to_run
 from netwarp.flow import DISFlow, write_flo
@@ -18,26 +19,13 @@ from netwarp.metrics import TrimapCurve, temporal_consistency, trimap, video_con
 
 
 def labels_of(model, frames, flows=None):
-    state, labels = None, []
-    model.eval()
-    with torch.no_grad():
-        for index, frame in enumerate(frames):
-            logits, state = model.step(frame, state, None if flows is None else flows.get(index))
-            labels.append(logits.argmax(1))
-    return labels
+    known = flows or {}
+    return [logits.argmax(1) for logits in stream(model.eval(), frames, map(known.get, range(len(frames))))]
 
 
-def iou_by_counting(predictions, targets, classes=CLASSES):
+def iou_by_counting(predictions, targets):
     """Intersection over union of each class, over all frames at once, in percent."""
-    values = []
-    for c in range(classes):
-        both = either = 0
-        for prediction, target in zip(predictions, targets, strict=True):
-            counts = target != 255
-            both += int(((prediction == c) & (target == c) & counts).sum())
-            either += int((((prediction == c) | (target == c)) & counts).sum())
-        values.append(100 * both / either)
-    return values
+    return slow_iou(*(np.concatenate([each.ravel() for each in maps]) for maps in (predictions, targets)), CLASSES)
 
 
 def expected_iou(labels, clip):
@@ -199,26 +187,16 @@ def test_flow_is_estimated_once_for_all_and_in_the_time_of_each(pictures, monkey
     assert [scores[name]["ms_per_frame"] for name in models] == [10_000, 10_000, 0]
 
 
-def test_flow_that_is_looked_up_gets_the_frames_number(pictures, tmp_path):
-    clip = MadeClip(pictures(4))
-    flows = {index: rough_flow(1, 32, 48, seed=index) for index in (1, 2, 3)}
-    for index, flow in flows.items():
-        write_flo(tmp_path / f"{index:06d}.flo", flow)
-    scores = evaluate({"looked up": video(flow=f"precomputed:{tmp_path}")}, data_of(clip))
-    assert scores["looked up"]["per_class"] == pytest.approx(
-        expected_iou(labels_of(video(), tensors(clip), flows), clip)
-    )
-
-
-def test_each_clip_has_its_own_folder_of_flow(two_clips, tmp_path):
-    expected = []
-    for number, clip in enumerate(two_clips):
+@pytest.mark.parametrize("count", [1, 2])
+def test_flow_is_looked_up_by_the_frames_number_in_a_folder_of_each_of_several_clips(count, two_clips, tmp_path):
+    clips, expected = two_clips[:count], []
+    for number, clip in enumerate(clips):
         flows = {index: rough_flow(1, 32, 48, seed=10 * number + index) for index in range(1, len(clip.images))}
         for index, flow in flows.items():
-            write_flo(tmp_path / clip.name / f"{index:06d}.flo", flow)
+            write_flo(tmp_path / (clip.name if count > 1 else "") / f"{index:06d}.flo", flow)
         labels = labels_of(video(), tensors(clip), flows)
         expected += [(labels[i][0].numpy(), target) for i, target in clip.labels.items()]
-    scores = evaluate({"m": video(flow=f"precomputed:{tmp_path}")}, data_of(*two_clips))["m"]
+    scores = evaluate({"m": video(flow=f"precomputed:{tmp_path}")}, data_of(*clips))["m"]
     assert scores["per_class"] == pytest.approx(iou_by_counting(*zip(*expected, strict=True)))
 
 

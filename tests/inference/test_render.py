@@ -10,16 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.errors import ConfigurationError, InputError
 from netwarp.inference.render import Interrupted, render
 from netwarp.inference.stream import Segmented
 from netwarp.model import VideoModel
-from netwarp.output_files import VIDEO_ENDINGS, check_places
 from netwarp.video.label_maps import read_mask
 from netwarp.video.open import open_frames
 from netwarp.video.overlay import overlay
 from netwarp.video.source import Frame, FrameSource
-from netwarp.video.writer import VideoWriter
 
 
 class Moving(FrameSource):
@@ -54,14 +52,6 @@ def length(path: Path) -> int:
 
 def visible(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-
-
-@pytest.mark.parametrize("ending", VIDEO_ENDINGS)
-def test_every_ending_can_be_written(tmp_path: Path, ending: str):
-    video = tmp_path / f"out{ending}"
-    with VideoWriter(video) as writer:
-        writer.write(np.zeros((16, 16, 3), np.uint8))
-    assert length(video) == 1
 
 
 def test_video_and_masks_hold_what_was_segmented(tmp_path: Path, model: VideoModel):
@@ -147,20 +137,3 @@ def test_refusals(tmp_path: Path, model: VideoModel):
     with pytest.raises(ConfigurationError, match="hold 256"):
         render(Moving(), VideoModel(nn.Conv2d(3, 257, 1), training_free=True), masks=tmp_path / "masks")
     assert visible(tmp_path) == []
-
-
-def test_places_are_looked_at_without_a_trace(tmp_path: Path):
-    (tmp_path / "file.mp4").touch()
-    (tmp_path / "folder.mp4").mkdir()
-    check_places([], video=tmp_path / "a" / "b" / "out.mp4", masks=tmp_path / "m")
-    for problem, video in {
-        "no ending of a video": tmp_path / "out.gif",
-        "is the input itself": tmp_path / "folder.mp4" / ".." / "file.mp4",
-        "is a folder": tmp_path / "folder.mp4",
-        "lies below the file": tmp_path / "file.mp4" / "deep" / "out.mp4",
-    }.items():
-        with pytest.raises(OutputError, match=problem):
-            check_places([tmp_path / "file.mp4"], video=video)
-    with pytest.raises(OutputError, match="is a file"):
-        check_places([], masks=tmp_path / "file.mp4")
-    assert visible(tmp_path) == ["file.mp4", "folder.mp4"]

@@ -52,19 +52,6 @@ def base_by_loop(net, preprocess, frame, options):
     return averaged(size, options, said)
 
 
-@pytest.mark.parametrize("options", VIEWS, ids=str)
-def test_a_base_equals_a_plain_loop(options, pictures):
-    (frame,) = pictures(1, batch=2)
-    net = tiny()
-    found, _ = Sliding(network(net, CAFFE, layers=[]), **options, batch=3).step(frame)
-    with torch.no_grad():
-        expected = base_by_loop(net, CAFFE, frame, options)
-    assert found.shape == (2, 5, 32, 48)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(found.sum(1), torch.ones(2, 32, 48))
-    assert expected.std() > 0.1  # not all the same
-
-
 @pytest.mark.parametrize("options", [VIEWS[1], VIEWS[3], VIEWS[5], VIEWS[6]], ids=str)
 @pytest.mark.parametrize("batch", [1, 3, 4])
 def test_mirrors_fused_by_their_logits(options, batch, pictures):
@@ -88,18 +75,20 @@ def test_mirrors_fused_by_their_logits(options, batch, pictures):
     assert (of_probabilities - found).abs().max() > 0.01
 
 
-@settings(max_examples=25)
+@settings(max_examples=30)
 @given(st.data())
-def test_whatever_the_sizes(data):
+def test_a_base_equals_a_plain_loop(data):
     height, width = data.draw(st.integers(5, 30)), data.draw(st.integers(5, 30))
     window = data.draw(st.tuples(st.integers(4, 36), st.integers(4, 36)))
     options = {
         "window": window,
         "stride": tuple(data.draw(st.integers(max(2, side // 3), side)) for side in window),
-        "scales": data.draw(st.none() | st.tuples(st.floats(0.3, 1.7))),
+        "scales": data.draw(st.none() | st.lists(st.floats(0.3, 1.7), min_size=1, max_size=3, unique=True).map(tuple)),
         "flip": data.draw(st.booleans()),
     }
-    frame = torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8)
+    if data.draw(st.booleans()):
+        del options["window"], options["stride"]
+    frame = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
     net = tiny()
     model = network(net, CAFFE, layers=[])
     found, _ = Sliding(model, **options, batch=data.draw(st.integers(1, 5))).step(frame)

@@ -127,18 +127,6 @@ def test_there_is_one_frames_memory_and_no_more(pictures):
     assert places[0] == places[1] == places[2]
 
 
-def test_a_copy_has_memories_of_its_own(pictures):
-    model, (first, second, third) = sliding(memory="fused"), pictures(3)
-    _, state = model.step(first)
-    spare = state.copy()
-    _, state = model.step(second, state)
-    model.step(third, state)
-    _, afresh = model.step(first)
-    expected, _ = model.step(second, afresh)
-    found, _ = model.step(second, spare)
-    assert torch.equal(found, expected)
-
-
 @pytest.mark.parametrize("detached", ["other size", "other batch"])
 def test_of_another_size_starts_anew_and_lets_go(detached, pictures):
     model = sliding()

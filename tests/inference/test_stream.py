@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from inference.clip import Clip
-from model.tiny import PLAIN, Pan, hooks_on, tiny, video
+from model.tiny import PLAIN, OneSize, Pan, hooks_on, stream, tiny, video
 from netwarp import VideoModel, segment
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.inference.sliding import Sliding
@@ -22,12 +22,7 @@ from netwarp.model import FlowCNN
 
 def labels_by_step(model, frames):
     """What `step` says, and nothing else of the engine."""
-    state, labels = None, []
-    with torch.no_grad():
-        for frame in frames:
-            logits, state = model.step(frame, state)
-            labels.append(logits[0].argmax(0).numpy())
-    return labels
+    return [logits[0].argmax(0).numpy() for logits in stream(model, frames)]
 
 
 @pytest.mark.parametrize("options", [{}, {"memory": "fused"}, {"layers": ["stem", "output"]}, {"layers": []}], ids=str)
@@ -56,33 +51,28 @@ def test_frames_numbers_times_and_names_pass_through(pictures):
     assert all(r.base_labels is None for r in results)
 
 
-def test_a_cut_starts_anew_and_says_so(pictures, caplog):
+@pytest.mark.parametrize(
+    ("size", "reason", "said"), [((32, 48), "scene cut", "scene cut"), ((24, 40), "change of size", "40×24")]
+)
+def test_another_scene_or_size_starts_anew_and_says_so(size, reason, said, pictures, caplog):
     model = video(memory="fused")
-    before, after = pictures(3, seed=1), pictures(3, seed=2)
+    before, after = pictures(3, seed=1), pictures(3, *size, seed=2)
     with caplog.at_level(logging.INFO, "netwarp"):
         results = list(segment(Clip(before + after), model))
-    assert [r.fresh for r in results] == ["first frame", None, None, "scene cut", None, None]
+    assert [r.fresh for r in results] == ["first frame", None, None, reason, None, None]
     expected = labels_by_step(model, before) + labels_by_step(model, after)
     assert all(np.array_equal(r.labels, e) for r, e in zip(results, expected, strict=True))
     assert "frame 3" in caplog.text
-    assert "scene cut" in caplog.text
+    assert said in caplog.text
+
+
+def test_cuts_are_not_looked_for_where_that_is_not_asked(pictures):
+    model, before, after = video(memory="fused"), pictures(3, seed=1), pictures(3, seed=2)
     undetected = list(segment(Clip(before + after), model, detect_cuts=False))
     assert [r.fresh for r in undetected] == ["first frame", *[None] * 5]
     whole = labels_by_step(model, before + after)
     assert all(np.array_equal(r.labels, e) for r, e in zip(undetected, whole, strict=True))
-    assert not np.array_equal(undetected[3].labels, results[3].labels)
-
-
-def test_a_change_of_size_starts_anew_and_says_so(pictures, caplog):
-    model = video(memory="fused")
-    before, after = pictures(2, 32, 48), pictures(2, 24, 40)
-    with caplog.at_level(logging.INFO, "netwarp"):
-        results = list(segment(Clip(before + after), model))
-    assert [r.fresh for r in results] == ["first frame", None, "change of size", None]
-    expected = labels_by_step(model, before) + labels_by_step(model, after)
-    assert all(np.array_equal(r.labels, e) for r, e in zip(results, expected, strict=True))
-    assert "frame 2" in caplog.text
-    assert "40×24" in caplog.text
+    assert not np.array_equal(undetected[3].labels, labels_by_step(model, after)[0])
 
 
 def test_compare_gives_the_network_frame_by_frame(pictures):
@@ -99,26 +89,13 @@ def test_compare_gives_the_network_frame_by_frame(pictures):
 
 
 def test_compare_with_a_network_that_only_takes_frames_of_one_size(pictures):
-    class Picky(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = tiny()
-
-        def forward(self, x):
-            if x.shape[-2:] != (32, 48):
-                raise RuntimeError("32 by 48 only")
-            return self.net(x)
-
-    model = video(["net.mid"], net=Picky().eval(), example_size=(32, 48))
+    model = video(["net.mid"], net=OneSize((32, 48)), example_size=(32, 48))
     assert len(list(segment(Clip(pictures(2)), model, compare=True))) == 2
 
 
 def test_in_windows(pictures):
     model, frames = Sliding(video(memory="fused"), 20, scales=(1, 1.5), flip=True), pictures(3)
-    expected, state = [], None
-    for frame in frames:
-        found, state = model.step(frame, state)
-        expected.append(found[0].argmax(0).numpy())
+    expected = labels_by_step(model, frames)
     alone = Sliding(VideoModel(tiny(), [], preprocess=PLAIN), 20, scales=(1, 1.5), flip=True)
     for result, labels, frame in zip(segment(Clip(frames), model, compare=True), expected, frames, strict=True):
         assert np.array_equal(result.labels, labels)
@@ -266,14 +243,14 @@ def test_an_array_that_is_filled_again_does_not_change_the_past(pictures):
         assert np.array_equal(result.labels, labels)
 
 
-def test_2000_frames_in_flat_memory():
+def test_500_frames_in_flat_memory():
     """After the first 100 frames nothing is left behind.
 
     Tensors may differ by those of the frames that are under way. What lies outside of Python shows in the resident
-    memory, which breathes by a few MB: the bound is well above that, and well below the 44 MB that one array of a
-    frame's size (64 × 96 × 4 bytes, as a label map or a plane of anything has) would take if every step kept it.
+    memory, which breathes by a few MB: the bound is well above that, and well below the 39 MB that one array of a
+    frame's size (128 × 192 × 4 bytes, as a label map or a plane of anything has) would take if every step kept it.
     """
-    h, w, count = 64, 96, 2000
+    h, w, count = 128, 192, 500
     scene = torch.nn.functional.interpolate(torch.rand(1, 3, 16, 60) * 255, (h, w + 160), mode="bicubic")
     scene = scene[0].clamp(0, 255).permute(1, 2, 0).numpy().astype(np.uint8)
 
@@ -293,7 +270,7 @@ def test_2000_frames_in_flat_memory():
         fresh += result.fresh is not None
         if result.index % 100 == 99:
             resident.append(process.memory_info().rss)
-        if result.index in (99, 999, 1999):
+        if result.index in (99, 299, 499):
             alive.append(tensors())
         if result.index < 10:
             past.append(weakref.ref(result.frame))

@@ -36,12 +36,6 @@ def test_sizes_are_the_releases():
     assert scaled_size((5, 3), 0.5) == (4, 3)  # halves go up
 
 
-def test_the_last_window_is_shifted_back():
-    (tiling,) = Views.of((4, 6), (3, 4)).tilings((9, 15))
-    assert tiling == Tiling((9, 15), (4, 6), (0, 3, 5), (0, 4, 8, 9))
-    assert tiling.padded == (9, 15)
-
-
 def test_a_mirrored_twin_follows_each_window():
     (tiling,) = Views.of(4, 4, flip=True).tilings((4, 8))
     assert tiling.views(flip=True) == [View(0, 0, False), View(0, 0, True), View(0, 4, False), View(0, 4, True)]
