@@ -51,12 +51,6 @@ def identical(one: LoadedSample, other: LoadedSample) -> bool:
 # --- drawing --------------------------------------------------------------------------------------------------------
 
 
-@given(seeds, sizes)
-def test_a_view_follows_from_the_generator_alone(seed, size):
-    first, again = (draw_view(EVERYTHING, np.random.default_rng(seed), size) for _ in range(2))
-    assert first == again
-
-
 @pytest.mark.parametrize(
     "change", [{"flip": 1.0}, {"brightness": 0.0}, {"saturation": 1.0}, {"contrast": 0.1}, {"crop": (9, 9)}]
 )
@@ -229,21 +223,6 @@ def test_integer_flow_still_finds_every_pixel_exactly(seed, h, w, flip, data):
     v, u = np.mgrid[: window[2], : window[3]] + got.flows[0].numpy()[::-1]
     seen = (v >= 0) & (v <= window[2] - 1) & (u >= 0) & (u <= window[3] - 1)  # the rest was cut off
     assert np.array_equal(warped.numpy()[:, seen], got.frames[1].float().numpy()[:, seen])
-
-
-@pytest.mark.parametrize("factor", [2, 3])
-@pytest.mark.parametrize("flip", [False, True])
-def test_integer_flow_is_exact_where_frames_shrink_by_an_integer(factor, flip):
-    u, v, h, w = 2 * factor, -factor, 24 * factor, 30 * factor
-    scene = np.random.default_rng(0).integers(0, 256, (3, h + 40, w + 40)).astype(np.uint8)
-    previous, current = scene[:, 20 : 20 + h, 20 : 20 + w], scene[:, 20 + v : 20 + v + h, 20 + u : 20 + u + w]
-    flow = torch.tensor([u, v]).float().view(1, 2, 1, 1).expand(1, 2, h, w)
-    sample = LoadedSample("s", torch.from_numpy(np.stack([previous, current])), None, flow)
-    got = view((h, w), flip=flip, size=(24, 30)).apply(sample)
-    assert torch.equal(got.flows[0, :, 5, 5], torch.tensor([-2.0 if flip else 2.0, -1.0]))
-    warped = warp(got.frames[:1].float(), got.flows)[0]
-    inner = (slice(None), slice(3, -3), slice(3, -3))
-    assert torch.equal(warped[inner], got.frames[1].float()[inner])
 
 
 VIEWS = {

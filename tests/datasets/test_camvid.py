@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -134,13 +133,9 @@ def test_two_files_of_one_number(tmp_path: Path):
 
 def test_wrong_questions(tmp_path: Path):
     root = write_split(tmp_path, ["0016E5_00001"])
-    with pytest.raises(ConfigurationError, match="did you mean 'val'"):
-        camvid(root, "vall")
     with pytest.raises(ConfigurationError, match="gap"):
         camvid(root, "val", gap=0)
     with pytest.raises(ConfigurationError, match="length"):
         camvid(root, "val", length=0)
     with pytest.raises(InputError, match="no folder train"):
         camvid(root, "train")
-    with pytest.raises(InputError, match=re.escape(str(tmp_path / "nowhere"))):
-        camvid(tmp_path / "nowhere", "val")

@@ -99,12 +99,6 @@ def test_a_still_that_the_video_does_not_show_is_left_out_with_its_reason(releas
     }
 
 
-def test_stills_behind_the_end_of_the_video_are_left_out(release: Path):
-    write_still(release, "0001TP_006780", picture(6780))
-    (left,) = opened(release).samples().left_out
-    assert (left.name, left.reason) == ("0001TP_006780", "01TP_extract.avi has no frame of its number")
-
-
 def test_a_video_of_something_else_leaves_all_out_and_says_so(release: Path, caplog):
     write_video(release / "videos" / "01TP_extract.avi", [np.full((HEIGHT, WIDTH, 3), 9, np.uint8)] * 100)
     with caplog.at_level(logging.WARNING, "netwarp"):
@@ -112,14 +106,6 @@ def test_a_video_of_something_else_leaves_all_out_and_says_so(release: Path, cap
     assert data.clips == ()
     assert len(data.left_out) == 3
     assert "looks like none of the stills of sequence 0001TP" in caplog.text
-
-
-def test_a_video_cut_off_gives_what_it_still_holds(release: Path):
-    video = release / "videos" / "01TP_extract.avi"
-    video.write_bytes(video.read_bytes()[: video.stat().st_size * 7 // 10])
-    samples = opened(release).samples()
-    assert [s.name for s in samples] == ["0001TP_006690", "0001TP_006720"]
-    assert [left.name for left in samples.left_out] == ["0001TP_006750"]
 
 
 def test_frames_are_taken_out_once(release: Path, monkeypatch: pytest.MonkeyPatch):

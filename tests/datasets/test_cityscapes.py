@@ -65,21 +65,6 @@ def test_frames_can_go_to_other_processes(tree):
     assert frame.labels().shape == frame.instances().shape == frame.image().shape[:2] == SIZE
 
 
-def test_a_missing_frame_ends_the_clip_and_its_labels_are_left_out_of_pairs(tree):
-    (tree / "leftImg8bit_sequence/val/ulm/ulm_000001_000018_leftImg8bit.png").unlink()
-    (tree / "leftImg8bit_sequence/val/ulm/ulm_000000_000020_leftImg8bit.png").unlink()
-    data = cityscapes(tree, "val")
-    assert names(data) == {
-        "ulm_000000_000018": ["ulm_000000_000018", "ulm_000000_000019"],
-        "ulm_000000_000021": ["ulm_000000_000021"],
-        "ulm_000001_000019": ["ulm_000001_000019", "ulm_000001_000020", "ulm_000001_000021"],
-    }
-    samples = data.samples()
-    assert [sample.name for sample in samples] == ["ulm_000000_000019"]
-    assert [left.name for left in samples.left_out] == ["ulm_000001_000019"]
-    assert len(data.samples(1)) == 2
-
-
 def test_a_labelled_frame_that_the_sequence_lacks_comes_from_the_stills(tree):
     (tree / "leftImg8bit_sequence/val/ulm/ulm_000000_000019_leftImg8bit.png").unlink()
     still = write_image(tree, "ulm_000000_000019", folder="leftImg8bit")

@@ -186,9 +186,7 @@ def test_bad_layouts_are_one_clear_line(root: Path, damage: Callable[[Path], obj
         opened(root)
 
 
-def test_folders_that_are_something_else(tmp_path: Path, root: Path):
-    with pytest.raises(InputError, match="is not a folder"):
-        clip_folder(tmp_path / "nowhere", "val")
+def test_folders_that_are_something_else(root: Path):
     with pytest.raises(InputError, match=r"holds no clips: expected classes\.txt"):
         clip_folder(root, "val")
     (root / "val" / "frames").mkdir(parents=True)

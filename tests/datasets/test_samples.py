@@ -103,12 +103,6 @@ def test_true_flow_is_not_rounded(asked):
     assert np.array_equal(got.flows.numpy(), np.stack([Drawn(2, "flow")(), Drawn(3, "flow")()]))
 
 
-def test_no_flow_and_no_labels_are_none():
-    got = SampleReader([Sample((frame(0), frame(1, labels=False)))], flow=None)[0]
-    assert got.labels is None
-    assert got.flows is None
-
-
 def test_slices_are_lists():
     reader = SampleReader(samples(), flow="zero")
     assert [sample.name for sample in reader[1:3]] == ["f2", "f3"]

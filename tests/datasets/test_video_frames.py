@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from small_camvid import picture, write_video
 
@@ -15,16 +14,6 @@ from netwarp.errors import InputError, OutputError
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(tmp_path_factory.mktemp("video") / "drive.mkv", [picture(n) for n in range(12)])
-
-
-def test_frames_are_those_of_their_index(video: Path, tmp_path: Path):
-    frames = VideoFrames(video, tmp_path)
-    assert not frames.has(3)
-    frames.take([3, 7, -1])
-    assert [n for n in range(-1, 12) if frames.has(n)] == [3, 7]
-    for index in (3, 7):
-        np.testing.assert_array_equal(frames.reader(index)(), picture(index))
-    assert sorted(path.name for path in frames.folder.iterdir()) == ["000003.png", "000007.png"]
 
 
 def test_decoding_ends_with_the_last_frame_that_is_wanted(video: Path, tmp_path: Path):

@@ -6,14 +6,6 @@ import torch
 from torch import Tensor
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session")
 def raft_file(tmp_path_factory):
     """A file of weights for RAFT-small: of the right form, but untrained."""

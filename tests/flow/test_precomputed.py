@@ -9,10 +9,10 @@ from netwarp.flow import PrecomputedFlow, write_flo
 FRAME = torch.zeros(1, 3, 4, 6, dtype=torch.uint8)
 
 
-def fill(folder, names, size=(4, 6)):
+def fill(folder, names):
     """Each file holds its place in the list."""
     for place, name in enumerate(names):
-        write_flo(folder / f"{name}.flo", torch.full((2, *size), float(place)))
+        write_flo(folder / f"{name}.flo", torch.full((2, 4, 6), float(place)))
 
 
 def found(flow, index):
@@ -45,23 +45,18 @@ def test_a_missing_frame_is_named_and_does_not_shift_the_others(tmp_path):
         found(flow, 2)
 
 
-def test_no_index(tmp_path):
+@pytest.mark.parametrize(
+    ("frame", "index", "value"),
+    [
+        (FRAME, None, "pass index="),
+        (FRAME.expand(2, -1, -1, -1), 1, "one frame at a time"),
+        (FRAME[..., :2, :3], 1, r"1\.flo is 6×4, but the frame is 3×2"),
+    ],
+)
+def test_what_a_file_is_not_the_flow_of(tmp_path, frame, index, value):
     fill(tmp_path, ["1"])
-    with pytest.raises(InputError, match="pass index="):
-        PrecomputedFlow(tmp_path)(FRAME, FRAME)
-
-
-def test_a_batch_has_no_one_number(tmp_path):
-    fill(tmp_path, ["1"])
-    frames = FRAME.expand(2, -1, -1, -1)
-    with pytest.raises(InputError, match="one frame at a time"):
-        PrecomputedFlow(tmp_path)(frames, frames, index=1)
-
-
-def test_another_size_names_both(tmp_path):
-    fill(tmp_path, ["1"], size=(2, 3))
-    with pytest.raises(InputError, match=r"1\.flo is 3×2, but the frame is 6×4"):
-        found(PrecomputedFlow(tmp_path), 1)
+    with pytest.raises(InputError, match=value):
+        PrecomputedFlow(tmp_path)(frame, frame, index=index)
 
 
 def test_a_file_that_has_gone_is_named(tmp_path):

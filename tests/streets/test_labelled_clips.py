@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import pickle
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from netwarp.errors import ConfigurationError
 from netwarp.label_sets import CAMVID
-from netwarp.metrics import InstanceIoU
 from netwarp.streets import CLASSES, Streets, dataset, render_clip
 from netwarp.streets import labelled_clips as module
 from netwarp.streets.labelled_clips import SPLITS, rendered_data, street_clips
@@ -24,21 +22,17 @@ def small(split: str = "val", **settings):
     return street_clips(split, **({"clips": 2, "frames": 3, "size": SIZE} | settings))
 
 
-@pytest.fixture
-def rendered(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
-    """Counts how often each seed is rendered."""
-    count: Counter[int] = Counter()
-
-    def counting(seed, *args, **options):
-        count[seed] += 1
-        return render_clip(seed, *args, **options)
-
-    monkeypatch.setattr(dataset, "render_clip", counting)
-    return count
-
-
 def seeds_of(data) -> list[int]:
     return [int(clip.name.removeprefix("street-")) for clip in data.clips]
+
+
+def assert_rendered(clip, frames) -> None:
+    for known, frame in zip(clip.frames, frames, strict=True):
+        assert np.array_equal(known.image(), frame.image)
+        assert np.array_equal(known.labels(), frame.labels)
+        assert np.array_equal(known.instances(), frame.instances)
+        assert known.instances().dtype == np.int32
+        assert np.array_equal(known.flow(), frame.flow) if frame.index else known.flow is None
 
 
 def test_frames_are_those_of_the_renderer():
@@ -46,15 +40,7 @@ def test_frames_are_those_of_the_renderer():
     assert data.classes is CAMVID
     assert len(data.samples()) == 4
     for clip, seed in zip(data.clips, seeds_of(data), strict=True):
-        for frame, expected in zip(clip.frames, Streets([seed], 3, SIZE)[0], strict=True):
-            assert np.array_equal(frame.image(), expected.image)
-            assert np.array_equal(frame.labels(), expected.labels)
-            assert np.array_equal(frame.instances(), expected.instances)
-            assert frame.instances().dtype == np.int32
-            if expected.index:
-                assert np.array_equal(frame.flow(), expected.flow)
-            else:
-                assert frame.flow is None
+        assert_rendered(clip, Streets([seed], 3, SIZE)[0])
 
 
 def test_a_clip_is_rendered_when_it_is_asked_for_and_once(rendered: Counter[int]):
@@ -97,33 +83,6 @@ def test_clips_kept_by_a_version_without_objects_are_rendered_again(
     assert np.array_equal(frame.image(), before)
     assert list(rendered.values()) == [2]
     assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_instance_iou_takes_the_sizes_of_the_objects_there_are():
-    classes = len(CAMVID.names)
-    measured = InstanceIoU(classes)
-    sizes, found, wrong = defaultdict(list), defaultdict(list), Counter()
-    for clip in small(size=(48, 80), seed=2).clips:
-        for frame in clip.frames:
-            labels, instances = frame.labels(), frame.instances()
-            prediction = np.roll(labels, 1, axis=1)
-            measured.update(*(torch.from_numpy(a.astype(np.int64))[None] for a in (prediction, labels, instances)))
-            for number in set(instances[instances > 0].tolist()):
-                here = instances == number
-                label = int(labels[here][0])
-                sizes[label].append(here.sum())
-                found[label].append((prediction[here] == label).mean())
-            wrong.update(prediction[prediction != labels].tolist())
-    assert [CAMVID.names[label] for label in sorted(sizes)] == ["car", "pedestrian", "bicyclist"]
-    got = measured.per_class().tolist()
-    for label in range(classes):
-        if label not in sizes:
-            assert np.isnan(got[label])
-            continue
-        average = np.mean(sizes[label])
-        expected = average * sum(found[label]) / (average * len(sizes[label]) + wrong[label])
-        assert 0 < expected < 1
-        assert got[label] == pytest.approx(100 * expected, abs=1e-6)
 
 
 def test_what_a_reader_changes_is_not_what_is_kept():
@@ -178,13 +137,7 @@ def test_rendered_frames_as_a_data_set():
     clips = [list(render_clip(seed, 3, (24, 32))) for seed in (0, 1)]
     data = rendered_data(clips)
     assert data.classes.names == CLASSES
-    assert [len(clip.frames) for clip in data.clips] == [3, 3]
     assert len({frame.name for clip in data.clips for frame in clip.frames}) == 6
     for clip, frames in zip(data.clips, clips, strict=True):
-        assert clip.frames[0].flow is None
-        for known, frame in zip(clip.frames, frames, strict=True):
-            assert np.array_equal(known.image(), frame.image)
-            assert np.array_equal(known.labels(), frame.labels)
-            assert np.array_equal(known.instances(), frame.instances)
-        assert np.array_equal(clip.frames[2].flow(), frames[2].flow)
+        assert_rendered(clip, frames)
     assert len(data.samples()) == 4

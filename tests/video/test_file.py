@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import TICK, encode, irregular_times, picture, set_display_matrix
+from clips import encode, irregular_times, picture, set_display_matrix
 
 from netwarp.errors import InputError
 from netwarp.video import decoding
@@ -311,11 +311,6 @@ def test_decoded_frames_go_when_they_are_done_with(tmp_path: Path) -> None:
     finally:
         gc.enable()
         gc.unfreeze()
-
-
-def test_times_are_exact_to_the_tick(tmp_path: Path) -> None:
-    times = irregular_times(40)
-    assert read(encode(tmp_path / "a.mp4", times=times))[2] == pytest.approx(times, abs=float(TICK) / 2)
 
 
 def test_a_file_is_closed_after_reading_and_after_leaving(tmp_path: Path) -> None:

@@ -52,14 +52,9 @@ def test_gray_masks_are_read_and_pictures_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "palette"),
     [
-        (np.array([[256]]), PALETTE),
-        (np.array([[-1]]), PALETTE),
-        (np.array([[0.5]]), PALETTE),
-        (np.zeros((2, 2, 3), np.uint8), PALETTE),
-        (np.zeros((0, 2), np.uint8), PALETTE),
-        (np.zeros((2, 2), np.uint8), [(0, 0, 0)] * 257),
-        (np.zeros((2, 2), np.uint8), [(0, 0, 256)]),
-        (np.zeros((2, 2), np.uint8), [(0, 0)]),
+        *((np.array([[value]]), PALETTE) for value in (256, -1, 0.5)),
+        *((np.zeros(shape, np.uint8), PALETTE) for shape in ((2, 2, 3), (0, 2))),
+        *((np.zeros((2, 2), np.uint8), palette) for palette in ([(0, 0, 0)] * 257, [(0, 0, 256)], [(0, 0)])),
     ],
 )
 def test_what_cannot_be_stored_is_refused(tmp_path: Path, labels: np.ndarray, palette: list) -> None:
