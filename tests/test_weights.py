@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from netwarp.bases.spec import outputs_in, weights_file
+from netwarp.bases.spec import weights_file
 from netwarp.errors import WeightsError
 from netwarp.weights import load_weights, read_weights
 
@@ -41,20 +41,14 @@ WRAPPINGS = {
 }
 
 
-@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("wrapping", [*WRAPPINGS, "safetensors"])
 def test_common_wrappings_are_taken_off(tmp_path, wrapping):
-    state = fresh_state()
-    torch.save(WRAPPINGS[wrapping](state), tmp_path / "w.pth")
-    target = network()
-    load_weights(target, read_weights(tmp_path / "w.pth"), "w.pth")
-    assert_same(target.state_dict(), state)
-
-
-def test_safetensors(tmp_path):
-    state = fresh_state()
-    save_file(state, tmp_path / "w.safetensors")
-    target = network()
-    load_weights(target, read_weights(tmp_path / "w.safetensors"), "w.safetensors")
+    state, path, target = fresh_state(), tmp_path / "w", network()
+    if wrapping == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(WRAPPINGS[wrapping](state), path)
+    load_weights(target, read_weights(path), "w")
     assert_same(target.state_dict(), state)
 
 
@@ -192,10 +186,3 @@ def test_names_are_told_from_files(tmp_path, monkeypatch):
     assert weights_file("imagenet").name == "imagenet"
     assert weights_file("runs/best").name == "best"
     assert weights_file(tmp_path / "best").name == "best"
-
-
-def test_outputs_are_read_from_the_head():
-    state = {"module.head.weight": torch.ones(7, 2, 1, 1)}
-    assert outputs_in(state, [("nothing", 0), ("head.weight", 0)]) == 7
-    assert outputs_in(state, [("head.weight", 1)]) == 2
-    assert outputs_in(state, [("weight", 0)]) is None
