@@ -43,7 +43,7 @@ WRAPPINGS = {
 
 @pytest.mark.parametrize("wrapping", [*WRAPPINGS, "safetensors"])
 def test_common_wrappings_are_taken_off(tmp_path, wrapping):
-    state, path, target = fresh_state(), tmp_path / "w", network()
+    state, path, target = fresh_state(), tmp_path / f"w.{wrapping}", network()
     if wrapping == "safetensors":
         save_file(state, path)
     else:

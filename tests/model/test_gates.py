@@ -152,7 +152,8 @@ def test_names_of_gates(spec, start, terms):
         ("learned,what=3", "the form is"),
         ("learned:photometric,terms=features", "needs the term"),
         ({"start": 3}, "no start"),
-        *(({"terms": terms}, "terms") for terms in ((), "features", [3])),
+        *(({"terms": terms}, "terms") for terms in ((), "features")),
+        ({"terms": [3]}, "no term .* 3"),
         ({"error": 0.3}, "PhotometricGate"),
     ],
 )
