@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from netwarp import load_base
-from netwarp.datasets.augment_settings import Augmentation
 from netwarp.errors import ConfigurationError
 from netwarp.lab.paper.request import Request
 from netwarp.lab.paper.setups import NETWORKS, Setup, setup_for
-from netwarp.lab.study.build import build
-from netwarp.lab.study.rows import Row
-from netwarp.lab.study.training import _settings
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
@@ -36,37 +31,6 @@ def test_streets_and_a_small_network_by_default():
     assert (setup.base_training.data, setup.base_training.split) == setup.train
     assert setup.seeds == 1  # ten minutes hold no second one
     assert setup.single is setup.multi is None
-
-
-def test_as_published_trains_as_the_authors_and_says_what_still_differs():
-    setup = setup_for(("pspnet101",), Request(target="table4"))
-    recipe = setup.recipe
-    assert not recipe.as_published
-    told = " ".join(setup.differences())
-    for difference in ("mirrored", "89×89", "1 / ln(1.1", "batch norms", "identity", "dis:light", "@0.125"):
-        assert difference in told
-    published = setup_for(("pspnet101",), Request(target="table4", as_published=True))
-    assert (published.recipe.flip, published.recipe.crop) == (0.0, None)
-    told = " ".join(published.differences())
-    assert "batch norms" not in told
-    assert "identity" not in told
-    assert "dis:light" in told
-    row = Row("r", ("conv4_23",), flow_cnn=1, trained=("",), recipe=published.recipe)
-    plain = replace(row, recipe=replace(published.recipe, as_published=False))
-    assert row.settings() != plain.settings()
-    assert "as_published" not in plain.settings()["recipe"]
-    base = load_base("netwarp:pspnet101@0.02", classes=5)
-    settings = _settings(build(row, base), row, 0, "cpu", unlabelled=False)
-    assert (settings.class_weights, settings.freeze_batch_norm, settings.augment) == ("none", True, Augmentation())
-    assert (build(row, base).flow_cnn.start, build(plain, base).flow_cnn.start) == ("gaussian", "identity")
-
-
-def test_a_size_goes_with_weights():
-    assert setup_of("playdata", size=(480, 640), weights="w.safetensors").size == (480, 640)
-    for networks, asked in ((("playdata",), {}), (("pspnet101",), {"weights": "w.safetensors"})):
-        with pytest.raises(ConfigurationError) as caught:
-            setup_for(networks, Request(target="table1", size=(480, 640), **asked))
-        assert caught.value.option == "size"
 
 
 def windows(setup, frame: tuple[int, int]) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from netwarp.bases import load_base
 from netwarp.cli.models import device_named
 from netwarp.datasets.registry import open_data
-from netwarp.errors import InputError, unknown_name
+from netwarp.errors import unknown_name
 from netwarp.flow import flow_source
 from netwarp.inference.threads import cores_of_process
 from netwarp.lab.output import need_report, write_text
@@ -134,13 +134,6 @@ def reproduce(request: Request, *, progress: bool = True) -> Outcome:
         need_crf()
     setup = setup_for(target.networks, request)
     test = open_data(*setup.test, cache=out / "units" / "cache")
-    for spec, split in (setup.train, setup.test):  # before minutes or days of training
-        data = open_data(spec, split, cache=out / "units" / "cache")
-        if not data.samples():
-            raise InputError(
-                f"{spec}, split {split}, has no labelled frame with the frame before it, which a row is trained and "
-                "tested on: the data set's original release with its videos is needed (docs/data.md)"
-            )
     setup = replace(setup, true_flow=knows_flow(test))
     lines = _chosen(target.lines(setup), request.rows or ())
     rows = [line.row for line in lines if line.row is not None]
@@ -192,7 +185,6 @@ def _inputs(setup: Setup, folder: Path, device: str, progress: bool) -> StudyInp
         # As far back as the deepest of its memories reaches, and a frame more for consistency.
         history=len(setup.network.best) + 1,
         dropout=setup.base_training.dropout,
-        size=setup.size,
     )
 
 
@@ -219,6 +211,5 @@ def _document(measured: Measured, target: Target, report: Report) -> str:
         f"the whole network with them, {setup.seeds} seed{'s' if setup.seeds > 1 else ''}. {target.caption}"
     )
     notes = "\n".join(f"- {note}" for note in (*report.notes, *(line.note for line in measured.lines)) if note)
-    differences = "\n".join(f"- {each}" for each in setup.differences())
-    parts = [f"# {measured.title}", report.markdown, notes, caption, f"Other than in the paper:\n\n{differences}"]
+    parts = [f"# {measured.title}", report.markdown, notes, caption]
     return "\n\n".join(part for part in parts if part) + "\n"

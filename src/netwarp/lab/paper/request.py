@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 
 from netwarp.cli.arguments import argument, flag, option
-from netwarp.cli.models import DeviceOption, size
+from netwarp.cli.models import DeviceOption
 from netwarp.lab.study.command import count
 
 TARGETS = ("table1", "table2", "table3", "table4", "table5", "fig4", "fig5", "fig6")
@@ -46,10 +46,4 @@ class Request(DeviceOption):
     base_steps: int | None = option("N", "steps that the network is trained for first", type=count)
     seeds: int | None = option("N", "how often each row is trained (default: 1)", type=count)
     jobs: int | None = option("N", "processes of one thread (default: one for each core; 1 on a GPU)", type=count)
-    size: tuple[int, int] | None = option(
-        "WxH", "size that frames get for a network with --weights; it is scored at the labels' size", type=size
-    )
-    as_published: bool = flag(
-        "train rows as the authors did: no augmentation, plain loss, frozen batch-norm statistics, Gaussian FlowCNN"
-    )
     quick: bool = flag("two steps on tiny data: to see that all of it runs")

@@ -57,31 +57,6 @@ class Setup:
     raft: str | None = None  # RAFT as a flow, where it is asked for
     crf: bool = False  # whether Table 3 has a dense CRF
     true_flow: bool = False  # whether the data tested on know theirs
-    size: tuple[int, int] | None = None  # (height, width) that frames get for the network; None for their own
-
-    def differences(self) -> tuple[str, ...]:
-        """What is done in another way than the paper and its release do it."""
-        recipe = self.recipe
-        seen = [f"mirrored with a probability of {recipe.flip:g}"] if recipe.flip else []
-        seen += [f"windows of {recipe.crop[1]}×{recipe.crop[0]}"] if recipe.crop else []
-        found = {
-            f"training sees frames {' and '.join(seen)}: as they are": bool(seen),
-            f"classes weigh 1 / ln({recipe.class_weights:g} + frequency) in the loss: all the same": True,
-            f"batch norms take their statistics from {recipe.batch_size} pairs: frozen": self._has_batch_norms,
-            "FlowCNN starts at the identity: with Gaussian noise": True,
-        }
-        always = {
-            "flow is dis:light: DIS as dis:authors": True,
-            f"FlowCNN works at 1/{self.flow_cnn} of the frame's size: at full size": self.flow_cnn > 1,
-            f"the network is {self.base}: of full width, published weights": self.weights is None,
-            f"rows take {recipe.steps} steps: unknown": True,
-        }
-        told = always if recipe.as_published else {**found, **always}
-        return tuple(f"{ours} in the paper or its release" for ours, differs in told.items() if differs)
-
-    @property
-    def _has_batch_norms(self) -> bool:
-        return self.network.name == "pspnet101"
 
 
 def setup_for(networks: tuple[str, ...], request: Request) -> Setup:
@@ -99,10 +74,6 @@ def setup_for(networks: tuple[str, ...], request: Request) -> Setup:
     if request.width is not None:
         setup = replace(setup, base=f"netwarp:{network.name}@{request.width:g}")
     recipe, base_training = setup.recipe, setup.base_training
-    if request.as_published:
-        recipe = replace(recipe, as_published=True, flip=0.0, crop=None)
-    if request.size is not None and (request.weights in (None, "imagenet") or setup.single is not None):
-        raise ConfigurationError("--size goes with --weights, of a network that sees whole frames", option="size")
     # ImageNet's are no weights of a segmentation network, but it is trained from them.
     weights, start = (None, request.weights) if request.weights == "imagenet" else (request.weights, None)
     steps = request.base_steps or base_training.steps
@@ -115,7 +86,6 @@ def setup_for(networks: tuple[str, ...], request: Request) -> Setup:
         base_training=replace(base_training, data=data, split=split, steps=steps, weights=start),
         seeds=request.seeds or setup.seeds,
         crf=request.crf,
-        size=request.size,
         raft=None if request.raft is None else f"raft:{Path(request.raft)}",
     )
 

@@ -34,8 +34,6 @@ class Recipe:
     class_weights: float = 1.10
     crop: tuple[int, int] | None = None  # (height, width) of random windows that are trained on; None for whole frames
     flip: float = 0.0  # probability of mirroring them left and right
-    # as the authors: no views, a plain loss, batch norms with frozen statistics, FlowCNN from Gaussian noise
-    as_published: bool = False
 
 
 QUICK = Recipe(steps=2)
@@ -91,10 +89,7 @@ class Row:
         values = {
             k: v for k, v in vars(self).items() if k not in ("name", "against", "drawn", "kept", "windows", "crf")
         }
-        recipe = dict(vars(self.recipe))
-        if not self.recipe.as_published:  # what was kept before there was a choice goes on to count
-            del recipe["as_published"]
-        return {**values, "recipe": recipe}
+        return {**values, "recipe": dict(vars(self.recipe))}
 
 
 def standard_rows(

@@ -12,7 +12,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -42,7 +42,6 @@ from netwarp.lab.study.training import leave, set_dropout, train_row
 from netwarp.label_sets import LabelMap
 from netwarp.metrics import confusion_matrix
 from netwarp.model import VideoModel
-from netwarp.model.inputs import preprocess_of
 from netwarp.model.layers import OUTPUTS
 from netwarp.training.frozen_prefix import frozen_prefix
 
@@ -77,7 +76,6 @@ class StudyInputs:
     history: int | None = None
     # share that the network's dropout layers leave out in training; None leaves that to the network
     dropout: float | None = None
-    size: tuple[int, int] | None = None  # (height, width) that frames get for the network; None for their own
 
 
 class StudyContext(contextlib.ExitStack):
@@ -93,8 +91,6 @@ class StudyContext(contextlib.ExitStack):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # weights that nobody gave are the same in all processes
             base = load_base(inputs.base, inputs.weights, inputs.classes)
-        if inputs.size is not None:
-            base.preprocess = replace(preprocess_of(base), size=inputs.size)  # type: ignore[assignment]
         names = cast(Sequence[str], base.classes)
 
         def opened(spec: str, split: str | None) -> ClipData:
@@ -131,7 +127,6 @@ class StudyContext(contextlib.ExitStack):
             "weights": weights_digest(self.base),
             "dropout": self.inputs.dropout,
             "history": self.inputs.history,
-            **({} if self.inputs.size is None else {"size": self.inputs.size}),
         }
 
     def do(self, unit: Unit, store: Store) -> UnitScores:
