@@ -107,6 +107,18 @@ class PrecomputedFlow:
             )
         return PrecomputedFlow(folder, self.first, self.step)
 
+    def path_of(self, index: int) -> Path:
+        """The file with the flow of frame ``index`` of a video. Raises InputError where there is none."""
+        number = self.first + self.step * index
+        path = self._files.get(number)
+        if path is None:
+            there = f"it has {min(self._files)} to {max(self._files)}" if self._files else "it has none"
+            raise InputError(
+                f"no precomputed flow for frame {index}: {self.folder} has no .flo file of number {number} "
+                f"({there}; first={self.first}, step={self.step})"
+            )
+        return path
+
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
         """Look the flow of frame ``index`` up; see :class:`netwarp.flow.FlowEstimator`."""
         check_frames(current, previous)
@@ -123,13 +135,7 @@ class PrecomputedFlow:
             raise InputError(
                 f"precomputed flow is looked up for one frame at a time, not {current.shape[0]}: pass it as flow="
             )
-        number = self.first + self.step * index
-        path = self._files.get(number)
-        if path is None:
-            raise InputError(
-                f"no precomputed flow for frame {index}: {self.folder} has no .flo file of number {number} "
-                f"(it has {min(self._files)} to {max(self._files)}; first={self.first}, step={self.step})"
-            )
+        path = self.path_of(index)
         flow = read_flo(path)
         if flow.shape[-2:] != current.shape[-2:]:
             (h, w), (frame_h, frame_w) = flow.shape[-2:], current.shape[-2:]

@@ -23,7 +23,7 @@ def rows(of: list[lines.Line]) -> dict[str, Row]:
 
 ALL = {
     "table1": lines.table1(PLAYDATA),
-    "table2": lines.table2(replace(PLAYDATA, true_flow=True, raft="raft:w.pth")),
+    "table2": lines.table2(replace(PLAYDATA, true_flow=True, flow="raft:w.pth")),
     "table3": lines.table3(DILATION),
     "table4": lines.table4(PSPNET),
 }
@@ -67,10 +67,14 @@ def test_table_2_says_what_takes_the_place_of_flow_fields():
         return line.row.flow, line.note
 
     assert {"zero", "dis", "dis:authors", TRUE_FLOW, "raft:w.pth"} <= {row.flow for row in rows(ALL["table2"]).values()}
-    assert flow_fields(true_flow=True, raft="raft:w.pth")[0] == TRUE_FLOW
-    assert flow_fields(raft="raft:w.pth")[0] == "raft:w.pth"
+    assert flow_fields(true_flow=True, flow="raft:w.pth")[0] == TRUE_FLOW
+    assert flow_fields(flow="raft:w.pth")[0] == "raft:w.pth"
     assert flow_fields()[0] == "dis:accurate"
     assert "--raft FILE" in flow_fields()[1]
+    for true_flow in (False, True):
+        flow, note = flow_fields(true_flow=true_flow, flow="precomputed:flows")
+        assert flow == "precomputed:flows"
+        assert "the files" in note
 
 
 def test_what_tables_1_and_2_share_is_done_once():

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from lab.paper.pictures import is_a_picture
-from netwarp.errors import MissingExtraError
+from netwarp.datasets.augment_settings import Augmentation
+from netwarp.datasets.clips import Clip, ClipData
+from netwarp.datasets.registry import open_data
+from netwarp.errors import ConfigurationError, InputError, MissingExtraError
+from netwarp.flow import write_flo
 from netwarp.lab.paper.reproduce import Outcome, reproduce
 from netwarp.lab.paper.request import Request
+from netwarp.lab.study import training
 from netwarp.lab.study.study_context import StudyContext
+from netwarp.model import VideoModel
+from netwarp.training import TrainSettings
 
 ALONG_FLOW = "+ dense CRF of 3 frames along flow (for FSO-CRF)"
 ROWS = ["fc6+fc7, FlowCNN", "concatenated fc6, fc7"]
@@ -118,3 +127,60 @@ def test_a_crf_that_is_not_installed_is_said_before_the_work(tmp_path: Path, mon
     with pytest.raises(MissingExtraError, match=r"netwarp\[crf\]"):
         made("table3", tmp_path / "out", crf=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_papers_setting_at_another_size(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """What the usual setting made is not taken for it, and what is left of differences is said."""
+    rows, trained, train = {}, [], training.train
+
+    def noted(model: VideoModel, samples: object, settings: TrainSettings, **more: object) -> object:
+        trained.append((model, settings))
+        return train(model, samples, settings, **more)
+
+    monkeypatch.setattr(training, "train", noted)
+    for asked in ({}, {"as_published": True, "size": (48, 64)}):
+        outcome = made("table3", folder, rows=["+ NetWarp"], **asked)
+        with (folder / "table3.csv").open(encoding="utf-8") as file:
+            rows[len(rows)] = {row["line"]: row["iou"] for row in csv.DictReader(file)}
+    assert all(rows[0][line] != rows[1][line] for line in ("Dilation-CNN", "+ NetWarp"))
+    model, settings = trained[-1]
+    assert model.preprocess.size == (48, 64)
+    assert model.flow_cnn.start == "gaussian"
+    assert (settings.class_weights, settings.augment, settings.freeze_batch_norm) == ("none", Augmentation(), True)
+    said = outcome.text.partition("Not as in the paper:")[2]
+    assert "data: rendered streets" in said
+    assert "loss:" not in said
+
+
+def test_flow_out_of_files_is_trained_and_tested_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Files of the true flow give what the true flow gives."""
+    spec, flows = "streets:clips=2,frames=3,size=96x64", tmp_path / "flows"
+    for split in ("train", "test"):
+        for clip in open_data(spec, split, cache=folder / "units" / "cache").clips:
+            (flows / clip.name).mkdir(parents=True)
+            for index, frame in enumerate(clip.frames[1:], 1):
+                write_flo(flows / clip.name / f"{index:06}.flo", torch.from_numpy(frame.flow()))
+    lines = ["+ NetWarp, flow from files (for FlowFields)", "+ NetWarp, true flow"]
+    asked = {"rows": lines, "flow": f"precomputed:{flows}"}
+    made("table2", folder, **asked)
+    with (folder / "table2.csv").open(encoding="utf-8") as file:
+        rows = {row["line"]: row for row in csv.DictReader(file)}
+    files, true = (rows[line] for line in lines)
+    assert (files["paper_iou"], true["paper_iou"]) == ("70.3", "")
+    assert all(files[name] == true[name] != "" for name in ("iou", "tiou", "tc"))
+    assert files["iou"] != rows["PlayData-CNN"]["iou"]
+    monkeypatch.setattr("netwarp.lab.paper.reproduce.trained_base", lambda *_, **__: pytest.fail("trained first"))
+    next(flows.glob("*/000002.flo")).unlink()
+    with pytest.raises(InputError, match=r"frame 2.*no \.flo file of number 2"):
+        made("table2", tmp_path / "other", **asked)
+
+
+def test_data_without_pairs_is_refused_before_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def single_frames(spec: str, *of: str, **how: object) -> ClipData:
+        data = open_data(spec, *of, **how)
+        return replace(data, clips=tuple(Clip(clip.name, clip.frames[:1]) for clip in data.clips))
+
+    monkeypatch.setattr("netwarp.lab.paper.reproduce.open_data", single_frames)
+    monkeypatch.setattr("netwarp.lab.paper.reproduce.trained_base", lambda *_, **__: pytest.fail("trained first"))
+    with pytest.raises(ConfigurationError, match=r"trained on pairs.*original release with its videos"):
+        made("table1", tmp_path)

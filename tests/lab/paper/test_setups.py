@@ -8,8 +8,9 @@ import pytest
 
 from netwarp import load_base
 from netwarp.errors import ConfigurationError
+from netwarp.lab.paper.lines import netwarp_row
 from netwarp.lab.paper.request import Request
-from netwarp.lab.paper.setups import NETWORKS, Setup, setup_for
+from netwarp.lab.paper.setups import NETWORKS, Setup, departures, setup_for
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
@@ -71,6 +72,44 @@ def test_what_is_asked_for_is_taken():
     assert (setup.train, setup.test) == (("streets:clips=3", "train"), ("streets:clips=3", "test"))
     assert (setup.recipe.steps, setup.base_training.steps, setup.seeds) == (5, 7, 4)
     assert setup_of("dilation8", "dilation10", base="netwarp:dilation10@0.5").network.name == "dilation10"
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_as_published_leaves_only_what_it_cannot_have_otherwise(network: str, tmp_path: Path):
+    usual = setup_of(network, data=f"cityscapes:{tmp_path}")
+    published = setup_of(network, data=f"cityscapes:{tmp_path}", as_published=True, weights="w.safetensors")
+    recipe = published.recipe
+    assert (recipe.flip, recipe.class_weights, recipe.freeze_batch_norm) == (0.0, 0.0, True)
+    assert (published.flow_cnn, published.flow_cnn_start) == (1, "gaussian")
+    before, left = ({words.partition(":")[0] for words in departures(setup)} for setup in (usual, published))
+    assert {"augmentation", "loss", "FlowCNN", "network"} <= before
+    assert ("batch norm" in before) == (network == "pspnet101")  # the others have none
+    windows = {"augmentation"} if network == "pspnet101" else set()
+    size = {"frames"} if network == "dilation8" else set()
+    assert left == {"flow", "steps, rates, batches, and the rate's course"} | windows | size
+
+
+def test_what_is_new_is_in_the_key_of_kept_work_only_where_it_is_used():
+    usual, published = (
+        netwarp_row(setup_of("playdata", as_published=chosen), ("fc6",)).training() for chosen in (False, True)
+    )
+    assert "flow_cnn_start" not in usual
+    assert "freeze_batch_norm" not in usual["recipe"]
+    assert (published["flow_cnn_start"], published["recipe"]["freeze_batch_norm"]) == ("gaussian", True)
+
+
+def test_streets_are_not_the_papers_data():
+    words = departures(setup_of("dilation8", as_published=True, size=(480, 640)))
+    assert {each.partition(":")[0] for each in words} == {
+        "data", "network", "dropout", "flow", "steps, rates, batches, and the rate's course",
+    }  # fmt: skip
+
+
+def test_a_size_is_the_networks_before_and_after():
+    setup = setup_of("dilation8", size=(480, 640))
+    assert setup.size == setup.base_training.size == (480, 640)
+    with pytest.raises(ConfigurationError, match="windows"):
+        setup_of("pspnet101", size=(480, 640))
 
 
 def test_quick_is_tiny():

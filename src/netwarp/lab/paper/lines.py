@@ -30,16 +30,19 @@ class Line:
 
 
 _FRAME_BY_FRAME = Row(BASE, drawn=True)
+FILES, _FROM_FILES = "precomputed:", "flow from files"
 
 
 def netwarp_row(setup: Setup, layers: Sequence[str], *, flow: str = "dis", transformed: bool = True) -> Row:
     """NetWarps as the paper trains them (section 3.1): from (1, 0), on pairs, the whole network with them."""
-    words = (f"NetWarp at {' and '.join(layers)}", "FlowCNN" if transformed else "", "" if flow == "dis" else flow)
+    other = "" if flow == "dis" else _FROM_FILES if flow.startswith(FILES) else flow
+    words = (f"NetWarp at {' and '.join(layers)}", "FlowCNN" if transformed else "", other)
     final = tuple(layers) == setup.network.best and transformed and flow == "dis"
     return Row(
         ", ".join(filter(None, words)),
         tuple(layers),
         flow_cnn=setup.flow_cnn if transformed else 0,
+        flow_cnn_start=setup.flow_cnn_start if transformed else "identity",
         memory="previous",
         start=(1.0, 0.0),
         trained=(WHOLE,),
@@ -96,13 +99,16 @@ def table2(setup: Setup) -> list[Line]:
         by("dis", "+ NetWarp, DIS", TABLE2["+ NetWarp, DIS"]),
         by("dis:medium", "+ NetWarp, DIS medium"),
     ]
+    from_files = setup.flow is not None and setup.flow.startswith(FILES)
     accurate = {"DIS accurate": "dis:accurate"}
-    accurate |= {} if setup.raft is None else {"RAFT": setup.raft}
+    accurate |= {} if setup.flow is None or from_files else {"RAFT": setup.flow}
     accurate |= {"true flow": TRUE_FLOW} if setup.true_flow else {}
+    accurate |= {} if setup.flow is None or not from_files else {_FROM_FILES: setup.flow}
     *others, (best, flow) = accurate.items()
     lines += [by(other, f"+ NetWarp, {name}") for name, other in others]
     note = f"The paper's accurate flow is FlowFields, which is not here; {best} takes its place."
-    note += " --raft FILE puts RAFT there." if len(accurate) == 1 else ""
+    note += " --flow precomputed:FOLDER reads it, --raft FILE puts RAFT there." if len(accurate) == 1 else ""
+    note = "FlowFields: flow as the files have it; its time is that of reading." if from_files else note
     lines.append(by(flow, f"+ NetWarp, {best} (for FlowFields)", TABLE2["+ NetWarp, FlowFields"], note))
     return [*lines, Line("+ VPN", "other", None, TABLE2["+ VPN"])]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from netwarp.datasets.registry import splits_of
 from netwarp.errors import ConfigurationError, unknown_name
@@ -54,7 +55,9 @@ class Setup:
     multi: Views | None = None  # those of a multi-scale evaluation; None where there is none
     seeds: int = 1  # how often what is trained is trained
     timed_frames: int = 16  # how many frames running times are taken on
-    raft: str | None = None  # RAFT as a flow, where it is asked for
+    flow_cnn_start: Literal["identity", "gaussian"] = "identity"  # what it does at first
+    size: tuple[int, int] | None = None  # (height, width) that frames get for the network; None for their own
+    flow: str | None = None  # Table 2's accurate flow, where one is asked for
     crf: bool = False  # whether Table 3 has a dense CRF
     true_flow: bool = False  # whether the data tested on know theirs
 
@@ -78,7 +81,7 @@ def setup_for(networks: tuple[str, ...], request: Request) -> Setup:
     weights, start = (None, request.weights) if request.weights == "imagenet" else (request.weights, None)
     steps = request.base_steps or base_training.steps
     data, split = setup.train
-    return replace(
+    setup = replace(
         setup,
         base=request.base or setup.base,
         weights=weights,
@@ -86,8 +89,58 @@ def setup_for(networks: tuple[str, ...], request: Request) -> Setup:
         base_training=replace(base_training, data=data, split=split, steps=steps, weights=start),
         seeds=request.seeds or setup.seeds,
         crf=request.crf,
-        raft=None if request.raft is None else f"raft:{Path(request.raft)}",
+        flow=request.flow if request.raft is None else f"raft:{Path(request.raft)}",
     )
+    if request.size is not None:
+        setup = _resized(setup, request.size)
+    return _as_published(setup) if request.as_published else setup
+
+
+def _resized(setup: Setup, size: tuple[int, int]) -> Setup:
+    """Whole frames of another size."""
+    if setup.single is not None:
+        raise ConfigurationError(
+            f"{setup.base} sees windows of frames as they are: --size goes with the networks that see whole frames",
+            option="size",
+        )
+    return replace(setup, size=size, base_training=replace(setup.base_training, size=size))
+
+
+def _as_published(setup: Setup) -> Setup:
+    """Rows trained as in the paper and its release; where the network sees windows, they are still drawn."""
+    recipe = replace(setup.recipe, flip=0.0, class_weights=0.0, freeze_batch_norm=True)
+    return replace(setup, recipe=recipe, flow_cnn=1, flow_cnn_start="gaussian")
+
+
+def departures(setup: Setup) -> list[str]:
+    """Every way in which a setup is not the paper's (section 4; batch norm, dropout and DIS's preset: its release)."""
+    recipe, streets = setup.recipe, setup.test[0].partition(":")[0] == "streets"
+    window = setup.network.name == "pspnet101"
+    weighted = f"classes count 1 / ln({recipe.class_weights:g} + frequency); the paper's loss is plain"
+    listed = {
+        "data: rendered streets; the paper's are CamVid and Cityscapes": streets,
+        f"network: {setup.base} has a fraction of the paper's channels": "@" in setup.base,
+        "network: trained here first, mirrored, with class weights; the paper's has its published weights": (
+            setup.weights is None
+        ),
+        "frames: at their own size; Dilation8 was published at 640×480 (--size 640x480)": (
+            setup.network.name == "dilation8" and setup.size != (480, 640)
+        ),
+        f"augmentation: pairs are mirrored with probability {recipe.flip:g}; the paper has none": recipe.flip > 0,
+        "augmentation: windows at random places, as large as the network sees them; the paper says nothing of them": (
+            recipe.crop is not None
+        ),
+        f"loss: {weighted}": recipe.class_weights > 0,
+        f"batch norm: in training mode, on {recipe.batch_size} pairs; the release freezes all": (
+            window and not recipe.freeze_batch_norm
+        ),
+        "dropout: none; the networks have it": setup.base_training.dropout == 0,
+        "FlowCNN: starts at the identity; the paper's at Gaussian noise": setup.flow_cnn_start == "identity",
+        f"FlowCNN: at 1/{setup.flow_cnn} of the frame's size; the paper's at the frame's": setup.flow_cnn > 1,
+        "flow: DIS, preset light; the authors' is dis:authors": True,
+        "steps, rates, batches, and the rate's course: ours; the paper names none": True,
+    }
+    return [words for words, differs in listed.items() if differs]
 
 
 def _name_in(base: str, networks: tuple[str, ...]) -> str:

@@ -105,7 +105,7 @@ def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
             base = copy.deepcopy(base)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            flow_cnn = FlowCNN(stride=row.flow_cnn) if row.flow_cnn else None
+            flow_cnn = FlowCNN(stride=row.flow_cnn, start=row.flow_cnn_start) if row.flow_cnn else None
         model = VideoModel(
             base, list(row.layers), row.flow, flow_cnn, memory=row.memory, start=row.start, gate=row.gate or None
         )

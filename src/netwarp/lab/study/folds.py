@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
 
 from netwarp.datasets.clips import Clip, ClipData
 from netwarp.errors import ConfigurationError
+from netwarp.flow import PrecomputedFlow, read_flo
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,10 @@ def one_fold(train: ClipData, test: ClipData) -> Fold:
     parts = [replace(data, clips=tuple(map(_without_first_labels, data.clips))) for data in (train, test)]
     for part in parts:
         if not any(_labelled(clip) for clip in part.clips):
-            raise ConfigurationError(f"{part.name} has no labelled frame with a frame before it")
+            raise ConfigurationError(
+                f"{part.name} has no labelled frame with a frame before it, and NetWarp is trained on pairs: CamVid's "
+                "original release with its videos has them, and Cityscapes' leftImg8bit_sequence"
+            )
     return Fold(0, *parts)
 
 
@@ -62,6 +70,21 @@ def _labelled(clip: Clip) -> list[int]:
 
 def _without_first_labels(clip: Clip) -> Clip:
     return Clip(clip.name, (*(replace(frame, labels=None) for frame in clip.frames[:1]), *clip.frames[1:]))
+
+
+def with_flow(data: ClipData, flow: PrecomputedFlow) -> ClipData:
+    """The data with flow out of files, each clip's in the folder of its name, as its true flow."""
+
+    def read(own: PrecomputedFlow, index: int) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = read_flo(own.path_of(index))[0].numpy()
+        return found
+
+    def of(clip: Clip) -> Clip:
+        reading = partial(read, flow.in_clip(clip.name))
+        frames = (replace(frame, flow=partial(reading, index)) for index, frame in enumerate(clip.frames) if index)
+        return Clip(clip.name, (*clip.frames[:1], *frames))
+
+    return replace(data, clips=tuple(map(of, data.clips)))
 
 
 def knows_flow(data: ClipData) -> bool:

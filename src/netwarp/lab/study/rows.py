@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.inference.views import Views
@@ -13,7 +13,7 @@ from netwarp.model.layers import OUTPUTS
 BASE, FREE = "Frame by frame", "Training-free"
 """The rows in which nothing is trained."""
 
-TRUE_FLOW = "true"
+TRUE_FLOW: Final = "true"
 """The name of the flow that the data set knows."""
 
 WHOLE = ""
@@ -30,10 +30,11 @@ class Recipe:
     base_rate: float = 5e-4  # of what is trained of the network
     flow_cnn_rate: float = 1e-3  # of FlowCNN
     gate_rate: float = 5e-2  # of a gate that learns
-    # classes count 1 / ln(this + frequency) in the loss; the frequency is that in the training half
+    # classes count 1 / ln(this + frequency) in the loss; the frequency is that in the training half. 0 for all alike
     class_weights: float = 1.10
     crop: tuple[int, int] | None = None  # (height, width) of random windows that are trained on; None for whole frames
     flip: float = 0.0  # probability of mirroring them left and right
+    freeze_batch_norm: bool = False  # whether batch norms of the network keep their statistics
 
 
 QUICK = Recipe(steps=2)
@@ -47,6 +48,7 @@ class Row:
     name: str  # what it is called
     layers: tuple[str, ...] = ()  # where NetWarps are; none is the network frame by frame
     flow_cnn: int = 0  # stride of the FlowCNN; 0 for none
+    flow_cnn_start: Literal["identity", "gaussian"] = "identity"  # what it does at first, as in FlowCNN
     gate: str = ""  # as for VideoModel; "" for none
     memory: Literal["previous", "fused"] = "fused"  # as in VideoModel
     start: tuple[float, float] = (0.5, 0.5)  # initial (w1, w2)
@@ -89,7 +91,13 @@ class Row:
         values = {
             k: v for k, v in vars(self).items() if k not in ("name", "against", "drawn", "kept", "windows", "crf")
         }
-        return {**values, "recipe": dict(vars(self.recipe))}
+        recipe = dict(vars(self.recipe))
+        # What is newer than work that was kept is said only where it is used.
+        if not self.recipe.freeze_batch_norm:
+            del recipe["freeze_batch_norm"]
+        if self.flow_cnn_start == "identity":
+            del values["flow_cnn_start"]
+        return {**values, "recipe": recipe}
 
 
 def standard_rows(

@@ -92,6 +92,7 @@ class UnitScores:
     settings: dict[str, Any]  # of the row
     iiou: float = math.nan  # mean instance IoU over the classes that have objects; nan where nobody knows objects
     iiou_per_class: dict[str, float] = field(default_factory=dict)  # instance IoU by class
+    tiou_per_class: dict[str, float] = field(default_factory=dict)  # within 2 pixels; nothing where older work is kept
     # mean IoU without a clip, by the clip's name; nothing for halves of a data set, or of a single clip
     left_out: dict[str, float] = field(default_factory=dict)
 

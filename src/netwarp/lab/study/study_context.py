@@ -38,7 +38,7 @@ from netwarp.lab.study.folds import Fold, one_fold, two_folds
 from netwarp.lab.study.rows import Row
 from netwarp.lab.study.store import Store, Unit, UnitScores, data_digest, environment, weights_digest
 from netwarp.lab.study.summary import scores_without_each_clip
-from netwarp.lab.study.training import leave, set_dropout, train_row
+from netwarp.lab.study.training import leave, resized, set_dropout, train_row
 from netwarp.label_sets import LabelMap
 from netwarp.metrics import confusion_matrix
 from netwarp.model import VideoModel
@@ -76,6 +76,7 @@ class StudyInputs:
     history: int | None = None
     # share that the network's dropout layers leave out in training; None leaves that to the network
     dropout: float | None = None
+    size: tuple[int, int] | None = None  # (height, width) that frames get for the network; None for their own
 
 
 class StudyContext(contextlib.ExitStack):
@@ -104,7 +105,7 @@ class StudyContext(contextlib.ExitStack):
             self.folds = two_folds(self.data)
         else:
             self.folds = (one_fold(self.data, opened(inputs.test, inputs.test_split)),)
-        set_dropout(base, inputs.dropout)
+        set_dropout(resized(base, inputs.size), inputs.dropout)
         self.base = base.to(inputs.device).requires_grad_(False)  # the network, frozen, on the device
         # Convolutions and the warp are faster so on a CPU. Others' networks may mind.
         if inputs.base.startswith("netwarp:"):
@@ -127,6 +128,7 @@ class StudyContext(contextlib.ExitStack):
             "weights": weights_digest(self.base),
             "dropout": self.inputs.dropout,
             "history": self.inputs.history,
+            **({} if self.inputs.size is None else {"size": self.inputs.size}),
         }
 
     def do(self, unit: Unit, store: Store) -> UnitScores:
@@ -156,6 +158,7 @@ class StudyContext(contextlib.ExitStack):
         values: dict[str, Any] = {name: scores[name] for name in ("miou", "tiou", "tc", "frames", "iiou")}
         for name in ("per_class", "iiou_per_class"):
             values[name] = dict(zip(self.data.classes.names, scores[name], strict=True))
+        values["tiou_per_class"] = dict(zip(self.data.classes.names, scores["tiou_per_class"][2], strict=True))
         done = UnitScores(
             row=row.name,
             fold=unit.fold,

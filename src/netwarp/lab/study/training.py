@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,12 +21,14 @@ from netwarp.datasets.class_order import in_order_of
 from netwarp.datasets.clips import ClipData
 from netwarp.datasets.registry import open_data
 from netwarp.errors import ConfigurationError
+from netwarp.flow import PrecomputedFlow
 from netwarp.lab.output import written
 from netwarp.lab.study.build import trained_parameters
-from netwarp.lab.study.folds import Fold
-from netwarp.lab.study.rows import Row
+from netwarp.lab.study.folds import Fold, with_flow
+from netwarp.lab.study.rows import TRUE_FLOW, Row
 from netwarp.lab.study.store import data_digest, environment, key_of
 from netwarp.model import VideoModel
+from netwarp.model.inputs import preprocess_of
 from netwarp.model.model_file import read
 from netwarp.output_files import prepare_folder
 from netwarp.training import Consistency, Rates, TrainSettings, train
@@ -52,6 +54,7 @@ class BaseTraining:
     crop: tuple[int, int] = (144, 256)  # (height, width) of the windows that are looked at, at most
     dropout: float | None = None  # share that its dropout layers leave out; None leaves that to the network
     channels_last: bool = False  # lay its weights out so, which rounds otherwise, and is faster for networks like VGG
+    size: tuple[int, int] | None = None  # (height, width) that frames get for it, instead of windows
 
 
 def trained_base(
@@ -70,8 +73,9 @@ def trained_base(
     data = open_data(how.data, how.split, length=1, cache=cache)
     classes = data.classes.names if classes is None else classes
     settings = {name: value for name, value in asdict(how).items() if name not in ("data", "split")}
-    if how.weights is None:  # networks that were kept before there were any to start from have no such setting
-        del settings["weights"]
+    for name in ("weights", "size"):  # newer than networks that were kept, which have no such settings
+        if settings[name] is None:
+            del settings[name]
     network = {"base": spec, "classes": classes if isinstance(classes, int) else list(classes)}
     # What the data holds, and not where it lies.
     key = key_of({**environment(device), "data": data_digest(data), **network, "how": settings})
@@ -99,13 +103,14 @@ def _train_base(
         lay_channels_last(base)
     set_dropout(base, how.dropout)
     height, width = samples[0].frames[-1].image().shape[:2]
-    model = VideoModel(base, layers=[], flow_cnn=None)
+    crop = (min(how.crop[0], height), min(how.crop[1], width)) if how.size is None else None
+    model = VideoModel(resized(base, how.size), layers=[], flow_cnn=None)
     settings = TrainSettings(
         steps=how.steps,
         batch_size=how.batch_size,
         rate=how.rate,
         class_weights="inverse_log",
-        augment=Augmentation(flip=0.5, crop=(min(how.crop[0], height), min(how.crop[1], width))),
+        augment=Augmentation(flip=0.5, crop=crop),
         accelerator=_accelerator(device),
     )
     train(model, samples, settings, classes=len(data.classes), folder=folder, progress=progress)
@@ -124,7 +129,20 @@ def train_row(
     folder: Path | None = None,
 ) -> list[float]:
     """Train a row's model on its fold."""
-    samples, windows = fold.train.samples(row.length), fold.train.windows(row.length)
+    data, flow = fold.train, model.flow
+    if isinstance(flow, PrecomputedFlow):  # looked up by number in a clip, which samples do not know
+        data, model.flow = with_flow(data, flow), TRUE_FLOW
+    try:
+        return _train_row(model, row, data, seed, device=device, cache=cache, replay=replay, folder=folder)
+    finally:
+        model.flow = flow
+
+
+def _train_row(
+    model: VideoModel, row: Row, data: ClipData, seed: int, *, device: str, cache: Path, replay: bool,
+    folder: Path | None,
+) -> list[float]:  # fmt: skip
+    samples, windows = data.samples(row.length), data.windows(row.length)
     others = [window for window in windows if window.frames[-1].labels is None]
     settings = _settings(model, row, seed, device, unlabelled=bool(others))
     options: dict[str, Any] = {"unlabelled": others, "cache": cache, "replay": replay, "folder": folder}
@@ -133,7 +151,7 @@ def train_row(
         if place is not None and place.model.is_file() and not place.last.exists():
             restore(model, read(place.model).tensors)
             return []
-        losses = train(model, samples, settings, classes=len(fold.train.classes), **options).losses
+        losses = train(model, samples, settings, classes=len(data.classes), **options).losses
         if place is not None and row.kept:  # for others, who find the model
             place.last.unlink()
     return losses
@@ -152,8 +170,9 @@ def _settings(model: VideoModel, row: Row, seed: int, device: str, *, unlabelled
         steps=recipe.steps,
         batch_size=recipe.batch_size,
         rates=Rates(**{part: rate for part, rate in rates.items() if part in parts}),
-        class_weights="inverse_log",
-        class_weight_constant=recipe.class_weights,
+        class_weights="inverse_log" if recipe.class_weights else "none",
+        class_weight_constant=recipe.class_weights or TrainSettings.class_weight_constant,
+        freeze_batch_norm=recipe.freeze_batch_norm,
         augment=Augmentation(flip=recipe.flip, crop=recipe.crop),
         consistency=Consistency(row.consistency, recipe.batch_size if row.consistency and unlabelled else 0),
         seed=seed,
@@ -163,6 +182,13 @@ def _settings(model: VideoModel, row: Row, seed: int, device: str, *, unlabelled
 
 def _accelerator(device: str) -> Literal["gpu", "cpu"]:
     return "gpu" if device.startswith("cuda") else "cpu"
+
+
+def resized(base: nn.Module, size: tuple[int, int] | None) -> nn.Module:
+    """The network, which gets frames of another size (height, width) than theirs; None leaves it to itself."""
+    if size is not None:
+        base.preprocess = replace(preprocess_of(base), size=size)  # type: ignore[assignment]
+    return base
 
 
 def set_dropout(network: nn.Module, share: float | None) -> None:
