@@ -107,8 +107,12 @@ def fingerprint(
     """
     frozen = ((name, p) for name, p in model.named_parameters() if not p.requires_grad)
     frames = () if validation is None else (frame.name for clip in validation.clips for frame in clip.frames)
+    configuration = model.configuration()
+    # What follows from the network; checkpoints of before have none of it.
+    del configuration["grids"]
+    (configuration["flow_cnn"] or {}).pop("offset", None)
     described = {
-        "model": model.configuration() | {"frozen weights": _hash_of_tensors(frozen)},
+        "model": configuration | {"frozen weights": _hash_of_tensors(frozen)},
         "training": settings.deciding(),
         "data": {
             "clips": _hash_of_names(samples),
