@@ -17,12 +17,12 @@ class Peers:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.count = dist.get_world_size() if _connected() else 1  # how many they are
-        self.rank = dist.get_rank() if _connected() else 0  # this one's number
+        self.count = dist.get_world_size() if connected() else 1  # how many they are
+        self.rank = dist.get_rank() if connected() else 0  # this one's number
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """The sum of each value over all processes, in float64; a call of all of them."""
-        if not _connected():
+        if not connected():
             return list(values)
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(total)
@@ -38,18 +38,19 @@ def is_first_process(devices: int) -> bool:
 Item = TypeVar("Item")
 
 
-def _connected() -> bool:
+def connected() -> bool:
+    """Whether ``torch.distributed`` runs."""
     return dist.is_available() and dist.is_initialized()
 
 
 def part_of(items: Sequence[Item]) -> Sequence[Item]:
     """This process's part of something: every n-th of n processes; all of it where there is one process."""
-    return items[dist.get_rank() :: dist.get_world_size()] if _connected() else items
+    return items[dist.get_rank() :: dist.get_world_size()] if connected() else items
 
 
 def all_processes(mine: Item) -> list[Item]:
     """What each process has, in the order of their ranks. A call of all of them."""
-    if not _connected():
+    if not connected():
         return [mine]
     found: list[Item] = [mine] * dist.get_world_size()
     dist.all_gather_object(found, mine)

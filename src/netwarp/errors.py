@@ -71,16 +71,7 @@ class MissingExtraError(NetWarpError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigurationError:
-    """Build the error for a misspelt name, naming the closest of the known ones.
-
-    Args:
-        kind: What the name should have been, e.g. ``"layer"``.
-        name: The name that is not known.
-        known: All names that are.
-
-    Returns:
-        The error, for the caller to raise.
-    """
+    """Build the error for a misspelt name of a kind, such as ``"layer"``, naming the closest of the known ones."""
     names = list(known)
     close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     if close:
@@ -98,6 +89,11 @@ def _listed(names: Sequence[str]) -> str:
     if len(", ".join(words)) <= LONGEST:
         return ", ".join(words)
     return f"{', '.join(words[:FIRST])} and {len(words) - FIRST} more"
+
+
+def few(names: Sequence[str]) -> str:
+    """The first three of some names, for a line."""
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def reason_of(error: BaseException) -> str:

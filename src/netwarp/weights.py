@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netwarp.errors import WeightsError, reason_of
+from netwarp.errors import WeightsError, few, reason_of
 
 State = dict[str, Tensor]
 
@@ -108,11 +108,10 @@ def load_weights(
     for name, tensor in expected.items():
         if name.endswith("num_batches_tracked"):
             given.setdefault(name, tensor)
-    _check_names(expected, given, origin)
+    check_fit(expected, given, origin)
     for name, tensor in given.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
             raise WeightsError(f"{name} in {origin} is sparse, quantized or complex: save plain tensors")
-    _check_shapes(expected, given, origin)
     # A float64 that overflows the network's own dtype is as bad as an infinity.
     check_finite({name: tensor.to(expected[name].dtype) for name, tensor in given.items()}, origin)
     network.load_state_dict(given, strict=True)
@@ -138,27 +137,21 @@ def check_finite(state: Mapping[str, Tensor], origin: str | Path) -> None:
             )
 
 
-def _check_names(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], origin: str | Path) -> None:
+def check_fit(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], origin: str | Path) -> None:
+    """See that tensors have the names and shapes that a network expects."""
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
-    complaints = []
-    if missing:
-        complaints.append(f"{len(missing)} of {len(expected)} keys are missing ({_few(missing)})")
-    if unexpected:
-        complaints.append(f"{len(unexpected)} are unexpected ({_few(unexpected)})")
-    if complaints:
-        raise WeightsError(f"{origin} is of another network: {', '.join(complaints)}")
-
-
-def _check_shapes(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], origin: str | Path) -> None:
     differing = [
         f"{name} is {list(given[name].shape)} there and {list(tensor.shape)} here"
         for name, tensor in expected.items()
-        if given[name].shape != tensor.shape
+        if name in given and given[name].shape != tensor.shape
     ]
+    complaints = []
+    if missing:
+        complaints.append(f"{len(missing)} of {len(expected)} keys are missing ({few(missing)})")
+    if unexpected:
+        complaints.append(f"{len(unexpected)} are unexpected ({few(unexpected)})")
     if differing:
-        raise WeightsError(f"{origin} is of another network: {len(differing)} shapes differ ({_few(differing)})")
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        complaints.append(f"{len(differing)} shapes differ ({few(differing)})")
+    if complaints:
+        raise WeightsError(f"{origin} is of another network: {', '.join(complaints)}")

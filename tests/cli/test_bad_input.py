@@ -98,7 +98,7 @@ MISTAKES = {
     f"{OUT} --model none.safetensors": ["none.safetensors"],
     f"{OUT} --model bad.safetensors": ["bad.safetensors"],
     f"{OUT} --model m.safetensors": ["--base"],  # code that a file names is not run unasked
-    f"{OUT} --model m.safetensors --base tinybase:Even": ["does not fit its network"],
+    f"{OUT} --model m.safetensors --base tinybase:Even": ["is of another network"],
     # options
     f"{OUT} --model m --layers 0": ["--layers", "--base"],
     f"{OUT} --model m --weights w.pth": ["--weights", "--base"],

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, weights_file, weights_from_file
-from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError, reason_of
+from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError, few, reason_of
 from netwarp.label_sets import LabelSet, label_set
 from netwarp.model.inputs import Preprocess
 from netwarp.weights import check_finite, unwrapped
@@ -50,7 +50,9 @@ def load_huggingface(name: str, weights: str | Path | None, classes: int | Seque
         }
         with _one_line(origin, f"it must hold a semantic segmentation network of type {config.model_type}"):
             if state is None:
-                network, info = _auto(transformers).from_pretrained(where, **arguments, **options)
+                network, info = transformers.AutoModelForSemanticSegmentation.from_pretrained(
+                    where, **arguments, **options
+                )
             else:
                 # Through transformers, which knows the older names of its tensors.
                 network, info = _class_of(transformers, config).from_pretrained(
@@ -72,7 +74,7 @@ def rebuild_huggingface(source: BaseSource) -> nn.Module:
         raise ConfigurationError(f"the saved configuration of {source.spec} names no model_type")
     with _quiet(transformers), _one_line(source.spec, "another version of transformers may have saved it"):
         config = transformers.AutoConfig.for_model(kind, **values)
-        network: nn.Module = _auto(transformers).from_config(config, trust_remote_code=False)
+        network: nn.Module = transformers.AutoModelForSemanticSegmentation.from_config(config, trust_remote_code=False)
     if config.num_labels != len(source.classes):
         raise ConfigurationError(
             f"the saved configuration of {source.spec} has {config.num_labels} outputs, its classes are "
@@ -87,10 +89,6 @@ def _transformers() -> Any:  # noqa: ANN401
     except ImportError as error:
         raise MissingExtraError("transformers", "models", "a base hf:…") from error
     return transformers
-
-
-def _auto(transformers: Any) -> Any:  # noqa: ANN401
-    return transformers.AutoModelForSemanticSegmentation
 
 
 def _class_of(transformers: Any, config: Any) -> Any:  # noqa: ANN401
@@ -184,8 +182,7 @@ def _check_loaded(info: dict[str, Any], origin: str) -> None:
     }
     for what, found in findings.items():
         if found:
-            shown = ", ".join(sorted(found)[:3]) + (", …" if len(found) > 3 else "")
-            raise WeightsError(f"{origin} is of another network: {len(found)} {what} ({shown})")
+            raise WeightsError(f"{origin} is of another network: {len(found)} {what} ({few(sorted(found))})")
 
 
 @contextmanager

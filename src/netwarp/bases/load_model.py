@@ -13,6 +13,7 @@ from netwarp.model import FlowCNN, Preprocess, VideoModel
 from netwarp.model.gates import gate_from_dict
 from netwarp.model.model_file import read
 from netwarp.ops import Grid
+from netwarp.weights import check_fit
 
 
 def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
@@ -54,7 +55,7 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
         raise WeightsError(f"the configuration in {path} is damaged ({reason})") from error
     expected = {k: v for k, v in model.state_dict().items() if holds_base or not k.startswith("base.")}
     try:
-        _check_fit(path, expected, saved.tensors)
+        check_fit(expected, saved.tensors, path)
     except NetWarpError:
         model.remove()
         raise
@@ -89,17 +90,3 @@ def _build(config: dict[str, Any], base: nn.Module) -> VideoModel:
             raise ValueError(f"{len(known)} grids for {len(model.layers)} layers")
         model.grids = known
     return model
-
-
-def _check_fit(path: str | Path, expected: dict[str, Any], found: dict[str, Any]) -> None:
-    missing = sorted(expected.keys() - found.keys())
-    foreign = sorted(found.keys() - expected.keys())
-    other = sorted(k for k in expected.keys() & found.keys() if expected[k].shape != found[k].shape)
-    for problem, names in (
-        ("lacks", missing),
-        ("has, as the model does not,", foreign),
-        ("has another shape of", other),
-    ):
-        if names:
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            raise WeightsError(f"{path} does not fit its network: it {problem} {shown}")

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from netwarp.inference.stream_model import StreamModel
     from netwarp.label_sets import LabelSet
     from netwarp.model import VideoModel
+
+    Score = Callable[[Callable[[], None]], Mapping[str, Scores]]
 
 EXAMPLE = """\
 examples:
@@ -117,12 +119,17 @@ def run(request: Request) -> None:
     if not any(clip.frames for clip in data.clips):
         raise InputError(f"{data.name} has no frames: there is nothing to evaluate")
     if request.predictions is not None:
-        measured = _score_predictions(request, data)
+        frames, score = _of_predictions(request, data)
     else:
         models = _models(request, data)
         classes, data = data.classes, in_order_of(data, next(iter(models.values())).classes)
-        measured = _score_models(request, models, data, history, _saver(request, classes, data.classes, [*models][-1]))
-    _tell(request, data, measured)
+        saver = _saver(request, classes, data.classes, [*models][-1])
+        frames, score = _of_models(request, models, data, history, saver)
+    _check_places(request)
+    began = time.perf_counter()
+    with progress_bar(frames) as advance:
+        rows = score(advance)
+    _tell(request, data, rows, frames, time.perf_counter() - began)
 
 
 def _check_combinations(request: Request) -> None:
@@ -170,15 +177,6 @@ def _models(request: Request, data: ClipData) -> dict[str, VideoModel | Sliding]
     return {name: in_views(each, views, request.batch) for name, each in models.items()}
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """Scores of all rows, the number of frames that each has run, and the seconds that all took."""
-
-    rows: dict[str, Scores]
-    frames: int
-    seconds: float
-
-
 def _check_places(request: Request) -> None:
     """See that results can be written, before hours of work."""
     from netwarp.output_files import prepare_file
@@ -191,42 +189,30 @@ def _check_places(request: Request) -> None:
         prepare_file(Path(request.json))
 
 
-def _score_predictions(request: Request, data: ClipData) -> _Measured:
+def _of_predictions(request: Request, data: ClipData) -> tuple[int, Score]:
+    """The number of label maps, and what scores them."""
     from netwarp.datasets.predictions import Predictions
     from netwarp.evaluation.evaluate import evaluate_predictions
 
     assert request.predictions is not None
     predictions = Predictions(request.predictions, data, ids=request.prediction_ids == "cityscapes")
-    _check_places(request)
-    frames = len(predictions.files)
-    began = time.perf_counter()
-    with progress_bar(frames) as advance:
-        scores = evaluate_predictions(
-            predictions, data, **_measures(data, request), workers=request.workers or _threads(), on_frame=advance
-        )
-    return _Measured({_PREDICTIONS: scores}, frames, time.perf_counter() - began)
+    options = _measures(data, request) | {"workers": request.workers or _threads()}
+    return len(predictions.files), lambda advance: {
+        _PREDICTIONS: evaluate_predictions(predictions, data, **options, on_frame=advance)
+    }
 
 
-def _score_models(
+def _of_models(
     request: Request, models: Mapping[str, Any], data: ClipData, history: int | None, on_labels: OnLabels | None
-) -> _Measured:
+) -> tuple[int, Score]:
+    """The number of frames to run, and what runs and scores them."""
     from netwarp.evaluation.evaluate import evaluate, frames_to_run
 
-    _check_places(request)
-    frames = frames_to_run(data, history)
-    began = time.perf_counter()
-    with progress_bar(frames) as advance:
-        rows = evaluate(
-            models,
-            data,
-            **_measures(data, request),
-            history=history,
-            keyframes={**dict.fromkeys(models, "all"), [*models][-1]: request.keyframes or "all"},
-            workers=request.workers or _workers(request, models, data),
-            on_frame=advance,
-            on_labels=on_labels,
-        )
-    return _Measured(rows, frames, time.perf_counter() - began)
+    options = _measures(data, request) | {"workers": request.workers or _workers(request, models, data)}
+    options["keyframes"] = {**dict.fromkeys(models, "all"), [*models][-1]: request.keyframes or "all"}
+    return frames_to_run(data, history), lambda advance: evaluate(
+        models, data, **options, history=history, on_frame=advance, on_labels=on_labels
+    )
 
 
 def _saver(request: Request, classes: LabelSet, outputs: LabelSet, of_row: str) -> OnLabels | None:
@@ -272,26 +258,23 @@ def _threads() -> int:
     return min(_MOST_WORKERS, torch.get_num_threads())
 
 
-def _tell(request: Request, data: ClipData, measured: _Measured) -> None:
+def _tell(request: Request, data: ClipData, rows: Mapping[str, Scores], frames: int, seconds: float) -> None:
     from netwarp.cli.tables import class_table, score_record, score_table
     from netwarp.output_files import write_file
 
-    name, scores = list(measured.rows.items())[-1]
-    say(score_table(measured.rows))
+    name, scores = list(rows.items())[-1]
+    say(score_table(rows))
     if request.per_class:
-        say(f"\n{class_table(measured.rows, data.classes.names)}")
-    rate = measured.frames / max(measured.seconds, 1e-9)
-    noun = "frame" if measured.frames == 1 else "frames"
-    say(
-        f"\n{data.name}: {scores['frames']} labelled of {measured.frames} {noun} in {measured.seconds:.1f} s "
-        f"({rate:.1f} a second)"
-    )
+        say(f"\n{class_table(rows, data.classes.names)}")
+    rate = frames / max(seconds, 1e-9)
+    noun = "frame" if frames == 1 else "frames"
+    say(f"\n{data.name}: {scores['frames']} labelled of {frames} {noun} in {seconds:.1f} s ({rate:.1f} a second)")
     if data.left_out:
         first = data.left_out[0]
         warn(f"{len(data.left_out)} labelled frames are left out; the first is {first.name}: {first.reason}")
     if not scores["frames"]:
         warn(f"{data.name} has no labels: there are only consistency and time")
     if request.json is not None:
-        others = {row: score_record(its, data.classes.names) for row, its in measured.rows.items() if row != name}
+        others = {row: score_record(its, data.classes.names) for row, its in rows.items() if row != name}
         record = score_record(scores, data.classes.names) | ({"compared_with": others} if others else {})
         write_file(Path(request.json), f"{json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)}\n")

@@ -38,7 +38,7 @@ def add_section(parser: argparse.ArgumentParser, name: str, kind: type[Any]) -> 
         plain = list(default) if isinstance(default, tuple) else default
         shown = yaml.safe_dump(plain, default_flow_style=True).splitlines()[0]
         group.add_argument(
-            f"--{name}.{key}", default=argparse.SUPPRESS, metavar=_metavar(hint), help=f"{text} (default: {shown})"
+            f"--{name}.{key}", default=argparse.SUPPRESS, metavar=_described(hint)[1], help=f"{text} (default: {shown})"
         )
 
 
@@ -136,7 +136,7 @@ def _converted(hint: Any, value: Any, key: str) -> Any:  # noqa: ANN401
     try:
         return _as(hint, value)
     except (TypeError, ValueError):
-        raise ConfigurationError(f"{key} must be {in_words(hint)}, not {value!r}") from None
+        raise ConfigurationError(f"{key} must be {_described(hint)[0]}, not {value!r}") from None
 
 
 def _as(hint: Any, value: Any) -> Any:  # noqa: ANN401
@@ -166,34 +166,28 @@ def _as(hint: Any, value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def in_words(hint: Any) -> str:  # noqa: ANN401
-    """Describe a type.
+def _described(hint: Any) -> tuple[str, str]:  # noqa: ANN401
+    """A type in words, and as a help text names its values.
 
-    >>> in_words(int | None), in_words(tuple[float, float])
-    ('a whole number or null', 'a list of 2 numbers such as [1, 2]')
+    >>> _described(int | None), _described(tuple[float, float])
+    (('a whole number or null', 'N'), ('a list of 2 numbers such as [1, 2]', '[X,X]'))
     """
     if hint in _KINDS:
-        return _KINDS[hint][0]
+        return _KINDS[hint]
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
-        return " or ".join(str(value) for value in inner)
-    if origin is tuple:
-        if inner[-1] is Ellipsis:
-            return "a list of names such as [a, b]" if inner[0] is str else "a list of numbers such as [1, 2, 0.5]"
-        return f"a list of {len(inner)} numbers such as [{', '.join('123'[: len(inner)])}]"
-    return " or ".join("null" if part is type(None) else in_words(part) for part in inner)
-
-
-def _metavar(hint: Any) -> str:  # noqa: ANN401
-    if hint in _KINDS:
-        return _KINDS[hint][1]
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal:
-        return "|".join(str(value) for value in inner)
+        values = [str(value) for value in inner]
+        return " or ".join(values), "|".join(values)
     if origin is tuple:
         kind = _KINDS[inner[0]][1]
-        return f"[{kind},…]" if inner[-1] is Ellipsis else f"[{','.join([kind] * len(inner))}]"
-    return "|".join(_metavar(part) for part in inner if part is not type(None))
+        if inner[-1] is not Ellipsis:
+            example = ", ".join("123"[: len(inner)])
+            return f"a list of {len(inner)} numbers such as [{example}]", f"[{','.join([kind] * len(inner))}]"
+        words = "a list of names such as [a, b]" if inner[0] is str else "a list of numbers such as [1, 2, 0.5]"
+        return words, f"[{kind},…]"
+    parts = [_described(part) for part in inner if part is not type(None)]
+    null = ["null"] if type(None) in inner else []
+    return " or ".join([words for words, _ in parts] + null), "|".join(values for _, values in parts)
 
 
 def _fields(kind: type[Any], prefix: str = "") -> Iterator[tuple[str, Any, Any, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.convert.caffemodel import Blob, CaffeLayer, Caffemodel
-from netwarp.errors import WeightsError
+from netwarp.errors import WeightsError, few
 from netwarp.weights import check_finite
 
 
@@ -84,10 +84,10 @@ def fitting(model: Caffemodel, wanted: Wanted) -> dict[str, CaffeLayer]:
     misshapen = [complaint for name, layer in found.items() for complaint in _complaints(layer, wanted[name])]
     complaints = []
     if missing:
-        complaints.append(f"{len(missing)} of {len(wanted)} layers are missing ({_few(missing)})")
+        complaints.append(f"{len(missing)} of {len(wanted)} layers are missing ({few(missing)})")
     if misshapen:
         count = f"{len(misshapen)} blobs do not fit" if len(misshapen) > 1 else "a blob does not fit"
-        complaints.append(f"{count} ({_few(misshapen)})")
+        complaints.append(f"{count} ({few(misshapen)})")
     if complaints:
         raise WeightsError(f"{model.path} is of another network: {', '.join(complaints)}")
     return found
@@ -158,7 +158,3 @@ def _alike(one: CaffeLayer, other: CaffeLayer) -> bool:
         a.shape == b.shape and a.size == b.size and np.array_equal(a.numbers(), b.numbers())
         for a, b in zip(one.blobs, other.blobs, strict=True)
     )
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

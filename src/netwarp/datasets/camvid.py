@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netwarp.datasets.camvid_videos import MatchedVideo, find_video, match_video
+from netwarp.datasets.camvid_videos import find_video, match_video
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
 from netwarp.datasets.frame_numbers import FrameNumber, clips_of, frame_number
 from netwarp.errors import ConfigurationError, InputError, unknown_name
@@ -41,7 +41,7 @@ SPLIT_RANGES: tuple[tuple[str, int, int, str], ...] = (
 """Sequence, first and last frame number, split: what the literature's lists (SegNet's: 367, 101, 233) come to."""
 
 
-def camvid(root: Path, split: str, *, length: int = 2, cache: Path | None = None, gap: int = _GAP) -> ClipData:
+def camvid(root: Path, split: str, length: int = 2, cache: Path | None = None, *, gap: int = _GAP) -> ClipData:
     """Open CamVid, whichever of its two forms lies in a folder.
 
     The form of 11 classes is ``SPLIT/NAME.jpg`` (or another image format) and ``SPLITannot/NAME.png``, where 11 is
@@ -141,12 +141,16 @@ def _release(root: Path, split: str, length: int, cache: Path | None, gap: int) 
                              sequence, root / "videos")  # fmt: skip
             clips += clips_of(frames, gap)
             continue
-        matched = match_video(video, sequence, paths, chosen, length - 1, cache)
-        for number, why in matched.misfits.items():
+        decoded, first, misfits = match_video(video, sequence, paths, chosen, length - 1, cache)
+        for number, why in misfits.items():
             left_out.append(LeftOut(frames.pop(number).name, why))
         if not frames:
             _LOG.warning("%s looks like none of the stills of sequence %s: is it its video?", video, sequence)
-        clips += clips_of(frames | _frames_before(frames, paths, matched, length - 1))
+        before = {n for number in frames for n in range(number - length + 1, number) if n not in paths}
+        form = _numbered(next(iter(paths.values())))
+        clips += clips_of(
+            frames | {n: ClipFrame(form.name(n), decoded.reader(n - first)) for n in before if decoded.has(n - first)}
+        )
     return ClipData(f"camvid {split}", CAMVID, tuple(clips), tuple(left_out))
 
 
@@ -177,19 +181,6 @@ def _still(root: Path, path: Path) -> ClipFrame:
     if not label.exists():
         raise InputError(f"{path} has no labels: {label} is missing")
     return ClipFrame(path.stem, partial(read_image, path), labels=partial(read_coloured_labels, label))
-
-
-def _frames_before(
-    frames: dict[int, ClipFrame], paths: dict[int, Path], video: MatchedVideo, before: int
-) -> dict[int, ClipFrame]:
-    """Take from the video what comes right before the given frames and is no still itself."""
-    found: dict[int, ClipFrame] = {}
-    for number in frames:
-        name = _numbered(paths[number])
-        for n in range(number - before, number):
-            if n not in paths and video.frames.has(n - video.first):
-                found[n] = ClipFrame(name.name(n), video.frames.reader(n - video.first))
-    return found
 
 
 def split_of(sequence: str, number: int) -> str | None:

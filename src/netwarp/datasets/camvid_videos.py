@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +41,6 @@ _CLEARLY = 0.7
 _SAMPLE = 3
 
 
-@dataclass(frozen=True)
-class MatchedVideo:
-    """A video whose frames' numbers are known."""
-
-    frames: VideoFrames
-    first: int  # number of its first frame
-    misfits: dict[int, str]  # stills that it does not show at their number, and why they cannot be used
-
-
 def find_video(folders: tuple[Path, ...], sequence: str) -> Path | None:
     """Find the raw video of a sequence: the one file whose name contains the sequence's."""
     text = RAW_VIDEOS.get(sequence, (sequence, 0))[0].casefold()
@@ -75,8 +65,11 @@ def match_video(
     chosen: Mapping[int, Path],
     before: int,
     cache: Path | None = None,
-) -> MatchedVideo:
-    """Find the numbers of a video's frames, and keep those right before the chosen stills."""
+) -> tuple[VideoFrames, int, dict[int, str]]:
+    """Find the numbers of a video's frames, and keep those right before the chosen stills.
+
+    Also returns the number of the first frame, and the stills that it does not show at their number, and why.
+    """
     size = read_image(next(iter(stills.values()))).shape[:2]
     frames = VideoFrames(video, cache, size=(size[0], size[1]))
     if "first" not in frames.notes:
@@ -94,7 +87,7 @@ def match_video(
         }
         frames.keep_notes()
     misfits = {number: _misfit(video, known[_identity(path)]) for number, path in chosen.items()}
-    return MatchedVideo(frames, first, {number: why for number, why in misfits.items() if why is not None})
+    return frames, first, {number: why for number, why in misfits.items() if why is not None}
 
 
 def _identity(still: Path) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
-from netwarp.errors import InputError
+from netwarp.errors import InputError, few
 from netwarp.label_sets import IGNORE, LabelSet
 
 
@@ -56,7 +56,7 @@ class DataSummary:
             f"  samples    {self.samples} of {_frames(self.length)}",
             f"  left out   {len(self.left_out)}",
         ]
-        lines += [f"             {len(names)}: {why} ({_some(names)})" for why, names in self.reasons.items()]
+        lines += [f"             {len(names)}: {why} ({few(names)})" for why, names in self.reasons.items()]
         shares = sorted(self.shares.items(), key=lambda item: -item[1])
         lines.append("  classes    " + ", ".join(f"{name} {share:.2f} %" for name, share in shares))
         lines.append(f"  ignored    {100 * self.pixels[-1] / max(1, sum(self.pixels)):.2f} % of the labelled pixels")
@@ -130,7 +130,3 @@ def _size(shape: tuple[int, ...]) -> str:
 
 def _frames(count: int) -> str:
     return "1 frame" if count == 1 else f"{count} frames"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

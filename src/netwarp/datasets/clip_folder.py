@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
-from netwarp.datasets.frame_numbers import FrameNumber, clips_of, frame_number
+from netwarp.datasets.frame_numbers import clips_of, frame_number, runs
 from netwarp.datasets.video_frames import VideoFrames, is_video
 from netwarp.errors import ConfigurationError, InputError, unknown_name
 from netwarp.label_sets import IGNORE, LabelMap, LabelSet, label_set
@@ -21,7 +20,7 @@ _FRAMES = "frames"
 _LABELS = "labels"
 
 
-def clip_folder(root: Path, split: str, *, length: int = 2, cache: Path | None = None) -> ClipData:
+def clip_folder(root: Path, split: str, length: int = 2, cache: Path | None = None) -> ClipData:
     """Open a folder of clips.
 
     A clip is a folder of images, ``SPLIT/frames/CLIP/``, or a video, ``SPLIT/frames/CLIP.mp4``; labels are
@@ -148,7 +147,8 @@ def _of_images(
         stem: ClipFrame(f"{clip}/{stem}", partial(read_image, path), _labeller(labels.get(stem), classes))
         for stem, path in images.items()
     }
-    clips = [Clip(frames[run[0]].name, tuple(frames[stem] for stem in run)) for run in _unbroken(list(images), step)]
+    found = runs(images, lambda *stems: _follow(stems, step))
+    clips = [Clip(frames[run[0]].name, tuple(frames[stem] for stem in run)) for run in found]
     strays = [stem for stem in labels if stem not in images]
     return clips, [LeftOut(f"{clip}/{stem}", f"there is no frame of its name in {folder}") for stem in strays]
 
@@ -187,18 +187,9 @@ def _index(label: Path) -> int:
     return int(label.stem)
 
 
-def _unbroken(stems: Sequence[str], step: int) -> list[list[str]]:
-    """Cut names in order where a frame is missing between two."""
-    found = [[stems[0]]]
-    for one, other in itertools.pairwise(stems):
-        if _follows(frame_number(one), frame_number(other), step):
-            found[-1].append(other)
-        else:
-            found.append([other])
-    return found
-
-
-def _follows(one: FrameNumber | None, other: FrameNumber | None, step: int) -> bool:
+def _follow(stems: Sequence[str], step: int) -> bool:
+    """Whether no frame is missing between two names."""
+    one, other = map(frame_number, stems)
     if one is None or other is None:
         return one is other
     return (one.before, one.after) == (other.before, other.after) and 1 <= other.number - one.number <= step

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from netwarp.datasets.clips import Clip, ClipFrame
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -33,21 +36,22 @@ def frame_number(name: str) -> FrameNumber | None:
     return None if match is None else FrameNumber(match[1], int(match[2]), len(match[2]), match[3])
 
 
-def runs(numbers: Iterable[int], gap: int = 1) -> list[list[int]]:
-    """Sort numbers, and cut them wherever two neighbours differ by more than ``gap``.
+def runs(items: Iterable[Item], follows: Callable[[Item, Item], bool]) -> list[list[Item]]:
+    """Cut a series wherever an item does not follow the one before it.
 
-    >>> runs([7, 1, 2, 4, 9], gap=2)
+    >>> runs([1, 2, 4, 7, 9], lambda one, other: other - one <= 2)
     [[1, 2, 4], [7, 9]]
     """
-    found: list[list[int]] = []
-    for number in sorted(numbers):
-        if found and number - found[-1][-1] <= gap:
-            found[-1].append(number)
+    found: list[list[Item]] = []
+    for item in items:
+        if found and follows(found[-1][-1], item):
+            found[-1].append(item)
         else:
-            found.append([number])
+            found.append([item])
     return found
 
 
 def clips_of(frames: Mapping[int, ClipFrame], gap: int = 1) -> list[Clip]:
     """Make a clip of each run of numbered frames, named as its first frame."""
-    return [Clip(frames[run[0]].name, tuple(frames[number] for number in run)) for run in runs(frames, gap)]
+    found = runs(sorted(frames), lambda one, other: other - one <= gap)
+    return [Clip(frames[run[0]].name, tuple(frames[number] for number in run)) for run in found]

@@ -9,7 +9,6 @@ Values are classes, and 255 or the number of classes for none; or, where asked f
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
@@ -46,15 +45,13 @@ class Predictions:
                 f"{data.name}; the first is {missing[0]}: expected {missing[0]}.png"
             )
         self._faults: dict[str, InputError] = {}
-        self._lock = threading.Lock()
 
     def read(self, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Read a frame's label map."""
         try:
             return self._read(self.files[name], size)
         except InputError as error:
-            with self._lock:
-                self._faults[name] = error
+            self._faults[name] = error
             return np.full(size, self._classes, np.uint8)
 
     def check(self) -> None:

@@ -8,6 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from netwarp.datasets.camvid import camvid
+from netwarp.datasets.cityscapes import cityscapes
+from netwarp.datasets.clip_folder import clip_folder, splits_in
 from netwarp.datasets.clips import ClipData
 from netwarp.errors import ConfigurationError, unknown_name
 
@@ -22,38 +25,22 @@ class DataSet(NamedTuple):
     splits: tuple[str, ...]  # their names; empty where they are the folders in the data's
 
 
-def _camvid(text: str, split: str, length: int, cache: Path | None) -> ClipData:
-    from netwarp.datasets.camvid import camvid
-
-    return camvid(_folder("camvid", text), split, length=length, cache=cache)
-
-
-def _cityscapes(text: str, split: str, length: int, cache: Path | None) -> ClipData:
-    from netwarp.datasets.cityscapes import cityscapes
-
-    return cityscapes(_folder("cityscapes", text), split)
-
-
 def _streets(text: str, split: str, length: int, cache: Path | None) -> ClipData:
     # By its name: the renderer stands above the data sets, and knows what a clip is.
-    clips: ClipData = import_module("netwarp.streets.labelled_clips").street_clips(
-        split, **_street_settings(text), cache=cache
-    )
-    return clips
-
-
-def _clip_folder(text: str, split: str, length: int, cache: Path | None) -> ClipData:
-    from netwarp.datasets.clip_folder import clip_folder
-
-    return clip_folder(_folder("folder", text), split, length=length, cache=cache)
+    open_clips: Callable[..., ClipData] = import_module("netwarp.streets.labelled_clips").street_clips
+    return open_clips(split, **_street_settings(text), cache=cache)
 
 
 _THREE = ("train", "val", "test")
 DATASETS: dict[str, DataSet] = {
-    "camvid": DataSet(_camvid, _THREE),  # 11 classes, or the original release
-    "cityscapes": DataSet(_cityscapes, _THREE),  # with leftImg8bit_sequence
-    "streets": DataSet(_streets, _THREE),  # rendered, with true flow; clips=8,frames=20,size=320x180,seed=0,every=1
-    "folder": DataSet(_clip_folder, ()),  # any clips with labels on some frames; see docs/data.md
+    # 11 classes, or the original release
+    "camvid": DataSet(lambda text, *more: camvid(_folder("camvid", text), *more), _THREE),
+    # with leftImg8bit_sequence
+    "cityscapes": DataSet(lambda text, split, *_: cityscapes(_folder("cityscapes", text), split), _THREE),
+    # rendered, with true flow; clips=8,frames=20,size=320x180,seed=0,every=1
+    "streets": DataSet(_streets, _THREE),
+    # any clips with labels on some frames; see docs/data.md
+    "folder": DataSet(lambda text, *more: clip_folder(_folder("folder", text), *more), ()),
 }
 """Name in a specification → what opens it."""
 
@@ -94,8 +81,6 @@ def splits_of(spec: str) -> tuple[str, ...]:
     name, text = _parts(spec)
     if DATASETS[name].splits:
         return DATASETS[name].splits
-    from netwarp.datasets.clip_folder import splits_in
-
     return splits_in(_folder(name, text))
 
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netwarp.distributed import all_processes
 from netwarp.errors import ConfigurationError, InputError
 
 Labels: TypeAlias = Tensor | NDArray[np.integer]
@@ -100,14 +101,9 @@ class Metric(ABC):
         again; the copy must not be.
         """
         total = copy.deepcopy(self)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            # NCCL moves nothing but CUDA tensors.
-            device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
-            counted = torch.cat([getattr(self, name).flatten() for name in self._shapes]).to(device)
-            torch.distributed.all_reduce(counted)
-            sizes = [getattr(self, name).numel() for name in self._shapes]
-            for (name, shape), part in zip(self._shapes.items(), torch.split(counted.cpu(), sizes), strict=True):
-                setattr(total, name, part.reshape(shape))
+        shares = all_processes([getattr(self, name) for name in self._shapes])
+        for name, of_each in zip(self._shapes, zip(*shares, strict=True), strict=True):
+            setattr(total, name, torch.stack(of_each).sum(0))
         return total
 
     def _settings(self) -> dict[str, Any]:

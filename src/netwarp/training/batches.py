@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -50,8 +51,7 @@ def torch_seed(step: int, part: int, rank: int, seed: int) -> int:
     return int(state[0] >> np.uint64(1))
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
+class Part(NamedTuple):
     """One batch of a step: what is in memory at once."""
 
     labelled: Batch  # clips with labels
@@ -63,26 +63,17 @@ class Part:
         return Part(self.labelled.to(device, non_blocking=True), unlabelled)
 
 
-@dataclass(frozen=True, eq=False)
-class Work:
-    """All that a process has to do in a step."""
+class Work(NamedTuple):
+    """All that a process has to do in a step; ``DataLoader`` puts it into page-locked memory."""
 
     step: int  # its number, from 0
-    parts: tuple[Part, ...]  # batches whose gradients are summed
+    parts: Sequence[Part]  # batches whose gradients are summed
     error: NetWarpError | None = None  # why there are none: what could not be read
 
     @property
     def names(self) -> list[str]:
         """Of all labelled frames."""
         return [name for part in self.parts for name in part.labelled.names]
-
-    def pin_memory(self) -> Work:
-        """The same in page-locked memory; ``DataLoader`` calls this."""
-        parts = tuple(
-            Part(part.labelled.pin_memory(), None if part.unlabelled is None else part.unlabelled.pin_memory())
-            for part in self.parts
-        )
-        return Work(self.step, parts, self.error)
 
 
 class WorkData(Dataset[Work]):

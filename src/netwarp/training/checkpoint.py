@@ -6,8 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import pickle
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netwarp.datasets.clips import ClipData, Sample
-from netwarp.errors import OutputError, WeightsError
+from netwarp.datasets.clips import Clip, ClipData, Sample
+from netwarp.errors import OutputError, WeightsError, reason_of
 from netwarp.model import VideoModel
 from netwarp.output_files import atomic_write, cannot_write, check_places, prepare_folder
 from netwarp.training.logs import Best
@@ -106,7 +104,6 @@ def fingerprint(
     Weights that are trained are left out, as the checkpoint brings its own; those that are frozen are in.
     """
     frozen = ((name, p) for name, p in model.named_parameters() if not p.requires_grad)
-    frames = () if validation is None else (frame.name for clip in validation.clips for frame in clip.frames)
     configuration = model.configuration()
     # What follows from the network; checkpoints of before have none of it.
     del configuration["grids"]
@@ -115,9 +112,9 @@ def fingerprint(
         "model": configuration | {"frozen weights": _hash_of_tensors(frozen)},
         "training": settings.deciding(),
         "data": {
-            "clips": _hash_of_names(samples),
-            "unlabelled clips": _hash_of_names(unlabelled) if settings.consistency.unlabelled else None,
-            "validation clips": None if validation is None else _hash_of_text(frames),
+            "clips": _hash_of_frames(samples),
+            "unlabelled clips": _hash_of_frames(unlabelled) if settings.consistency.unlabelled else None,
+            "validation clips": None if validation is None else _hash_of_frames(validation.clips),
         },
         "caller": dict(caller),
     }
@@ -155,11 +152,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _hash_of_names(samples: Sequence[Sample]) -> str:
-    return _hash_of_text(frame.name for sample in samples for frame in sample.frames)
-
-
-def _hash_of_text(names: Iterable[str]) -> str:
+def _hash_of_frames(clips: Iterable[Sample | Clip]) -> str:
+    names = (frame.name for clip in clips for frame in clip.frames)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
@@ -201,15 +195,8 @@ def restore(model: VideoModel, tensors: dict[str, Tensor]) -> None:
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, logs: Iterable[Path]) -> None:
     """Write a checkpoint in place of the one before. It is on the disk when this returns."""
-    content = {
-        "format": FORMAT,
-        "step": checkpoint.step,
-        "fingerprint": checkpoint.fingerprint,
-        "tensors": checkpoint.tensors,
-        "optimiser": checkpoint.optimiser,
-        "best": None if checkpoint.best is None else asdict(checkpoint.best),
-        "seconds": checkpoint.seconds,
-    }
+    best = None if checkpoint.best is None else asdict(checkpoint.best)
+    content = {"format": FORMAT, **vars(checkpoint), "best": best}
     try:
         for log in logs:
             _flush(log)
@@ -237,23 +224,14 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        if content["format"] > FORMAT:
+        if content.pop("format") > FORMAT:
             raise WeightsError(f"{path} was written by a newer netwarp: update netwarp, or name another folder")
-        best = content["best"]
-        return Checkpoint(
-            step=content["step"],
-            fingerprint=content["fingerprint"],
-            tensors=content["tensors"],
-            optimiser=content["optimiser"],
-            best=None if best is None else Best(**best),
-            seconds=content["seconds"],
-        )
-    except (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise _damaged(path, error) from error
-    except (pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> WeightsError:
-    why = (str(error).splitlines() or [type(error).__name__])[0]
-    return WeightsError(f"{path} is no checkpoint of a training, or damaged ({why[:120]}): move it away to begin anew")
+        best = content.pop("best")
+        return Checkpoint(**content, best=None if best is None else Best(**best))
+    except (WeightsError, MemoryError):
+        raise
+    except Exception as error:  # damaged bytes may raise anything
+        why = reason_of(error)[:120]
+        raise WeightsError(
+            f"{path} is no checkpoint of a training, or damaged ({why}): move it away to begin anew"
+        ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -53,34 +53,30 @@ def validate(model: VideoModel, data: ClipData) -> ValidationScores:
     return ValidationScores(scores["miou"], scores["tiou"][TIOU_WIDTH], scores["tc"])
 
 
-@dataclass(frozen=True, eq=False)
-class Keeping:
-    """Where a training is kept."""
-
-    folder: RunFolder  # the folder; this process has it to itself, or is not the first
-    fingerprint: dict[str, Any]  # which training it is
-
-
 class BetweenSteps:
-    """What is done between steps: validate, log, keep and tell, each when it is due."""
+    """What is done between steps: validate, log, keep and tell, each when it is due.
+
+    This process has ``folder`` to itself, or is not the first; ``fingerprint`` says which training it is.
+    """
 
     def __init__(
         self,
         settings: TrainSettings,
         validation: ClipData | None,
-        keeping: Keeping | None,
+        folder: RunFolder | None,
+        fingerprint: dict[str, Any],
         begun: Checkpoint | None,
         signals: HeldSignals,
         listeners: Sequence[Callable[[StepRecord], None]],
     ) -> None:
-        self.settings, self.validation, self.keeping = settings, validation, keeping
-        self.signals, self.listeners = signals, listeners
+        self.settings, self.validation, self.signals, self.listeners = settings, validation, signals, listeners
+        self._folder, self._fingerprint = folder, fingerprint
         self.step = 0 if begun is None else begun.step  # how many steps are done
         self.kept = None if begun is None else begun.step  # how many of them a checkpoint holds, or None
         self.best = None if begun is None else begun.best  # the best validation so far
         self.best_tensors: dict[str, Tensor] | None = None  # what was trained then, where no folder keeps it
         # of all steps
-        self.records = [] if keeping is None or begun is None else read_log(keeping.folder.log, begun.step)
+        self.records = [] if folder is None or begun is None else read_log(folder.log, begun.step)
         self.interrupted = False  # whether it ended because it was asked to
         self.failure: NetWarpError | None = None  # an error of this process, for all to raise at the next step; or None
         self._log: Log | None = None
@@ -125,9 +121,10 @@ class BetweenSteps:
         """Keep the steps that were done before one that failed, as far as they are whole."""
         # A step whose validation failed is not whole: it is done again.
         whole = bool(self.records) and self.records[-1].step == self.step
-        if self._log is not None and self.kept != self.step and whole and stepper.between and self.failure is None:
+        due = self._log is not None and self.kept != self.step and whole
+        if self._folder is not None and due and stepper.between and self.failure is None:
             with suppress(NetWarpError):
-                self._write_checkpoint(model, stepper)
+                self._write_checkpoint(self._folder, model, stepper)
 
     def close(self) -> None:
         """Finish the log."""
@@ -145,33 +142,31 @@ class BetweenSteps:
 
     def _keep(self, record: StepRecord, model: VideoModel, stepper: Stepper, improved: bool) -> None:
         """Log and checkpoint, by the first process; the model where it is the best so far."""
-        several = self.settings.validate_every is not None
-        if self.keeping is None:
+        several, folder = self.settings.validate_every is not None, self._folder
+        if folder is None:
             if improved and several:
                 self.best_tensors = {k: v.detach().cpu().clone() for k, v in trained_tensors(model).items()}
             return
         if stepper.peers.rank > 0:
             return
-        folder = self.keeping.folder
         if self._log is None:
             self._log = Log(folder.log, folder.tensorboard if self.settings.tensorboard else None, record.step - 1)
         self._log.write(record)
         if improved and several:
             model.save(folder.best)
         if improved or self.done or self.interrupted or self._due(self.settings.checkpoint_every):
-            self._write_checkpoint(model, stepper)
+            self._write_checkpoint(folder, model, stepper)
 
-    def _write_checkpoint(self, model: VideoModel, stepper: Stepper) -> None:
-        assert self.keeping is not None
+    def _write_checkpoint(self, folder: RunFolder, model: VideoModel, stepper: Stepper) -> None:
         checkpoint = Checkpoint(
             step=self.step,
-            fingerprint=self.keeping.fingerprint,
+            fingerprint=self._fingerprint,
             tensors=trained_tensors(model),
             optimiser=stepper.optimiser.state_dict(),
             best=self.best,
             seconds=self.seconds,
         )
-        write_checkpoint(self.keeping.folder.last, checkpoint, logs=[self.keeping.folder.log])
+        write_checkpoint(folder.last, checkpoint, logs=[folder.log])
         self.kept = self.step
 
 

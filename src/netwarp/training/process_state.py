@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from netwarp.distributed import connected
 from netwarp.errors import MissingExtraError
 
 
@@ -99,7 +100,7 @@ def quiet_lightning() -> Iterator[None]:
 @contextlib.contextmanager
 def left_as_it_was() -> Iterator[None]:
     """Afterwards random state, number of threads and environment are as before, and no process group is left."""
-    environment, threads, grouped = dict(os.environ), torch.get_num_threads(), _grouped()
+    environment, threads, grouped = dict(os.environ), torch.get_num_threads(), connected()
     # To ask a GPU for its random state is to occupy it: only one that is in use anyway.
     used = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = [torch.cuda.current_device()] if used else []
@@ -107,13 +108,9 @@ def left_as_it_was() -> Iterator[None]:
         with torch.random.fork_rng(devices=devices):
             yield
     finally:
-        if _grouped() and not grouped:
+        if connected() and not grouped:
             dist.destroy_process_group()
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
         torch.set_num_threads(threads)
-
-
-def _grouped() -> bool:
-    return dist.is_available() and dist.is_initialized()

@@ -137,11 +137,6 @@ class TrainSettings:
         if not 1 < self.class_weight_constant < math.inf:
             raise ConfigurationError(f"class_weight_constant must be above 1, not {self.class_weight_constant:g}")
 
-    @property
-    def step_size(self) -> int:
-        """Labelled clips that a step takes on all devices together."""
-        return self.batch_size * self.accumulate * self.devices
-
     def deciding(self) -> dict[str, Any]:
         """All that what comes out depends on, as plain values; what is new only where it is used."""
         without = HOW if self.freeze_batch_norm else (*HOW, "freeze_batch_norm")

@@ -83,17 +83,7 @@ LAST = 100
 
 
 def write_result(path: Path, result: TrainResult, settings: TrainSettings, caller: Mapping[str, Any]) -> None:
-    """Write it; nan becomes null.
-
-    Args:
-        path: The file.
-        result: What came out.
-        settings: Of the training.
-        caller: What else the caller wants said.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
+    """Write what came out, and what else the caller wants said; nan becomes null."""
     losses = result.losses[-LAST:]
     scores = [(record.step, record.scores) for record in result.records if record.scores is not None]
     content = {
@@ -130,14 +120,7 @@ def check_training(
     validation: ClipData | None,
     place: RunFolder | None,
 ) -> None:
-    """Check the arguments of :func:`netwarp.training.train` against each other, the machine and the folder.
-
-    Raises:
-        ConfigurationError: They make no sense together, or the machine cannot do it.
-        InputError: Clips differ in length, or have no labels.
-        MissingExtraError: TensorBoard is not installed.
-        OutputError: The folder cannot be used.
-    """
+    """Check the arguments of :func:`netwarp.training.train` against each other, the machine and the folder."""
     _check_clips(samples, unlabelled, settings)
     outputs = len(model.classes)
     if not 1 <= classes <= outputs:
@@ -258,7 +241,7 @@ def train(
     need_lightning()
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_lightning())
-        from netwarp.training.loop import BetweenSteps, Keeping, fit
+        from netwarp.training.loop import BetweenSteps, fit
 
         stack.callback(model.eval)
         stack.enter_context(left_as_it_was())
@@ -268,19 +251,20 @@ def train(
         moves = length > 1 and (len(model.layers) > 0 or settings.consistency.weight > 0)
         reader, others = (SampleReader(clips, model.flow if moves else None, cache) for clips in (samples, unlabelled))
         beyond = beyond_paper(model, settings, length)
-        keeping, begun = None, None
+        marks, begun = {}, None
         if place is not None:
-            keeping = Keeping(place, fingerprint(model, settings, samples, unlabelled, validation, caller))
+            marks = fingerprint(model, settings, samples, unlabelled, validation, caller)
             if first:
                 stack.enter_context(place.taken())
-            begun = _begun(keeping.folder, keeping.fingerprint)
+            begun = _begun(place, marks)
         weights = _weights(settings, samples, classes, len(model.classes))
         if begun is not None:
             restore(model, begun.tensors)
 
         signals = stack.enter_context(HeldSignals())
         bar = stack.enter_context(progress_bar(settings.steps, begun.step if begun else 0, progress and first))
-        between = BetweenSteps(settings, validation, keeping, begun, signals, [bar, watch] if watch else [bar])
+        listeners = [bar, watch] if watch else [bar]
+        between = BetweenSteps(settings, validation, place, marks, begun, signals, listeners)
         if begun is not None and first:
             log.info("%s step %d of %d", "done up to" if between.done else "going on from", begun.step, settings.steps)
         try:

@@ -12,6 +12,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
+from netwarp.output_files import reason
 from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, video_stream
 from netwarp.video.source import Frame, FrameSource, Image
 
@@ -48,7 +49,7 @@ class LiveStream(DecodedSource):
         except av.error.ExitError as error:
             raise InputError(f"{self.description} did not answer for {open_timeout:g} s: check the address") from error
         except (av.FFmpegError, ValueError, OSError) as error:
-            raise InputError(f"{self.description} cannot be opened ({_reason(error)}): check the address") from error
+            raise InputError(f"{self.description} cannot be opened ({reason(error)}): check the address") from error
         self._frames = self._read(self._container)
         self._begin(self._frames)
 
@@ -138,10 +139,6 @@ def open_camera(camera: int | Path) -> FrameSource:
         known = f"cameras found: {', '.join(found)}" if found else "no camera is connected"
         raise InputError(f"{name} cannot be opened ({device} does not exist): {known}")
     return LiveStream(str(device), description=name, input_format="v4l2")
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error).split("\n", 1)[0]
 
 
 def _without_password(url: str) -> str:
