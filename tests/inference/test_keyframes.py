@@ -224,6 +224,12 @@ def test_a_policy_of_ones_own(caplog):
     assert len([r for r in caplog.records if str(LONGEST_WAIT) in r.getMessage()]) == 1
 
 
+def test_every_nth_waits_for_as_long_as_it_is_told():
+    model = VideoModel(tiny(), training_free=True, flow="zero")
+    results = list(segment(Listed(scene(frames=1) * (LONGEST_WAIT + 6)), model, keyframes=LONGEST_WAIT + 4))
+    assert [r.index for r in results if r.keyframe] == [0, LONGEST_WAIT + 4]
+
+
 @pytest.mark.parametrize(
     ("text", "policy"), [("all", None), (1, None), ("3", EveryNth(3)), (3, EveryNth(3)), ("auto", Auto())]
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.ops import warp
-from netwarp.ops.kernels import compute_dtype, memory_format
+from netwarp.ops.reference import compute_dtype, memory_format
 from ops.slow import SHARES, slow_warp
 from ops.test_warp_combine import FORMATS, off_the_grid
 

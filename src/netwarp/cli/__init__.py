@@ -25,7 +25,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
         "netwarp.lab.demo.command",
-        "the whole story on street video that it renders and trains on itself; under four minutes on two idle cores",
+        "the whole story on street video that it renders and trains on itself; 3 to 6 minutes on two cores",
     ),
     "segment": ("netwarp.cli.segment", "segment a video: any network for single images, as an online video network"),
     "layers": ("netwarp.cli.layers", "list the layers of a network where a NetWarp can go"),

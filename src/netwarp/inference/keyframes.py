@@ -33,7 +33,7 @@ LEAST_SEEN = 0.25
 
 
 LONGEST_WAIT = 60
-"""Frames after which the network runs whatever a policy says."""
+"""Frames after which the network runs whatever a policy says, but for every Nth."""
 
 # A pixel of the quarter-size picture counts as unexplained from this error on (0–1), and from so many times the median
 # error of its frame, which is noise. Chosen on rendered streets and the first half of CamVid's val clip.
@@ -297,6 +297,7 @@ class KeyframeTracker:
 
     def __init__(self, policy: KeyframePolicy) -> None:
         self._policy = policy
+        self._longest = max(LONGEST_WAIT, policy.n) if isinstance(policy, EveryNth) else LONGEST_WAIT
         self._asked_in_vain = False
         self._frames = 0
         self._key: Tensor | None = None  # the last keyframe, half_grey
@@ -314,7 +315,7 @@ class KeyframeTracker:
         path, grey = self._path, half_grey(image)
         seen = Doubt(index, self._frames, Look.back(grey, self._key, path.backward), path)
         keyframe = self._policy(seen)
-        if not keyframe and self._frames >= LONGEST_WAIT:
+        if not keyframe and self._frames >= self._longest:
             if not self._asked_in_vain:
                 log.warning("the keyframe policy asked for no network in %d frames: it runs all the same", LONGEST_WAIT)
             keyframe = self._asked_in_vain = True

@@ -328,5 +328,5 @@ def make_gate(spec: str) -> PhotometricGate | LearnedGate:
     if name == "learned":
         return LearnedGate(start or "open", TERMS if terms is None else terms.split("+"))
     if start or terms:
-        raise ConfigurationError(f"gate {spec!r}: only a learned gate has a start and terms; write 'photometric' alone")
-    return PhotometricGate()
+        raise ConfigurationError(f"gate {spec!r}: only a learned gate has a start and terms; write {name!r} alone")
+    return GATES[name]()

@@ -20,22 +20,10 @@ from typing import Any, NoReturn, Protocol, cast
 import torch
 from torch import Tensor
 
+from netwarp.ops import reference
+from netwarp.ops.reference import memory_format
+
 log = logging.getLogger("netwarp")
-
-
-def compute_dtype(features: Tensor, flow: Tensor) -> torch.dtype:
-    """The dtype of coordinates, shares and sums: float32, or float64 where one of the two is."""
-    return torch.promote_types(torch.float32, torch.promote_types(features.dtype, flow.dtype))
-
-
-def memory_format(tensor: Tensor) -> torch.memory_format:
-    """The format that a tensor ``[B,C,h,w]`` is nearer to: channels-last where channels lie side by side.
-
-    What is both, as a map of one pixel or of one channel is, counts as contiguous.
-    """
-    if not tensor.is_contiguous() and tensor.shape[1] > 1 and tensor.stride(1) == 1:
-        return torch.channels_last
-    return torch.contiguous_format
 
 
 class NotCompiledError(Exception):
@@ -65,7 +53,7 @@ class CompiledKernel:
                 return getattr(import_module(self._module), function)(*arguments)
             except (ImportError, NotCompiledError) as error:
                 self._give_up(error)
-        return getattr(plain_pytorch(), function)(*arguments)
+        return getattr(reference, function)(*arguments)
 
     def _give_up(self, error: Exception) -> None:
         self.usable = False
@@ -81,6 +69,8 @@ class CompiledKernel:
 
 class Kernel(Protocol):
     """What a kernel must look like: a module or an object with these two functions.
+
+    That of the CPU also has :func:`photometric_error` and :func:`labels_along`; other devices do those in PyTorch.
 
     Both compute in :func:`compute_dtype`; maps that they return have the :func:`memory_format` of ``current`` (of
     ``previous``, where there is none).
@@ -135,12 +125,7 @@ WARP_COMBINE: dict[str, Kernel] = {
 
 def kernel_for(tensor: Tensor) -> Kernel:
     """The kernel for a tensor's device, else the reference."""
-    return WARP_COMBINE.get(tensor.device.type) or cast("Kernel", plain_pytorch())
-
-
-def plain_pytorch() -> Any:  # noqa: ANN401
-    """The reference; it imports this module, which says what a kernel must do."""
-    return import_module("netwarp.ops.reference")
+    return WARP_COMBINE.get(tensor.device.type) or cast("Kernel", reference)
 
 
 def photometric_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
@@ -165,7 +150,7 @@ def labels_along(answer: Tensor, labels: Tensor, flow: Tensor) -> Tensor:
 
 def _for_frames(tensor: Tensor) -> Any:  # noqa: ANN401
     """What works on whole frames: a frame without the network consists of little else."""
-    return WARP_COMBINE["cpu"] if tensor.device.type == "cpu" else plain_pytorch()
+    return WARP_COMBINE["cpu"] if tensor.device.type == "cpu" else reference
 
 
 _MAPS = "Tensor flow, Tensor? w1, Tensor? w2, Tensor? gate, bool[] needed, str interpolation) -> Tensor[]"

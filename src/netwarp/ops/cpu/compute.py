@@ -17,7 +17,8 @@ from torch import Tensor
 
 from netwarp.ops.cpu import bicubic, channels_last, planes
 from netwarp.ops.cpu.compiled import Array, compiled
-from netwarp.ops.kernels import NotCompiledError, compute_dtype, memory_format
+from netwarp.ops.kernels import NotCompiledError
+from netwarp.ops.reference import compute_dtype, memory_format
 
 
 class Arrays:

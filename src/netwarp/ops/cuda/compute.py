@@ -12,7 +12,7 @@ from netwarp.ops import reference
 from netwarp.ops.cuda import backward, blocks, forward, gather
 from netwarp.ops.cuda.blocks import Blocks
 from netwarp.ops.cuda.launch import launch
-from netwarp.ops.kernels import compute_dtype, memory_format
+from netwarp.ops.reference import compute_dtype, memory_format
 
 PIXELS_AT_A_TIME = 256
 
