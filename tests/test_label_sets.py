@@ -21,10 +21,6 @@ def test_vocs_colour_map_as_published():
     ]  # fmt: skip
 
 
-def test_unknown_names_are_counted():
-    assert label_set(3).names == ("class 0", "class 1", "class 2")
-
-
 @pytest.mark.parametrize("known", [CAMVID, CITYSCAPES])
 def test_known_names_bring_their_colours(known):
     assert label_set(len(known), known.names) == known

@@ -38,12 +38,6 @@ def test_opencv_reads_what_is_written_and_the_reverse(tmp_path):
     assert (tmp_path / "ours.flo").read_bytes() == (tmp_path / "theirs.flo").read_bytes()
 
 
-def test_the_format_byte_by_byte(tmp_path):
-    path = tmp_path / "a.flo"
-    path.write_bytes(struct.pack("<fii6f", 202021.25, 3, 1, 1, -1, 2, -2, 3, -3))
-    assert read_flo(path).tolist() == [[[[1, 2, 3]], [[-1, -2, -3]]]]
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.float32])
 def test_any_float_is_written_and_the_result_may_be_changed(tmp_path, dtype):
     write_flo(tmp_path / "a.flo", torch.ones(1, 2, 2, 3, dtype=dtype, requires_grad=True))

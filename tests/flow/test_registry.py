@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
-from netwarp.flow import FLOWS, DISFlow, PrecomputedFlow, RAFTFlow, ZeroFlow, flow_source, make_flow, spec_of, write_flo
+from netwarp.flow import FLOWS, DISFlow, PrecomputedFlow, RAFTFlow, flow_source, make_flow, spec_of, write_flo
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,6 @@ def test_precomputed_from_any_folder(tmp_path, folder):
     assert isinstance(flow, PrecomputedFlow)
     assert (flow.folder, flow.first, flow.step) == (tmp_path / folder, 1, 2)
     assert make_flow(flow.spec).spec == flow.spec
-
-
-def test_zero():
-    assert isinstance(make_flow("zero"), ZeroFlow)
 
 
 def test_an_estimator_is_returned_as_it_is():

@@ -41,12 +41,6 @@ def test_a_mirrored_twin_follows_each_window():
     assert tiling.views(flip=True) == [View(0, 0, False), View(0, 0, True), View(0, 4, False), View(0, 4, True)]
 
 
-def test_a_frame_that_is_smaller_is_padded():
-    (tiling,) = Views.of((10, 4), (5, 2)).tilings((6, 8))
-    assert tiling == Tiling((6, 8), (10, 4), (0,), (0, 2, 4))
-    assert tiling.padded == (10, 8)
-
-
 def test_without_windows_a_scale_is_one_view():
     assert [t.window for t in Views.of(scales=[0.5, 2]).tilings((10, 20))] == [(6, 11), (21, 41)]
     assert [t.window for t in Views.of(flip=True).tilings((10, 20))] == [(10, 20)]
