@@ -122,8 +122,9 @@ def test_label_maps_go_out_and_come_back(
     assert len(list(Path("maps").rglob("*.png"))) == 6
     out, _ = run(capsys, *STREETS, "--cache", cache, "--predictions", "maps", "--json", "maps.json")
     model, maps = (json.loads(Path(f"{name}.json").read_text()) for name in ("model", "maps"))
-    assert maps.pop("ms_per_frame") is None
+    assert (maps.pop("ms_per_frame"), maps.pop("network_share")) == (None, None)
     assert model.pop("ms_per_frame") > 0
+    assert model.pop("network_share") == 100
     assert maps == model
     assert "ms a frame" not in out
 

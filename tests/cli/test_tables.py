@@ -13,12 +13,12 @@ CLASSES = ("road", "car")
 ALONE: Scores = {
     "miou": 60.1234, "per_class": (90.0, NAN), "tiou": {1: 30.0, 2: 40.0}, "iiou": NAN, "iiou_per_class": (NAN, NAN),
     "tiou_per_class": {1: (30.0, NAN), 2: (40.0, NAN)},
-    "tc": NAN, "vc": {8: NAN}, "frames": 10, "ms_per_frame": 12.34,
+    "tc": NAN, "vc": {8: NAN}, "frames": 10, "network_share": 100.0, "ms_per_frame": 12.34,
 }  # fmt: skip
 OBJECTS: Scores = {
     "miou": 61.0, "per_class": (91.0, 31.25), "tiou": {1: 31.0, 2: NAN}, "iiou": 20.5, "iiou_per_class": (NAN, 20.5),
     "tiou_per_class": {1: (31.0, NAN), 2: (NAN, NAN)},
-    "tc": 95.5, "vc": {8: NAN}, "frames": 10, "ms_per_frame": 15.0,
+    "tc": 95.5, "vc": {8: NAN}, "frames": 10, "network_share": 100.0, "ms_per_frame": 15.0,
 }  # fmt: skip
 
 
@@ -30,6 +30,9 @@ def test_only_metrics_that_apply_have_a_column():
     assert lines[0].split() == head.split()
     assert lines[2].split() == ["a", "60.12", "30.00", "40.00", "–", "–", "12.3"]
     assert lines[3].split() == ["with", "more", "61.00", "31.00", "–", "20.50", "95.50", "15.0"]
+    lines = score_table({"a": ALONE, "b": ALONE | {"network_share": 25.0}}).splitlines()
+    assert lines[0].split()[-6:] == "network on % ms a frame".split()  # noqa: SIM905
+    assert [line.split()[-2] for line in lines[2:]] == ["100.0", "25.0"]
 
 
 def test_a_line_for_each_class():
@@ -54,5 +57,6 @@ def test_json_keeps_its_keys():
         "tc": 95.5,
         "vc": {"8": None},
         "frames": 10,
+        "network_share": 100.0,
         "ms_per_frame": 15.0,
     }

@@ -52,6 +52,15 @@ def test_collections_are_merged(order):
     assert total.reduce().scores()["ms_per_frame"] == 2000
 
 
+def test_a_frame_without_the_network_counts_by_their_share():
+    made = counted([100, 8])
+    for second in (1, 2, 6):
+        made.add(labels())
+        made.time(second, keyframe=False)
+    assert made.scores()["ms_per_frame"] == (8000 + 3 * 2000) / 4
+    assert made.scores()["network_share"] == made.reduce().scores()["network_share"] == 40
+
+
 class Changes(Metric):
     """A metric of its own: pixels whose label differs from that of the frame before."""
 

@@ -134,6 +134,8 @@ def score_table(rows: Mapping[str, Scores]) -> str:
     columns: list[tuple[str, list[float], int]] = []
     for key, figure in figures().items():
         values = [scores[key] for scores in rows.values()]
+        if all(value == figure.usual for value in values):
+            continue
         for head, parts in _by_width(figure.head, values):
             if isinstance(parts[0], float):
                 columns.append((head, parts, figure.digits))

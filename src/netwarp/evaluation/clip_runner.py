@@ -29,8 +29,8 @@ class Row(Protocol):
     def start(self) -> None:
         """Forget the past: the next frame does not follow the last one."""
 
-    def label(self, frame: CachedFrame) -> tuple[Tensor, float | None]:
-        """Label the next frame: labels ``[1,H,W]``, and the seconds that it took."""
+    def label(self, frame: CachedFrame) -> tuple[Tensor, float | None, bool]:
+        """Label the next frame: labels ``[1,H,W]``, the seconds that it took, and whether the network ran."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +117,12 @@ def _measure_clip(
             # In turn, so that none always comes right after the reading.
             first = frame.position % len(names)
             for name in names[first:] + names[:first]:
-                labels, seconds = rows[name].label(frame)
+                labels, seconds, keyframe = rows[name].label(frame)
                 truth = frame.truth((labels.shape[1], labels.shape[2]), labels.device)
                 flow = frame.flow(plan.consistency_flow, CPU)
                 collections[name].add(labels, **truth, flow=None if flow is None else flow[0])
                 if seconds is not None:
-                    collections[name].time(seconds)
+                    collections[name].time(seconds, keyframe)
                 if plan.on_labels is not None:
                     plan.on_labels(name, frame.frame, labels)
             if plan.on_frame is not None:

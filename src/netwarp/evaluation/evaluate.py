@@ -108,7 +108,7 @@ class _ModelRow(Row):
     def start(self) -> None:
         self._state = None
 
-    def label(self, frame: CachedFrame) -> tuple[Tensor, float]:
+    def label(self, frame: CachedFrame) -> tuple[Tensor, float, bool]:
         image = frame.image(self._device)
         found = frame.flow(self._model.flow, self._device) if self._model.layers or self._tracker else None
         flow, seconds = found or (None, 0.0)
@@ -128,7 +128,7 @@ class _ModelRow(Row):
             logits, self._state = self._model.step(image, self._state, given, **skipped)
             labels = labels_of(logits)
             wait_for(self._device)
-            return labels, seconds + time.perf_counter() - began
+            return labels, seconds + time.perf_counter() - began, keyframe
 
 
 _ROW = "predictions"
@@ -179,11 +179,11 @@ class _PredictedRow(Row):
     def start(self) -> None:
         pass
 
-    def label(self, frame: CachedFrame) -> tuple[Tensor, None]:
+    def label(self, frame: CachedFrame) -> tuple[Tensor, None, bool]:
         # A labelled frame has the size of its labels: the image, a much larger file, need not be read.
         if frame.labels is not None:
             height, width = frame.labels.shape
         else:
             height, width = frame.image(CPU).shape[2:]
         labels = self._predictions.read(frame.frame.name, (height, width))
-        return torch.from_numpy(labels.astype(np.int64))[None], None
+        return torch.from_numpy(labels.astype(np.int64))[None], None, True

@@ -29,8 +29,12 @@ from netwarp.metrics import (
 Scores = dict[str, Any]
 """The figures of one row by JSON key, in percent, nan where a metric does not apply: a number, a tuple with one for
 each class, or a dict with either for each width or length. Besides those of :data:`METRICS` there are ``frames``, the
-number of labelled ones, and ``ms_per_frame``, the median time of a step and its flow (of first frames only if there are
-no others)."""
+number of labelled ones, ``network_share`` of the frames that the network ran on, and ``ms_per_frame``, the median time of
+a step and its flow (of first frames only if there are no others); between keyframes, the mean of the medians with and
+without the network, by their shares."""
+
+FIRST, NETWORK, CARRIED = range(3)
+"""Kinds of frames by their time: those that follow none, and others with and without the network."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Figure:
     head: str
     read: Callable[[Any], Any] = lambda metric: metric.compute()
     digits: int = 2
+    usual: float = math.nan  # a value that a table need not show
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,8 @@ METRICS: dict[str, MetricSpec] = {
 def figures() -> dict[str, Figure]:
     """All figures that are printed, by JSON key."""
     metrics = {key: figure for spec in METRICS.values() for key, figure in spec.figures.items()}
-    return {**metrics, "ms_per_frame": Figure("ms a frame", digits=1)}
+    share = Figure("network on %", digits=1, usual=100.0)
+    return {**metrics, "network_share": share, "ms_per_frame": Figure("ms a frame", digits=1)}
 
 
 class MetricCollection:
@@ -109,8 +115,7 @@ class MetricCollection:
     def __init__(self, settings: MetricSettings) -> None:
         self.metrics = {name: spec.make(settings) for name, spec in METRICS.items()}
         self.frames = 0
-        self.seconds: list[float] = []
-        self.first_seconds: list[float] = []
+        self.seconds: tuple[list[float], ...] = ([], [], [])  # by kind
         self._follows = False
         self._previous: Tensor | None = None
         self._counted = list(self.metrics)
@@ -141,9 +146,9 @@ class MetricCollection:
         self.frames += target is not None
         self._follows, self._previous = self._previous is not None, prediction
 
-    def time(self, seconds: float) -> None:
-        """Note how long the frame that was added last has taken."""
-        (self.seconds if self._follows else self.first_seconds).append(seconds)
+    def time(self, seconds: float, keyframe: bool = True) -> None:
+        """Note how long the frame that was added last has taken, and whether the network ran on it."""
+        self.seconds[CARRIED if not keyframe else NETWORK if self._follows else FIRST].append(seconds)
 
     def _forget(self) -> None:
         self._previous = None
@@ -155,22 +160,23 @@ class MetricCollection:
         for name, metric in self.metrics.items():
             metric.merge(other.metrics[name])
         self.frames += other.frames
-        self.seconds += other.seconds
-        self.first_seconds += other.first_seconds
+        self.seconds = tuple(ours + theirs for ours, theirs in zip(self.seconds, other.seconds, strict=True))
 
     def reduce(self) -> Self:
         """The sum over all processes of ``torch.distributed``: a call of all of them; alone, a copy."""
         total = copy.copy(self)
         total.metrics = {name: metric.reduce() for name, metric in self.metrics.items()}
-        shares = all_processes((self.frames, self.seconds, self.first_seconds))
-        total.frames = sum(frames for frames, _, _ in shares)
-        total.seconds = [second for _, seconds, _ in shares for second in seconds]
-        total.first_seconds = [second for _, _, seconds in shares for second in seconds]
+        shares = all_processes((self.frames, self.seconds))
+        total.frames = sum(frames for frames, _ in shares)
+        total.seconds = tuple(sum(lists, []) for lists in zip(*(seconds for _, seconds in shares), strict=True))
         return total
 
     def scores(self) -> Scores:
         """The figures of all that was added."""
-        timed = self.seconds or self.first_seconds
+        first, *others = self.seconds
+        timed = list(filter(None, others)) or list(filter(None, [first]))
+        frames = sum(map(len, self.seconds))
+        milliseconds = 1000 * sum(len(each) * statistics.median(each) for each in timed)
         return {
             **{
                 key: figure.read(metric)
@@ -178,5 +184,6 @@ class MetricCollection:
                 for key, figure in METRICS[name].figures.items()
             },
             "frames": self.frames,
-            "ms_per_frame": 1000 * statistics.median(timed) if timed else math.nan,
+            "network_share": 100 * (1 - len(self.seconds[CARRIED]) / frames) if frames else math.nan,
+            "ms_per_frame": milliseconds / sum(map(len, timed)) if timed else math.nan,
         }
