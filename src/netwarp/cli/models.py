@@ -56,6 +56,15 @@ def _keyframes(text: str) -> str:
     return text
 
 
+def several_keyframes(text: str) -> tuple[str, ...]:
+    """Read names of keyframes with commas between them.
+
+    >>> several_keyframes("all,2")
+    ('all', '2')
+    """
+    return tuple(dict.fromkeys(_keyframes(name.strip()) for name in text.split(",")))
+
+
 def _classes(text: str) -> int | Sequence[str]:
     names = [name.strip() for name in text.split(",")]
     if re.fullmatch(r"[+-]?\d+", text.strip()):

@@ -11,6 +11,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Self
 
 from torch import Tensor
@@ -29,9 +30,9 @@ from netwarp.metrics import (
 Scores = dict[str, Any]
 """The figures of one row by JSON key, in percent, nan where a metric does not apply: a number, a tuple with one for
 each class, or a dict with either for each width or length. Besides those of :data:`METRICS` there are ``frames``, the
-number of labelled ones, ``network_share`` of the frames that the network ran on, and ``ms_per_frame``, the median time of
-a step and its flow (of first frames only if there are no others); between keyframes, the mean of the medians with and
-without the network, by their shares."""
+number of labelled ones, ``network_share``, that of the frames that the network ran on, and ``ms_per_frame``, the median
+time of a step and its flow (of first frames only if there are no others); with keyframes, the mean of the medians with
+and without the network, by their shares."""
 
 FIRST, NETWORK, CARRIED = range(3)
 """Kinds of frames by their time: those that follow none, and others with and without the network."""
@@ -168,7 +169,7 @@ class MetricCollection:
         total.metrics = {name: metric.reduce() for name, metric in self.metrics.items()}
         shares = all_processes((self.frames, self.seconds))
         total.frames = sum(frames for frames, _ in shares)
-        total.seconds = tuple(sum(lists, []) for lists in zip(*(seconds for _, seconds in shares), strict=True))
+        total.seconds = tuple(list(chain(*lists)) for lists in zip(*(seconds for _, seconds in shares), strict=True))
         return total
 
     def scores(self) -> Scores:

@@ -55,6 +55,7 @@ def test_arguments_reach_the_work(asked: list[Request]):
         "--quick", "--shape", "1,2,3,4", "2,3,4,5", "--dtype", "float16", "--motion", "random", "--cpu-time",
         # A network named ./base there is none, so it is a file's.
         "--no-compile", "--network", "lraspp", "--weights", "lraspp=l.pth", "./base=1.pth", "--flow", "dis:fast",
+        "--keyframes", "all,budget:0.2",
         "--data", "camvid:d", "--split", "val", "--base", "netwarp:espnet", "--raft", "r.pth",
     ]  # fmt: skip
     assert main(["benchmark", *arguments]) == 0
@@ -63,7 +64,7 @@ def test_arguments_reach_the_work(asked: list[Request]):
         parts=["flow", "warp", "stream"], json="a.json", plot="b.png", runs=4, threads=2, device="cpu", quick=True,
         shape=[(1, 2, 3, 4), (2, 3, 4, 5)], dtype=["float16"], motion="random", cpu_time=True, no_compile=True,
         network=["lraspp"], weights=["lraspp=l.pth", "./base=1.pth"], flow="dis:fast", data="camvid:d", split="val",
-        base="netwarp:espnet", raft="r.pth",
+        base="netwarp:espnet", raft="r.pth", keyframes=("all", "budget:0.2"),
     )  # fmt: skip
     assert request.measured == ("warp", "stream", "flow")
     assert request.weight_files == {"lraspp": "l.pth", "": "./base=1.pth"}

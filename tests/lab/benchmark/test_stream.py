@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from netwarp.lab.benchmark.stream import measure_stream, seconds_a_frame
 from netwarp.video.open import open_frames
 
 SMALL_AMOUNT = StreamAmount((33, 47), 1, 2, 3, 0.0)
+REQUEST = Request(parts=[], device="cpu", quick=True)
 
 
 @pytest.fixture(autouse=True)
@@ -37,17 +39,19 @@ def test_a_stream_is_left_at_its_last_result_that_counts(monkeypatch: pytest.Mon
     given: list[int] = []
     closed: list[bool] = []
 
-    def results(*_) -> Iterator[int]:
+    def results(*_, keyframes: str) -> Iterator[SimpleNamespace]:
         try:
             for number in range(100):
                 given.append(number)
-                yield number
+                yield SimpleNamespace(keyframe=number % int(keyframes) == 0)
         finally:
             closed.append(True)
 
     monkeypatch.setattr(stream, "open_street", lambda *_: None)
     monkeypatch.setattr(stream, "segment", results)
-    assert stream._seconds_streamed(None, Path(), StreamAmount((4, 6), 2, 3, 1, 0.0)) >= 0
+    seconds, share = stream._streamed(None, "4", Path(), StreamAmount((4, 6), 2, 3, 1, 0.0))
+    assert seconds >= 0
+    assert share == 1 / 3  # 4 of 2, 3 and 4
     assert given == [0, 1, 2, 3, 4]
     assert closed == [True]
 
@@ -61,9 +65,9 @@ def test_ratios_are_taken_within_a_turn(monkeypatch: pytest.MonkeyPatch):
         order.append(layers := None if model.training_free else tuple(model.layers))
         return found[layers].pop(0)
 
-    monkeypatch.setattr(stream, "_seconds_streamed", lambda *those: seconds(streamed, *those))
+    monkeypatch.setattr(stream, "_streamed", lambda *those: (seconds(streamed, *those), 0.25))
     monkeypatch.setattr(stream, "_seconds_rendered", lambda *those: seconds(written, *those))
-    rows = [row for _, row in measure_stream(Request(parts=[], device="cpu", quick=True), print, here)]
+    rows = [row for _, row in measure_stream(replace(REQUEST, keyframes=("all",)), print, here)]
     assert order[::6] == [(), ("at_eighth",), None]  # each run begins with another one
     single, ours, _ = rows
     assert (single["model"], single["flow"], single["ratio"], single["ms"]) == ("frame by frame", None, 1.0, 100.0)
@@ -79,11 +83,12 @@ def test_ratios_are_taken_within_a_turn(monkeypatch: pytest.MonkeyPatch):
 def test_a_small_stream_from_file_to_labels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rendered: bool):
     monkeypatch.setitem(NETWORKS, "espnet", replace(SMALL, rendered=rendered))
     told: list[str] = []
-    request = Request(parts=[], device="cpu", quick=True, runs=1)
-    rows = [row for _, row in stream.streams_of("espnet", request, tmp_path, told.append)]
-    assert len(rows) == 3
+    rows = [row for _, row in stream.streams_of("espnet", replace(REQUEST, runs=1), tmp_path, told.append)]
+    assert [row["keyframes"] for row in rows] == ["all", "all", "all", "2", "3", "auto"]
+    assert [row["frames"] for row in rows] == [2, 2, 2, 6, 6, 6]
+    assert [row["network_share"] for row in rows[:5]] == [1, 1, 1, 1 / 2, 1 / 3]
     assert all(row["ms"] > 0 and (row["rendered_ms"] is not None) is rendered for row in rows)
-    assert "StreetNet: run 1 of 1, training-free" in told
+    assert "StreetNet: run 1 of 1, training-free, keyframes auto" in told
 
 
 def test_the_video_is_a_file_of_exactly_that_size(tmp_path: Path):

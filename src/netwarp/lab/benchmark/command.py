@@ -24,7 +24,7 @@ examples:
 
 PART is warp (warp_combine, forward and backward, against grid_sample, torch.compile and the memory's limit), stream \
 (whole streams against the network frame by frame), streams (several in one process), memory (by length and number of \
-streams) or flow (times; with --data what each is worth); by default all of them, some twenty minutes on two cores.
+streams) or flow (times; with --data what each is worth); by default all of them, some 25 minutes on two cores.
 What is compared takes turns; printed are medians. Ctrl-C prints and writes what is there.
 docs/speed.md explains the tables and the JSON."""
 

@@ -128,7 +128,8 @@ def _stream(axes: Any, tables: Mapping[str, list[Row]]) -> None:  # noqa: ANN401
                 ticks.append((place, f"{network}, {size_text(row['size'])}: {row['model']}"))
                 _beside(axes, f"{row['ms']:.0f} ms a frame", 1, place, fontsize=8, color=LIMIT)
             else:
-                ticks.append((place, row["model"]))
+                every = "" if row["keyframes"] == "all" else f", keyframes {row['keyframes']}"
+                ticks.append((place, row["model"] + every))
                 axes.barh(place, row["ratio"] - 1, left=1, height=0.7, color=colour)
                 _beside(axes, f"{row['ratio']:.3f} ×", max(row["ratio"], 1), place, fontsize=8)
             place += 1

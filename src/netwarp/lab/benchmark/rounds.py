@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -25,13 +25,13 @@ MOST = 200
 class Rounds:
     """What took how long, round by round."""
 
-    seconds: Mapping[str, Sequence[float]]  # of each function, one value a round
+    seconds: Mapping[Any, Sequence[float]]  # of each function, one value a round
 
-    def ms(self, name: str) -> float | None:
+    def ms(self, name: Hashable) -> float | None:
         """Median over rounds, in milliseconds; None where that took no part."""
         return 1000 * statistics.median(self.seconds[name]) if name in self.seconds else None
 
-    def ratio(self, name: str, to: str, factor: float = 1) -> float | None:
+    def ratio(self, name: Hashable, to: Hashable, factor: float = 1) -> float | None:
         """Median of the rounds' ratios: what a machine that slows down for a while disturbs least.
 
         Multiplied by ``factor``; None where one took no part.

@@ -7,6 +7,7 @@ interleaved would take each other's time. A run's time is that from one result t
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from netwarp.errors import NetWarpError
 from netwarp.inference.render import render
 from netwarp.inference.stream import segment
-from netwarp.lab.benchmark.networks import AHEAD, FRAME_BY_FRAME, NETWORKS, open_street, prepare
+from netwarp.lab.benchmark.networks import AHEAD, FRAME_BY_FRAME, NETWORKS, TRAINING_FREE, open_street, prepare
 from netwarp.lab.benchmark.own_process import Progress, Runner
 from netwarp.lab.benchmark.plan import Request, StreamAmount
 from netwarp.lab.benchmark.rounds import Rounds, in_turn
@@ -26,6 +27,11 @@ from netwarp.model import VideoModel
 
 DEFAULT = StreamAmount((360, 480), 2, 8, 3, 1.0)
 """For a network that was asked for and the amounts do not name."""
+
+KEYFRAMES = ("all", "2", "3", "auto")
+
+Kind = tuple[str, str]
+"""A model's name, and its keyframes."""
 
 
 def measure_stream(request: Request, _tell: Progress, runner: Runner) -> Iterator[Found]:
@@ -39,19 +45,25 @@ def streams_of(name: str, request: Request, folder: Path, tell: Progress) -> Ite
     """The same for one network, in this process."""
     network, amount = NETWORKS[name], request.amounts.streams.get(name, DEFAULT)
     tell(f"{network.title}: loading")
-    base, video = prepare(network, request, folder, amount.size, amount.dropped + amount.frames + AHEAD)
+    base, video = prepare(network, request, folder, amount.size, amount.dropped + amount.between("2").frames + AHEAD)
     models = {around.name: around.build(base, request.flow) for around in network.models}
+    kinds = [(name, "all") for name in models if name != TRAINING_FREE.name]
+    kinds += [(TRAINING_FREE.name, keyframes) for keyframes in request.keyframes or KEYFRAMES]
     runs = request.runs or amount.runs
-    streamed: dict[str, list[float]] = {model: [] for model in models}
-    rendered: dict[str, list[float]] = {model: [] for model in models if network.rendered}
+    streamed: dict[Kind, list[float]] = {kind: [] for kind in kinds}
+    rendered: dict[Kind, list[float]] = {kind: [] for kind in kinds if network.rendered}
+    shares = dict.fromkeys(kinds, 1.0)
     for number in range(runs):
-        for model in in_turn(list(models), number):
-            tell(f"{network.title}: run {number + 1} of {runs}, {model}")
-            streamed[model].append(_seconds_streamed(models[model], video, amount))
+        for model, keyframes in in_turn(kinds, number):
+            tell(f"{network.title}: run {number + 1} of {runs}, {model}, keyframes {keyframes}")
+            kind, what = (model, keyframes), (models[model], keyframes, video, amount.between(keyframes))
+            seconds, shares[kind] = _streamed(*what)
+            streamed[kind].append(seconds)
             if network.rendered:
-                rendered[model].append(_seconds_rendered(models[model], video, amount, folder / "rendered.mp4"))
-    times, written = Rounds(streamed), Rounds(rendered)
-    for model in models:
+                rendered[kind].append(_seconds_rendered(*what, folder / "rendered.mp4"))
+    times, written, base_kind = Rounds(streamed), Rounds(rendered), (FRAME_BY_FRAME.name, "all")
+    for kind in kinds:
+        model, keyframes = kind
         yield (
             "rows",
             {
@@ -59,27 +71,32 @@ def streams_of(name: str, request: Request, folder: Path, tell: Progress) -> Ite
                 "size": amount.size,
                 "model": model,
                 "flow": None if model == FRAME_BY_FRAME.name else request.flow,
-                "frames": amount.frames,
+                "keyframes": keyframes,
+                "frames": amount.between(keyframes).frames,
                 "runs": runs,
-                "ms": times.ms(model),
-                "ratio": times.ratio(model, FRAME_BY_FRAME.name),
-                "rendered_ms": written.ms(model),
-                "rendered_ratio": written.ratio(model, FRAME_BY_FRAME.name),
+                "network_share": shares[kind],
+                "ms": times.ms(kind),
+                "ratio": times.ratio(kind, base_kind),
+                "rendered_ms": written.ms(kind),
+                "rendered_ratio": written.ratio(kind, base_kind),
             },
         )
 
 
-def _seconds_streamed(model: VideoModel, video: Path, amount: StreamAmount) -> float:
-    with closing(segment(open_street(video, amount.size), model)) as results:  # type: ignore[type-var]
-        stamps = [time.perf_counter() for _ in islice(results, amount.dropped + amount.frames)]
-    return seconds_a_frame(stamps, amount)
+def _streamed(model: VideoModel, keyframes: str, video: Path, amount: StreamAmount) -> tuple[float, float]:
+    """The seconds of a frame, and the share of those that the network ran on."""
+    frames = open_street(video, amount.size)
+    with closing(segment(frames, model, keyframes=keyframes)) as results:  # type: ignore[type-var]
+        seen = [(time.perf_counter(), result.keyframe) for result in islice(results, amount.dropped + amount.frames)]
+    seconds = seconds_a_frame([stamp for stamp, _ in seen], amount)
+    return seconds, statistics.fmean(ran for _, ran in seen[amount.dropped :])
 
 
 class _EnoughError(Exception):
     """All that counts is rendered."""
 
 
-def _seconds_rendered(model: VideoModel, video: Path, amount: StreamAmount, place: Path) -> float:
+def _seconds_rendered(model: VideoModel, keyframes: str, video: Path, amount: StreamAmount, place: Path) -> float:
     stamps: list[float] = []
 
     def stamp(_: object) -> None:
@@ -88,7 +105,7 @@ def _seconds_rendered(model: VideoModel, video: Path, amount: StreamAmount, plac
             raise _EnoughError
 
     with suppress(_EnoughError):
-        render(open_street(video, amount.size), model, video=place, on_frame=stamp)
+        render(open_street(video, amount.size), model, video=place, keyframes=keyframes, on_frame=stamp)
     return seconds_a_frame(stamps, amount)
 
 

@@ -104,7 +104,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("not_compiled"),
     ),
     "stream.rows": (
-        *(*_NAMES, Column("flow"), Column("frames"), Column("runs")),
+        *(*_NAMES, Column("flow"), Column("keyframes", "keyframes"), Column("frames"), Column("runs")),
+        Column("network_share", "network on", _percent),
         Column("ms", "ms a frame", one),
         Column("ratio", "× frame by frame", three),
         Column("rendered_ms", "ms, video written", one),
@@ -227,7 +228,8 @@ def _stream(tables: Mapping[str, list[Row]]) -> list[str]:
     return [
         _table(rows, columns, "network, frames", _network),
         f"`netwarp.segment` from an .mp4 to labels, flow {flows or 'none'}. Runs of whole streams took turns; medians "
-        "of runs, and of the ratios of runs in one turn. Written: `netwarp.inference.render` of an overlay .mp4 too.",
+        "of runs, and of the ratios of runs in one turn. Network on: its share of the frames, the others get its last "
+        "answer along the flow. Written: `netwarp.inference.render` of an overlay .mp4 too.",
     ]
 
 
