@@ -208,17 +208,18 @@ class Auto:
 
     Attributes:
         mean: Share of the frame that may be unexplained.
-        worst: Share that may be unexplained in the ``tiles`` worst tiles, on average.
+        worst: Share that may be unexplained in the ``tiles`` worst tiles, on average, from the third frame on: where
+            large things pass a still camera, that is exceeded from each frame to the next.
         tiles: How many those are.
         length: Mean length of the flow to the last keyframe that is allowed, in widths of the frame.
         longest: Frames after which the network runs in any case.
     """
 
-    mean: float = 0.05
-    worst: float = 0.5
+    mean: float = 0.07
+    worst: float = 0.7
     tiles: int = 6
     length: float = 0.025
-    longest: int = 10
+    longest: int = 12
 
     def __call__(self, seen: Doubt) -> bool:
         """See :data:`KeyframePolicy`."""
@@ -227,7 +228,7 @@ class Auto:
     def excess(self, seen: Doubt) -> float:
         """Doubt over what is allowed; above 1 the network runs."""
         tiles = seen.look.doubt.flatten()
-        worst = float(tiles.topk(min(self.tiles, tiles.numel())).values.mean())
+        worst = float(tiles.topk(min(self.tiles, tiles.numel())).values.mean()) if seen.frames > 2 else 0.0
         flow = seen.path.backward
         length = float(flow.square().sum(1).sqrt().mean()) / flow.shape[-1]
         return max(float(tiles.mean()) / self.mean, worst / self.worst, length / self.length)
