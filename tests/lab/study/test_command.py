@@ -77,6 +77,11 @@ def test_a_network_that_is_trained_first(calls: list):
     assert (asked.base_training.data, asked.base_training.steps, asked.seeds) == ("streets:clips=3", 5, 3)
 
 
+def test_keyframes_need_no_depths(calls: list):
+    assert main(["experiment", "--data", "streets:", "--base", "netwarp:streetnet", "--keyframes", "2,auto"]) == 0
+    assert (calls[0][0].depths, calls[0][0].keyframes) == ((), ("2", "auto"))
+
+
 QUICK = ["--quick", "--jobs", "1"]
 
 
@@ -89,6 +94,7 @@ QUICK = ["--quick", "--jobs", "1"]
         (["--quick", "--weights", "a", "--train-base", "streets:"], "--train-base"),
         (["--quick", "--seeds", "0"], "'0'"),
         (["--quick", "--jobs", "x"], "'x'"),
+        (["--quick", "--keyframes", "2,some"], "'some'"),
         (["--quick", "--depths", "a,,b"], "'a,,b'"),
         (["--quick", "--detphs", "a"], "'--depths'"),
         (["--quick", "--device", "tpu"], "tpu"),

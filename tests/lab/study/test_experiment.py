@@ -92,6 +92,24 @@ def test_the_json_holds_every_unit_and_what_follows(made):
     assert tests == trains[::-1]
 
 
+def test_keyframes_are_tested_on_all_of_the_data(folder: Path):
+    given = replace(asked(folder, f"{FREE}, every 2nd", "Stale labels, every 2nd"), depths=(), keyframes=["2"])
+    table, files = run_experiment(given, folder / "keyframes", progress=False)
+    assert files[-1].name == "keyframes-price.png"
+    assert np.asarray(Image.open(files[-1]).convert("RGB")).std() > 10
+    values = json.loads(files[0].read_text(encoding="utf-8"))
+    assert len(values["folds"]) == 1
+    assert values["folds"][0]["test"]["pairs"] == 4  # of two clips of three frames
+    shares = {row["name"]: row["network_share"] for row in values["rows"]}
+    assert shares == {
+        BASE: 100,
+        f"{FREE}, every 2nd": pytest.approx(200 / 3, abs=0.01),
+        "Stale labels, every 2nd": pytest.approx(200 / 3, abs=0.01),
+    }
+    assert "network on" in table
+    assert "67 %" in table
+
+
 def test_killed_it_goes_on_and_ends_alike(made, folder: Path, monkeypatch: pytest.MonkeyPatch):
     """With two processes, and SIGKILL, which nobody can prepare for, when it says that the first unit is done."""
     arguments = [

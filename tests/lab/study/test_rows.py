@@ -9,7 +9,17 @@ import pytest
 from netwarp import load_base
 from netwarp.errors import ConfigurationError
 from netwarp.lab.study.build import build, trained_parameters
-from netwarp.lab.study.rows import BASE, FREE, Recipe, Row, chosen, control_of, standard_rows, with_controls
+from netwarp.lab.study.rows import (
+    BASE,
+    FREE,
+    Recipe,
+    Row,
+    chosen,
+    control_of,
+    keyframe_rows,
+    standard_rows,
+    with_controls,
+)
 
 VIDEO = ("flow_cnn.", "gate.")
 
@@ -132,3 +142,18 @@ def test_true_flow_is_asked_for_in_one_direction_only(base, rows):
     for row in true:
         gate = build(row, base).gate
         assert not hasattr(gate, "forward_backward"), row.name
+
+
+def test_rows_with_keyframes_are_untrained_and_differ_in_what_they_depend_on(base):
+    rows = keyframe_rows(["all", "2", "auto"])
+    assert [row.name for row in rows[:7]] == [
+        BASE, FREE, f"{FREE}, every 2nd", "No gate, every 2nd", "Plain propagation, every 2nd",
+        "Stale labels, every 2nd", f"{FREE}, auto",
+    ]  # fmt: skip
+    assert [row.keyframes for row in rows[:7]] == ["all", "all", "2", "2", "2", "2", "auto"]
+    assert {row.name for row in rows[7:]} >= {f"{BASE} at 0.75 ×", f"{FREE}, auto at 1.25 ×"}
+    assert not any(row.trains for row in rows)
+    assert len({repr(row.settings()) for row in rows}) == len(rows)
+    free, ungated, plain, stale = (build(row, base) for row in rows[2:6])
+    assert (free.training_free, free.gate is None, ungated.gate) == (True, False, None)
+    assert (ungated.layers, plain.layers, stale.layers) == (("log_probs",), (), ())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from netwarp.cli.arguments import flag, option
-from netwarp.cli.models import BaseOptions, DeviceOption, device_named
+from netwarp.cli.models import BaseOptions, DeviceOption, device_named, several_keyframes
 from netwarp.cli.terminal import going_on_later, quiet_loading, say
 from netwarp.errors import ConfigurationError
 
@@ -21,11 +21,14 @@ examples:
   netwarp experiment --data streets:clips=12,frames=16 \\
       --base netwarp:streetnet --train-base streets:clips=64,frames=4 \\
       --depths at_quarter,at_eighth,output --out runs/streets
+  netwarp experiment --data camvid:DIR --base netwarp:espnet \\
+      --weights espnet.pth --keyframes 2,3,auto --out runs/keyframes
   netwarp experiment --quick
 
 Two folds: trained on the first half of the labelled pairs and tested on the last, and the reverse.
 Each row has a control: trained as long, with the same parameters of the network, but without memory.
 Where the data knows its true flow (streets), rows with that flow show the ceiling.
+With --keyframes and without --depths nothing is trained, and all of the data is tested on.
 Writes OUT.json, OUT.md, OUT-tiou.png and OUT-crops.png; cut off and started again, it goes on where it was."""
 
 _QUICK = {
@@ -76,6 +79,11 @@ class Request(BaseOptions, DeviceOption):
         type=_layers,
     )
     train_from: str | None = option("LAYER", "in some rows, also train what runs behind this layer")
+    keyframes: tuple[str, ...] | None = option(
+        "WHICH,…",
+        "rows without training in which the network runs on some frames, as for 'netwarp segment', such as 2,3,auto",
+        type=several_keyframes,
+    )
     rows: list[str] | None = option("NAME", "only these rows, and their controls", nargs="+")
     seeds: int | None = option("N", "repetitions of what is trained (default: 3)", type=count)
     out: str | None = option("PATH", "the files' common beginning (default: runs/experiment)")
@@ -90,7 +98,7 @@ def run(request: Request) -> None:
     ordinary: dict[str, Any] = _QUICK if request.quick else _ORDINARY
     missing = {name: value for name, value in ordinary.items() if getattr(request, name) is None}
     request = replace(request, **missing)
-    if request.data is None or request.base is None or request.depths is None:
+    if request.data is None or request.base is None or (request.depths is None and request.keyframes is None):
         name = next(name for name in ("data", "base", "depths") if getattr(request, name) is None)
         raise ConfigurationError(f"--{name} is missing: 'netwarp experiment --help' shows what to give", option=name)
     assert request.out is not None
@@ -116,7 +124,8 @@ def run(request: Request) -> None:
             device=on,
             cache=out.parent / f"{out.name}-units",
         ),
-        depths=request.depths,
+        depths=request.depths or (),
+        keyframes=request.keyframes or (),
         train_from=request.train_from,
         rows=tuple(request.rows or ()),
         seeds=request.seeds,

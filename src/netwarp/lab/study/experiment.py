@@ -17,10 +17,10 @@ from netwarp.errors import ConfigurationError
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.lab.machine import machine
 from netwarp.lab.output import new_figure, write_text
-from netwarp.lab.study.build import build
-from netwarp.lab.study.figures import ComparedClip, compared_clips, draw_crops, draw_curves
+from netwarp.lab.study.build import build, tested_model
+from netwarp.lab.study.figures import ComparedClip, compared_clips, draw_crops, draw_curves, draw_prices
 from netwarp.lab.study.folds import knows_flow
-from netwarp.lab.study.rows import BASE, Recipe, Row, chosen, standard_rows
+from netwarp.lab.study.rows import BASE, Recipe, Row, chosen, keyframe_rows, standard_rows
 from netwarp.lab.study.store import FORMAT, Store, Unit, plain, units_of
 from netwarp.lab.study.study_context import StudyContext, StudyInputs, run_units
 from netwarp.lab.study.summary import experiment_table, summarise
@@ -45,6 +45,7 @@ class Experiment:
     inputs: StudyInputs  # data and network
     depths: Sequence[str]  # layers from the shallowest to the deepest
     train_from: str | None = None  # A layer: in some rows what runs behind it is trained too
+    keyframes: Sequence[str] = ()  # of rows without training; alone, without depths, on the whole of the data
     rows: Sequence[str] = ()  # names of the rows to do; empty for all
     seeds: int = 3  # how many
     recipe: Recipe = field(default_factory=Recipe)  # how rows are trained
@@ -69,10 +70,16 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
         with _timed(seconds, "the network"):
             weights = trained_base(inputs.base, inputs.classes, asked.base_training, folder, inputs.device, progress)
         inputs = replace(inputs, weights=str(weights))
+    if not asked.depths:  # nothing is trained, and all can be tested on
+        inputs = replace(inputs, test=inputs.data, test_split=inputs.split)
     context = StudyContext(inputs)
     if context.doubts:
         log.warning("%s", context.doubts)
-    rows = standard_rows(asked.depths, asked.train_from, true_flow=knows_flow(context.data), recipe=asked.recipe)
+    rows = keyframe_rows(asked.keyframes) if asked.keyframes else ()
+    if asked.depths or not rows:
+        known = {row.name for row in rows}
+        others = standard_rows(asked.depths, asked.train_from, true_flow=knows_flow(context.data), recipe=asked.recipe)
+        rows += tuple(row for row in others if row.name not in known)
     if asked.rows:
         rows = chosen(rows, asked.rows)
     models = {row.name: build(row, context.base) for row in rows}  # what cannot be built is said before the work
@@ -83,17 +90,25 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
         units = run_units(wanted, inputs, store, jobs=jobs, name="experiment", progress=progress)
     with _timed(seconds, "times"):
         test = context.folds[0].test
-        beginning = Clip(test.clips[0].name, test.clips[0].frames[:TIMED_FRAMES])
-        timed = evaluate(models, replace(test, clips=(beginning,)), windows=())
-    summaries = summarise(rows, units, {name: scores["ms_per_frame"] for name, scores in timed.items()})
+        # Where keyframes are is not known from the beginning.
+        frames = test.clips[0].frames[: None if asked.keyframes else TIMED_FRAMES]
+        tested = {row.name: tested_model(row, models[row.name]) for row in rows}
+        keyframes = {row.name: row.keyframes for row in rows}
+        beginning = replace(test, clips=(Clip(test.clips[0].name, frames),))
+        timed = evaluate(tested, beginning, windows=(), keyframes=keyframes)
+    summaries = summarise(rows, units, timed)
     files = [out.parent / f"{out.name}{end}" for end in (".json", ".md", "-tiou.png", "-crops.png")]
-    title = f"{context.data.name}, {inputs.base}, 2 folds, seeds: {asked.seeds}"
+    seeds = f", 2 folds, seeds: {asked.seeds}" if asked.depths else ""
+    title = f"{context.data.name}, {inputs.base}{seeds}"
     with _timed(seconds, "pictures"):
         draw_curves(rows, units, title, files[2])
         _draw_crops(rows, context, store, files[3])
+        if asked.keyframes:
+            files.append(out.parent / f"{out.name}-price.png")
+            draw_prices(summaries, title, files[4])
     table = experiment_table(summaries)
     write_text(files[1], f"{table}\n\n{title}. {CAPTION}\n")
-    settings = {name: getattr(asked, name) for name in ("depths", "train_from", "seeds")}
+    settings = {name: getattr(asked, name) for name in ("depths", "train_from", "keyframes", "seeds")}
     training = None if asked.base_training is None else asdict(asked.base_training)
     values = {
         "format": FORMAT,

@@ -87,6 +87,29 @@ def draw_gain_curves(
     save_figure(figure, path)
 
 
+def draw_prices(summaries: Sequence[Mapping[str, Any]], title: str, path: Path) -> None:
+    """Draw IoU and consistency against time: a line for each way to save, and each size, through its keyframes."""
+    lines: dict[str, list[Mapping[str, Any]]] = {}
+    for row in summaries:
+        way, _, rest = row["name"].partition(",")
+        _, at, scale = rest.partition(" at ")
+        lines.setdefault(BASE if way.startswith(BASE) else f"{way}{at}{scale}", []).append(row)
+    figure = new_figure(10, 4.6)
+    for axes, measure, label in zip(figure.subplots(1, 2), ("miou", "tc"), ("IoU (%)", "tc (%)"), strict=True):
+        for index, (name, rows) in enumerate(lines.items()):
+            rows = sorted(rows, key=lambda row: row["times_frame_by_frame"])
+            points = [[row["times_frame_by_frame"] for row in rows], [row[measure].mean for row in rows]]
+            style = {"color": COLOURS[index % len(COLOURS)], "marker": MARKS[index % len(MARKS)], "markersize": 5}
+            axes.plot(*points, linestyle="--" if index >= len(COLOURS) else "-", label=name, **style)
+        axes.set_xlabel(f"time a frame, in times of {BASE.lower()}")
+        axes.set_ylabel(label)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="0.9")
+    figure.suptitle(title, fontsize=10)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
 GAINS, LOSSES = 4, 2
 """Crops with the largest gain, and with the largest loss, on a page."""
 

@@ -16,6 +16,9 @@ BASE, FREE = "Frame by frame", "Training-free"
 TRUE_FLOW: Final = "true"
 """The name of the flow that the data set knows."""
 
+SCALES = (0.75, 1.25)
+"""Sizes, in times the frame's, at which rows with keyframes are tested too: what compute buys otherwise."""
+
 WHOLE = ""
 """In :attr:`Row.trained`, the whole network: training end to end, as the paper's."""
 
@@ -67,6 +70,7 @@ class Row:
     concatenated: bool = False
     # frames of a dense CRF over the network's output, frame by frame (crf); 0 for none
     crf: int = 0
+    keyframes: str = "all"  # the frames that the network runs on when it is tested, as for netwarp.segment
     windows: Views | None = None  # what the network is shown of a frame when it is tested; None for the frame as it is
     # whether the trained model is kept for other rows and pictures, where training goes on after a kill
     kept: bool = False
@@ -74,23 +78,25 @@ class Row:
     @property
     def trains(self) -> bool:
         """Whether anything is trained, so that seeds make a difference."""
-        return bool(self.layers) and not self.training_free
+        return bool(self.layers) and not self.training_free and self.recipe.steps > 0
 
     def settings(self) -> dict[str, Any]:
         """All that its results depend on, as plain values."""
         tested: dict[str, Any] = {} if self.windows is None else {"windows": dict(vars(self.windows))}
         if self.crf:
             tested |= {"crf": self.crf}
+        if self.keyframes != "all":
+            tested |= {"keyframes": self.keyframes}
         if not self.trains:
-            flow = self.flow if self.training_free or self.crf > 1 else None
-            return {"training_free": self.training_free, "flow": flow, **tested}
+            moves = self.training_free or self.layers or self.crf > 1 or self.keyframes != "all"
+            weights = {"layers": self.layers, "start": self.start} if self.layers else {}
+            return {"training_free": self.training_free, "flow": self.flow if moves else None, **weights, **tested}
         return {**self.training(), **tested}
 
     def training(self) -> dict[str, Any]:
         """Of its settings those that its training depends on, however it is tested."""
-        values = {
-            k: v for k, v in vars(self).items() if k not in ("name", "against", "drawn", "kept", "windows", "crf")
-        }
+        others = ("name", "against", "drawn", "kept", "keyframes", "windows", "crf")
+        values = {k: v for k, v in vars(self).items() if k not in others}
         recipe = dict(vars(self.recipe))
         # What is newer than work that was kept is said only where it is used.
         if not self.recipe.freeze_batch_norm:
@@ -142,6 +148,32 @@ def standard_rows(
         named = [replace(row, name=f"{row.name}, true flow", gate=gates.get(row.gate, row.gate)) for row in true]
         rows += [replace(row, flow=TRUE_FLOW, flow_cnn=0, drawn=False) for row in named]
     return with_controls(rows)
+
+
+def keyframe_rows(policies: Sequence[str]) -> tuple[Row, ...]:
+    """Rows in which nothing is trained and the network runs on some frames, beside simpler ways to save as much.
+
+    >>> [row.name for row in keyframe_rows(["3"])][2:6]
+    ['Training-free, every 3rd', 'No gate, every 3rd', 'Plain propagation, every 3rd', 'Stale labels, every 3rd']
+    """
+    rows = [Row(BASE), Row(FREE, training_free=True, drawn=True)]
+    for policy in policies:
+        if policy in ("all", "1"):
+            continue
+        nth = policy.isdecimal()
+        name = f"every {policy}{ {'2': 'nd', '3': 'rd'}.get(policy, 'th') }" if nth else policy
+        rows.append(Row(f"{FREE}, {name}", training_free=True, drawn=True, keyframes=policy))
+        if nth:
+            # The training-free mode's weights alone.
+            ungated = Row(f"No gate, {name}", ("log_probs",), start=(0.2, 0.8), recipe=Recipe(steps=0))
+            plain = Row(f"Plain propagation, {name}")
+            stale = Row(f"Stale labels, {name}", flow="zero")
+            rows += [replace(row, keyframes=policy) for row in (ungated, plain, stale)]
+    scaled = [row for row in rows if row.name == BASE or row.training_free]
+    for scale in SCALES:
+        views = Views(scales=(scale,))
+        rows += [replace(row, name=f"{row.name} at {scale} ×", windows=views, drawn=False) for row in scaled]
+    return tuple(rows)
 
 
 def control_of(row: Row) -> Row:

@@ -201,6 +201,7 @@ class StudyContext(contextlib.ExitStack):
             windows=(),
             average_sizes=average_instance_sizes(data.classes.names),
             history=self.inputs.history,
+            keyframes=row.keyframes,
             on_labels=note,
         )
         return scores["row"], maps, scores_without_each_clip(confusions)

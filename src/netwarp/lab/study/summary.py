@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netwarp.evaluation.scores import Scores
 from netwarp.lab.output import EMPTY, markdown_table, number
 from netwarp.lab.study.rows import BASE, Row
 from netwarp.lab.study.store import UnitScores
@@ -95,12 +96,10 @@ def jackknife(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     return math.sqrt((len(apart) - 1) * statistics.pvariance(apart)) if len(apart) > 1 else math.nan
 
 
-def summarise(
-    rows: Sequence[Row], units: Sequence[UnitScores], milliseconds: Mapping[str, float]
-) -> list[dict[str, Any]]:
+def summarise(rows: Sequence[Row], units: Sequence[UnitScores], timed: Mapping[str, Scores]) -> list[dict[str, Any]]:
     """All numbers of each row, by JSON key, unrounded but for times; the network frame by frame is one of the rows."""
     by_row = {row.name: [unit for unit in units if unit.row == row.name] for row in rows}
-    base = by_row[BASE]
+    base, milliseconds = by_row[BASE], {name: scores["ms_per_frame"] for name, scores in timed.items()}
     return [
         {
             "name": row.name,
@@ -112,6 +111,7 @@ def summarise(
             "minus_frame_by_frame": differences(own, base) if row.name != BASE else {},
             "relative_tiou_gain": relative_gain(own, base),
             "per_class": {name: Spread.of(unit.per_class[name] for unit in own) for name in own[0].per_class},
+            "network_share": timed[row.name]["network_share"],
             "ms_per_frame": round(milliseconds[row.name], 2),
             "times_frame_by_frame": round(milliseconds[row.name] / milliseconds[BASE], 3),
         }
@@ -120,17 +120,26 @@ def summarise(
     ]
 
 
-HEAD = ("", "IoU", "tIoU, 2 px", "tc", "ms a frame", "IoU − control", "tIoU − control", "tc − control")
+HEAD = ("", "IoU", "tIoU, 2 px", "tc", "ms a frame")
+CONTROLLED = ("IoU − control", "tIoU − control", "tc − control")
 
 
 def experiment_table(summaries: Sequence[Mapping[str, Any]]) -> str:
     """Means ± standard deviations over seeds and folds, and behind them those of the differences to the control."""
-    lines = []
+    head, lines = list(HEAD), []
+    if keyframes := any(row["network_share"] < 100 for row in summaries):
+        head.append("network on")
+    if controlled := any(row["control"] for row in summaries):
+        head += CONTROLLED
     for row in summaries:
-        time = f"{number(row['ms_per_frame'], 1)} ({number(row['times_frame_by_frame'], 2)} ×)"
-        apart = [_cell(row["minus_control"][name], signed=True) if row["control"] else "" for name in MEASURES]
-        lines.append([row["name"], *(_cell(row[name]) for name in MEASURES), time, *apart])
-    return markdown_table(HEAD, lines)
+        line = [row["name"], *(_cell(row[name]) for name in MEASURES)]
+        line.append(f"{number(row['ms_per_frame'], 1)} ({number(row['times_frame_by_frame'], 2)} ×)")
+        if keyframes:
+            line.append(f"{number(row['network_share'], 0)} %")
+        if controlled:
+            line += [_cell(row["minus_control"][name], signed=True) if row["control"] else "" for name in MEASURES]
+        lines.append(line)
+    return markdown_table(head, lines)
 
 
 def _cell(spread: Spread, *, signed: bool = False) -> str:
