@@ -45,11 +45,11 @@ class Experiment:
     inputs: StudyInputs  # data and network
     depths: Sequence[str]  # layers from the shallowest to the deepest
     train_from: str | None = None  # A layer: in some rows what runs behind it is trained too
-    keyframes: Sequence[str] = ()  # of rows without training; alone, without depths, on the whole of the data
     rows: Sequence[str] = ()  # names of the rows to do; empty for all
     seeds: int = 3  # how many
     recipe: Recipe = field(default_factory=Recipe)  # how rows are trained
     base_training: BaseTraining | None = None  # how the network is trained first; None where it has weights
+    keyframes: Sequence[str] = ()  # of rows without training; alone, without depths, on the whole of the data
 
 
 def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: bool = True) -> tuple[str, list[Path]]:
