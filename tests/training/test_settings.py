@@ -50,10 +50,13 @@ def test_wrong_values_are_named_in_a_line(wrong, value):
 def test_what_decides_is_all_but_how_it_is_run():
     how = {"checkpoint_every", "tensorboard", "accelerator", "workers"}
     names = {field.name for field in dataclasses.fields(TrainSettings)}
-    deciding = TrainSettings(augment=Augmentation(flip=0.5), train_base=("encoder",), freeze_batch_norm=True).deciding()
+    deciding = TrainSettings(
+        augment=Augmentation(flip=0.5), train_base=("encoder",), freeze_batch_norm=True, keyframes=True
+    )
+    deciding = deciding.deciding()
     assert deciding.keys() == names - how
     # A checkpoint of a version that did not know it is gone on from.
-    assert TrainSettings().deciding().keys() == names - how - {"freeze_batch_norm"}
+    assert TrainSettings().deciding().keys() == names - how - {"freeze_batch_norm", "keyframes"}
     assert json.loads(json.dumps(deciding))["augment"]["flip"] == 0.5
 
 

@@ -22,6 +22,7 @@ from netwarp.errors import ConfigurationError, InputError, NetWarpError, OutputE
 from netwarp.model import PhotometricGate, VideoModel
 from netwarp.training import Consistency, Rates, TrainSettings, train
 from netwarp.training.parameters import hold_w2
+from netwarp.training.step import _two_keyframes
 from training.toy import CLASSES, PLAIN, clips, files_in, same_weights, small_model, weights_of, with_labels
 
 PAIRS = clips().samples(2)
@@ -191,6 +192,30 @@ def test_the_past_can_be_detached():
     before = weights_of(model.base.encoder[0])
     trained(model, steps=1, detach_past=True)
     assert same_weights(weights_of(model.base.encoder[0]), before)
+
+
+@pytest.mark.parametrize("gap", [1, 2, 3])
+def test_two_keyframes_of_a_clip_and_the_way_between_them(gap):
+    frames, flows = torch.rand(2, 4, 3, 8, 9), torch.randn(2, 3, 2, 8, 9)
+    two, way = _two_keyframes(frames, flows, gap)
+    assert torch.equal(two, torch.stack((frames[:, 3 - gap], frames[:, 3]), 1))
+    path = flows[:, 3 - gap]  # from the frame after the first keyframe on
+    for later in range(4 - gap, 3):
+        path = flows[:, later] + netwarp.warp(path, flows[:, later])
+    torch.testing.assert_close(way[:, 0], path)
+    constant = torch.arange(1.0, 4.0).view(1, 3, 1, 1, 1).expand(2, 3, 2, 8, 9)
+    assert torch.equal(_two_keyframes(frames, constant, gap)[1][0, 0], constant[0, -gap:].sum(0))
+
+
+def test_old_memory_can_be_trained_with():
+    gaps = trained(samples=clips(length=4).samples(4), keyframes=True, steps=4)
+    assert gaps.beyond_paper["keyframes"] is True
+    again = trained(samples=clips(length=4).samples(4), keyframes=True, steps=4)
+    assert gaps.losses == again.losses != trained(samples=clips(length=4).samples(4), steps=4).losses
+    with pytest.raises(ConfigurationError, match="2"):
+        trained(keyframes=True)
+    with pytest.raises(ConfigurationError):
+        trained(keyframes=True, consistency=Consistency(0.5))
 
 
 def test_recomputing_changes_no_weight():

@@ -75,6 +75,8 @@ class TrainSettings:
         class_weight_constant: That constant: 1.05 lets rare classes count up to 20 times, 1.10 (ESPNet's) 10 times.
         augment: Random views of the clips.
         detach_past: No gradients into the past frames: cheaper, but not the paper's.
+        keyframes: Of a longer clip run the network on its last frame and a random one before it alone, along the flow
+            of all frames between, to learn from old memory. Clips of 5 frames give gaps of 1 to 4.
         recompute: Activation checkpointing: long clips in the memory of one frame, for a third more time.
         consistency: A loss on how neighbouring frames agree.
         clip_gradient: Longest gradient (norm over all that is trained); null for any.
@@ -104,6 +106,7 @@ class TrainSettings:
     class_weight_constant: float = 1.10
     augment: Augmentation = field(default_factory=Augmentation)
     detach_past: bool = False
+    keyframes: bool = False
     recompute: bool = False
     consistency: Consistency = field(default_factory=Consistency)
     clip_gradient: float | None = None
@@ -132,6 +135,8 @@ class TrainSettings:
             _check_choice("class_weights", self.class_weights, ("none", "inverse_log"))
         elif not all(0 <= weight < math.inf for weight in self.class_weights) or not any(self.class_weights):
             raise ConfigurationError("class_weights must be numbers of at least 0, not all of them 0")
+        if self.keyframes and self.consistency.weight:
+            raise ConfigurationError("keyframes leave frames out that consistency compares: give one of them")
         if self.patience is not None and self.validate_every is None:
             raise ConfigurationError("patience counts validations: say validate_every, the steps between them")
         if not 1 < self.class_weight_constant < math.inf:
@@ -139,7 +144,8 @@ class TrainSettings:
 
     def deciding(self) -> dict[str, Any]:
         """All that what comes out depends on, as plain values; what is new only where it is used."""
-        without = HOW if self.freeze_batch_norm else (*HOW, "freeze_batch_norm")
+        unused = (name for name in ("freeze_batch_norm", "keyframes") if not getattr(self, name))
+        without = (*HOW, *unused)
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in without}
 
 

@@ -15,6 +15,7 @@ from netwarp.distributed import Peers, all_processes, fail_together
 from netwarp.errors import NetWarpError, WeightsError
 from netwarp.metrics import confusion_matrix, mean_iou
 from netwarp.model import PhotometricGate, VideoModel
+from netwarp.model.netwarp import Flows
 from netwarp.training.batches import Part, Work, torch_seed
 from netwarp.training.logs import StepRecord
 from netwarp.training.losses import consistency_sum, label_weight, segmentation_sum
@@ -66,6 +67,8 @@ class _Losses(nn.Module):
 
     def _unroll(self, frames: Tensor, flows: Tensor | None, every: bool) -> list[Tensor]:
         settings = self.settings
+        if settings.keyframes and flows is not None:
+            frames, flows = _two_keyframes(frames, flows, int(torch.randint(1, frames.shape[1], ())))
         logits = self.model.unroll(
             frames, flows, checkpoint=settings.recompute, every=every, detach=settings.detach_past
         )
@@ -161,6 +164,14 @@ def _check_finite(work: Work, loss: float, gradient: float) -> None:
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient is {gradient}"
     raise WeightsError(f"the {what} at step {work.step + 1} (frames {shown}): lower the learning rate")
+
+
+def _two_keyframes(frames: Tensor, flows: Tensor, gap: int) -> tuple[Tensor, Tensor]:
+    """Leave the last frame of clips and the one ``gap`` frames before it, and compose the flows between them."""
+    path = Flows(flows[:, -gap])
+    for flow in flows[:, flows.shape[1] - gap + 1 :].unbind(1):
+        path = Flows(flow).on_to(path)
+    return frames[:, [-1 - gap, -1]], path.backward.unsqueeze(1)
 
 
 def _labels(part: Part) -> Tensor:

@@ -62,6 +62,7 @@ def beyond_paper(model: VideoModel, settings: TrainSettings, length: int) -> dic
         "consistency": (settings.consistency.weight, not settings.consistency.weight),
         "unlabelled": (settings.consistency.unlabelled, not settings.consistency.unlabelled),
         "detach_past": (settings.detach_past, not settings.detach_past),
+        "keyframes": (settings.keyframes, not settings.keyframes),
         "train_base": (_trained(model), _trained(model) == "all"),
         "log_probs": (True, "log_probs" not in model.layers),
     }
@@ -160,6 +161,8 @@ def _check_clips(samples: Sequence[Sample], unlabelled: Sequence[Sample], settin
     for sample in samples:
         if sample.frames[-1].labels is None:
             raise InputError(f"{sample.name} has no labels to train on")
+    if settings.keyframes and length < 3:
+        raise ConfigurationError(f"keyframes are drawn from clips of 3 frames or more, not {length}: --data.length 5")
     if settings.consistency.weight and length < 2:
         raise ConfigurationError("consistency is between neighbouring frames: clips need at least 2")
     if settings.consistency.unlabelled and not unlabelled:
