@@ -1,4 +1,4 @@
-"""Tables in Markdown, figures as PNG, and files that appear whole."""
+"""Tables in Markdown, and figures as PNG."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import importlib.util
 import io
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from netwarp.errors import MissingExtraError
-from netwarp.output_files import atomic_write
+from netwarp.output_files import write_file
 
 EMPTY = "–"
 """The cell of a value that does not apply."""
@@ -41,22 +40,10 @@ def number(value: float | None, digits: int, *, signed: bool = False) -> str:
     return f"{rounded:{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 
-def written(path: Path) -> AbstractContextManager[BinaryIO]:
-    """Open a file for writing; see :func:`netwarp.output_files.atomic_write`."""
-    return atomic_write(path, "free space or choose another --out")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8."""
-    with written(path) as file:
-        file.write(text.encode())
-
-
-def need_report(purpose: str) -> None:
-    """Say before the work that a library of the extra ``report`` is missing."""
-    for library in ("matplotlib", "pandas"):
-        if importlib.util.find_spec(library) is None:
-            raise MissingExtraError(library, "report", purpose)
+def need(module: str, library: str, extra: str, purpose: str) -> None:
+    """Say before the work that the library which a module comes from is missing."""
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtraError(library, extra, purpose)
 
 
 def new_figure(width: float, height: float) -> Any:  # noqa: ANN401
@@ -72,5 +59,4 @@ def save_figure(figure: Any, path: Path) -> None:  # noqa: ANN401
     """Write a figure as PNG."""
     data = io.BytesIO()
     figure.savefig(data, format="png")
-    with written(path) as file:
-        file.write(data.getvalue())
+    write_file(path, data.getvalue())

@@ -12,8 +12,9 @@ from PIL import Image
 
 from lab.benchmark.made_figures import FOUND, WARP, figures
 from netwarp.errors import MissingExtraError, OutputError
-from netwarp.lab.benchmark.plot import draw, figure_of
+from netwarp.lab.benchmark.plot import figure_of
 from netwarp.lab.benchmark.tables import TITLES, Found
+from netwarp.lab.output import save_figure
 
 
 def panels(found: dict[str, list[Found]], **asked: Any) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def panels(found: dict[str, list[Found]], **asked: Any) -> dict[str, Any]:
 
 
 def test_all_of_it_is_a_picture(tmp_path: Path):
-    draw(figures(), tmp_path / "speed.png")
+    save_figure(figure_of(figures()), tmp_path / "speed.png")
     picture = np.asarray(Image.open(tmp_path / "speed.png").convert("RGB"))
     assert picture.shape[1] == 1650
     assert picture.std() > 10
@@ -66,8 +67,8 @@ def test_a_quick_run_says_so():
 def test_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "taken.png").mkdir()
     with pytest.raises(OutputError, match=r"taken\.png"):
-        draw(figures(), tmp_path / "taken.png")
+        save_figure(figure_of(figures()), tmp_path / "taken.png")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match="matplotlib"):
-        draw(figures(), tmp_path / "other.png")
+        save_figure(figure_of(figures()), tmp_path / "other.png")
     assert [path.name for path in tmp_path.iterdir()] == ["taken.png"]

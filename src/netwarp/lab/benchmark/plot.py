@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from netwarp.lab.benchmark.tables import TITLES, Figures, Row, label_of, size_text, unique
 from netwarp.lab.output import new_figure
 from netwarp.lab.study.figures import COLOURS, MARKS
-from netwarp.output_files import write_file
 
 LIMIT = "0.35"
 WIDTH = 11.0
@@ -28,15 +25,8 @@ _WARPS = {
 """What the bars of the warp are called, and their colours."""
 
 
-def draw(figures: Figures, path: Path) -> None:
-    """Draw what there is."""
-    data = io.BytesIO()
-    figure_of(figures).savefig(data, format="png")
-    write_file(path, data.getvalue())
-
-
 def figure_of(figures: Figures) -> Any:  # noqa: ANN401
-    """The figure that :func:`draw` writes: a panel for each part with rows."""
+    """Draw a panel for each part with rows."""
     drawn = {part: tables for part in TITLES if (tables := figures.tables(part))}
     heights = {part: _height(part, tables) for part, tables in drawn.items()}
     wide = [(part, part) for part in ("warp", "stream") if part in drawn]

@@ -18,12 +18,12 @@ from netwarp.lab.benchmark.many_streams import measure_memory, measure_streams
 from netwarp.lab.benchmark.networks import NETWORKS
 from netwarp.lab.benchmark.own_process import Progress, Runner, in_own_process
 from netwarp.lab.benchmark.plan import Request, check_request
-from netwarp.lab.benchmark.plot import draw
+from netwarp.lab.benchmark.plot import figure_of
 from netwarp.lab.benchmark.stream import measure_stream
 from netwarp.lab.benchmark.tables import Figures, Found, part_text
 from netwarp.lab.benchmark.warp import measure_warp
 from netwarp.lab.machine import machine
-from netwarp.lab.output import new_figure
+from netwarp.lab.output import new_figure, save_figure
 from netwarp.model import VideoModel
 from netwarp.output_files import prepare_file, write_file
 
@@ -108,7 +108,7 @@ def _write(figures: Figures, json_file: Path | None, plot: Path | None) -> None:
         text = json.dumps(figures.document, indent=2, ensure_ascii=False, allow_nan=False)
         write_file(json_file, text + "\n")
     if plot is not None:
-        draw(figures, plot)
+        save_figure(figure_of(figures), plot)
 
 
 def check(request: Request) -> None:

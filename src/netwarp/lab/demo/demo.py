@@ -14,10 +14,11 @@ from pathlib import Path
 from netwarp.cli.tables import score_record, score_table
 from netwarp.errors import ConfigurationError, OutputError
 from netwarp.lab.demo.media import write_moving_picture, write_panels, write_street
-from netwarp.lab.demo.page import need_jinja2, render_page
+from netwarp.lab.demo.page import render_page
 from netwarp.lab.demo.story import FULL, QUICK, Story, tell
 from netwarp.lab.demo.summary import NETWARP, READING, markdown
-from netwarp.output_files import prepare_folder, reason
+from netwarp.lab.output import need
+from netwarp.output_files import prepare_folder, reason, write_file
 from netwarp.streets import CLASSES
 from netwarp.training.process_state import need_lightning
 
@@ -42,7 +43,7 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False, progress: bool = 
     began = time.perf_counter()
     if seed < 0:
         raise ConfigurationError(f"the demo's seed must be 0 or more, not {seed}")
-    need_jinja2()
+    need("jinja2", "Jinja2", "report", "the demo's page")
     need_lightning("the demo")
     out = Path(out)
     prepare_folder(out)
@@ -66,13 +67,9 @@ def _write(story: Story, folder: Path, command: str) -> None:
         "settings": asdict(story.settings),
         "seconds": {stage: round(seconds, 1) for stage, seconds in story.seconds.items()},
     }
-    _text(folder / "table.json", json.dumps(numbers, indent=2, ensure_ascii=False) + "\n")
-    _text(folder / "table.md", markdown(story.scores, CLASSES))
-    _text(folder / "index.html", render_page(story, folder / "side_by_side.mp4", size, command))
-
-
-def _text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_file(folder / "table.json", json.dumps(numbers, indent=2, ensure_ascii=False) + "\n")
+    write_file(folder / "table.md", markdown(story.scores, CLASSES))
+    write_file(folder / "index.html", render_page(story, folder / "side_by_side.mp4", size, command))
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from netwarp.errors import MissingExtraError
 from netwarp.evaluation.scores import Scores
 from netwarp.lab.demo.media import Picture, colours_of, enlarged, in_a_row, mp4_uri, png_uri
 from netwarp.lab.demo.story import RECIPE, Story
@@ -120,14 +119,6 @@ def flow_section(story: Story) -> dict[str, Any]:
 
 
 STAGES = {BASE: "training the network", NETWARP: "training NetWarp", CONTROL: "training the control"}
-
-
-def need_jinja2() -> None:
-    """Say at once, and not after minutes of work, that the page cannot be written."""
-    try:
-        import jinja2  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("Jinja2", "report", "the demo's page") from error
 
 
 def render_page(story: Story, video: Path, video_size: tuple[int, int], command: str) -> str:

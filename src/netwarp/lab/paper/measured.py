@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from netwarp.datasets.clips import Clip
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.lab.machine import machine
-from netwarp.lab.output import write_text
 from netwarp.lab.paper.lines import Line
 from netwarp.lab.paper.setups import Setup
 from netwarp.lab.study.build import build, tested_model
 from netwarp.lab.study.rows import Row
 from netwarp.lab.study.store import Store, UnitScores, key_of
 from netwarp.lab.study.study_context import StudyContext
+from netwarp.output_files import write_file
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -46,7 +46,7 @@ def times_of(rows: Sequence[Row], context: StudyContext, frames: int, store: Sto
         for model in models.values():
             model.remove()
     times = {name: round(score["ms_per_frame"], 3) for name, score in scores.items()}
-    write_text(path, json.dumps(times))
+    write_file(path, json.dumps(times))
     return times
 
 

@@ -15,7 +15,7 @@ from netwarp.errors import unknown_name
 from netwarp.evaluation.clip_reader import runs_of
 from netwarp.flow import PrecomputedFlow, flow_source
 from netwarp.inference.threads import cores_of_process
-from netwarp.lab.output import need_report, write_text
+from netwarp.lab.output import need
 from netwarp.lab.paper import lines
 from netwarp.lab.paper.class_table import better_classes, classes_table, draw_classes, markdown_classes
 from netwarp.lab.paper.figures import make_crops, make_curves, make_flows
@@ -25,12 +25,11 @@ from netwarp.lab.paper.request import Request
 from netwarp.lab.paper.setups import Setup, departures, setup_for
 from netwarp.lab.paper.tables import draw_gains, markdown_text, table_of
 from netwarp.lab.study.build import build
-from netwarp.lab.study.crf import need_crf
 from netwarp.lab.study.folds import knows_flow, one_fold
 from netwarp.lab.study.store import Store, units_of
 from netwarp.lab.study.study_context import LENGTH_OF_VIDEOS, StudyContext, StudyInputs, run_units
 from netwarp.lab.study.training import trained_base
-from netwarp.output_files import prepare_folder
+from netwarp.output_files import prepare_folder, write_file
 
 _PERCENT = (
     "Percent, mean ± standard deviation over seeds; tIoU is IoU within 2 pixels of label changes, tc temporal "
@@ -132,9 +131,10 @@ def reproduce(request: Request, *, progress: bool = True) -> Outcome:
     """
     name, target, device = request.target, TARGETS[request.target], device_named(request.device)
     out = Path(request.out or ("runs/reproduce-quick" if request.quick else "runs/reproduce"))
-    need_report("a figure")
+    for library in ("matplotlib", "pandas"):
+        need(library, library, "report", "a figure")
     if request.crf:
-        need_crf()
+        need("pydensecrf", "pydensecrf2", "crf", "a dense CRF")
     setup = setup_for(target.networks, request)
     train, test = (
         open_data(*part, length=LENGTH_OF_VIDEOS, cache=out / "units" / "cache") for part in (setup.train, setup.test)
@@ -162,8 +162,8 @@ def reproduce(request: Request, *, progress: bool = True) -> Outcome:
         measured = Measured(title, setup, context, store, lines, figures, times)
         report = target.make(measured, out / f"{name}.png")
     text = _document(measured, target, report)
-    write_text(out / f"{name}.csv", report.table.round(4).to_csv(index=False))
-    write_text(out / f"{name}.md", text)
+    write_file(out / f"{name}.csv", report.table.round(4).to_csv(index=False))
+    write_file(out / f"{name}.md", text)
     return Outcome(tuple(out / f"{name}.{ending}" for ending in ("md", "csv", "png")), text)
 
 

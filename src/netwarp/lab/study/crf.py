@@ -6,7 +6,6 @@ video lies for its CRF: here the flow says it.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from netwarp.errors import MissingExtraError
 from netwarp.flow.estimator import frames_to_bytes
 from netwarp.model import VideoModel
 from netwarp.model.unrolled import Frame
@@ -30,12 +28,6 @@ WEIGHTS = (1.0, 4.0)
 """Of the two kernels: that of places, and that of places and colours."""
 NEAR, FAR, ALIKE = 1.0, 10.0, 5.0
 """Deviations: of either's places, in pixels, and of red, green and blue, in levels (0–255)."""
-
-
-def need_crf() -> None:
-    """Say before the work that the library is missing."""
-    if importlib.util.find_spec("pydensecrf") is None:
-        raise MissingExtraError("pydensecrf2", "crf", "a dense CRF")
 
 
 def dense_crf(

@@ -16,7 +16,7 @@ from netwarp.datasets.clips import Clip, ClipData
 from netwarp.errors import ConfigurationError
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.lab.machine import machine
-from netwarp.lab.output import new_figure, write_text
+from netwarp.lab.output import new_figure
 from netwarp.lab.study.build import build, tested_model
 from netwarp.lab.study.figures import ComparedClip, compared_clips, draw_crops, draw_curves, draw_prices
 from netwarp.lab.study.folds import knows_flow
@@ -25,7 +25,7 @@ from netwarp.lab.study.store import FORMAT, Store, Unit, plain, units_of
 from netwarp.lab.study.study_context import StudyContext, StudyInputs, run_units
 from netwarp.lab.study.summary import experiment_table, summarise
 from netwarp.lab.study.training import BaseTraining, trained_base
-from netwarp.output_files import prepare_folder
+from netwarp.output_files import prepare_folder, write_file
 
 log = logging.getLogger("netwarp")
 
@@ -107,7 +107,7 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
             files.append(out.parent / f"{out.name}-price.png")
             draw_prices(summaries, title, files[4])
     table = experiment_table(summaries)
-    write_text(files[1], f"{table}\n\n{title}. {CAPTION}\n")
+    write_file(files[1], f"{table}\n\n{title}. {CAPTION}\n")
     settings = {name: getattr(asked, name) for name in ("depths", "train_from", "keyframes", "seeds")}
     training = None if asked.base_training is None else asdict(asked.base_training)
     values = {
@@ -122,7 +122,7 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
         "seconds": seconds,
         "machine": machine(inputs.device),
     }
-    write_text(files[0], json.dumps(plain(values, digits=4), indent=1, ensure_ascii=False) + "\n")
+    write_file(files[0], json.dumps(plain(values, digits=4), indent=1, ensure_ascii=False) + "\n")
     return table, files
 
 

@@ -17,8 +17,8 @@ from torch import nn
 
 from netwarp._version import __version__
 from netwarp.datasets.clips import ClipData
-from netwarp.lab.output import write_text
 from netwarp.lab.study.rows import BASE, Row
+from netwarp.output_files import write_file
 
 FORMAT = 2
 """Raised whenever the same settings would give other results: what was kept before is then made anew."""
@@ -175,4 +175,4 @@ class Store:
 
     def keep(self, unit: Unit, scores: UnitScores) -> None:
         """Keep what a unit gave."""
-        write_text(self.path(unit), json.dumps(plain(vars(scores)), ensure_ascii=False))
+        write_file(self.path(unit), json.dumps(plain(vars(scores)), ensure_ascii=False))

@@ -32,7 +32,6 @@ from netwarp.datasets.registry import open_data
 from netwarp.errors import NetWarpError
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.evaluation.scores import Scores
-from netwarp.lab.output import written
 from netwarp.lab.study.build import build, tested_model, trained_parameters
 from netwarp.lab.study.folds import Fold, one_fold, two_folds
 from netwarp.lab.study.rows import Row
@@ -43,6 +42,7 @@ from netwarp.label_sets import LabelMap
 from netwarp.metrics import confusion_matrix
 from netwarp.model import VideoModel
 from netwarp.model.layers import OUTPUTS
+from netwarp.output_files import atomic_write
 from netwarp.training.frozen_prefix import frozen_prefix
 
 log = logging.getLogger("netwarp")
@@ -171,7 +171,7 @@ class StudyContext(contextlib.ExitStack):
             **values,
         )
         if store.wants_pictures(unit):
-            with written(store.pictures(unit)) as file:
+            with atomic_write(store.pictures(unit)) as file:
                 np.savez_compressed(file, **cast(dict[str, Any], maps))
         store.keep(unit, done)
         leave(store.training(unit), kept=row.kept)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 from filelock import FileLock
@@ -22,7 +22,6 @@ from netwarp.datasets.clips import ClipData
 from netwarp.datasets.registry import open_data
 from netwarp.errors import ConfigurationError
 from netwarp.flow import PrecomputedFlow
-from netwarp.lab.output import written
 from netwarp.lab.study.build import trained_parameters
 from netwarp.lab.study.folds import Fold, with_flow
 from netwarp.lab.study.rows import TRUE_FLOW, Row
@@ -30,7 +29,7 @@ from netwarp.lab.study.store import data_digest, environment, key_of
 from netwarp.model import VideoModel
 from netwarp.model.inputs import preprocess_of
 from netwarp.model.model_file import read
-from netwarp.output_files import prepare_folder
+from netwarp.output_files import prepare_folder, write_file
 from netwarp.training import Consistency, Rates, TrainSettings, train
 from netwarp.training.checkpoint import RunFolder, restore
 
@@ -86,8 +85,7 @@ def trained_base(
                 torch.manual_seed(0)
                 base = load_base(spec, how.weights, classes).to(device)
             state = _train_base(base, how, data, folder, device, progress).state_dict()
-            with written(path) as file:
-                file.write(save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}))
+            write_file(path, save({name: t.detach().cpu().contiguous().clone() for name, t in state.items()}))
             shutil.rmtree(folder, ignore_errors=True)
     return path
 
@@ -129,32 +127,26 @@ def train_row(
     folder: Path | None = None,
 ) -> list[float]:
     """Train a row's model on its fold."""
+    place = None if folder is None else RunFolder(folder)
     data, flow = fold.train, model.flow
     if isinstance(flow, PrecomputedFlow):  # looked up by number in a clip, which samples do not know
         data, model.flow = with_flow(data, flow), TRUE_FLOW
     try:
-        return _train_row(model, row, data, seed, device=device, cache=cache, replay=replay, folder=folder)
+        others = [window for window in data.windows(row.length) if window.frames[-1].labels is None]
+        settings = _settings(model, row, seed, device, unlabelled=bool(others))
+        with nullcontext() if place is None else file_lock(place.path):
+            if place is not None and place.model.is_file() and not place.last.exists():
+                restore(model, read(place.model).tensors)
+                return []
+            losses = train(
+                model, data.samples(row.length), settings, classes=len(data.classes), unlabelled=others, cache=cache,
+                replay=replay, folder=folder,
+            ).losses  # fmt: skip
+            if place is not None and row.kept:  # for others, who find the model
+                place.last.unlink()
+        return losses
     finally:
         model.flow = flow
-
-
-def _train_row(
-    model: VideoModel, row: Row, data: ClipData, seed: int, *, device: str, cache: Path, replay: bool,
-    folder: Path | None,
-) -> list[float]:  # fmt: skip
-    samples, windows = data.samples(row.length), data.windows(row.length)
-    others = [window for window in windows if window.frames[-1].labels is None]
-    settings = _settings(model, row, seed, device, unlabelled=bool(others))
-    options: dict[str, Any] = {"unlabelled": others, "cache": cache, "replay": replay, "folder": folder}
-    place = None if folder is None else RunFolder(folder)
-    with nullcontext() if place is None else file_lock(place.path):
-        if place is not None and place.model.is_file() and not place.last.exists():
-            restore(model, read(place.model).tensors)
-            return []
-        losses = train(model, samples, settings, classes=len(data.classes), **options).losses
-        if place is not None and row.kept:  # for others, who find the model
-            place.last.unlink()
-    return losses
 
 
 def _settings(model: VideoModel, row: Row, seed: int, device: str, *, unlabelled: bool) -> TrainSettings:
