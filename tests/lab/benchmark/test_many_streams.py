@@ -13,7 +13,6 @@ from lab.benchmark.generators import here
 from netwarp.errors import InputError
 from netwarp.lab.benchmark import many_streams, plan
 from netwarp.lab.benchmark.many_streams import (
-    GroupRun,
     StreamGroup,
     measure_memory,
     measure_streams,
@@ -63,7 +62,7 @@ def test_ratios_are_taken_within_a_turn():
         assert function is run_group
         for rate in rates[group.streams]:
             order.append(group.streams)
-            yield GroupRun(rate, 100.0 * group.streams)
+            yield rate, 100.0 * group.streams
 
     (_, one), (_, two) = measure_streams(REQUEST, lambda _: None, runner)
     assert order == [1, 2, 2, 1, 1, 2]
@@ -112,7 +111,7 @@ def test_slopes_are_by_frames_and_by_streams():
         if function is memory_along:
             yield from ((frames, 500 + 0.01 * frames) for frames in (2, 4, 5))
         else:
-            yield GroupRun(1.0, 500 + 7.0 * arguments[0].streams)
+            yield 1.0, 500 + 7.0 * arguments[0].streams
 
     *_, (table, last) = measure_memory(REQUEST, lambda _: None, runner)
     assert table == "slopes"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,9 +18,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """What reaches the work, which is not done."""
     seen: list[Request] = []
 
-    def reproduce(request: Request, **_: Any) -> SimpleNamespace:
+    def reproduce(request: Request, **_: Any) -> tuple[str, list[Path]]:
         seen.append(request)
-        return SimpleNamespace(text="# The table", files=(Path("a.md"), Path("a.csv")))
+        return "# The table", [Path("a.md"), Path("a.csv")]
 
     module = ModuleType("netwarp.lab.paper.reproduce")
     module.reproduce = reproduce

@@ -16,7 +16,7 @@ from netwarp.datasets.clips import Clip, ClipData
 from netwarp.datasets.registry import open_data
 from netwarp.errors import ConfigurationError, InputError, MissingExtraError
 from netwarp.flow import write_flo
-from netwarp.lab.paper.reproduce import Outcome, reproduce
+from netwarp.lab.paper.reproduce import reproduce
 from netwarp.lab.paper.request import Request
 from netwarp.lab.study import training
 from netwarp.lab.study.study_context import StudyContext
@@ -27,7 +27,10 @@ ALONG_FLOW = "+ dense CRF of 3 frames along flow (for FSO-CRF)"
 ROWS = ["fc6+fc7, FlowCNN", "concatenated fc6, fc7"]
 
 
-def made(target: str, folder: Path, **asked: object) -> Outcome:
+Made = tuple[str, list[Path]]
+
+
+def made(target: str, folder: Path, **asked: object) -> Made:
     request = Request(target=target, out=str(folder), quick=True, device="cpu", jobs=1, **asked)
     return reproduce(request, progress=False)
 
@@ -46,7 +49,7 @@ def units(folder: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def table1(folder: Path) -> Outcome:
+def table1(folder: Path) -> Made:
     """Done in two goes: the first ends after two rows."""
     do, done = StudyContext.do, []
 
@@ -68,12 +71,12 @@ def table1(folder: Path) -> Outcome:
     return outcome
 
 
-def test_a_table_in_three_forms(table1: Outcome, folder: Path):
-    assert [path.name for path in table1.files] == ["table1.md", "table1.csv", "table1.png"]
-    assert (folder / "table1.md").read_text(encoding="utf-8") == table1.text
-    assert "paper: IoU" in table1.text
-    assert "noise: twice the standard error" in table1.text
-    assert table1.text.startswith(
+def test_a_table_in_three_forms(table1: Made, folder: Path):
+    assert [path.name for path in table1[1]] == ["table1.md", "table1.csv", "table1.png"]
+    assert (folder / "table1.md").read_text(encoding="utf-8") == table1[0]
+    assert "paper: IoU" in table1[0]
+    assert "noise: twice the standard error" in table1[0]
+    assert table1[0].startswith(
         "# Table 1: NetWarp at nine places in PlayData-CNN (quick run: the numbers mean nothing)"
     )
     with (folder / "table1.csv").open(encoding="utf-8") as file:
@@ -84,30 +87,30 @@ def test_a_table_in_three_forms(table1: Outcome, folder: Path):
     assert is_a_picture(folder / "table1.png")
 
 
-def test_what_is_kept_is_the_final_model_and_no_other(table1: Outcome, folder: Path):
+def test_what_is_kept_is_the_final_model_and_no_other(table1: Made, folder: Path):
     trained = list((folder / "units").glob("trained-*"))
     assert [path.name.partition("-fold")[0] for path in trained] == ["trained-fc6-fc7"]
     assert (trained[0] / "model.safetensors").is_file()
     assert not (trained[0] / "last.ckpt").exists()
 
 
-def test_others_take_what_is_there(table1: Outcome, folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_others_take_what_is_there(table1: Made, folder: Path, monkeypatch: pytest.MonkeyPatch):
     """Figure 5 is the final model of Table 1; Figures 4 and 6 its scores and labels."""
     monkeypatch.setattr(StudyContext, "do", lambda *_: pytest.fail("a row was done again"))
     before = units(folder)
     for name in ("fig4", "fig5", "fig6"):
         outcome = made(name, folder, base="netwarp:playdata@0.03")
-        assert all(path.stat().st_size > 100 for path in outcome.files)
+        assert all(path.stat().st_size > 100 for path in outcome[1])
         assert is_a_picture(folder / f"{name}.png")
     assert units(folder) == before
     assert "paper" in (folder / "fig4.md").read_text(encoding="utf-8")
 
 
-def test_times_are_taken_once(table1: Outcome, folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_times_are_taken_once(table1: Made, folder: Path, monkeypatch: pytest.MonkeyPatch):
     first = made("table2", folder, rows=["+ NetWarp, DIS"])
-    assert "(1.000 ×)" in first.text
+    assert "(1.000 ×)" in first[0]
     monkeypatch.setattr("netwarp.lab.paper.measured.evaluate", lambda *_, **__: pytest.fail("taken again"))
-    assert made("table2", folder, rows=["+ NetWarp, DIS"]).text == first.text
+    assert made("table2", folder, rows=["+ NetWarp, DIS"])[0] == first[0]
 
 
 def test_a_crf_stands_beside_netwarp(folder: Path):
@@ -119,7 +122,7 @@ def test_a_crf_stands_beside_netwarp(folder: Path):
     assert rows[ALONG_FLOW]["paper_iou"] == "66.1"
     assert len({row["tiou"] for row in rows.values()}) >= 3
     assert all(float(row["ms_per_frame"]) > 0 for row in list(rows.values())[2:])
-    assert "FSO-CRF" in outcome.text
+    assert "FSO-CRF" in outcome[0]
 
 
 def test_a_crf_that_is_not_installed_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -147,7 +150,7 @@ def test_the_papers_setting_at_another_size(folder: Path, monkeypatch: pytest.Mo
     assert model.preprocess.size == (48, 64)
     assert model.flow_cnn.start == "gaussian"
     assert (settings.class_weights, settings.augment, settings.freeze_batch_norm) == ("none", Augmentation(), True)
-    said = outcome.text.partition("Not as in the paper:")[2]
+    said = outcome[0].partition("Not as in the paper:")[2]
     assert "data: rendered streets" in said
     assert "loss:" not in said
 

@@ -54,14 +54,6 @@ class StreamGroup:
     runs: int = 1  # how often
 
 
-@dataclass(frozen=True)
-class GroupRun:
-    """What came of a group: frames a second in sum, and the most memory that the process had meanwhile."""
-
-    fps: float
-    resident_mib: float
-
-
 def measure_streams(request: Request, tell: Progress, runner: Runner) -> Iterator[Found]:
     """A row for each model and number of streams.
 
@@ -71,7 +63,7 @@ def measure_streams(request: Request, tell: Progress, runner: Runner) -> Iterato
     runs = request.runs or amounts.group_runs
     with tempfile.TemporaryDirectory(prefix="netwarp-benchmark-") as folder:
         for around in models_around(network, request):
-            found: dict[int, list[GroupRun]] = {streams: [] for streams in amounts.groups}
+            found: dict[int, list[tuple[float, float]]] = {streams: [] for streams in amounts.groups}
             with ExitStack() as processes:
                 waiting = {}
                 for streams in amounts.groups:
@@ -85,16 +77,16 @@ def measure_streams(request: Request, tell: Progress, runner: Runner) -> Iterato
                         found[streams].append(next(waiting[streams]))
             names = {"network": network.title, "size": amounts.group_size, "model": around.name}
             for streams, its in found.items():
-                ratios = [run.fps / one.fps for run, one in zip(its, found[min(found)], strict=True)]
+                ratios = [fps / alone for (fps, _), (alone, _) in zip(its, found[min(found)], strict=True)]
                 yield (
                     "rows",
                     {
                         **names,
                         "streams": streams,
                         "runs": runs,
-                        "fps": statistics.median(run.fps for run in its),
+                        "fps": statistics.median(fps for fps, _ in its),
                         "ratio": statistics.median(ratios),
-                        "resident_mib": statistics.median(run.resident_mib for run in its),
+                        "resident_mib": statistics.median(mib for _, mib in its),
                     },
                 )
 
@@ -104,15 +96,15 @@ def models_around(network: Network, request: Request) -> tuple[Around, ...]:
     return (*network.netwarps[: request.amounts.trained], TRAINING_FREE)
 
 
-def run_group(group: StreamGroup, request: Request, folder: Path, _tell: Progress) -> Iterator[GroupRun]:
-    """Run streams in this process."""
+def run_group(group: StreamGroup, request: Request, folder: Path, _tell: Progress) -> Iterator[tuple[float, float]]:
+    """Run streams in this process: frames a second in sum, and the most memory (MiB) that it had meanwhile."""
     base, video = prepare(group.network, request, folder, group.size, DROPPED + group.frames + AHEAD)
     model = group.around.build(base, request.flow)
     for _ in range(group.runs):
         yield _run(model, video, group)
 
 
-def _run(model: VideoModel, video: Path, group: StreamGroup) -> GroupRun:
+def _run(model: VideoModel, video: Path, group: StreamGroup) -> tuple[float, float]:
     ready = threading.Barrier(group.streams)  # all wait here until each has given its first results
     over = threading.Event()  # the first that is done ends it for all: from then on they would not be as many
 
@@ -145,7 +137,7 @@ def _run(model: VideoModel, video: Path, group: StreamGroup) -> GroupRun:
         finally:
             over.set()
         most = max(most, resident_mib())
-    return GroupRun(rate_of([each.result() for each in running], group.frames), most)
+    return rate_of([each.result() for each in running], group.frames), most
 
 
 def rate_of(stamps: Sequence[Sequence[float]], frames: int) -> float:
@@ -178,9 +170,9 @@ def measure_memory(request: Request, tell: Progress, runner: Runner) -> Iterator
             for streams in amounts.groups:
                 tell(f"{around.name}: {streams} streams")
                 group = StreamGroup(SMALL, around, size, streams, max(1, amounts.lengths[0] // 2))
-                for run in runner(run_group, group, request, Path(folder)):
-                    by_streams[streams] = run.resident_mib
-                    yield "by_streams", names | {"streams": streams, "resident_mib": run.resident_mib}
+                for _, mib in runner(run_group, group, request, Path(folder)):
+                    by_streams[streams] = mib
+                    yield "by_streams", names | {"streams": streams, "resident_mib": mib}
             yield (
                 "slopes",
                 names | {"mib_per_1000_frames": 1000 * slope(by_length), "mib_per_stream": slope(by_streams)},

@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
+import cv2
+import torch
+
 from netwarp.errors import NetWarpError
 
 log = logging.getLogger("netwarp")
@@ -92,11 +95,14 @@ def _work(
             connection.send((kind, value))
 
     with contextlib.suppress(*_GONE):  # the first process is gone
-        log.addHandler(_Forwarding(send))
+        warned = logging.Handler(logging.WARNING)  # events such as a scene cut are of no interest here
+        warned.emit = lambda record: send("logged", (record.levelno, record.getMessage()))  # type: ignore[method-assign]
+        log.addHandler(warned)
         connection.recv()
         try:
             if threads is not None:
-                _use(threads)
+                torch.set_num_threads(threads)
+                cv2.setNumThreads(threads)
             for value in function(*arguments, lambda text: send("told", text)):
                 send("made", value)
                 connection.recv()
@@ -107,22 +113,3 @@ def _work(
             failure = NetWarpError(f"measuring failed with {type(error).__name__}: {error}")
             failure.add_note(traceback.format_exc())
             send("failed", failure)
-
-
-class _Forwarding(logging.Handler):
-    """Warnings go to the first process; events such as a scene cut are of no interest here."""
-
-    def __init__(self, send: Callable[[str, object], None]) -> None:
-        super().__init__(logging.WARNING)
-        self._send = send
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._send("logged", (record.levelno, record.getMessage()))
-
-
-def _use(threads: int) -> None:
-    import cv2
-    import torch
-
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)

@@ -14,17 +14,11 @@ import PIL.Image
 from netwarp.errors import OutputError
 from netwarp.lab.demo.story import Story
 from netwarp.lab.demo.summary import BASE, NETWARP
-from netwarp.label_sets import CAMVID, Colour, LabelMap
-from netwarp.video.label_maps import full_palette
+from netwarp.label_sets import CAMVID
 from netwarp.video.overlay import overlay, side_by_side
 from netwarp.video.writer import VideoWriter
 
 Picture = npt.NDArray[np.uint8]
-
-
-def colours_of(labels: LabelMap, palette: Sequence[Colour]) -> Picture:
-    """A label map ``[H,W]`` in its classes' colours, RGB ``[H,W,3]``."""
-    return full_palette(palette)[labels]
 
 
 def enlarged(picture: npt.NDArray[np.generic], times: int) -> Picture:
@@ -49,11 +43,6 @@ def png_uri(picture: Picture) -> str:
     if not ok:
         raise OutputError(f"a picture of {picture.shape[1]}×{picture.shape[0]} cannot be stored as PNG")
     return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode("ascii")
-
-
-def mp4_uri(path: Path) -> str:
-    """A video file as a ``data:`` address that holds it."""
-    return "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 
 TIMES = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import platform
 from collections.abc import Sequence
@@ -13,14 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from netwarp.evaluation.scores import Scores
-from netwarp.lab.demo.media import Picture, colours_of, enlarged, in_a_row, mp4_uri, png_uri
+from netwarp.lab.demo.media import Picture, enlarged, in_a_row, png_uri
 from netwarp.lab.demo.story import RECIPE, Story
-from netwarp.lab.demo.summary import BASE, COLUMNS, CONTROL, NETWARP, cells, per_class_cells
+from netwarp.lab.demo.summary import BASE, COLUMNS, CONTROL, NETWARP, WIDTH
 from netwarp.lab.flow_pictures import Flow, before_and_after, flow_colours, flow_wheel, length_of, round_limit
+from netwarp.lab.output import number
 from netwarp.lab.window_choice import Place, choose_places
 from netwarp.label_sets import CAMVID
 from netwarp.streets import CLASSES
+from netwarp.video.label_maps import full_palette
 
 THIN = ("pole", "sign", "fence", "pedestrian", "bicyclist")
 """What a fast network loses first."""
@@ -62,11 +64,12 @@ def _shown(story: Story, title: str, place: Place, window: tuple[int, int]) -> d
     clip = story.test[place.clip][place.frame : place.frame + FRAMES]
     labels = {name: story.labels[name][place.clip][place.frame : place.frame + FRAMES] for name in (BASE, NETWARP)}
     area = np.s_[place.top : place.top + window[0], place.left : place.left + window[1]]
+    palette = full_palette(CAMVID.palette)
     rows = {
         "Camera": [frame.image[area] for frame in clip],
-        "Truth": [colours_of(frame.labels[area], CAMVID.palette) for frame in clip],
-        BASE: [colours_of(one[area], CAMVID.palette) for one in labels[BASE]],
-        NETWARP: [colours_of(one[area], CAMVID.palette) for one in labels[NETWARP]],
+        "Truth": [palette[frame.labels[area]] for frame in clip],
+        BASE: [palette[one[area]] for one in labels[BASE]],
+        NETWARP: [palette[one[area]] for one in labels[NETWARP]],
     }
     strips = {
         name: _picture(in_a_row([enlarged(picture, TIMES) for picture in pictures], gap=2 * TIMES))
@@ -128,6 +131,7 @@ def render_page(story: Story, video: Path, video_size: tuple[int, int], command:
     template = files("netwarp.lab.demo").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     model = story.models[NETWARP]
+    uri = base64.b64encode(video.read_bytes()).decode("ascii")
     base, whole = (sum(p.numel() for p in network.parameters()) for network in (model.base, model))
     return environment.from_string(template).render(
         story=story,
@@ -139,7 +143,7 @@ def render_page(story: Story, video: Path, video_size: tuple[int, int], command:
         columns=COLUMNS,
         rows=_rows(story),
         recipe=RECIPE,
-        video={"uri": mp4_uri(video), "width": video_size[0], "height": video_size[1]},
+        video={"uri": f"data:video/mp4;base64,{uri}", "width": video_size[0], "height": video_size[1]},
         legend=[
             {"name": name, "colour": "#{:02x}{:02x}{:02x}".format(*colour)}
             for name, colour in zip(CAMVID.names, CAMVID.palette, strict=True)
@@ -155,48 +159,36 @@ def render_page(story: Story, video: Path, video_size: tuple[int, int], command:
 
 
 def _rows(story: Story) -> list[dict[str, Any]]:
-    texts = {name: cells(scores) for name, scores in story.scores.items()}
-    # Time has no winner: the network alone is always the fastest.
-    best = [_best([_values(s)[column] for s in story.scores.values()]) for column in range(3)] + [math.nan]
+    scores = list(story.scores.values())
+    columns = [
+        _column([each["miou"] for each in scores], 2),
+        _column([each["tiou"][WIDTH] for each in scores], 2),
+        _column([each["tc"] for each in scores], 2),
+        # Time has no winner: the network alone is always the fastest.
+        [{"text": number(each["ms_per_frame"], 1), "best": False} for each in scores],
+    ]
     return [
-        {
-            "name": name,
-            "ours": name == NETWARP,
-            "cells": [
-                {"text": text, "best": column < 3 and _values(story.scores[name])[column] == best[column]}
-                for column, text in enumerate(texts[name])
-            ],
-        }
-        for name in story.scores
+        {"name": name, "ours": name == NETWARP, "cells": line}
+        for name, *line in zip(story.scores, *columns, strict=True)
     ]
 
 
-def _values(scores: Scores) -> tuple[float, float, float]:
-    """What the table shows in percent, as far as it shows it: equal texts are equally good."""
-    return round(scores["miou"], 2), round(scores["tiou"][2], 2), round(scores["tc"], 2)
-
-
-def _best(values: Sequence[float]) -> float:
-    return max((value for value in values if math.isfinite(value)), default=math.nan)
+def _column(values: Sequence[float], digits: int) -> list[dict[str, Any]]:
+    """Cells of what is the better the larger it is; equal texts are equally good, and 0 is not."""
+    shown = [round(value, digits) for value in values]
+    best = max((value for value in shown if value > 0), default=math.nan)
+    return [{"text": number(value, digits), "best": value == best} for value in shown]
 
 
 def _class_rows(story: Story) -> list[dict[str, Any]]:
     counts = sum(np.bincount(frame.labels.ravel(), minlength=len(CLASSES)) for clip in story.test for frame in clip)
     shares = np.asarray(counts, np.float64) / np.sum(counts)
-    texts = [per_class_cells(scores) for scores in story.scores.values()]
-    order = [*THIN, *(name for name in CLASSES if name not in THIN)]
-    rows = []
-    for name in order:
-        index = CLASSES.index(name)
-        values = [round(scores["per_class"][index], 1) for scores in story.scores.values()]
-        rows.append(
-            {
-                "name": name,
-                "share": f"{100 * shares[index]:.1f} %",
-                "cells": [
-                    {"text": text[index], "best": value == _best(values) and value > 0}
-                    for text, value in zip(texts, values, strict=True)
-                ],
-            }
-        )
-    return rows
+    return [
+        {
+            "name": name,
+            "share": f"{100 * shares[index]:.1f} %",
+            "cells": _column([scores["per_class"][index] for scores in story.scores.values()], 1),
+        }
+        for name in (*THIN, *(name for name in CLASSES if name not in THIN))
+        for index in [CLASSES.index(name)]
+    ]

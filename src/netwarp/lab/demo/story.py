@@ -12,17 +12,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from netwarp.bases import load_base
 from netwarp.datasets.augment_settings import Augmentation
-from netwarp.datasets.clips import Sample
+from netwarp.datasets.clips import ClipFrame, Sample
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.evaluation.scores import Scores
 from netwarp.lab.demo.summary import BASE, CONTROL, FREE, NETWARP
-from netwarp.model import FlowCNN, PhotometricGate, VideoModel, VideoState
-from netwarp.model.outputs import labels_of
+from netwarp.model import FlowCNN, PhotometricGate, VideoModel
 from netwarp.streets import CLASSES, StreetFrame, Streets
 from netwarp.streets.labelled_clips import rendered_data
 from netwarp.training import Rates, StepRecord, TrainSettings, train
@@ -128,14 +127,12 @@ def _render(story: Story, progress: bool) -> list[list[StreetFrame]]:
     settings = story.settings
     train = Streets(story.train_seeds, settings.train[1], settings.size, settings.fps)
     test = Streets(story.test_seeds, settings.test[1], settings.size, settings.fps)
-    to_train: list[list[StreetFrame]] = []
-    work = [(clips, index) for clips in (test, train) for index in range(len(clips))]
+    work = [(streets, index) for streets in (test, train) for index in range(len(streets))]
     with story.timed("rendering"), _single_threaded_opencv(), ThreadPoolExecutor(RENDERERS) as pool:
-        rendered = pool.map(lambda job: job[0][job[1]], work)
-        bar = tqdm(zip(work, rendered, strict=True), "Rendering streets", len(work), unit="clip", disable=not progress)
-        for (clips, _), frames in bar:
-            (story.test if clips is test else to_train).append(frames)
-    return to_train
+        clips = pool.map(lambda job: job[0][job[1]], work)
+        rendered = list(tqdm(clips, "Rendering streets", len(work), unit="clip", disable=not progress))
+    story.test += rendered[: len(test)]
+    return rendered[len(test) :]
 
 
 @contextmanager
@@ -184,23 +181,19 @@ def _train(story: Story, name: str, model: VideoModel, clips: Sequence[Sample], 
 
 def _compare(story: Story, progress: bool) -> None:
     """Scores of all models, and the labels that the page shows."""
-    frames = sum(len(clip) for clip in story.test)
-    with story.timed("comparing"), tqdm(total=frames, desc="Comparing", unit="frame", disable=not progress) as bar:
+    ends = np.cumsum([len(clip) for clip in story.test])
+    labels: dict[str, list[npt.NDArray[np.uint8]]] = {BASE: [], NETWARP: []}
+    with (
+        story.timed("comparing"),
+        tqdm(total=ends[-1], desc="Comparing", unit="frame", disable=not progress) as bar,
+    ):
 
         def advance() -> None:
             bar.update()
 
-        story.scores = evaluate(story.models, rendered_data(story.test), windows=(), on_frame=advance)
-        for name in (BASE, NETWARP):
-            story.labels[name] = [_label(story.models[name], clip) for clip in story.test]
+        def note(name: str, _: ClipFrame, found: Tensor) -> None:
+            if name in labels:
+                labels[name].append(found[0].to(torch.uint8).numpy())
 
-
-def _label(model: VideoModel, clip: Sequence[StreetFrame]) -> npt.NDArray[np.uint8]:
-    """Labels of a clip as a stream, ``[T,H,W]``."""
-    state: VideoState | None = None
-    labels = []
-    with torch.no_grad():
-        for frame in clip:
-            logits, state = model.step(frame.image, state)
-            labels.append(labels_of(logits)[0].to(torch.uint8).numpy())
-    return np.stack(labels)
+        story.scores = evaluate(story.models, rendered_data(story.test), windows=(), on_frame=advance, on_labels=note)
+    story.labels = {name: np.split(np.stack(maps), ends[:-1]) for name, maps in labels.items()}

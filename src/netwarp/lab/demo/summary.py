@@ -21,26 +21,12 @@ COLUMNS = ("IoU", "IoU within 2 px of label changes", "Temporal consistency", "m
 WIDTH = 2
 
 
-def cells(scores: Scores) -> tuple[str, ...]:
-    """A row of the table, one text for each of :data:`COLUMNS`."""
-    shares = (scores["miou"], scores["tiou"][WIDTH], scores["tc"])
-    return *(number(share, 2) for share in shares), number(scores["ms_per_frame"], 1)
-
-
-def per_class_cells(scores: Scores) -> tuple[str, ...]:
-    """IoU of each class; a dash where a class does not occur."""
-    return tuple(number(value, 1) for value in scores["per_class"])
-
-
 def markdown(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
     """The table and the one per class, in Markdown."""
-    return "\n".join(
-        [
-            markdown_table(("", *COLUMNS), [(name, *cells(scores)) for name, scores in rows.items()]),
-            "",
-            "IoU of each class:",
-            "",
-            markdown_table(("", *classes), [(name, *per_class_cells(scores)) for name, scores in rows.items()]),
-            "",
-        ]
-    )
+    table, per_class = [], []
+    for name, scores in rows.items():
+        shares = (scores["miou"], scores["tiou"][WIDTH], scores["tc"])
+        table.append([name, *(number(share, 2) for share in shares), number(scores["ms_per_frame"], 1)])
+        per_class.append([name, *(number(value, 1) for value in scores["per_class"])])
+    tables = markdown_table(("", *COLUMNS), table), markdown_table(("", *classes), per_class)
+    return "{}\n\nIoU of each class:\n\n{}\n".format(*tables)

@@ -43,6 +43,6 @@ def run(request: Request) -> None:
         from netwarp.lab.paper.reproduce import reproduce
 
     with going_on_later():
-        outcome = reproduce(request, progress=sys.stderr.isatty())
-    say(outcome.text)
-    say(", ".join(str(path) for path in outcome.files))
+        text, files = reproduce(request, progress=sys.stderr.isatty())
+    say(text)
+    say(", ".join(map(str, files)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +16,8 @@ from netwarp.datasets.clips import ClipData
 from netwarp.lab.flow_pictures import Flow, before_and_after, flow_colours, flow_wheel, length_of, round_limit
 from netwarp.lab.output import EMPTY, markdown_table, new_figure, number, save_figure
 from netwarp.lab.paper.measured import Measured, Report
-from netwarp.lab.paper.published import relative_gain_in_tiou
 from netwarp.lab.study.build import build
-from netwarp.lab.study.figures import GainCurve, compared_clips, draw_crops, draw_gain_curves
+from netwarp.lab.study.figures import compared_clips, draw_crops, draw_gain_curves
 from netwarp.lab.study.store import Unit
 from netwarp.lab.study.summary import Spread, relative_gain
 from netwarp.lab.study.training import train_row
@@ -35,24 +34,26 @@ def make_curves(measured: Measured, path: Path) -> Report:
     """Figure 4: the relative gain in tIoU by the width of the trimap, and in IoU over whole frames."""
     import pandas as pd
 
-    curves, rows, cells = [], [], []
+    rows, cells = [], []
+    curves: dict[str, Mapping[int, Spread]] = {}
     points: dict[str, tuple[int, float]] = {}
+    published = {line.measured: line.paper.tiou for line in measured.lines if line.kind == "base"}
     for line in measured.lines:
         if line.kind == "base" or line.row is None:
             continue
         base, own = measured.of(line.base), measured.of(line.row.name)
         gains = relative_gain(own, base)
         whole = 100 * (Spread.of([f.miou for f in own]).mean / base[0].miou - 1)
-        scale = next((s for s in ("SSc", "MSc") if line.kind == "netwarp" and f"-{s}" in line.name), None)
-        paper = math.nan if scale is None else relative_gain_in_tiou(scale)
-        if scale is not None:
+        # All that the paper says of Figure 4 in numbers: the figure's other points are in a picture only.
+        paper = 100 * (line.paper.tiou / published[line.base] - 1)
+        if math.isfinite(paper):
             points[line.name] = 2, paper
-        curve = {width: gain.mean for width, gain in gains.items()}
-        curves.append(GainCurve(line.name, curve, control=line.kind == "control"))
+        curves[line.name] = gains
         rows += [(line.name, w, g.mean, g.deviation, paper if w == 2 else math.nan) for w, g in gains.items()]
-        percents = [number(value, 1, signed=True) for value in (*(curve[width] for width in TOLD), whole, paper)]
+        percents = [number(value, 1, signed=True) for value in (*(gains[width].mean for width in TOLD), whole, paper)]
         cells.append((line.name, *(text if text == EMPTY else f"{text} %" for text in percents)))
-    draw_gain_curves(curves, measured.title, path, points=points)
+    controls = [line.name for line in measured.lines if line.kind == "control"]
+    draw_gain_curves(curves, controls, measured.title, path, points=points)
     head = ("", *(f"{width} px" for width in TOLD), "whole frame", "paper: 2 px")
     table = pd.DataFrame(rows, columns=["line", "width_px", "relative_tiou_gain_percent", "sd", "paper"])
     return Report(markdown_table(head, cells), table)
@@ -163,15 +164,15 @@ def make_crops(measured: Measured, path: Path) -> Report:
     maps = [measured.store.pictures(Unit(row, 0, 0)) for row in (base, netwarp)]
     clips = compared_clips(measured.context.folds[0].test, *maps)
     classes = measured.context.data.classes
-    choice = draw_crops(clips, classes, netwarp.name, path, title=measured.title, share=2)
+    places, window, choice = draw_crops(clips, classes, netwarp.name, path, title=measured.title, share=2)
     head = ["place", "frame", "x", "y", "correct pixels, NetWarp − frame by frame"]
     rows = [
-        (place_number, clips[place.clip].names[place.frame], place.left, place.top, gain)
-        for place_number, (place, gain) in enumerate(choice.places, 1)
+        (place_number, clips[place.clip].names[place.frame], place.left, place.top, place.gain)
+        for place_number, place in enumerate(places, 1)
     ]
     cells = [(*map(str, row[:-1]), number(row[-1], 0, signed=True)) for row in rows]
     note = (
-        f"Windows of {choice.window[1]}×{choice.window[0]} pixels, chosen by counting alone: NetWarp has more correct "
+        f"Windows of {window[1]}×{window[0]} pixels, chosen by counting alone: NetWarp has more correct "
         f"pixels in {choice.better}, fewer in {choice.worse}, as many in {choice.same}."
     )
     return Report(markdown_table(head, cells), pd.DataFrame(rows, columns=head), (note,))

@@ -107,15 +107,3 @@ TABLE5: dict[str, PublishedClasses] = {
     ),
 }
 """Cityscapes test."""
-
-
-def relative_gain_in_tiou(scale: str) -> float:
-    """What NetWarp gains within 2 pixels of label changes, SSc or MSc, in percent of frame by frame (Table 4).
-
-    It is all that the paper says of Figure 4 in numbers: the figure's other points are in a picture only.
-
-    >>> round(relative_gain_in_tiou("SSc"), 1), round(relative_gain_in_tiou("MSc"), 1)
-    (6.0, 4.3)
-    """
-    before, after = TABLE4[f"PSPNet-{scale}"], TABLE4[f"PSPNet-{scale} + NetWarp"]
-    return 100 * (after.tiou / before.tiou - 1)

@@ -115,16 +115,8 @@ TARGETS: dict[str, Target] = {
 log = logging.getLogger("netwarp")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came out."""
-
-    files: tuple[Path, ...]  # Markdown, CSV and PNG
-    text: str  # the Markdown
-
-
-def reproduce(request: Request, *, progress: bool = True) -> Outcome:
-    """Make a table or figure of the paper anew, its numbers beside the paper's.
+def reproduce(request: Request, *, progress: bool = True) -> tuple[str, list[Path]]:
+    """Make a table or figure of the paper anew, its numbers beside the paper's; gives its text, and what was written.
 
     What is trained and measured is kept in ``out/units``, row by row, and shared by all targets: killed at any moment
     and called again, it goes on where it was.
@@ -164,7 +156,7 @@ def reproduce(request: Request, *, progress: bool = True) -> Outcome:
     text = _document(measured, target, report)
     write_file(out / f"{name}.csv", report.table.round(4).to_csv(index=False))
     write_file(out / f"{name}.md", text)
-    return Outcome(tuple(out / f"{name}.{ending}" for ending in ("md", "csv", "png")), text)
+    return text, [out / f"{name}.{ending}" for ending in ("md", "csv", "png")]
 
 
 def _inputs(setup: Setup, folder: Path, device: str, progress: bool) -> StudyInputs:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from netwarp.datasets.clips import ClipData
-from netwarp.lab.output import new_figure, save_figure
+from netwarp.lab.output import new_figure, number, save_figure
 from netwarp.lab.study.rows import BASE, Row
 from netwarp.lab.study.store import UnitScores
 from netwarp.lab.study.study_context import pictured
-from netwarp.lab.study.summary import relative_gain
-from netwarp.lab.window_choice import Place, choose_places
+from netwarp.lab.study.summary import Spread, relative_gain
+from netwarp.lab.window_choice import Choice, Place, choose_places
 from netwarp.label_sets import IGNORE, LabelSet
 from netwarp.video.label_maps import full_palette
 
@@ -28,53 +28,46 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 MARKS = "osD^vP*"
 
 
-@dataclass(frozen=True)
-class GainCurve:
-    """A line of the figure."""
-
-    name: str  # what the legend calls it
-    gain: Mapping[int, float]  # in percent, by the width of the band in pixels
-    control: bool = False  # whether it is drawn as what the others are compared with
-
-
 def draw_curves(rows: Sequence[Row], units: Sequence[UnitScores], title: str, path: Path) -> None:
     """Draw the relative gain in tIoU over the network frame by frame of chosen rows and their controls."""
     drawn = [row for row in rows if row.drawn]
     # One control is enough to see by: that of the last row drawn.
-    against = [row.against for row in drawn if row.against][-1:]
-    base = [unit for unit in units if unit.row == BASE]
-    curves = []
-    for name in (*(row.name for row in drawn), *against):
-        gain = relative_gain([unit for unit in units if unit.row == name], base)
-        curves.append(GainCurve(name, {width: spread.mean for width, spread in gain.items()}, control=name in against))
-    draw_gain_curves(curves, title, path)
+    controls = [row.against for row in drawn if row.against][-1:]
+    of = {row.name: [unit for unit in units if unit.row == row.name] for row in rows}
+    names = [*(row.name for row in drawn), *controls]
+    draw_gain_curves({name: relative_gain(of[name], of[BASE]) for name in names}, controls, title, path)
 
 
 def draw_gain_curves(
-    curves: Sequence[GainCurve], title: str, path: Path, *, points: Mapping[str, tuple[int, float]] | None = None
+    gains: Mapping[str, Mapping[int, Spread]],
+    controls: Collection[str],
+    title: str,
+    path: Path,
+    *,
+    points: Mapping[str, tuple[int, float]] | None = None,
 ) -> None:
     """Draw gains in tIoU over the network frame by frame, by the width of the band."""
     figure = new_figure(7.5, 4.2)
     axes = figure.add_subplot()
     axes.axhline(0, color="0.4", linewidth=1)
-    controls = itertools.cycle(("--", ":"))
-    for index, curve in enumerate(curve for curve in curves if curve.gain):
+    dashes = itertools.cycle(("--", ":"))
+    for index, (name, gain) in enumerate((name, gain) for name, gain in gains.items() if gain):
         colour, mark = COLOURS[index % len(COLOURS)], MARKS[index % len(MARKS)]
         axes.plot(
-            list(curve.gain),
-            list(curve.gain.values()),
-            color="0.55" if curve.control else colour,
-            linestyle=next(controls) if curve.control else "-" if index < len(COLOURS) else "--",
-            marker=None if curve.control else mark,
+            list(gain),
+            [spread.mean for spread in gain.values()],
+            color="0.55" if name in controls else colour,
+            linestyle=next(dashes) if name in controls else "-" if index < len(COLOURS) else "--",
+            marker=None if name in controls else mark,
             markersize=4,
             markevery=(index % 3, 3),
             linewidth=1.6,
-            label=curve.name,
+            label=name,
         )
-        if points and curve.name in points:
+        if points and name in points:
             axes.plot(
-                *points[curve.name], mark, color=colour, markersize=10, markerfacecolor="none", linestyle="",
-                label=f"paper, {curve.name}",
+                *points[name], mark, color=colour, markersize=10, markerfacecolor="none", linestyle="",
+                label=f"paper, {name}",
             )  # fmt: skip
     axes.set_xlabel("width of the band around label changes (pixels)")
     axes.set_ylabel(f"gain in tIoU over\n{BASE.lower()} (%)")
@@ -134,30 +127,21 @@ class ComparedClip:
     warped: Picture  # [T,H,W], labels with NetWarp
 
 
-@dataclass(frozen=True)
-class CropChoice:
-    """What is in the picture, and what it was chosen from."""
-
-    # windows and the pixels that they gain, from the largest gain to the largest loss
-    places: tuple[tuple[Place, int], ...]
-    window: tuple[int, int]  # (height, width) of each
-    better: int  # number of all windows with a gain
-    worse: int  # of those with a loss
-    same: int  # of those with neither
-
-
 def draw_crops(
     clips: Sequence[ComparedClip], classes: LabelSet, name: str, path: Path, *, title: str = "", share: int = 3
-) -> CropChoice:
-    """Draw the windows in which a row gains most over the network frame by frame, and those in which it loses most."""
+) -> tuple[list[Place], tuple[int, int], Choice]:
+    """Draw the windows in which a row gains most over the network frame by frame, and those in which it loses most.
+
+    Returns them, from the largest gain to the largest loss, their size and what they were chosen from.
+    """
     height, width = clips[0].truth.shape[1:]
     window = (max(height // share, 1), max(width // share, 1))
     truth, base, warped = ([getattr(clip, which) for clip in clips] for which in ("truth", "base", "warped"))
     choose = partial(choose_places, truth, thin=range(len(classes)), window=window, frames=1)  # every class counts
     gains = choose(first=base, second=warped, best=GAINS)
     losses = choose(first=warped, second=base, best=LOSSES)  # the gains of the other one
-    places = [*((place, place.gain) for place in gains.best), *((place, -place.gain) for place in losses.best)]
-    places.sort(key=lambda each: -each[1])
+    places = [*gains.best, *(replace(place, gain=-place.gain) for place in losses.best)]
+    places.sort(key=lambda place: -place.gain)
     figure = new_figure(8, 1.4 + 1.95 * max(len(places), 1) * height / width)
     heading = [
         *([title] if title else []),
@@ -166,19 +150,19 @@ def draw_crops(
     ]
     figure.suptitle("\n".join(heading), fontsize=9)
     grid = figure.subplots(max(len(places), 1), 4, squeeze=False)
-    for line, (place, gain) in zip(grid, places, strict=False):
-        _draw_line(line, clips[place.clip], place, gain, window, classes)
+    for line, place in zip(grid, places, strict=False):
+        _draw_line(line, clips[place.clip], place, window, classes)
     for axes, head in zip(grid[0], ("frame", "truth", BASE.lower(), "NetWarp"), strict=True):
         axes.set_title(head, fontsize=9)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
     _draw_legend(figure, classes)
     save_figure(figure, path)
-    return CropChoice(tuple(places), window, gains.better, gains.worse, gains.same)
+    return places, window, gains
 
 
 def _draw_line(
-    line: Sequence[Any], clip: ComparedClip, place: Place, gain: int, window: tuple[int, int], classes: LabelSet
+    line: Sequence[Any], clip: ComparedClip, place: Place, window: tuple[int, int], classes: LabelSet
 ) -> None:
     area = np.s_[place.frame, place.top : place.top + window[0], place.left : place.left + window[1]]
     palette = full_palette(classes.palette)
@@ -188,9 +172,8 @@ def _draw_line(
     pictures = [clip.images[area], *(np.where(unknown, np.array(UNKNOWN, np.uint8), palette[each]) for each in labels)]
     for axes, picture in zip(line, pictures, strict=True):
         axes.imshow(picture, interpolation="nearest")
-    sign = "+" if gain > 0 else "−"
     name = "\n".join(part[-LONGEST:] for part in clip.names[place.frame].split("/"))
-    line[0].set_ylabel(f"{sign}{abs(gain)} px\n{name}", fontsize=7)
+    line[0].set_ylabel(f"{number(place.gain, 0, signed=True)} px\n{name}", fontsize=7)
 
 
 def _draw_legend(figure: Any, classes: LabelSet) -> None:  # noqa: ANN401

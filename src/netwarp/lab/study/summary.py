@@ -62,11 +62,8 @@ def relative_gain(units: Sequence[UnitScores], base: Sequence[UnitScores]) -> di
     """How much better than another row, in percent of what that has, by the width of the trimap (paper, figure 4)."""
     pairs = _pairs(units, base)
     widths = sorted({width for unit, _ in pairs for width in unit.tiou})
-    return {w: Spread.of(_percent_more(unit.tiou[w], other.tiou[w]) for unit, other in pairs) for w in widths}
-
-
-def _percent_more(value: float, base: float) -> float:
-    return 100 * (value - base) / base if base else math.nan
+    known = {w: [(unit.tiou[w], other.tiou[w]) for unit, other in pairs if other.tiou[w]] for w in widths}
+    return {w: Spread.of(100 * (value - base) / base for value, base in values) for w, values in known.items()}
 
 
 def _pairs(units: Sequence[UnitScores], others: Sequence[UnitScores]) -> list[tuple[UnitScores, UnitScores]]:
