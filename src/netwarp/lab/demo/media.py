@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -68,23 +68,28 @@ def write_panels(story: Story, path: Path) -> tuple[int, int]:
     """Write all test clips, one after the other, as :func:`panels`."""
     shape: tuple[int, ...] = ()
     with VideoWriter(path, fps=story.settings.fps, quality=QUALITY) as video:
-        for clip, base, warped in zip(story.test, story.labels[BASE], story.labels[NETWARP], strict=True):
-            for frame, one, other in zip(clip, base, warped, strict=True):
-                picture = panels(frame.image, frame.labels, one, other)
-                shape = picture.shape
-                video.write(picture)
+        for picture in _all_panels(story):
+            shape = picture.shape
+            video.write(picture)
     return shape[1], shape[0]
+
+
+def _all_panels(story: Story, clips: int | None = None) -> Iterator[Picture]:
+    """Of the first so many test clips, or of all."""
+    labels = story.labels[BASE][:clips], story.labels[NETWARP][:clips]
+    for clip, base, warped in zip(story.test[:clips], *labels, strict=True):
+        for frame, one, other in zip(clip, base, warped, strict=True):
+            yield panels(frame.image, frame.labels, one, other)
 
 
 def write_moving_picture(story: Story, path: Path) -> None:
     """Write two test clips as an animated WebP under 1 MB: frame by frame on the left, NetWarp on the right."""
     pictures = []
-    for clip, base, warped in list(zip(story.test, story.labels[BASE], story.labels[NETWARP], strict=True))[:2]:
-        for frame, one, other in zip(clip, base, warped, strict=True):
-            pair = panels(frame.image, frame.labels, one, other)[-frame.image.shape[0] * TIMES :]
-            width = min(MOVING_WIDTH, pair.shape[1])
-            size = width, round(pair.shape[0] * width / pair.shape[1])
-            pictures.append(PIL.Image.fromarray(cv2.resize(pair, size, interpolation=cv2.INTER_AREA)))
+    for picture in _all_panels(story, clips=2):
+        pair = picture[-story.settings.size[0] * TIMES :]
+        width = min(MOVING_WIDTH, pair.shape[1])
+        size = width, round(pair.shape[0] * width / pair.shape[1])
+        pictures.append(PIL.Image.fromarray(cv2.resize(pair, size, interpolation=cv2.INTER_AREA)))
     milliseconds = round(1000 / story.settings.fps)
     for quality in (60, 45, 30, 15):
         pictures[0].save(

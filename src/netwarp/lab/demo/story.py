@@ -20,6 +20,7 @@ from netwarp.datasets.augment_settings import Augmentation
 from netwarp.datasets.clips import ClipFrame, Sample
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.evaluation.scores import Scores
+from netwarp.inference.threads import opencv_on_one_thread
 from netwarp.lab.demo.summary import BASE, CONTROL, FREE, NETWARP
 from netwarp.model import FlowCNN, PhotometricGate, VideoModel
 from netwarp.streets import CLASSES, StreetFrame, Streets
@@ -128,24 +129,12 @@ def _render(story: Story, progress: bool) -> list[list[StreetFrame]]:
     train = Streets(story.train_seeds, settings.train[1], settings.size, settings.fps)
     test = Streets(story.test_seeds, settings.test[1], settings.size, settings.fps)
     work = [(streets, index) for streets in (test, train) for index in range(len(streets))]
-    with story.timed("rendering"), _single_threaded_opencv(), ThreadPoolExecutor(RENDERERS) as pool:
+    # Clips are rendered side by side: OpenCV's own threads would only get in their way.
+    with story.timed("rendering"), opencv_on_one_thread(), ThreadPoolExecutor(RENDERERS) as pool:
         clips = pool.map(lambda job: job[0][job[1]], work)
         rendered = list(tqdm(clips, "Rendering streets", len(work), unit="clip", disable=not progress))
     story.test += rendered[: len(test)]
     return rendered[len(test) :]
-
-
-@contextmanager
-def _single_threaded_opencv() -> Iterator[None]:
-    """Clips are rendered side by side: OpenCV's own threads would only get in their way."""
-    import cv2
-
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def _video_model(base: nn.Module) -> VideoModel:

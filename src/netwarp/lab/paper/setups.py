@@ -86,30 +86,21 @@ def setup_for(networks: tuple[str, ...], request: Request) -> Setup:
         base=request.base or setup.base,
         weights=weights,
         recipe=replace(recipe, steps=request.steps or recipe.steps),
-        base_training=replace(base_training, data=data, split=split, steps=steps, weights=start),
+        base_training=replace(base_training, data=data, split=split, steps=steps, weights=start, size=request.size),
+        size=request.size,
         seeds=request.seeds or setup.seeds,
         crf=request.crf,
         flow=request.flow if request.raft is None else f"raft:{Path(request.raft)}",
     )
-    if request.size is not None:
-        setup = _resized(setup, request.size)
-    return _as_published(setup) if request.as_published else setup
-
-
-def _resized(setup: Setup, size: tuple[int, int]) -> Setup:
-    """Whole frames of another size."""
-    if setup.single is not None:
+    if request.size is not None and setup.single is not None:
         raise ConfigurationError(
             f"{setup.base} sees windows of frames as they are: --size goes with the networks that see whole frames",
             option="size",
         )
-    return replace(setup, size=size, base_training=replace(setup.base_training, size=size))
-
-
-def _as_published(setup: Setup) -> Setup:
-    """Rows trained as in the paper and its release; where the network sees windows, they are still drawn."""
-    recipe = replace(setup.recipe, flip=0.0, class_weights=0.0, freeze_batch_norm=True)
-    return replace(setup, recipe=recipe, flow_cnn=1, flow_cnn_start="gaussian")
+    if request.as_published:  # where the network sees windows, they are still drawn
+        recipe = replace(setup.recipe, flip=0.0, class_weights=0.0, freeze_batch_norm=True)
+        setup = replace(setup, recipe=recipe, flow_cnn=1, flow_cnn_start="gaussian")
+    return setup
 
 
 def departures(setup: Setup) -> list[str]:

@@ -75,13 +75,13 @@ def _without_first_labels(clip: Clip) -> Clip:
 def with_flow(data: ClipData, flow: PrecomputedFlow) -> ClipData:
     """The data with flow out of files, each clip's in the folder of its name, as its true flow."""
 
-    def read(own: PrecomputedFlow, index: int) -> npt.NDArray[np.float32]:
-        found: npt.NDArray[np.float32] = read_flo(own.path_of(index))[0].numpy()
-        return found
-
     def of(clip: Clip) -> Clip:
-        reading = partial(read, flow.in_clip(clip.name))
-        frames = (replace(frame, flow=partial(reading, index)) for index, frame in enumerate(clip.frames) if index)
+        own = flow.in_clip(clip.name)
+
+        def read(index: int) -> npt.NDArray[np.float32]:
+            return np.asarray(read_flo(own.path_of(index))[0])
+
+        frames = (replace(frame, flow=partial(read, index)) for index, frame in enumerate(clip.frames) if index)
         return Clip(clip.name, (*clip.frames[:1], *frames))
 
     return replace(data, clips=tuple(map(of, data.clips)))
