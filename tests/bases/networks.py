@@ -39,17 +39,9 @@ def _transformers(model_type: str, preprocess: Preprocess, **config: Any) -> nn.
 
 _STAGES = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
 
-SEGFORMER: dict[str, Any] = {
-    **_STAGES,
-    "num_attention_heads": [1, 2, 3, 4],
-    "decoder_hidden_size": 32,
-}
+SEGFORMER: dict[str, Any] = {**_STAGES, "num_attention_heads": [1, 2, 3, 4], "decoder_hidden_size": 32}
 UPERNET: dict[str, Any] = {
-    "backbone_config": {
-        "model_type": "convnext",
-        **_STAGES,
-        "out_features": ["stage1", "stage2", "stage3", "stage4"],
-    },
+    "backbone_config": {"model_type": "convnext", **_STAGES, "out_features": ["stage1", "stage2", "stage3", "stage4"]},
     "hidden_size": 16,
     "auxiliary_channels": 8,
     "auxiliary_in_channels": 24,

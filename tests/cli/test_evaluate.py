@@ -88,8 +88,7 @@ def test_compared_with_the_mode_without_training(capsys: pytest.CaptureFixture[s
     out, _ = run(capsys, *STREETS, "--cache", cache, *BASE, "--compare", "--json", "scores.json", "--widths", "2")
     record = json.loads(Path("scores.json").read_text())
     expected = evaluate(
-        {"alone": base_model(layers=[]), "free": base_model(training_free=True)},
-        open_data(SPEC, cache=cache),
+        {"alone": base_model(layers=[]), "free": base_model(training_free=True)}, open_data(SPEC, cache=cache)
     )
     assert record["miou"] == pytest.approx(expected["free"]["miou"], abs=1e-3)
     assert list(record["compared_with"]) == ["frame by frame"]

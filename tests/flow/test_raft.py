@@ -64,11 +64,7 @@ def test_without_network_the_error_names_the_way_out(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (lambda state: state.popitem(), "1 of"),
-        (lambda state: state.clear(), "no state dict"),
-    ],
+    ("spoil", "words"), [(lambda state: state.popitem(), "1 of"), (lambda state: state.clear(), "no state dict")]
 )
 def test_weights_of_another_network_or_damaged(tmp_path, state, spoil, words):
     spoil(state)

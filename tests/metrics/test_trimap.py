@@ -118,12 +118,7 @@ def test_equals_the_release_scripts_tiou(seed, h, w, t):
 
 
 @settings(deadline=None, max_examples=30)
-@given(
-    seeds,
-    st.integers(1, 12),
-    st.integers(1, 14),
-    st.lists(st.integers(1, 20), min_size=1, max_size=6),
-)
+@given(seeds, st.integers(1, 12), st.integers(1, 14), st.lists(st.integers(1, 20), min_size=1, max_size=6))
 def test_a_curve_is_the_trimap_iou_at_every_width(seed, h, w, widths):
     curve, everywhere = TrimapCurve(4, widths), IoU(4)
     assert TrimapCurve(4).widths == tuple(range(1, 21))

@@ -15,13 +15,7 @@ from netwarp import LearnedGate, VideoModel
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import write_flo
 from netwarp.model import PhotometricGate, Preprocess
-from netwarp.model.gates import (
-    TERMS,
-    feature_error,
-    forward_backward_error,
-    relative_error,
-    resize_confidence,
-)
+from netwarp.model.gates import TERMS, feature_error, forward_backward_error, relative_error, resize_confidence
 from netwarp.model.model_file import read
 from ops.slow import slow_warp
 

@@ -9,13 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netwarp.errors import OutputError, WeightsError
-from netwarp.training.checkpoint import (
-    Checkpoint,
-    read_checkpoint,
-    restore,
-    trained_tensors,
-    write_checkpoint,
-)
+from netwarp.training.checkpoint import Checkpoint, read_checkpoint, restore, trained_tensors, write_checkpoint
 from netwarp.training.logs import Best
 from training.toy import files_in, same_weights, small_model, weights_of
 

@@ -63,10 +63,7 @@ def test_the_network_is_frozen_as_told_and_left_as_it_was(told, trained):
 
 def test_a_module_that_does_not_exist_is_refused_before_anything_is_frozen():
     model = small_model()
-    with (
-        pytest.raises(ConfigurationError, match=r"'haed'.*'head'"),
-        frozen_as_told(model, ("encoder", "haed")),
-    ):
+    with pytest.raises(ConfigurationError, match=r"'haed'.*'head'"), frozen_as_told(model, ("encoder", "haed")):
         pass
     assert all(parameter.requires_grad for parameter in model.parameters())
 

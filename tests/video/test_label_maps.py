@@ -68,12 +68,7 @@ def test_names_follow_the_frames(tmp_path: Path) -> None:
     labels = np.zeros((2, 2), np.uint8)
     for index, name in enumerate([None, "street_7", "street_7", "a.b"]):
         folder.write(labels + index, index, name)
-    assert names_in(tmp_path / "new" / "masks") == [
-        "000000.png",
-        "a.b.png",
-        "street_7.png",
-        "street_7_000002.png",
-    ]
+    assert names_in(tmp_path / "new" / "masks") == ["000000.png", "a.b.png", "street_7.png", "street_7_000002.png"]
     assert read_mask(tmp_path / "new" / "masks" / "street_7_000002.png").max() == 2
 
 

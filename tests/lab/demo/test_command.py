@@ -11,10 +11,7 @@ from netwarp.cli import main
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
-    [
-        ([], (Path("netwarp-demo"), 0, False)),
-        (["--out", "here", "--seed", "7", "--quick"], (Path("here"), 7, True)),
-    ],
+    [([], (Path("netwarp-demo"), 0, False)), (["--out", "here", "--seed", "7", "--quick"], (Path("here"), 7, True))],
 )
 def test_arguments_reach_the_demo_and_its_table_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: tuple

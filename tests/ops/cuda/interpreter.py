@@ -26,12 +26,7 @@ from triton.runtime.jit import JITFunction
 import netwarp.ops.cuda as package
 
 PACKAGE = package.__name__
-TORCH = {
-    tl.float16: torch.float16,
-    tl.bfloat16: torch.bfloat16,
-    tl.float32: torch.float32,
-    tl.float64: torch.float64,
-}
+TORCH = {tl.float16: torch.float16, tl.bfloat16: torch.bfloat16, tl.float32: torch.float32, tl.float64: torch.float64}
 
 
 class Interpreted:
