@@ -1,7 +1,5 @@
 """What all tests share. It also lets them import each other's networks: ``from bases.networks import build``."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Two processes over gloo: each takes half of the clips, both know the scores of all."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Errors are one family, one line each, and help with names."""
 
-from __future__ import annotations
-
 import inspect
 import pickle
 

@@ -1,7 +1,5 @@
 """What ``import netwarp`` costs: nothing that is not used."""
 
-from __future__ import annotations
-
 import importlib
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Names and colours of classes."""
 
-from __future__ import annotations
-
 import pytest
 
 from netwarp.errors import ConfigurationError

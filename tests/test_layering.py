@@ -1,7 +1,5 @@
 """The order of the house (docs/design.md): a module imports only from its own package and those before it."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Mapping, Set
 from graphlib import CycleError, TopologicalSorter

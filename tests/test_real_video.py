@@ -1,7 +1,5 @@
 """The promises on real data: CamVid and public ESPNet weights, as the command measures them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -4,8 +4,6 @@ They work on Caffe's blobs (``{"conv1_1": [weight, bias], "conv1_1_3x3_s2/bn": [
 float64, and share no code with netwarp. Slow and plain on purpose; take small widths and pictures.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@
 network in eval mode may hand on nearly nothing, and a test that compares zeros cannot fail.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The dilated VGG networks against their papers: sizes, margins, where the answers lie."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import example, given, settings

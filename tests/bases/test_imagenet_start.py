@@ -1,7 +1,5 @@
 """The dilated VGG networks started from torchvision's VGG-16, whose random weights stand in for ImageNet's."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Models written, read and refused."""
 
-from __future__ import annotations
-
 import json
 import struct
 from pathlib import Path

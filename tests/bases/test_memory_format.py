@@ -1,7 +1,5 @@
 """Channels last is the same network: its logits but for rounding, its weights to the last bit."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

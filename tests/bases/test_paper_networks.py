@@ -1,7 +1,5 @@
 """The paper's base networks against their papers and public models: parameters, preprocessing, every layer in numpy."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import caffe_reference

@@ -1,7 +1,5 @@
 """PSPNet against its paper: sizes that it takes and gives, and its training."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

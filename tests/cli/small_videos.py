@@ -1,7 +1,5 @@
 """Videos of a few kilobytes, made where they are needed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import av

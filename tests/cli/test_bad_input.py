@@ -1,7 +1,5 @@
 """What a user can get wrong: one line that names it, exit 2 (both in ``fails``), nothing left behind."""
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``netwarp convert caffe``, as it is called."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

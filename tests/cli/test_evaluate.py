@@ -1,7 +1,5 @@
 """``netwarp evaluate``: what it measures, prints and writes, and what it says of mistakes."""
 
-from __future__ import annotations
-
 import copy
 import json
 import shutil

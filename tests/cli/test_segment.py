@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import io
 import sys
 from pathlib import Path
@@ -70,14 +68,6 @@ def test_options_mean_what_they_mean_in_python(clips: Path, options: tuple, laye
     assert run("segment", clips / "ok.mp4", "masks", *BASE, *options) == 0
     model = VideoModel(load_base("tinybase:build"), layers, **settings)
     assert same(masks("masks"), expected(clips / "ok.mp4", model))
-
-
-def test_size_is_the_networks_input(clips: Path):
-    assert run("segment", clips / "ok.mp4", "whole", *BASE, "--frame-by-frame") == 0
-    assert run("segment", clips / "ok.mp4", "small", *BASE, "--frame-by-frame", "--size", "16x12") == 0
-    whole, small = masks("whole"), masks("small")
-    assert whole[0].shape == small[0].shape == (48, 64)
-    assert not same(whole, small)
 
 
 def test_weights_and_class_names(clips: Path):

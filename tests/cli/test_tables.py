@@ -1,7 +1,5 @@
 """Tables and JSON of scores: no column for what was not measured, null where a metric does not apply."""
 
-from __future__ import annotations
-
 import json
 import math
 

@@ -1,7 +1,5 @@
 """``netwarp train``: a file and options in, a model out; every mistake in one line, and nothing lost."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """``--window``, ``--stride``, ``--scales`` and ``--flip``: what they mean in Python, and what is said of mistakes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

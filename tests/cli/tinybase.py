@@ -1,7 +1,5 @@
 """A base of the tests' own, named ``tinybase:build`` on the command line: what a user's own network looks like."""
 
-from __future__ import annotations
-
 import sys
 import time
 import warnings

@@ -3,8 +3,6 @@
 The weights are scaled so that a signal comes through, and a mistake in any layer changes what comes out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

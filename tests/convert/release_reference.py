@@ -1,7 +1,5 @@
 """The authors' release on a pair of frames, layer by layer in numpy, from its blobs (REFERENCE, part B)."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from caffe_reference import Blobs, convolution, enlarge, max_pool, pspnet, relu

@@ -1,7 +1,5 @@
 """Converted networks against an evaluation of the same blobs that shares no code with netwarp."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import caffe_reference

@@ -1,7 +1,5 @@
 """Reading caffemodels: every form that Caffe and protobuf allow, and nothing else."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

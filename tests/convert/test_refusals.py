@@ -1,7 +1,5 @@
 """What does not fit is found before anything is written, and said in one line."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path

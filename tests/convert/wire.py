@@ -3,8 +3,6 @@
 https://protobuf.dev/programming-guides/encoding: a field is its number and wire type, and then what the type says.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Small trees of files laid out as Cityscapes, and made scenes with objects, crowds and void in them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

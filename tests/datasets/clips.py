@@ -1,7 +1,5 @@
 """Small videos for the tests, encoded where they are needed."""
 
-from __future__ import annotations
-
 import struct
 from fractions import Fraction
 from pathlib import Path

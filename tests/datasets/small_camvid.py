@@ -1,7 +1,5 @@
 """Tiny releases of CamVid: stills, labels in 32 colours, and raw videos, made where they are needed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Random views: frames, labels and flows must stay each other's."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from functools import cache

@@ -1,7 +1,5 @@
 """What is kept in memory and on disk."""
 
-from __future__ import annotations
-
 import pickle
 
 import numpy as np

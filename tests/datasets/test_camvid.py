@@ -1,7 +1,5 @@
 """CamVid's form of 11 classes: the real data, and small folders with each fault."""
 
-from __future__ import annotations
-
 import pickle
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """CamVid's original release, on tiny ones with raw videos."""
 
-from __future__ import annotations
-
 import logging
 import re
 from pathlib import Path

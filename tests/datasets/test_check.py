@@ -1,7 +1,5 @@
 """The check of a data set: every fault is named, in order, and what is whole is counted."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Labels renumbered as a network has its classes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Any folder of clips: images, videos, gaps, labels, and each fault of a layout."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Windows and samples of clips, numbers in frames' names, and runs of them."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

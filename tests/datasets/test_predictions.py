@@ -1,7 +1,5 @@
 """Label maps made elsewhere: which file is whose, what is in it, and what is wrong with it."""
 
-from __future__ import annotations
-
 import numpy as np
 import PIL.Image
 import pytest

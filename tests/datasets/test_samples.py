@@ -1,7 +1,5 @@
 """Samples as tensors."""
 
-from __future__ import annotations
-
 import pickle
 from collections import Counter
 from collections.abc import Callable

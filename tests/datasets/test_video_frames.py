@@ -1,7 +1,5 @@
 """Frames of a video by number, taken out once."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Several models over clips, scored as each alone would be."""
 
-from __future__ import annotations
-
 import math
 from concurrent.futures import ThreadPoolExecutor
 

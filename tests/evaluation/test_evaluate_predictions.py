@@ -1,7 +1,5 @@
 """Label maps from files score as the model that made them, and as counting pixel by pixel says."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How representations follow the flow, on networks and clips where the answer is known."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

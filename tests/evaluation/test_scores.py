@@ -1,7 +1,5 @@
 """Times of frames: those with a past count, as a first frame has none to bring along; a new metric is one line."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """What every flow must do. A new flow is tested by one more line in `estimators`."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

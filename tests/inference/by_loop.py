@@ -1,7 +1,5 @@
 """Windows, scales and mirrors written out as loops: what :mod:`netwarp.inference.sliding` has to equal."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 

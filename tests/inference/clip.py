@@ -1,7 +1,5 @@
 """A video in memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np

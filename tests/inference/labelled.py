@@ -1,7 +1,5 @@
 """Small labelled clips in memory, which note what was read of them."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 import numpy as np

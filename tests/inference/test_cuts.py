@@ -1,7 +1,5 @@
 """Cuts are seen, and what only looks like one is not."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

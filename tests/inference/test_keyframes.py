@@ -1,7 +1,5 @@
 """Frames without the network: what is carried, when the network runs, and what it combines with then."""
 
-from __future__ import annotations
-
 import logging
 
 import numpy as np

@@ -3,8 +3,6 @@
 Each test also runs with the mistake put back in, to show that it would be seen.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Items that a thread makes ahead: the same ones, in order, no more than asked, and an end that is an end."""
 
-from __future__ import annotations
-
 import gc
 import subprocess
 import sys

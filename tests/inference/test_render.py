@@ -1,7 +1,5 @@
 """What a segmented video leaves on disk, also when something goes wrong on the way."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

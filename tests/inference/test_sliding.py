@@ -1,7 +1,5 @@
 """Windows, scales and mirrors: what plain loops say, at one pass per view and frame."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """The state of a stream in windows: what it holds, that it is used up, and what is refused."""
 
-from __future__ import annotations
-
 import threading
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,7 +1,5 @@
 """The stage before the network: new starts, motion, one check of the flow."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

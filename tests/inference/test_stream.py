@@ -1,7 +1,5 @@
 """A video through a model: in order, in bounded memory, with new starts where they belong."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import threading

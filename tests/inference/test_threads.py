@@ -1,7 +1,5 @@
 """Streams share torch's threads in equal parts and OpenCV has one; afterwards all have as many as before."""
 
-from __future__ import annotations
-
 import threading
 from contextlib import ExitStack
 

@@ -1,7 +1,5 @@
 """Which views of a frame a network is shown: counts, places, and what is refused."""
 
-from __future__ import annotations
-
 import itertools
 import re
 

@@ -1,7 +1,5 @@
 """Lab commands are tested like the others."""
 
-from __future__ import annotations
-
 from cli.conftest import _rendered_once, clips, fails, images, workplace
 
 __all__ = ["_rendered_once", "clips", "fails", "images", "workplace"]

@@ -1,7 +1,5 @@
 """Flow before and after FlowCNN, as the model has it, and its colours on a fixed scale."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Every metric, how to give it frames, and IoU by its definition; importable by other processes."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

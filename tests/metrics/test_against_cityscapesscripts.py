@@ -1,7 +1,5 @@
 """IoU and iIoU of made scenes, as Cityscapes' own evaluation measures them from files."""
 
-from __future__ import annotations
-
 import copy
 import math
 

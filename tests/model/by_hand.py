@@ -3,8 +3,6 @@
 Frames are floating point in 0–1 and the network takes them as they are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

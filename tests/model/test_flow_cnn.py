@@ -1,7 +1,5 @@
 """FlowCNN as the paper describes it, and that of the authors' release, against their layers written out one by one."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """The photometric gate against its formula, gates by their names, and gates of the user's own."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Gradients: of a pair against two branches by hand, and of a clip against the stream that it is."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

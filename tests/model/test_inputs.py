@@ -1,7 +1,5 @@
 """Frames on their way into a network: as users hand them in, checked, and prepared."""
 
-from __future__ import annotations
-
 import json
 import math
 

@@ -1,7 +1,5 @@
 """A look into a network that leaves no trace."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

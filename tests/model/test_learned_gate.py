@@ -1,7 +1,5 @@
 """The learned gate against its formula, and in a model: open it is not there, and from there it learns."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 

@@ -1,7 +1,5 @@
 """Layers whose map looks beyond the frame: flow and gate are brought to what the map shows."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

@@ -1,7 +1,5 @@
 """One NetWarp, held against Eq. 1–3."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

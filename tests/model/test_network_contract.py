@@ -3,8 +3,6 @@
 To put another one to the test, add it to ``tests/bases/networks.py``.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import pytest

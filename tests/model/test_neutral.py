@@ -1,7 +1,5 @@
 """A fresh VideoModel is the network, bit by bit; without training it sums log-probabilities."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

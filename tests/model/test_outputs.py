@@ -1,7 +1,5 @@
 """What networks and their layers return, in every form, and hooks that act only where and when they are asked to."""
 
-from __future__ import annotations
-
 import re
 from collections import OrderedDict, namedtuple
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Streams and pairs against a network that was unrolled by hand, and against each other."""
 
-from __future__ import annotations
-
 import copy
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A VideoModel's life: built without a trace in the network, by options that make sense; trained, copied, removed."""
 
-from __future__ import annotations
-
 import copy
 from collections import OrderedDict
 

@@ -1,7 +1,5 @@
 """Networks small enough to see through, and flows that are known."""
 
-from __future__ import annotations
-
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from itertools import zip_longest

@@ -1,7 +1,5 @@
 """Equations 1–3 of the paper, pixel by pixel in Python floats: what every warp is held against."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Operations on whole frames, compiled and in plain PyTorch, against the warp."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

@@ -4,8 +4,6 @@ It clips the transformed flow with a ReLU, resizes a flow without its values, no
 corners but samples without, and runs RAFT with 20 updates for every frame.
 """
 
-from __future__ import annotations
-
 import inspect
 
 import pytest

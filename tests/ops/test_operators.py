@@ -1,7 +1,5 @@
 """``torch.ops.netwarp``: what PyTorch's compiler, exporter and autograd see of the warp."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 
@@ -21,8 +19,9 @@ def leaves(*tensors):
     return tuple(t if t is None else t.detach().requires_grad_() for t in tensors)
 
 
-@pytest.mark.parametrize("gated", [False, True])
-@pytest.mark.parametrize(("layout", "how"), [("contiguous", "bilinear"), ("channels-last", "bicubic")])
+@pytest.mark.parametrize(
+    ("layout", "how", "gated"), [("contiguous", "bilinear", False), ("channels-last", "bicubic", True)]
+)
 def test_pytorchs_own_check_of_operators(layout, how, gated):
     current, previous, *rest = arguments(gate=gated, layout=layout)
     torch.library.opcheck(COMBINE, (*leaves(current, previous, *rest), how))

@@ -1,8 +1,5 @@
-"""Reflection against numpy and OpenCV."""
+"""Reflection against numpy."""
 
-from __future__ import annotations
-
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,12 +16,6 @@ def test_reflection_is_numpys(height, width, margin):
     image = torch.rand(2, 3, height, width)
     expected = np.pad(image.numpy(), ((0, 0), (0, 0), (margin, margin), (margin, margin)), mode="reflect")
     np.testing.assert_array_equal(reflect(image, margin).numpy(), expected)
-
-
-def test_reflection_is_opencvs():
-    image = np.random.default_rng(0).random((20, 31), dtype=np.float32)
-    expected = cv2.copyMakeBorder(image, 186, 186, 186, 186, cv2.BORDER_REFLECT_101)
-    np.testing.assert_array_equal(reflect(torch.from_numpy(image)[None, None], 186)[0, 0].numpy(), expected)
 
 
 def test_a_margin_of_nothing_copies_nothing():

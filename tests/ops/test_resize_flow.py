@@ -1,7 +1,5 @@
 """A flow on another grid: its values change with its size, and it still points to the same place of the scene."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest

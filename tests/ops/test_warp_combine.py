@@ -1,7 +1,5 @@
 """Equation 3 and its gate."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given
@@ -38,15 +36,6 @@ def test_equals_equations_1_to_3(size, gate, layout, interpolation, seed):
     args = arguments(*size, seed=seed, gate=gate, layout=layout)
     combined = warp_combine(*args, interpolation=interpolation)
     torch.testing.assert_close(combined.double(), slow_combine(*args, interpolation), rtol=1e-5, atol=1e-5)
-
-
-def test_a_gate_of_one_is_the_papers_equation_and_of_zero_the_current_frame():
-    current, previous, flow, w1, w2, gate = arguments()
-    plain = warp_combine(current, previous, flow, w1, w2)
-    opened = warp_combine(current, previous, flow, w1, w2, torch.ones_like(gate))
-    torch.testing.assert_close(opened, plain)
-    closed = warp_combine(current, previous, flow, w1, w2, torch.zeros_like(gate))
-    torch.testing.assert_close(closed, (w1 + w2).view(1, -1, 1, 1) * current)
 
 
 @pytest.mark.parametrize("interpolation", SHARES)

@@ -1,7 +1,5 @@
 """Where nothing compiles a kernel: plain PyTorch and one warning, never a crash; every other error is seen."""
 
-from __future__ import annotations
-
 import ast
 import logging
 import subprocess

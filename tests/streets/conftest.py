@@ -1,7 +1,5 @@
 """What tests of rendered streets share."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import pytest

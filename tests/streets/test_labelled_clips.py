@@ -1,7 +1,5 @@
 """Rendered streets as labelled clips."""
 
-from __future__ import annotations
-
 import pickle
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Ctrl-C counts in these tests, also where the shell that started them ignores it, as it does in the background."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Networks drawn at random: modules frozen and trained, and all that people do between modules."""
 
-from __future__ import annotations
-
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Trainings in processes of their own, forked from this one: torch and Lightning are there at once."""
 
-from __future__ import annotations
-
 import multiprocessing
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess

@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netwarp.errors import OutputError, WeightsError
+from netwarp.errors import WeightsError
 from netwarp.training.checkpoint import Checkpoint, read_checkpoint, restore, trained_tensors, write_checkpoint
 from netwarp.training.logs import Best
 from training.toy import files_in, same_weights, small_model, weights_of
@@ -86,21 +86,6 @@ def test_what_is_no_checkpoint_is_said_to_be_none(tmp_path: Path, content: objec
         path.write_bytes(content)
     with pytest.raises(WeightsError, match="newer netwarp" if content == "newer" else "no checkpoint of a training"):
         read_checkpoint(path)
-
-
-def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = tmp_path / "last.ckpt"
-    write_checkpoint(path, made(step=1), [])
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(OutputError, match="No space left on device"):
-            write_checkpoint(path, made(step=2), [])
-    assert read_checkpoint(path).step == 1
-    assert files_in(tmp_path) == ["last.ckpt"]
 
 
 def test_the_log_and_the_file_reach_the_disk_before_the_name_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

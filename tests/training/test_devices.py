@@ -1,7 +1,5 @@
 """Several processes are one with larger batches: same weights, one log, one error. As torchrun would start them."""
 
-from __future__ import annotations
-
 import os
 import socket
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The cache of a frozen prefix changes no bit of a training, and runs what is frozen once a frame."""
 
-from __future__ import annotations
-
 import copy
 import threading
 

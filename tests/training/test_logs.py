@@ -45,11 +45,6 @@ def test_going_on_gives_the_log_of_an_undisturbed_run(tmp_path: Path, done: int,
     assert written(tmp_path, RECORDS[done:], done) == whole
 
 
-def test_without_a_checkpoint_old_rows_go(tmp_path: Path):
-    whole = written(tmp_path, RECORDS)
-    assert written(tmp_path, RECORDS, done=0) == whole
-
-
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "step,loss\n", "\0\0\0", "step"])
 def test_a_file_of_another_form_has_no_rows(tmp_path: Path, content: str):
     (tmp_path / "log.csv").write_text(content)

@@ -1,4 +1,4 @@
-"""Losses against torch's own and against loops over pixels."""
+"""Losses against torch's own and against loops over pixels; weights of classes against the formula."""
 
 import math
 
@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netwarp.model import PhotometricGate
+from netwarp.training import class_weights
 from netwarp.training.losses import consistency_sum, label_weight, segmentation_sum
+from training.toy import CLASSES
 
 
 @given(st.integers(0, 10_000), st.integers(1, 3), st.integers(1, 5), st.booleans(), st.data())
@@ -94,3 +96,15 @@ def test_where_frames_do_not_match_it_counts_less():
     assert float(full) == pytest.approx(float(consistency_sum(logits, same, flows, always)))
     assert float(consistency_sum(logits, other, flows, gate)) < 0.8 * float(full)
     assert math.isfinite(float(full))
+
+
+@pytest.mark.parametrize("constant", [1.05, 1.10])
+def test_weights_grow_as_classes_get_rarer(constant):
+    maps = [np.array([[0] * 5 + [1] + [255] * 2], np.uint8), np.array([[0, 1], [255, 255]], np.uint8)]
+    expected = [1 / np.log(constant + share) for share in (0.75, 0.25, 0.0)]
+    assert class_weights(maps, CLASSES, constant).tolist() == pytest.approx(expected)
+
+
+def test_no_labels_at_all_weigh_the_same():
+    weights = class_weights([np.full((2, 2), 255, np.uint8)], CLASSES)
+    assert len(set(weights.tolist())) == 1

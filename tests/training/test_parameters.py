@@ -1,11 +1,12 @@
-"""What is trained at which rate; freezing that leaves no trace."""
+"""What is trained at which rate; freezing that leaves no trace; and the control, which differs in its memory alone."""
 
 import pytest
+import torch
 
 from netwarp.errors import ConfigurationError
-from netwarp.training import Rates, TrainSettings
-from netwarp.training.parameters import frozen_as_told, parameter_groups, share_of_rate
-from training.toy import small_model
+from netwarp.training import Rates, TrainSettings, train
+from netwarp.training.parameters import frozen_as_told, hold_w2, parameter_groups, share_of_rate
+from training.toy import clips, small_model
 
 
 def names_of(model, settings) -> dict[str, tuple[float, set[str]]]:
@@ -76,3 +77,19 @@ def test_the_rate_rises_over_a_twentieth_and_falls_but_never_to_nothing(steps):
     top = max(range(steps), key=shares.__getitem__)
     assert top + 1 == max(steps // 20, 1)
     assert shares[top:] == sorted(shares[top:], reverse=True)
+
+
+def test_the_control_starts_alike_and_keeps_its_memory_shut():
+    model, control = small_model(), hold_w2(small_model())
+    ours, theirs = dict(model.named_parameters()), dict(control.named_parameters())
+    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert different == ["netwarps.0.w1", "netwarps.0.w2"]
+    assert torch.equal(control.netwarps[0].w1, model.netwarps[0].w1 + model.netwarps[0].w2)
+    assert [n for n, p in theirs.items() if p.requires_grad] == [n for n in ours if n != "netwarps.0.w2"]
+
+    train(control, clips().samples(), TrainSettings(steps=5, batch_size=4, rate=1e-2), classes=3)
+    assert torch.equal(control.netwarps[0].w2, torch.zeros(8))
+    assert not torch.equal(control.netwarps[0].w1, torch.ones(8))
+    current, other, unlike = (torch.rand(1, 3, 24, 32) for _ in range(3))
+    with torch.no_grad():
+        assert torch.equal(control(current, other), control(current, unlike))

@@ -1,7 +1,5 @@
 """Killed at any moment and started again, a training ends with the weights and the log that it would have had."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

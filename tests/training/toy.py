@@ -1,7 +1,5 @@
 """A network and clips so small that a step takes milliseconds, and so clear that it learns something in them."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -1,14 +1,10 @@
 """Generators for a process of its own to run, which imports them from here, and a runner that has none."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
-
-import torch
 
 from netwarp.errors import ConfigurationError
 
@@ -20,6 +16,8 @@ def here(function: Callable[..., Iterator[Any]], *arguments: object) -> Iterator
 
 def talks(count: int, tell: Callable[[str], None]) -> Iterator[tuple[int, int, int]]:
     """Tells and warns before each value: its number, the process and its threads; then fails."""
+    import torch  # which the others need not wait for
+
     for number in range(count):
         tell(f"at {number}")
         logging.getLogger("netwarp").info("an event")

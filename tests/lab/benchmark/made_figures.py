@@ -1,7 +1,5 @@
 """Rows as the command makes them, with figures that are made up."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from netwarp.lab.benchmark.networks import NETWORKS

@@ -1,7 +1,5 @@
 """Times of flow, and what is lost with a faster one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Several streams at once: their rate in sum, their memory, and that one that fails stops all."""
 
-from __future__ import annotations
-
 import mmap
 import threading
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Generators in a process of their own: as generators here, but for what is theirs alone."""
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import os
@@ -50,8 +48,7 @@ def test_our_own_errors_come_as_they_are():
         next(values)
 
 
-def test_the_end_comes_after_all_values_and_one_that_is_dropped_ends():
-    assert list(in_own_process(lambda _: None, None, counts, 3)) == [0, 1, 2]
+def test_one_that_is_dropped_ends():
     values = in_own_process(lambda _: None, None, counts, 3)
     assert next(values) == 0
     values.close()

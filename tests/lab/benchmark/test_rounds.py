@@ -1,7 +1,5 @@
 """Medians, ratios and turns, with a clock that is wound by hand."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

@@ -1,7 +1,5 @@
 """From beginning to end with parts that are made up: what is printed and written when, and what Ctrl-C leaves."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

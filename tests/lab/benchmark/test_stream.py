@@ -1,7 +1,5 @@
 """Streams: which results count, what a ratio is taken of, and a real one that is small."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Rows of the warp from a clock that is wound by hand, and the form that warp_combine replaces."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Whether a file is a picture with something on it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The lines of the tables: all that the paper's have, each beside its control, and shared where they are the same."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

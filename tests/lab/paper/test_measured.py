@@ -1,7 +1,5 @@
 """Running times: taken once on a machine, anew on another, and where the file that kept them is damaged."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

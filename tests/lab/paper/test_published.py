@@ -1,7 +1,5 @@
 """The paper's numbers agree with each other and with what its text says of them."""
 
-from __future__ import annotations
-
 import statistics
 
 import pytest

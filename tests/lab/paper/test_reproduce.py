@@ -1,7 +1,5 @@
 """The command's work from end to end, on tiny rendered streets: files, what is shared, and going on after a cut."""
 
-from __future__ import annotations
-
 import csv
 import sys
 from dataclasses import replace

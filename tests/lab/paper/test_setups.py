@@ -1,7 +1,5 @@
 """What is filled in where a user says nothing, and what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

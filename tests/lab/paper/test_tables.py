@@ -1,7 +1,5 @@
 """From units to numbers, Markdown and CSV."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """From rows to models: what runs behind a layer, what is trained, and features of both frames side by side."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """A dense CRF over one frame and over several along flow, and the model that puts it behind a network."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

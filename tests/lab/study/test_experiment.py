@@ -1,7 +1,5 @@
 """The experiment from end to end, on tiny rendered streets: its files, and going on after it was cut off."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import multiprocessing

@@ -1,7 +1,5 @@
 """Halves: no labelled frame in both, every pair in one, and what a stream starts with."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """The two pictures, from known scores and label maps."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

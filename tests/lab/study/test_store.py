@@ -1,7 +1,5 @@
 """What results are kept under, all that would change them and nothing else; and what is kept."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import replace

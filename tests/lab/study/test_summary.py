@@ -1,7 +1,5 @@
 """Means, deviations, paired differences and the table, from known scores; and what leaving clips out tells."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

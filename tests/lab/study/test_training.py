@@ -1,7 +1,5 @@
 """Trainings that are kept: done once, gone on with, by one of two processes, tidied up; and locks on folders."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor

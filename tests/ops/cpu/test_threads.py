@@ -1,7 +1,5 @@
 """Work in parts: the same result to the last bit, from any thread, in a forked process, at the very end."""
 
-from __future__ import annotations
-
 import multiprocessing
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Triton's compiler for a GPU that is not there: what a launch would have compiled."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

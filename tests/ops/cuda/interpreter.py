@@ -6,8 +6,6 @@ decorated anew. What the interpreter does otherwise than a GPU is mended, and wh
 to read or write beside a tensor.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Iterator

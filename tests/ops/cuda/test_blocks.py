@@ -1,7 +1,5 @@
 """What kernels get, and how their work is divided: every value once, into sizes that Triton and a GPU bear."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given

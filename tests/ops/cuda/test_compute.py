@@ -1,7 +1,5 @@
 """How a GPU's kernels divide and order their work: in Triton's interpreter, and on a GPU where there is one."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

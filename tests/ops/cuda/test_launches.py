@@ -1,7 +1,5 @@
 """What is launched: only what is wanted, and machine code as it was meant, from Triton's compiler for a GPU."""
 
-from __future__ import annotations
-
 import re
 from functools import partial
 
