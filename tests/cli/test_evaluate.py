@@ -111,9 +111,7 @@ def test_a_saved_model_its_base_and_the_true_flow(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_label_maps_go_out_and_come_back(
-    capsys: pytest.CaptureFixture[str], workplace: Path, cache: Path, workers: int
-):
+def test_label_maps_go_out_and_come_back(capsys, workplace: Path, cache: Path, workers: int):
     free = ("--training-free", "--workers", workers)
     run(capsys, *STREETS, "--cache", cache, *BASE, *free, "--save-predictions", "maps", "--json", "model.json")
     assert len(list(Path("maps").rglob("*.png"))) == 6
@@ -126,9 +124,7 @@ def test_label_maps_go_out_and_come_back(
     assert "ms a frame" not in out
 
 
-def test_a_network_with_the_classes_in_an_order_of_its_own(
-    capsys: pytest.CaptureFixture[str], workplace: Path, cache: Path
-):
+def test_a_network_with_the_classes_in_an_order_of_its_own(capsys, workplace: Path, cache: Path):
     """It is scored by their names, without a warning, and writes label maps in the data's order."""
     names = ",".join(reversed(open_data(SPEC, cache=cache).classes.names))
     mirrored = ("--base", "tinybase:build", "--classes", names)
@@ -159,9 +155,7 @@ def city(workplace: Path) -> Path:
     return workplace / "city"
 
 
-def test_cityscapes_as_its_own_scripts_measure_it(
-    capsys: pytest.CaptureFixture[str], city: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_cityscapes_as_its_own_scripts_measure_it(capsys, city: Path, monkeypatch):
     script = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
     base = ("--base", "tinybase:build", "--classes", ",".join(CITYSCAPES.names))
     ours = ("--data", f"cityscapes:{city}", "--prediction-ids", "cityscapes")

@@ -33,9 +33,7 @@ def test_help_and_first_mistakes_are_answered_without_torch():
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])
-def test_help_has_an_example_and_fits_a_terminal_of_80_columns(
-    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
+def test_help_has_an_example_and_fits_a_terminal_of_80_columns(name: str, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main([*([name] if name else []), "--help"]) == 0
     text = capsys.readouterr().out

@@ -154,9 +154,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("arguments", MISTAKES)
-def test_mistakes_are_said_in_a_line_and_nothing_is_written(
-    fails, config, arguments: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_mistakes_are_said_in_a_line_and_nothing_is_written(fails, config, arguments: str, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     Path("old").mkdir()
     Path("old/result.json").write_text("{}")  # of something else: there is no checkpoint
@@ -214,24 +212,7 @@ def folder_data(workplace: Path) -> Path:
     return workplace / "clips"
 
 
-def broken_label(folder: Path) -> str:
-    path = folder / "train/labels/walk/003.png"
-    labels = np.array(PIL.Image.open(path))
-    labels[4, 4] = 7
-    PIL.Image.fromarray(labels).save(path)
-    return "003"
-
-
-def broken_image(folder: Path) -> str:
-    path = folder / "train/frames/walk/003.png"
-    path.write_bytes(path.read_bytes()[:200])
-    return "003"
-
-
-@pytest.mark.parametrize("spoil", [broken_label, broken_image])
-def test_bad_data_stops_with_a_line_and_what_was_done_is_kept(
-    config, folder_data: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], str]
-):
+def test_bad_data_stops_with_a_line_and_what_was_done_is_kept(config, folder_data: Path, capsys):
     # The third of the five pairs, and the one after it, are not among the first two.
     seed = next(s for s in range(99) if {2, 3}.isdisjoint(clip_at(position, 5, s) for position in range(2)))
     path = config(
@@ -239,11 +220,12 @@ def test_bad_data_stops_with_a_line_and_what_was_done_is_kept(
         training={"steps": 10, "batch_size": 1, "checkpoint_every": 100, "seed": seed},
     )  # fmt: skip
     kept = {p: p.read_bytes() for p in folder_data.rglob("*.png")}
-    name = spoil(folder_data)
+    image = folder_data / "train/frames/walk/003.png"
+    image.write_bytes(image.read_bytes()[:200])
     assert run("--config", path) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len([line for line in lines if line.startswith("netwarp: error: ")]) == 1
-    assert name in lines[-1]
+    assert "003" in lines[-1]
     done = len(Path("run/log.csv").read_text().splitlines()) - 1
     assert done >= 2
     for file, content in kept.items():

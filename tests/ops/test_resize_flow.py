@@ -1,14 +1,14 @@
-"""A flow on another grid: its values change with its size, and it still points to the same place of the scene."""
+"""A flow on another grid, whose values change with its size; and frames that reflect beyond their edges."""
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwarp.errors import InputError
-from netwarp.ops import resize_flow, warp
+from netwarp.ops import reflect, resize_flow
 from ops.test_warp import constant
 
 sizes = st.integers(1, 12)
@@ -55,13 +55,6 @@ def test_shrinking_keeps_motion_boundaries_sharp():
     assert set(resize_flow(flow, (4, 8))[0, 0].unique().tolist()) == {0.0, 2.0}
 
 
-def test_warping_a_coarse_map_by_a_resized_flow_equals_warping_the_fine_one():
-    fine = torch.randn(1, 3, 8, 12).repeat_interleave(4, 2).repeat_interleave(4, 3)
-    flow = constant(8, -4, 32, 48)
-    coarse = fine[..., ::4, ::4]
-    assert torch.equal(warp(coarse, resize_flow(flow, (8, 12))), warp(fine, flow)[..., ::4, ::4])
-
-
 def test_differentiable_in_the_flow():
     flow = torch.randn(1, 2, 4, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda f: resize_flow(f, (3, 5)), flow)
@@ -85,3 +78,23 @@ FLOW = torch.zeros(1, 2, 4, 4)
 def test_what_is_no_flow_or_no_size(flow, size, says):
     with pytest.raises(InputError, match=says):
         resize_flow(flow, size)
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 30))
+def test_reflection_is_numpys(height, width, margin):
+    image = torch.rand(2, 3, height, width)
+    expected = np.pad(image.numpy(), ((0, 0), (0, 0), (margin, margin), (margin, margin)), mode="reflect")
+    np.testing.assert_array_equal(reflect(image, margin).numpy(), expected)
+
+
+def test_a_margin_of_nothing_copies_nothing():
+    image = torch.rand(1, 2, 4, 5)
+    assert reflect(image, 0) is image
+
+
+def test_what_cannot_be_reflected():
+    with pytest.raises(InputError, match=r"\[B,C,H,W\]"):
+        reflect(torch.zeros(3, 4, 5), 1)
+    with pytest.raises(InputError, match="0 pixels or more, not -1"):
+        reflect(torch.zeros(1, 3, 4, 5), -1)

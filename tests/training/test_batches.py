@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netwarp.datasets.augment_settings import Augmentation
-from netwarp.datasets.clips import ClipFrame, Sample
 from netwarp.datasets.samples import SampleReader
-from netwarp.errors import InputError
 from netwarp.training import Consistency, TrainSettings
 from netwarp.training.batches import LABELLED, UNLABELLED, WorkData, clip_at, torch_seed, view_generator, work_loader
 from training.toy import CLASSES, clips, with_labels
@@ -71,28 +69,6 @@ def test_clips_without_labels_come_beside():
     assert part.unlabelled.labels is None
     assert part.unlabelled.flows.shape == (3, 1, 2, 16, 20)
     assert data_of()[0].parts[0].unlabelled is None
-
-
-def test_single_frames_need_no_flow():
-    part = data_of(length=1)[0].parts[0]
-    assert part.labelled.frames.shape == (2, 1, 3, 16, 20)
-    assert part.labelled.flows is None
-
-
-def test_what_is_wrong_becomes_the_error_of_its_step():
-    def broken():
-        raise InputError("clip1/2 is not an image")
-
-    samples = [
-        Sample((s.frames[0], ClipFrame(s.name, broken, s.frames[1].labels))) if s.name == "clip1/2" else s
-        for s in clips().samples(2)
-    ]
-    data = data_of(samples=samples)
-    works = [data[step] for step in range(6)]
-    failed = [work for work in works if work.error]
-    assert failed
-    assert len(failed) < 6
-    assert all(not work.parts and str(work.error) == "clip1/2 is not an image" for work in failed)
 
 
 @pytest.mark.parametrize(

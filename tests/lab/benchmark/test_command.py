@@ -123,9 +123,7 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_is_one_line_that_says_where_things_are(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_ctrl_c_is_one_line_that_says_where_things_are(workplace: Path, monkeypatch, capsys):
     def measure(request, tell, runner):
         yield "rows", {"flow": "dis:medium", "size": (360, 480), "ms": 8.0, "ratio": 1.0}
         signal.raise_signal(signal.SIGINT)
@@ -141,9 +139,7 @@ def test_ctrl_c_is_one_line_that_says_where_things_are(
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_terminal_shows_what_is_being_done(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool
-):
+def test_a_terminal_shows_what_is_being_done(monkeypatch, capsys, terminal: bool):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
     with command._status_line() as (tell, print_above):
         tell("warp: 1×11×60×45")
