@@ -97,7 +97,7 @@ MOST_WINDOWS, MOST_PIXELS = 16, 2 * 713 * 713
 def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
     """The model of a row, before training."""
     if row.training_free:
-        model = VideoModel(base, training_free=True, flow=row.flow)
+        model = VideoModel(base, training_free=True, flow=row.flow, interpolation=row.interpolation)
     elif row.crf:
         model = DenseCRFModel(base, row.crf, row.flow)
     else:
@@ -107,7 +107,14 @@ def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
             torch.manual_seed(seed)
             flow_cnn = FlowCNN(stride=row.flow_cnn, start=row.flow_cnn_start) if row.flow_cnn else None
         model = VideoModel(
-            base, list(row.layers), row.flow, flow_cnn, memory=row.memory, start=row.start, gate=row.gate or None
+            base,
+            list(row.layers),
+            row.flow,
+            flow_cnn,
+            memory=row.memory,
+            start=row.start,
+            gate=row.gate or None,
+            interpolation=row.interpolation,
         )
     base.requires_grad_(False)
     for name in trained_modules(base, row.trained):

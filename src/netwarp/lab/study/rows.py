@@ -70,6 +70,7 @@ class Row:
     concatenated: bool = False
     # frames of a dense CRF over the network's output, frame by frame (crf); 0 for none
     crf: int = 0
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # as in VideoModel
     keyframes: str = "all"  # the frames that the network runs on when it is tested, as for netwarp.segment
     windows: Views | None = None  # what the network is shown of a frame when it is tested; None for the frame as it is
     # whether the trained model is kept for other rows and pictures, where training goes on after a kill
@@ -87,6 +88,8 @@ class Row:
             tested |= {"crf": self.crf}
         if self.keyframes != "all":
             tested |= {"keyframes": self.keyframes}
+        if self.interpolation != "bilinear":
+            tested |= {"interpolation": self.interpolation}
         if not self.trains:
             moves = self.training_free or self.layers or self.crf > 1 or self.keyframes != "all"
             weights = {"layers": self.layers, "start": self.start} if self.layers else {}
@@ -101,8 +104,9 @@ class Row:
         # What is newer than work that was kept is said only where it is used.
         if not self.recipe.freeze_batch_norm:
             del recipe["freeze_batch_norm"]
-        if self.flow_cnn_start == "identity":
-            del values["flow_cnn_start"]
+        for name, usual in (("flow_cnn_start", "identity"), ("interpolation", "bilinear")):
+            if values[name] == usual:
+                del values[name]
         return {**values, "recipe": recipe}
 
 
@@ -130,10 +134,12 @@ def standard_rows(
         return Row(name, layers, **{"recipe": recipe, **options})
 
     rows = [Row(BASE), Row(FREE, training_free=True, drawn=True)]
+    rows.append(Row(f"{FREE}, bicubic", training_free=True, interpolation="bicubic"))
     for depth in depths:
         rows += [netwarp("", depth, drawn=True), netwarp(" + FlowCNN", depth, flow_cnn=2)]
     if len(depths) > 1:
         rows += [netwarp("", *depths[-2:]), netwarp(" + FlowCNN", *depths[-2:], flow_cnn=2)]
+    rows.append(netwarp(" + bicubic sampling", last, interpolation="bicubic"))
     gate = "learned:photometric"
     rows.append(netwarp(" + gate", last, gate=gate, drawn=True))
     rows.append(netwarp(" + gate + consistency loss", last, gate=gate, consistency=0.5))
