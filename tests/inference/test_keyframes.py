@@ -148,6 +148,24 @@ def test_a_cut_and_a_change_of_size_are_keyframes(caplog):
     assert [r.index for r in results if r.keyframe] == fresh
 
 
+def test_cuts_are_counted_among_all_frames(caplog):
+    """Keyframes explain most frames, which are no less looked at for that: ten cuts in sixty frames are no warning."""
+    images = [image for number in range(11) for image in scene(96, 128, frames=6, seed=number)]
+    with caplog.at_level(logging.WARNING, "netwarp"):
+        results = list(segment(Listed(images), VideoModel(tiny(), training_free=True), keyframes=50))
+    assert [r.index for r in results if r.fresh] == list(range(0, 66, 6))
+    assert not caplog.records
+
+
+def test_a_stream_that_carries_nothing_keeps_no_answer():
+    model = VideoModel(tiny(), ["mid"], Pan(), preprocess=PLAIN)
+    frames = torch.rand(2, 1, 3, H, W)
+    _, state = model.step(frames[0])
+    with pytest.raises(InputError):
+        model.step(frames[1], state.without_answer(), keyframe=False)
+    model.step(frames[1], state.without_answer())
+
+
 def test_a_still_camera_needs_the_network_rarely_and_a_moving_one_often():
     rng = np.random.default_rng(0)
     still = scene(96, 128, frames=1)[0].astype(int)
@@ -173,13 +191,11 @@ def test_a_small_thing_that_appears_is_doubted():
 
 def seen(doubt=0.0, frames=1, motion=0.0):
     tiles = torch.full((1, 1, 64, 64), float(doubt))
-
-    class Given(Look):
-        error = tiles  # what is doubted is this alone
-
-    look = Given(tiles, tiles, torch.ones_like(tiles))
-    look.__dict__["doubt"] = tiles
-    return Doubt(0, frames, look, Flows(torch.full((1, 2, 64, 64), float(motion))))
+    look = Look(tiles, tiles, torch.ones_like(tiles))
+    look.__dict__["doubt"] = tiles  # as if it were computed
+    found = Doubt(0, frames, Flows(torch.full((1, 2, 64, 64), float(motion))), (tiles, tiles))
+    found.__dict__["look"] = look
+    return found
 
 
 @settings(max_examples=30, deadline=None)

@@ -120,7 +120,7 @@ class _ModelRow(Row):
             if self._tracker is not None and flow is not None and self._state is not None:
                 assert frame.before is not None  # where there is flow
                 given = self._model.trusted(image, frame.before.image(self._device), Flows(flow))
-                keyframe = self._tracker.next(image, given, frame.position)[-1]
+                _, keyframe = self._tracker.next(image, given, frame.position)
             elif self._tracker is not None:
                 self._tracker.start(image)
             # A model without keyframes of its own is never asked for any.

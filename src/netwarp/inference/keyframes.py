@@ -31,12 +31,11 @@ TRANSITIONS, SHARE = 10, 0.3
 # A flow that leaves the frame nearly everywhere leaves too little to judge by: then the border counts as well.
 LEAST_SEEN = 0.25
 
-
 LONGEST_WAIT = 60
 """Frames after which the network runs whatever a policy says, but for every Nth."""
 
 # A pixel of the quarter-size picture counts as unexplained from this error on (0–1), and from so many times the median
-# error of its frame, which is noise. Chosen on rendered streets and the first half of CamVid's val clip.
+# error of its frame, which is noise.
 LEAST_DIFFERENCE, NOISES = 0.04, 4.0
 TILE = 8
 """Side of the tiles, in pixels of the quarter-size picture."""
@@ -121,10 +120,12 @@ class Cuts:
         self._looked = self._found = 0
         self._doubted = False
 
-    def between(self, current: Tensor, previous: Tensor, flow: Tensor, *, index: int, time: float) -> bool:
-        """Whether two frames that follow each other show different scenes."""
+    def between(
+        self, current: Tensor, previous: Tensor, flow: Tensor, *, index: int, time: float, explained: bool = False
+    ) -> bool:
+        """Whether two frames that follow each other show different scenes; not if the frame is explained otherwise."""
         self._looked += 1
-        if not is_cut(current, previous, flow):
+        if explained or not is_cut(current, previous, flow):
             return False
         self._found += 1
         log.info(
@@ -175,14 +176,19 @@ class Doubt:
     Attributes:
         index: Number of the frame in its video.
         frames: Frames since the last keyframe, from 1.
-        look: The frame beside that keyframe; ``look.doubt`` is the share of each tile that is not explained by it.
         path: Flow to that keyframe, and the trust in it.
+        look: The frame beside that keyframe; ``look.doubt`` is the share of each tile that is not explained by it.
     """
 
     index: int
     frames: int
-    look: Look
     path: Flows
+    pictures: tuple[Tensor, Tensor]  # the frame and that keyframe, half_grey
+
+    @cached_property
+    def look(self) -> Look:
+        """The frame beside that keyframe; looked at when it is first asked for."""
+        return Look.back(*self.pictures, self.path.backward)
 
 
 KeyframePolicy = Callable[[Doubt], bool]
@@ -204,7 +210,8 @@ class EveryNth:
 class Auto:
     """Run the network where too much is new: on the whole, in the worst tiles (small fast things), or by long motion.
 
-    Its numbers are chosen on the first half of CamVid's val clip and on the share that still cameras get.
+    Its numbers are chosen by the scores of the first half of CamVid's val clip, and by the share of keyframes that all
+    of that clip and a still camera get.
 
     Attributes:
         mean: Share of the frame that may be unexplained.
@@ -308,13 +315,13 @@ class KeyframeTracker:
         """Begin at a keyframe ``[1,3,H,W]``."""
         self._key, self._path, self._frames = half_grey(image), None, 0
 
-    def next(self, image: Tensor, flows: Flows, index: int) -> tuple[Flows, Look, bool]:
-        """Go on to the next frame: the flow from it to the last keyframe, how they look, and whether it is one."""
+    def next(self, image: Tensor, flows: Flows, index: int) -> tuple[Doubt, bool]:
+        """Go on to the next frame: how it stands to the last keyframe, and whether it is one."""
         assert self._key is not None
         self._frames += 1
         self._path = flows if self._path is None else flows.on_to(self._path)
-        path, grey = self._path, half_grey(image)
-        seen = Doubt(index, self._frames, Look.back(grey, self._key, path.backward), path)
+        grey = half_grey(image)
+        seen = Doubt(index, self._frames, self._path, (grey, self._key))
         keyframe = self._policy(seen)
         if not keyframe and self._frames >= self._longest:
             if not self._asked_in_vain:
@@ -322,4 +329,4 @@ class KeyframeTracker:
             keyframe = self._asked_in_vain = True
         if keyframe:
             self._key, self._path, self._frames = grey, None, 0
-        return path, seen.look, keyframe
+        return seen, keyframe

@@ -49,7 +49,7 @@ class SlidingState:
         frame: Tensor,
         memory: Sequence[Memory],
         shape: tuple[object, ...],
-        answer: Tensor,
+        answer: Tensor | None,
         *,
         latest: Tensor | None = None,
         path: Flows | None = None,
@@ -78,6 +78,11 @@ class SlidingState:
         except BaseException:
             self._failed = True
             raise
+
+    def without_answer(self) -> SlidingState:
+        """Let go of the probabilities, which a stream in which every frame is a keyframe does not need."""
+        self.answer = None
+        return self
 
     def look(self) -> Sequence[Memory]:
         """Look at the memories, scale by scale, without using the state up: its step will write over the tensors."""
@@ -244,10 +249,7 @@ class Sliding:
         flows = None
         if past is not None and past.frame.shape == present.shape and (model.layers or not keyframe):
             before = past.frame if past.latest is None else past.latest
-            flows = model.flows_between(present, before, flow, index=index)
-            if past.path is not None or not keyframe:
-                flows = self.trusted(present, before, flows)
-            flows = flows if past.path is None else flows.on_to(past.path)
+            flows = model.flows_to_keyframe(present, before, past.path, flow, index, keyframe=keyframe)
             if not keyframe:
                 memory = past.take()
                 carried = self.carry(past, flows)
@@ -269,10 +271,13 @@ class Sliding:
 
     def carry(self, state: SlidingState, path: Flows) -> Tensor:
         """Carry the probabilities of the last keyframe along the flow to it; see :meth:`VideoModel.carry`."""
+        if state.answer is None:
+            raise InputError("the state holds no answer to carry: run the network on this frame (keyframe=True)")
         return warp(state.answer, path.backward)
 
     def carry_labels(self, state: SlidingState, path: Flows, labels: Tensor) -> Tensor:
         """Carry the labels of the last keyframe likewise; see :meth:`VideoModel.carry_labels`."""
+        assert state.answer is not None  # which the labels are of
         return labels_along(state.answer, labels, path.backward)
 
     def _checked(self, state: SlidingState | None) -> SlidingState | None:

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from netwarp.flow.registry import only_in_clips
 from netwarp.inference.keyframes import Cuts, KeyframePolicy, KeyframeTracker, is_other_scene, make_policy
-from netwarp.inference.sliding import Sliding
+from netwarp.inference.sliding import Sliding, SlidingState
 from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.threads import Prefetcher, Staging, ThreadBudget, opencv_on_one_thread
-from netwarp.model import VideoModel
+from netwarp.model import VideoModel, VideoState
 from netwarp.model.inputs import as_frames, base_device, check_flow
 from netwarp.model.netwarp import Flows
 from netwarp.model.outputs import labels_of
@@ -139,7 +139,7 @@ def _segment(
         prepared = on_a_thread(prepare_frames(read, video, detect_cuts, staging, policy), "flow")
         for stage in stages:
             threads.callback(stage.stop)  # all, before any of them is waited for
-        yield from _through_network(prepared, video, single, staging, turn)
+        yield from _through_network(prepared, video, single, staging, turn, carries=policy is not None)
     if frames.loss:
         log.warning("%s", frames.loss)
 
@@ -156,6 +156,8 @@ def _through_network(
     single: StreamModel | None,
     staging: Staging,
     turn: Callable[[], AbstractContextManager[None]],
+    *,
+    carries: bool,
 ) -> Iterator[Segmented]:
     state: Any = None
     key_labels: Tensor | None = None  # of the last keyframe
@@ -166,6 +168,8 @@ def _through_network(
             staging.join(prepared.mark)
             if prepared.path is None or key_labels is None:
                 logits, after = video.step(prepared.image, state, prepared.motion)
+                if not carries and isinstance(after, (VideoState, SlidingState)):
+                    after = after.without_answer()
                 on_device = [key_labels := _labels(logits)]
                 del logits
             else:
@@ -218,14 +222,18 @@ def prepare_frames(
             image = staging.upload(host)
             for_flow = host if on_host else image
             fresh, flow = _flow_back(frame, for_flow, last, video, tracker is not None)
-            path, keyframe, changed = None, True, flow is not None
+            path, keyframe, seen = None, True, None
             if flow is not None and before is not None:
                 path = Flows(staging.upload(flow))
                 if tracker is not None:
-                    path, look, keyframe = tracker.next(image, video.trusted(image, before, path), frame.index)
-                    changed = is_other_scene(look)  # what the last keyframe explains is no cut from the frame before
-            if changed and cuts is not None and last is not None and flow is not None:
-                fresh = "scene cut" if cuts.between(for_flow, last, flow, index=frame.index, time=frame.time) else None
+                    seen, keyframe = tracker.next(image, video.trusted(image, before, path), frame.index)
+                    path = seen.path
+            if cuts is not None and last is not None and flow is not None:
+                # What the last keyframe explains is no cut from the frame before.
+                explained = seen is not None and not is_other_scene(seen.look)
+                index, time = frame.index, frame.time
+                cut = cuts.between(for_flow, last, flow, index=index, time=time, explained=explained)
+                fresh = "scene cut" if cut else None
             keyframe = keyframe or fresh is not None
             if tracker is not None and fresh is not None:
                 tracker.start(image)
@@ -235,7 +243,7 @@ def prepare_frames(
             prepared = PreparedFrame(frame, image, fresh, motion, None if keyframe else path, staging.mark())
         last, before, key = for_flow, image, image if keyframe else key
         yield prepared
-        del prepared, motion, path, flow, image, host, for_flow  # not beside what the next frame takes
+        del prepared, motion, path, seen, flow, image, host, for_flow  # not beside what the next frame takes
 
 
 def _flow_back(

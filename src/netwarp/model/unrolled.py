@@ -46,6 +46,10 @@ class VideoState:
     latest: Tensor | None = None
     path: Flows | None = None
 
+    def without_answer(self) -> VideoState:
+        """Return the same state for a stream in which every frame is a keyframe: it takes less memory."""
+        return replace(self, answer=None)
+
     def detached(self) -> VideoState:
         """Return the same state without gradients."""
         kept = tuple(kept.detach() for kept in self.memory)
@@ -122,11 +126,11 @@ class UnrolledNetwork(nn.Module):
             keyframe: Whether the network runs on this frame. It does on a first one.
 
         Returns:
-            Logits ``[B,classes,H,W]``, and the state for the next step. The state holds no gradients unless the model
-            is in training mode.
+            Logits ``[B,classes,H,W]``, and the state for the next step, which may share their memory: change a copy.
+            The state holds no gradients unless the model is in training mode.
 
         Raises:
-            InputError: as :meth:`forward`, or the state is another model's.
+            InputError: as :meth:`forward`, the state is another model's, or it holds no answer to carry.
         """
         present = self._checked(frame)
         if state is not None and not isinstance(state, VideoState):
@@ -141,11 +145,8 @@ class UnrolledNetwork(nn.Module):
         if state is not None and isinstance(flow, Motion):
             motion = self._checked_motion(present, flow)
         elif state is not None and not isinstance(flow, Motion) and (self.layers or not keyframe):
-            past = state.frame if state.latest is None else state.latest
-            motion = self.flows_between(present, past, flow, index=index)
-            if state.path is not None or not keyframe:
-                motion = self.trusted(present, past, motion)
-            motion = motion if state.path is None else motion.on_to(state.path)
+            before = state.frame if state.latest is None else state.latest
+            motion = self.flows_to_keyframe(present, before, state.path, flow, index, keyframe=keyframe)
         if state is not None and not keyframe:
             if not isinstance(motion, Flows):
                 raise InputError("a frame without the network needs flow, not what estimate_motion made of it")
@@ -162,7 +163,8 @@ class UnrolledNetwork(nn.Module):
             state: What the keyframe's step returned.
             path: Flow from the frame in question to ``state.frame``.
         """
-        assert state.answer is not None
+        if state.answer is None:
+            raise InputError("the state holds no answer to carry: run the network on this frame (keyframe=True)")
         frame = (state.frame.shape[-2], state.frame.shape[-1])
         size = (state.answer.shape[-2], state.answer.shape[-1])
         motion = Motion.between(state.frame, state.frame, path, None, None, self.preprocess)
@@ -377,6 +379,26 @@ class UnrolledNetwork(nn.Module):
                 "give forward_flows= to unroll, or leave that term out"
             )
         return flow._replace(forward=self.estimate_flow(previous, current))
+
+    def flows_to_keyframe(
+        self,
+        present: Tensor,
+        before: Tensor,
+        path: Flows | None,
+        flow: Tensor | Flows | None,
+        index: int | None,
+        *,
+        keyframe: bool,
+    ) -> Flows:
+        """Go on from the frame before, which ``path`` leads from to the last keyframe, with the trust in all flows.
+
+        From a keyframe to one right behind it, trust is left to :class:`Motion`.
+        """
+        flows = self.flows_between(present, before, flow, index=index)
+        if path is None and keyframe:
+            return flows
+        flows = self.trusted(present, before, flows)
+        return flows if path is None else flows.on_to(path)
 
     def trusted(self, current: Frame, previous: Frame, flows: Flows) -> Flows:
         """Add the gate's confidence in the flows between two frames, where there is a gate."""
