@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_videos import decode, encode, expected, masks, picture, same
 
-from netwarp import VideoModel, load_base
+from netwarp import VideoModel, load_base, segment
 from netwarp.cli import main
 from netwarp.cli.models import warn_of_random_weights
 from netwarp.label_sets import CAMVID
@@ -68,6 +68,20 @@ def test_options_mean_what_they_mean_in_python(clips: Path, options: tuple, laye
     assert run("segment", clips / "ok.mp4", "masks", *BASE, *options) == 0
     model = VideoModel(load_base("tinybase:build"), layers, **settings)
     assert same(masks("masks"), expected(clips / "ok.mp4", model))
+
+
+def test_keyframes(clips: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("segment", clips / "ok.mp4", "third", *BASE, "--keyframes", "3", "--no-cuts") == 0
+    assert "the network on 3 (38%)" in capsys.readouterr().out
+    model = VideoModel(load_base("tinybase:build"), training_free=True)
+    results = segment(clips / "ok.mp4", model, keyframes=3, detect_cuts=False)
+    assert same(masks("third"), [result.labels for result in results])
+    # Without memory and without motion: each third frame's labels stay.
+    still = ("--frame-by-frame", "--keyframes", "3", "--flow", "zero", "--no-cuts")
+    assert run("segment", clips / "ok.mp4", "still", *BASE, *still) == 0
+    found = masks("still")
+    assert same(found[1:3], [found[0]] * 2)
+    assert not same(found[3:4], found[:1])
 
 
 def test_weights_and_class_names(clips: Path):

@@ -56,7 +56,7 @@ def test_video_and_masks_hold_what_was_segmented(tmp_path: Path, model: VideoMod
     seen: list[Segmented] = []
     video, masks = tmp_path / "new" / "out.mp4", tmp_path / "masks"
     rendered = render(Moving(), model, video=video, masks=masks, quality=0, alpha=0.7, on_frame=seen.append)
-    assert (rendered.frames, rendered.damage) == (6, None)
+    assert (rendered.frames, rendered.keyframes, rendered.damage) == (6, 6, None)
     assert rendered.seconds > 0
     with open_frames(video) as source:
         written = list(source)

@@ -26,9 +26,13 @@ CAPTIONS = ("frame by frame", "video network")
 
 @dataclass(frozen=True)
 class Rendered:
-    """Number of frames written, seconds from the first frame to finished files, and the input's damage in one line."""
+    """What was written: frames, those of them that the network ran on, and seconds from the first to finished files.
+
+    ``damage`` is the input's, in one line.
+    """
 
     frames: int
+    keyframes: int
     seconds: float
     damage: str | None
 
@@ -89,7 +93,7 @@ def render(
     reading = _UntilDamage(source)
     # Before anything is made on disk: it may refuse the model.
     results = segment(reading, model, detect_cuts=detect_cuts, compare=compare, keyframes=keyframes)
-    began, frames, writer = time.perf_counter(), 0, None
+    began, frames, network_ran, writer = time.perf_counter(), 0, 0, None
     try:
         with _no_empty_folders([place for place in (video and video.parent, masks) if place]), ExitStack() as stack:
             stack.enter_context(source)
@@ -103,12 +107,13 @@ def render(
                 if writer is not None:
                     writer.write(picture(result), result.time)
                 frames += 1
+                network_ran += result.keyframe
                 if on_frame is not None:
                     on_frame(result)
     except KeyboardInterrupt as interrupt:
         # The writer's own count: it holds Ctrl-C back until a frame is whole.
         raise Interrupted(frames if writer is None else writer.frames) from interrupt
-    return Rendered(frames, time.perf_counter() - began, reading.damage)
+    return Rendered(frames, network_ran, time.perf_counter() - began, reading.damage)
 
 
 class _UntilDamage(FrameSource):
