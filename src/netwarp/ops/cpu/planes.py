@@ -244,21 +244,25 @@ def scatter(grad: Array, cells: Group, weights: Group, of_previous: Array, size:
 
 
 @compiled
+def _along(place: np.float32, length: int) -> tuple[int, int, np.float32]:
+    """The pixels to both sides of a place, clamped, and the second's share; of NaN the first pixel alone."""
+    last = np.float32(length - 1)
+    place = min(max(place, np.float32(0)), last) if place == place else np.float32(0)
+    pixel = int(place)
+    return pixel, min(pixel + 1, length - 1), place - np.float32(pixel)
+
+
+@compiled
 def differences(flow: Array, current: Array, previous: Array, error: Array, first: int, last: int) -> None:
     """Mean absolute difference over three channels, 0–1; units are rows, ``B·h``."""
     h, w = flow.shape[2:]
-    zero, one, last_x, last_y = np.float32(0), np.float32(1), np.float32(w - 1), np.float32(h - 1)
-    scale = one / np.float32(3 * 255)
+    one, scale = np.float32(1), np.float32(1 / (3 * 255))
     for unit in range(first, last):
         b, y = unit // h, unit % h
         for x in range(w):
-            across, down = np.float32(x) + flow[b, 0, y, x], np.float32(y) + flow[b, 1, y, x]
-            across = min(max(across, zero), last_x) if across == across else zero
-            down = min(max(down, zero), last_y) if down == down else zero
-            x1, y1 = np.int32(across), np.int32(down)
-            x2, y2 = min(x1 + 1, w - 1), min(y1 + 1, h - 1)
-            right, lower = across - np.float32(x1), down - np.float32(y1)
-            total = zero
+            x1, x2, right = _along(np.float32(x) + flow[b, 0, y, x], w)
+            y1, y2, lower = _along(np.float32(y) + flow[b, 1, y, x], h)
+            total = np.float32(0)
             for c in range(3):
                 upper = previous[b, c, y1, x1] * (one - right) + previous[b, c, y1, x2] * right
                 below = previous[b, c, y2, x1] * (one - right) + previous[b, c, y2, x2] * right
@@ -273,26 +277,21 @@ def move_labels(answer: Array, labels: Array, flow: Array, moved: Array, first: 
     Where all four have one label, that is the result: a weighted mean has its largest entry where all four have it.
     """
     classes, h, w = answer.shape[1:]
-    zero, one, last_x, last_y = np.float32(0), np.float32(1), np.float32(w - 1), np.float32(h - 1)
+    one = np.float32(1)
     for unit in range(first, last):
         b, y = unit // h, unit % h
         for x in range(w):
-            across, down = np.float32(x) + flow[b, 0, y, x], np.float32(y) + flow[b, 1, y, x]
-            across = min(max(across, zero), last_x) if across == across else zero
-            down = min(max(down, zero), last_y) if down == down else zero
-            x1, y1 = np.int32(across), np.int32(down)
-            x2, y2 = min(x1 + 1, w - 1), min(y1 + 1, h - 1)
+            x1, x2, right = _along(np.float32(x) + flow[b, 0, y, x], w)
+            y1, y2, lower = _along(np.float32(y) + flow[b, 1, y, x], h)
             best = labels[b, y1, x1]
             if best == labels[b, y1, x2] and best == labels[b, y2, x1] and best == labels[b, y2, x2]:
                 moved[b, y, x] = best
                 continue
-            right, lower = across - np.float32(x1), down - np.float32(y1)
             largest = -np.float32(np.inf)
             for c in range(classes):
-                value = (one - right) * (one - lower) * answer[b, c, y1, x1] + right * (one - lower) * answer[
-                    b, c, y1, x2
-                ]
-                value += (one - right) * lower * answer[b, c, y2, x1] + right * lower * answer[b, c, y2, x2]
+                upper = (one - right) * answer[b, c, y1, x1] + right * answer[b, c, y1, x2]
+                below = (one - right) * answer[b, c, y2, x1] + right * answer[b, c, y2, x2]
+                value = (one - lower) * upper + lower * below
                 if value > largest:
                     largest, best = value, c
             moved[b, y, x] = best
