@@ -2,6 +2,7 @@
 #   make demo      the whole story on video that it renders itself
 #   make test      format check, lint, types, tests, doctests
 #   make camvid    the experiment on real video: make camvid DATA=FOLDER, which holds camvid/ and espnet/
+#   make camvid-enet  the same with another network: DATA holds camvid/ and enet/
 #   make streets   the same experiment on rendered video, whose true flow is known
 #   make reproduce the paper's tables and figures on rendered video, into runs/reproduce
 
@@ -14,7 +15,7 @@ DATA ?= ../shared/data
 # CPU-only build of torch, torchvision's wheel does not import with it.
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test camvid streets reproduce format constraints clean
+.PHONY: demo test camvid camvid-enet streets reproduce format constraints clean
 
 demo: $(VENV)/.demo
 	$(BIN)/netwarp demo --out $(OUT)
@@ -29,6 +30,11 @@ camvid: $(VENV)/.experiment
 	$(BIN)/netwarp experiment --data camvid:$(DATA) --split val --out runs/camvid_15hz \
 		--base netwarp:espnet --weights $(DATA)/espnet/espnet_p_2_q_8_camvid.pth \
 		--depths encoder.b2,encoder.b3,output --train-from encoder.b3
+
+camvid-enet: $(VENV)/.experiment
+	$(BIN)/netwarp experiment --data camvid:$(DATA) --split val --out runs/camvid_15hz_enet \
+		--base netwarp:enet --weights $(DATA)/enet/enet_camvid.pth \
+		--depths b28,b38,output --train-from b38
 
 streets: $(VENV)/.experiment
 	$(BIN)/netwarp experiment --data streets:clips=12,frames=16 --split val --out runs/streets \

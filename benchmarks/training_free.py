@@ -4,8 +4,9 @@
     python benchmarks/training_free.py camvid --data ../shared/data     # the real clip, once
 
 ``streets`` trains the demo's small network on rendered streets first, and compares variants on other streets.
-``camvid`` takes the public ESPNet weights and the 15 Hz clip: DATA must hold ``camvid/val`` (frames 0016E5 in order),
-``camvid/valannot`` (their labels, 11 classes, 11 = void) and ``espnet/espnet_p_2_q_8_camvid.pth``.
+``camvid`` takes the public ESPNet weights (``--network enet``: ENet's) and the 15 Hz clip: DATA must hold
+``camvid/val`` (frames 0016E5 in order), ``camvid/valannot`` (their labels, 11 classes, 11 = void) and
+``espnet/espnet_p_2_q_8_camvid.pth`` (``enet/enet_camvid.pth``).
 """
 
 import argparse
@@ -26,6 +27,7 @@ from netwarp.streets import CLASSES, Streets
 from netwarp.streets.labelled_clips import rendered_data
 from netwarp.training import TrainSettings, train
 
+WEIGHTS = {"espnet": Path("espnet", "espnet_p_2_q_8_camvid.pth"), "enet": Path("enet", "enet_camvid.pth")}
 TRAIN_SEEDS, CHOICE_SEEDS = range(20_000, 20_032), range(25_000, 25_008)
 
 
@@ -113,14 +115,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", choices=("streets", "camvid"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--network", choices=WEIGHTS, default="espnet", help="for camvid")
     parser.add_argument("--steps", type=int, default=250, help="batches that the streets' network is trained for")
     options = parser.parse_args()
     if options.clip == "streets":
         base = streets_base(options.steps)
         table(evaluate(tried(base), rendered_data(list(Streets(CHOICE_SEEDS, frames=20)))))
     else:
-        weights = options.data / "espnet" / "espnet_p_2_q_8_camvid.pth"
-        base = netwarp.load_base("netwarp:espnet", weights=weights)
+        base = netwarp.load_base(f"netwarp:{options.network}", weights=options.data / WEIGHTS[options.network])
         table(evaluate(reported(base), open_data(f"camvid:{options.data / 'camvid'}", "val")))
 
 

@@ -60,6 +60,12 @@ CAMVID = LabelSet(
 )  # fmt: skip
 """CamVid's common 11 classes (Brostow, Fauqueur, Cipolla, 2009)."""
 
+CAMVID_AND_VOID = LabelSet((*CAMVID.names, "void"), (*CAMVID.palette, (0, 0, 0)))
+"""The outputs of public CamVid weights (ESPNet, ENet), which were trained with void as a twelfth class.
+
+A pixel of class 11 is drawn black, and is wrong where its target has a class.
+"""
+
 CITYSCAPES = LabelSet(
     (
         "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",

@@ -5,7 +5,7 @@ network in eval mode may hand on nearly nothing, and a test that compares zeros 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -56,6 +56,12 @@ DPT: dict[str, Any] = {
 }
 
 
+def _enet() -> nn.Module:
+    """ENet at its frames' own size, in place of the 512×512 of its public weights."""
+    source = load_base("netwarp:enet", classes=CLASSES).source
+    return rebuild_base(replace(source, preprocess=replace(source.preprocess, size=None)))
+
+
 def _loaded(spec: str, layers: tuple[str, ...], size: tuple[int, int]) -> Network:
     return Network(partial(load_base, spec, classes=CLASSES), layers, size)
 
@@ -93,6 +99,7 @@ THIRD_PARTY: dict[str, Network] = {
 NETWORKS: dict[str, Network] = {
     **THIRD_PARTY,
     "netwarp:espnet": _loaded("netwarp:espnet", ("encoder.b2", "conv"), _LARGE),
+    "netwarp:enet": Network(_enet, ("b14", "b38", "b42"), _LARGE),
     # The paper's, with a sixteenth of their channels.
     "netwarp:playdata": _loaded("netwarp:playdata@0.0625", ("conv3_3", "fc6", "fc7"), _SMALL),
     "netwarp:dilation8": _loaded("netwarp:dilation8@0.0625", ("conv5_3", "ctx_conv1_2"), _SMALL),

@@ -8,6 +8,7 @@ from netwarp.bases.spec import lay_channels_last
 
 _SPECS = [
     "netwarp:espnet",
+    "netwarp:enet",
     "netwarp:streetnet",
     "netwarp:dilation8@0.1",
     "netwarp:pspnet101@0.1",

@@ -45,6 +45,14 @@ class Tokens(nn.Module):
         return self.last((tokens + weights @ tokens).reshape(b, h, w, c)).permute(0, 3, 1, 2)
 
 
+class Unpooled(nn.Module):
+    """Maxima of 2×2, put back where they were."""
+
+    def forward(self, x):
+        maxima, indices = F.max_pool2d(x, 2, return_indices=True)
+        return F.max_unpool2d(maxima, indices, 2)
+
+
 def conv(kernel, stride, **options):
     return nn.Conv2d(3, 4, kernel, stride, **options)
 
@@ -68,6 +76,7 @@ KINDS = {
     "pooled in ceil mode": ([nn.MaxPool2d(3, 2, padding=1, ceil_mode=True), nn.AvgPool2d(2, ceil_mode=True)], 4, 1),
     "transposed": ([conv(3, 2, padding=1), nn.ConvTranspose2d(4, 4, 2, 2)], 1, -0.5),
     "transposed, padded": ([conv(3, 4, padding=1), nn.ConvTranspose2d(4, 4, 3, 2, 1, 1)], 2, 0),
+    "unpooled": ([conv(3, 2, padding=1), Unpooled()], 2, 0),
     "twice as large, centres": ([conv(4, 4), resized(scale_factor=2)], 2, 0.5),
     "twice as large, nearest": ([conv(4, 4), nn.Upsample(scale_factor=2)], 2, 0.5),
     "corner on corner": ([conv(3, 4, padding=1), Does(corners)], 2, 0),
@@ -176,6 +185,7 @@ EARLY = {
     "hf:segformer": "segformer.stages.0.patch_embeddings.proj",
     "hf:upernet": "backbone.encoder.stages.1",
     "netwarp:espnet": "encoder.level1",
+    "netwarp:enet": "init",
     "netwarp:playdata": "conv3_3",
     "netwarp:dilation8": "conv3_3",
     "netwarp:dilation10": "conv3_3",

@@ -12,14 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError
-from netwarp.label_sets import CAMVID, LabelSet
 from netwarp.model.inputs import Preprocess
-
-ESPNET_CAMVID = LabelSet((*CAMVID.names, "void"), (*CAMVID.palette, (0, 0, 0)))
-"""The outputs of the public CamVid weights, which the authors trained with void as a twelfth class.
-
-A pixel of class 11 is drawn black, and is wrong where its target has a class.
-"""
 
 ESPNET_PREPROCESS = Preprocess(
     mean=(110.331, 108.409, 105.033),

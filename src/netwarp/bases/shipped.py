@@ -18,7 +18,8 @@ from netwarp.bases.dilated_vgg import (
     PlayData,
     start_from_vgg16,
 )
-from netwarp.bases.espnet import ESPNET_CAMVID, ESPNET_PREPROCESS, ESPNet
+from netwarp.bases.enet import ENET_PREPROCESS, ENet
+from netwarp.bases.espnet import ESPNET_PREPROCESS, ESPNet
 from netwarp.bases.pspnet import PSPNET_PREPROCESS, PSPNet
 from netwarp.bases.spec import (
     BaseSource,
@@ -31,7 +32,7 @@ from netwarp.bases.spec import (
 )
 from netwarp.bases.streetnet import STREETNET_PREPROCESS, StreetNet
 from netwarp.errors import ConfigurationError, unknown_name
-from netwarp.label_sets import CAMVID, CITYSCAPES, LabelSet
+from netwarp.label_sets import CAMVID, CAMVID_AND_VOID, CITYSCAPES, LabelSet
 from netwarp.model.inputs import Preprocess
 from netwarp.weights import load_weights, published_weights
 
@@ -51,7 +52,8 @@ class ShippedBase:
 _VGG = partial(ShippedBase, head=("ctx_final.weight", 0), widths=True, vgg16=True)
 
 BASES: dict[str, ShippedBase] = {
-    "espnet": ShippedBase(ESPNet, ESPNET_CAMVID, ESPNET_PREPROCESS, head=("classifier.weight", 1)),
+    "espnet": ShippedBase(ESPNet, CAMVID_AND_VOID, ESPNET_PREPROCESS, head=("classifier.weight", 1)),
+    "enet": ShippedBase(ENet, CAMVID_AND_VOID, ENET_PREPROCESS, head=("fullconv.weight", 1)),
     "streetnet": ShippedBase(StreetNet, CAMVID, STREETNET_PREPROCESS, head=("classifier.weight", 0)),
     # The published order of PlayData-CNN's classes is not known: this is the data set's.
     "playdata": _VGG(PlayData, CAMVID, VGG_CAMVID_PREPROCESS, head=("fc8.weight", 0)),

@@ -107,6 +107,8 @@ def _step(
     if "upsample" in name:
         scales = given.get("scale_factors") or (given.get("scales_h"), given.get("scales_w"))
         return Grid.of_cells([1 / s if s else before[d] / after[d] for s, d in zip(scales, dims, strict=True)])
+    if name == "max_unpool2d":  # of cells of as many pixels each, of which the last may be cut off
+        return Grid.of_cells([1 / round(after[d] / before[d]) for d in dims])
     if "adaptive" in name or name in ("pixel_shuffle", "pixel_unshuffle"):
         return Grid.of_cells([before[d] / after[d] for d in dims])
     if name in ("constant_pad_nd", "reflection_pad2d", "replication_pad2d"):
