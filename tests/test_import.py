@@ -20,6 +20,9 @@ HEAVY = (
     "jinja2",
     "numba",
     "triton",
+    "onnx",
+    "onnxruntime",
+    "openvino",
 )
 LIGHT_USES = "import netwarp; [getattr(netwarp, name) for name in netwarp.__all__]"
 

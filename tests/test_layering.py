@@ -11,8 +11,8 @@ import netwarp
 
 ORDER = (
     *("_version", "_moved", "errors", "label_sets", "output_files", "distributed", "weights"),
-    *("ops", "flow", "metrics", "video"),
-    *("model", "bases", "datasets", "inference", "evaluation", "training", "convert"),
+    *("ops", "flow", "metrics", "video", "engines"),
+    *("model", "bases", "datasets", "inference", "evaluation", "training", "convert", "export"),
     *("cli", "streets", "lab"),
 )
 ROOT = Path(netwarp.__file__).parent

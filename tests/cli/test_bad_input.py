@@ -48,6 +48,15 @@ OUT = "ok.mp4 new/out.mp4"
 WITH = "--base tinybase:build"
 ESPNET = "--base netwarp:espnet --weights espnet.pth"
 MISTAKES = {
+    # preprocessing, and networks out of files
+    f"{OUT} {WITH} --mean 0.4,0.4": ["--mean", "0.4,0.4", "three numbers"],
+    f"{OUT} {WITH} --std 0.4,0,0.4": ["std", "positive"],
+    f"{OUT} {WITH} --scale 0": ["--scale", "'0'"],
+    f"{OUT} {WITH} --order gbr": ["--order", "rgb", "bgr"],
+    f"{OUT} --model m.safetensors --mean 0,0,0": ["--mean", "--base"],
+    f"{OUT} --base onnx:bad.pth": ["bad.pth", "no ONNX model"],
+    f"{OUT} --base onnx:none.onnx": ["none.onnx"],
+    f"{OUT} {WITH} --engine openvimo": ["--engine", "openvino"],
     # input
     f"okk.mp4 new/out.mp4 {WITH}": ["okk.mp4", "did you mean"],
     f"text.mp4 new/out.mp4 {WITH}": ["text.mp4", "text"],

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_videos import decode, encode, expected, masks, picture, same
 
-from netwarp import VideoModel, load_base, segment
+from netwarp import Preprocess, VideoModel, load_base, segment
 from netwarp.cli import main
 from netwarp.cli.models import warn_of_random_weights
 from netwarp.label_sets import CAMVID
@@ -67,6 +67,14 @@ def test_containers(images: Path, name: str):
 def test_options_mean_what_they_mean_in_python(clips: Path, options: tuple, layers: list[str], settings: dict):
     assert run("segment", clips / "ok.mp4", "masks", *BASE, *options) == 0
     model = VideoModel(load_base("tinybase:build"), layers, **settings)
+    assert same(masks("masks"), expected(clips / "ok.mp4", model))
+
+
+def test_preprocessing_that_replaces_parts_of_the_networks(clips: Path):
+    given = ("--mean", "0.2,0.3,0.4", "--scale", "2", "--order", "bgr")
+    assert run("segment", clips / "ok.mp4", "masks", *BASE, *given) == 0
+    changed = Preprocess((0.2, 0.3, 0.4), scale=2.0, order="bgr")
+    model = VideoModel(load_base("tinybase:build"), training_free=True, preprocess=changed)
     assert same(masks("masks"), expected(clips / "ok.mp4", model))
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from netwarp.bases.from_huggingface import load_huggingface, rebuild_huggingface
 from netwarp.bases.from_import import load_import, module_exists, rebuild_import
+from netwarp.bases.from_onnx import load_onnx, rebuild_onnx
 from netwarp.bases.from_smp import load_smp, rebuild_smp
 from netwarp.bases.from_torchvision import load_torchvision, rebuild_torchvision
 from netwarp.bases.shipped import BASES, load_shipped, rebuild_shipped
@@ -35,25 +36,34 @@ SCHEMES: dict[str, Scheme] = {
     "smp": Scheme(load_smp, rebuild_smp),
     "hf": Scheme(load_huggingface, rebuild_huggingface),
     "netwarp": Scheme(load_shipped, rebuild_shipped),
+    "onnx": Scheme(load_onnx, rebuild_onnx),
 }
 """The part of a spec before the colon. Anything else is a module to import."""
 
-_FORMS = "torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME or package.module:callable"
+_FORMS = "torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME, onnx:FILE or package.module:callable"
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def load_base(spec: str, weights: str | Path | None = None, classes: int | Sequence[str] | None = None) -> nn.Module:
+def load_base(
+    spec: str,
+    weights: str | Path | None = None,
+    classes: int | Sequence[str] | None = None,
+    *,
+    engine: str | None = None,
+) -> nn.Module:
     """Load a segmentation network.
 
     Args:
         spec: ``torchvision:NAME``, ``smp:ARCH/ENCODER``, ``hf:REPO_OR_FOLDER``, ``netwarp:NAME`` (with ``@0.125``
-            behind it, an eighth of the channels) or ``package.module:callable`` (called with ``classes=`` if it takes
-            that; the current directory can be imported from).
+            behind it, an eighth of the channels), ``onnx:FILE`` (``onnx:FILE#OUTPUT`` for one of several results) or
+            ``package.module:callable`` (called with ``classes=`` if it takes that; the current directory can be
+            imported from).
         weights: A file (``.pth`` or ``.pt`` with a state dict, ``.safetensors``), or the name of weights that the
             library publishes (torchvision: ``"COCO_WITH_VOC_LABELS_V1"``; smp: its encoder's, ``"imagenet"``;
             ``netwarp:playdata``, ``dilation8`` and ``dilation10``: ``"imagenet"``, VGG-16's for the front-end), or
             ``"default"`` for its best. None: random, but for ``hf:`` those of the repository or folder.
         classes: Number of outputs, or their names; None: as many as the weights have, or the network's own number.
+        engine: What runs an ``onnx:FILE``, ``"onnxruntime"`` (the default) or ``"openvino"``.
 
     Returns:
         The network itself in eval mode; its forward takes pre-processed input. It carries ``.preprocess``,
@@ -76,6 +86,10 @@ def load_base(spec: str, weights: str | Path | None = None, classes: int | Seque
     if not colon or not scheme or not name:
         suggestion = f"netwarp:{spec}" if spec.partition("@")[0] in BASES else _FORMS
         raise ConfigurationError(f"{spec!r} names no base: write {suggestion}")
+    if scheme == "onnx":
+        return load_onnx(name, weights, classes, engine)
+    if engine is not None:
+        raise ConfigurationError(f"{engine} runs files, onnx:FILE, and {spec} is a network in PyTorch", option="engine")
     if scheme in SCHEMES:
         return SCHEMES[scheme].load(name, weights, classes)
     _check_import(scheme, name, spec)

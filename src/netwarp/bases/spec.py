@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,12 @@ def attach_source(network: nn.Module, source: BaseSource) -> nn.Module:
     for name, value in own.items():
         setattr(network, name, value)
     return network.eval()
+
+
+def prepared_by(network: nn.Module, **fields: Any) -> nn.Module:  # noqa: ANN401
+    """Replace parts of a loaded network's preprocessing, as its :class:`Preprocess` calls them."""
+    source: Any = network.source
+    return attach_source(network, replace(source, preprocess=replace(source.preprocess, **fields)))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netwarp.cli.arguments import flag, option, whole_number
-from netwarp.cli.models import BaseOptions, base_of, size
+from netwarp.cli.models import NetworkOptions, base_of, size
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError
 
@@ -39,12 +39,13 @@ _TYPICAL = (256, 320)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(BaseOptions):
+class Request(NetworkOptions):
     """What is asked for."""
 
     base: str = option(
         "SPEC",
-        "the network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME or package.module:callable",
+        "the network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME, onnx:FILE or "
+        "package.module:callable",
         required=True,
     )
     size: tuple[int, int] | None = option(

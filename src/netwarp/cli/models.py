@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -74,6 +75,34 @@ def _classes(text: str) -> int | Sequence[str]:
     return names
 
 
+def _three(text: str) -> tuple[float, ...]:
+    """Read ``--mean`` or ``--std``, one number for each channel.
+
+    >>> _three("0.4,0.4,0.5")
+    (0.4, 0.4, 0.5)
+    """
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} are not three numbers with commas between them, such as 0.4,0.4,0.4"
+        )
+    return numbers
+
+
+def _white(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no value for white: write 1 or 255")
+    return value
+
+
+ENGINES = ("onnxruntime", "openvino")
 _OF_A_LIBRARY = "--weights default takes its library's, where there are any"
 _WHERE_FROM = {  # by scheme, of networks that are built here with random weights where none are given
     "netwarp": "'netwarp train' makes one of labelled clips, 'netwarp convert' one of published Caffe weights",
@@ -97,13 +126,33 @@ class BaseOptions(ClassesOption):
 
     base: str | None = option(
         "SPEC",
-        "the network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME or package.module:callable",
+        "the network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME, onnx:FILE or "
+        "package.module:callable",
     )
     weights: str | None = option(
         "FILE",
         "its weights: a .pth, .pt or .safetensors file, or the name of weights that its library publishes "
         "('default': the best)",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(BaseOptions):
+    """What runs it, and what it wants done to a frame: what :func:`base_of` loads."""
+
+    engine: str | None = option(
+        "NAME", "what runs an onnx:FILE, onnxruntime or openvino (default: onnxruntime)", choices=ENGINES
+    )
+    mean: tuple[float, ...] | None = option(
+        "R,G,B", "what is taken off a frame, by channel, in units of --scale (default: the network's own)", type=_three
+    )
+    std: tuple[float, ...] | None = option("R,G,B", "what it is divided by then, likewise", type=_three)
+    scale: float | None = option("WHITE", "the value that white has before, such as 1 or 255", type=_white)
+    order: Literal["rgb", "bgr"] | None = option("ORDER", "of the channels, rgb or bgr", choices=("rgb", "bgr"))
+
+
+PREPROCESS = ("mean", "std", "scale", "order")
+"""Options that replace parts of a network's preprocessing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +168,7 @@ class DeviceOption(CommandRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions(BaseOptions, ViewOptions, DeviceOption):
+class ModelOptions(NetworkOptions, ViewOptions, DeviceOption):
     """A saved model, or a network with a memory: what :func:`build_model` builds."""
 
     model: str | None = option("FILE", "a model that VideoModel.save wrote")
@@ -154,7 +203,7 @@ class ModelOptions(BaseOptions, ViewOptions, DeviceOption):
 def check_model_options(request: ModelOptions, *memory: str) -> None:
     """See that the options go together; ``memory`` names further fields that ask for a memory."""
     if request.base is None:
-        for name in ("weights", "classes"):
+        for name in ("weights", "classes", *PREPROCESS):
             if getattr(request, name) is not None:
                 raise ConfigurationError(f"--{name} goes with --base: a model's are in its file", option=name)
     if request.model is not None:
@@ -226,13 +275,16 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
     return model
 
 
-def base_of(request: BaseOptions) -> nn.Module:
-    """Load the network that ``--base``, ``--weights`` and ``--classes`` name."""
+def base_of(request: NetworkOptions) -> nn.Module:
+    """Load the network that the options name, with the preprocessing that they give."""
     assert request.base is not None
     with quiet_loading(request.debug):
         from netwarp.bases import load_base
+        from netwarp.bases.spec import prepared_by
 
-        return load_base(request.base, request.weights, request.classes)
+        base = load_base(request.base, request.weights, request.classes, engine=request.engine)
+    given = {name: getattr(request, name) for name in PREPROCESS if getattr(request, name) is not None}
+    return prepared_by(base, **given) if given else base
 
 
 def warn_of_random_weights(base: str, weights: str | None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from netwarp.cli.arguments import CommandRequest, flag, option
-from netwarp.cli.models import BaseOptions, base_of, has_random_weights, size
+from netwarp.cli.models import PREPROCESS, NetworkOptions, base_of, has_random_weights, size
 from netwarp.cli.sections import section
 from netwarp.cli.terminal import quiet_loading, say, warn
 from netwarp.errors import ConfigurationError, NetWarpError
@@ -67,10 +67,15 @@ class ModelSection:
 
     Attributes:
         file: A saved model to train on; it says everything below.
-        base: The network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME or
+        base: The network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME, onnx:FILE or
             package.module:callable.
         weights: Its weights: a file, or a name such as default; null for random ones.
         classes: Number of its outputs; null for the weights' own, or the data's where there are none.
+        engine: What runs an onnx:FILE, onnxruntime or openvino; null for onnxruntime.
+        mean: What is taken off a frame, by channel, in units of scale; null for the network's own.
+        std: What it is divided by then; null likewise, as below.
+        scale: The value of white before, such as 1 or 255.
+        order: Of the channels.
         layers: Where it gets its NetWarps ('netwarp layers' lists them), output or log_probs; [] for frame by frame.
         flow: dis[:authors|ultrafast|fast|light|medium|accurate][@FRACTION], raft[:FILE], zero or true
             (that of rendered clips).
@@ -88,6 +93,11 @@ class ModelSection:
     base: str | None = None
     weights: str | None = None
     classes: int | None = None
+    engine: Literal["onnxruntime", "openvino"] | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    scale: float | None = None
+    order: Literal["rgb", "bgr"] | None = None
     layers: tuple[str, ...] | None = None
     flow: str = "dis"
     flow_cnn: Literal["paper", "release"] | None = "paper"
@@ -240,7 +250,8 @@ def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debu
             warn(f"{options.base} has random weights and is frozen: give --model.weights, or train the network too")
         classes = options.classes
         named = list(clips.classes.names) if classes is None and random else classes
-        base = base_of(BaseOptions(base=options.base, weights=options.weights, classes=named, debug=debug))
+        asked = {name: getattr(options, name) for name in ("base", "weights", "engine", *PREPROCESS)}
+        base = base_of(NetworkOptions(**asked, classes=named, debug=debug))
         cnn = options.flow_cnn
         return VideoModel(
             base,

@@ -128,7 +128,10 @@ class StopPass(BaseException):
 
 
 def check_layers(base: nn.Module, names: Sequence[str]) -> None:
-    """Refuse names of layers that are unknown or given twice."""
+    """Refuse names of layers that are unknown or given twice, and all of a network that shows none."""
+    hidden = getattr(base, "layers_hidden", None)
+    if names and isinstance(hidden, str):
+        raise ConfigurationError(f"layer {names[0]!r} cannot hold a NetWarp, as {hidden}: take 'output' or 'log_probs'")
     known = [name for name, _ in base.named_modules() if name]
     for name in names:
         if name not in known:

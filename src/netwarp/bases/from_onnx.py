@@ -1,0 +1,188 @@
+"""``onnx:FILE``: a network that an engine runs from an ONNX file, without its code and without PyTorch's."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from netwarp.bases.spec import BaseSource, ClassRequest, attach_source
+from netwarp.engines import Engine, Graph, Port, open_engine, read_graph
+from netwarp.engines.graph import listed
+from netwarp.errors import ConfigurationError, InputError, NetWarpError, WeightsError, few, reason_of
+from netwarp.label_sets import LabelSet
+from netwarp.model.inputs import Preprocess
+
+DEFAULT_ENGINE = "onnxruntime"
+
+_PREPROCESS = ("mean", "std", "scale", "order", "divisor", "remainder", "size")
+"""Metadata of a file that are fields of its :class:`Preprocess`, as JSON; ``classes`` and ``palette`` are others."""
+
+
+class OnnxNetwork(nn.Module):
+    """Runs a graph from an image ``[B,3,H,W]`` to logits ``[B,classes,h,w]``, on the CPU and without gradients."""
+
+    layers_hidden: ClassVar[str] = "an engine runs the network from a file, and shows its result alone"
+
+    def __init__(self, engine: Engine, image: Port, logits: Port) -> None:
+        super().__init__()
+        self._engine, self._image, self._logits = engine, image, logits
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Run the graph: frame by frame where it takes one at a time."""
+        wanted = self._image.shape[2:]
+        if any(n not in (None, length) for n, length in zip(wanted, image.shape[2:], strict=True)):
+            height, width = (n or "?" for n in wanted)
+            raise InputError(
+                f"the ONNX file takes images of {width}×{height} alone, not of {image.shape[3]}×{image.shape[2]}: "
+                "leave --size, --window and --scales out, or export it for this size"
+            )
+        pixels = image.detach().contiguous().cpu().numpy()
+        if self._image.dtype == "uint8":
+            pixels = np.rint(pixels).clip(0, 255)
+        pixels = pixels.astype(self._image.dtype, copy=False)
+        parts = [pixels[i : i + 1] for i in range(len(pixels))] if self._image.shape[0] == 1 else [pixels]
+        with torch.no_grad():
+            return torch.cat([torch.from_numpy(self._run(part)) for part in parts]).to(image.device)
+
+    def _run(self, pixels: Any) -> Any:  # noqa: ANN401
+        try:
+            return self._engine({self._image.name: pixels})[self._logits.name].astype(np.float32, copy=False)
+        except NetWarpError:
+            raise
+        except Exception as error:  # each engine has kinds of its own
+            height, width = pixels.shape[2:]
+            raise InputError(
+                f"the ONNX file fails on an image of {width}×{height} ({reason_of(error)[:200]}): "
+                "give by --size one that it takes"
+            ) from error
+
+
+def load_onnx(
+    name: str,
+    weights: str | Path | None,
+    classes: int | Sequence[str] | None,
+    engine: str | None = None,
+    precision: str | None = None,
+) -> nn.Module:
+    """``onnx:FILE``, or ``onnx:FILE#OUTPUT`` for one of several results: see :func:`netwarp.bases.load_base`."""
+    if weights is not None:
+        raise ConfigurationError(f"onnx:{name} holds its own weights: leave {{option}} out", option="weights")
+    path, asked = _place(name)
+    graph = read_graph(path)
+    image, logits = _image_of(graph, path), _logits_of(graph, path, asked)
+    network = OnnxNetwork(open_engine(engine or DEFAULT_ENGINE, path, precision), image, logits)
+    preprocess = _preprocess(graph.metadata, image, path)
+    count = logits.shape[1] or _channels(network, preprocess, image)
+    labels = _labels(ClassRequest.of(classes), count, graph.metadata, path)
+    return attach_source(network, BaseSource(f"onnx:{name}", labels.names, labels.palette, preprocess))
+
+
+def rebuild_onnx(source: BaseSource) -> nn.Module:
+    """Refuse: a saved model must not decide which file runs here."""
+    raise ConfigurationError(f"the model's base is the file of {source.spec}: give it as {{option}}", option="base")
+
+
+def _place(name: str) -> tuple[Path, str | None]:
+    """The file, and the output that is named behind a ``#`` of it."""
+    path = Path(name).expanduser()
+    file, mark, output = name.rpartition("#")
+    if not mark or path.exists():
+        return path, None
+    return Path(file).expanduser(), output
+
+
+def _image_of(graph: Graph, path: Path) -> Port:
+    """The one input."""
+    if len(graph.inputs) != 1:
+        hint = ""
+        if {"frame", "previous", "flow"} <= {port.name for port in graph.inputs}:
+            hint = "; it is a step of a stream with a memory of its own, and docs/export.md says how to run it"
+        raise WeightsError(f"{path} takes {len(graph.inputs)} inputs, not an image ({listed(graph.inputs)}){hint}")
+    (image,) = graph.inputs
+    if len(image.shape) != 4 or image.shape[1] not in (3, None) or not _is_number(image):
+        raise WeightsError(
+            f"the input of {path} is no image [B,3,H,W] ({image}): export the network with channels first, "
+            "in floating point or uint8"
+        )
+    return image
+
+
+def _is_number(port: Port) -> bool:
+    return port.dtype in ("float32", "float16", "float64", "uint8")
+
+
+def _logits_of(graph: Graph, path: Path, asked: str | None) -> Port:
+    """The output that is named, or the only one that can be logits."""
+    names = [port.name for port in graph.outputs]
+    if asked is not None and asked not in names:
+        raise WeightsError(f"{path} has no output {asked!r}: it gives {listed(graph.outputs)}")
+    given = [port for port in graph.outputs if asked in (None, port.name)]
+    fit = [port for port in given if len(port.shape) == 4 and port.dtype.startswith("float")]
+    if not fit:
+        raise WeightsError(
+            f"{path} gives no logits [B,classes,h,w] ({listed(given)}): export the network without what makes labels "
+            "of them"
+        )
+    if len(fit) > 1:
+        raise WeightsError(
+            f"{path} gives {len(fit)} results that may be logits ({listed(fit)}): write onnx:{path}#NAME for one of "
+            f"{few([port.name for port in fit])}"
+        )
+    return fit[0]
+
+
+def _preprocess(metadata: Mapping[str, str], image: Port, path: Path) -> Preprocess:
+    """What the file says of its input, else ImageNet's; with the size of a file that takes one alone."""
+    values = {name: _value(metadata[name]) for name in _PREPROCESS if name in metadata}
+    if image.dtype == "uint8" and not values:
+        values = {"mean": [0.0] * 3, "std": [1.0] * 3, "scale": 255.0}
+    height, width = image.shape[2:]
+    if height is not None and width is not None:
+        values |= {"size": (height, width), "divisor": 1, "remainder": 0}
+    try:
+        return Preprocess.from_dict(values)
+    except (TypeError, ConfigurationError) as error:
+        raise WeightsError(f"the metadata of {path} describe no preprocessing: {reason_of(error)}") from error
+
+
+def _value(text: str) -> Any:  # noqa: ANN401
+    """A text as JSON, or as numbers with commas between, or as it stands."""
+    with suppress(ValueError):
+        return json.loads(text)
+    if re.fullmatch(r"[\d.eE+\-,\s]+", text):
+        with suppress(ValueError):
+            return [float(part) for part in text.split(",")]
+    return text
+
+
+def _labels(asked: ClassRequest, count: int, metadata: Mapping[str, str], path: Path) -> LabelSet:
+    if asked.count not in (None, count):
+        raise WeightsError(f"{path} gives {count} classes, not the {asked.count} of {{option}}", option="classes")
+    names, palette = (_value(metadata.get(key, "null")) for key in ("classes", "palette"))
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",")]
+    if names is None:
+        return asked.labels(count)
+    try:
+        known = ClassRequest.of(names).labels(len(names))
+        if palette is not None:
+            known = LabelSet(known.names, tuple((int(r), int(g), int(b)) for r, g, b in palette))
+    except (TypeError, ValueError, ConfigurationError) as error:
+        raise WeightsError(f"the metadata of {path} name no classes: {reason_of(error)}") from error
+    if len(known) != count:
+        raise WeightsError(f"the metadata of {path} name {len(known)} classes, and it gives {count}")
+    return asked.labels(count, known)
+
+
+def _channels(network: OnnxNetwork, preprocess: Preprocess, image: Port) -> int:
+    """How many classes a result has whose shape the file does not say."""
+    height, width = preprocess.grid((image.shape[2] or 256, image.shape[3] or 256))[1]
+    return int(network(torch.zeros(1, 3, height, width)).shape[1])

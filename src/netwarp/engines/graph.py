@@ -1,0 +1,81 @@
+"""What an ONNX file says of itself: its inputs, outputs and metadata, read without any engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netwarp.errors import MissingExtraError, WeightsError, reason_of
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a graph."""
+
+    name: str
+    dtype: str  # as numpy calls it
+    shape: tuple[int | None, ...]  # None where any length goes
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} [{','.join('?' if n is None else str(n) for n in self.shape)}]"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An ONNX graph: where it is, and what goes in and comes out."""
+
+    source: Path | bytes
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    metadata: dict[str, str]
+
+
+def read_graph(source: Path | bytes) -> Graph:
+    """Read a file, or its content. Weights that lie in files beside it are left there."""
+    onnx = _onnx()
+    name = "the graph" if isinstance(source, bytes) else str(source)
+    try:
+        # Inputs and outputs are all that is looked at: what weights are is the engine's matter.
+        model = (
+            onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source, load_external_data=False)
+        )
+    except FileNotFoundError:
+        raise WeightsError(f"no ONNX file at {name}") from None
+    except IsADirectoryError:
+        raise WeightsError(f"{name} is a folder: give the .onnx file in it") from None
+    except Exception as error:  # damaged bytes may raise anything
+        what = getattr(error, "strerror", None) or "its content is something else, or damaged"
+        raise WeightsError(f"{name} is no ONNX model: {what}") from error
+    graph = model.graph
+    if not graph.node or not graph.output:
+        raise WeightsError(f"{name} is no ONNX model: it holds no graph")
+    weights = {tensor.name for tensor in graph.initializer}  # which older files list among the inputs
+    try:
+        inputs = tuple(_port(value, onnx) for value in graph.input if value.name not in weights)
+        outputs = tuple(_port(value, onnx) for value in graph.output)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{name} has inputs or outputs that are no tensors: {reason_of(error)}") from error
+    return Graph(source, inputs, outputs, {entry.key: entry.value for entry in model.metadata_props})
+
+
+def listed(ports: Sequence[Port]) -> str:
+    """Ports with their types and shapes, for an error."""
+    return "; ".join(map(str, ports)) or "none"
+
+
+def _port(value: Any, onnx: Any) -> Port:  # noqa: ANN401
+    tensor = value.type.tensor_type
+    shape = tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim)
+    return Port(value.name, str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))), shape)
+
+
+def _onnx() -> Any:  # noqa: ANN401
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError("onnx", "onnx", "an ONNX file") from error
+    return onnx

@@ -1,0 +1,108 @@
+"""The engines, by name: each runs an ONNX graph on the CPU, from arrays to arrays."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, reason_of, unknown_name
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+
+
+class Engine(Protocol):
+    """A graph that is ready to run, from several threads at a time."""
+
+    def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        """Run it: arrays by the names of inputs, to arrays of the caller's own by the names of outputs."""
+
+
+class OnnxRuntime:
+    """ONNX Runtime; in float32, or as the graph says."""
+
+    def __init__(self, source: Path | bytes, precision: str | None = None) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtraError("onnxruntime", "onnx", "the engine onnxruntime") from error
+        if precision is not None:
+            raise ConfigurationError(f"onnxruntime computes as the file says, not in {precision}: take openvino")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 4
+        # Threads that wait for work would otherwise take the cores from decoding and flow.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        given = source if isinstance(source, bytes) else str(source)
+        self._session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        self._names = [output.name for output in self._session.get_outputs()]
+
+    def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        """Run the graph; see :class:`Engine`."""
+        return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
+
+
+class OpenVino:
+    """OpenVINO; in float32 on every processor, or in ``precision`` where it can."""
+
+    def __init__(self, source: Path | bytes, precision: str | None = None) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingExtraError("openvino", "openvino", "the engine openvino") from error
+        core = openvino.Core()
+        settings = {
+            # On processors that know bfloat16 it would compute in that, unasked.
+            "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float16": "f16", None: "f32"}[precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,
+        }
+        model = core.read_model(source if isinstance(source, bytes) else str(source))
+        self._names = [output.any_name for output in model.outputs]
+        self._compiled = core.compile_model(model, "CPU", settings)
+        self._requests = threading.local()  # a request that is running takes no other inputs
+
+    def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        """Run the graph; see :class:`Engine`."""
+        request = getattr(self._requests, "own", None)
+        if request is None:
+            request = self._requests.own = self._compiled.create_infer_request()
+        results = request.infer(dict(inputs), share_inputs=True, share_outputs=True)
+        # Copies: the request writes its next results over these.
+        return {name: np.array(results[i]) for i, name in enumerate(self._names)}
+
+
+ENGINES: dict[str, Callable[[Path | bytes, str | None], Engine]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
+"""Every engine by its name."""
+
+
+def open_engine(name: str, source: Path | bytes, precision: str | None = None) -> Engine:
+    """Compile a graph for an engine.
+
+    Args:
+        name: One of :data:`ENGINES`.
+        source: A file, or its content.
+        precision: ``"bfloat16"`` or ``"float16"`` to compute in that where the engine can; None for the graph's own.
+
+    Raises:
+        ConfigurationError: No engine of that name, or it cannot compute so.
+        WeightsError: The engine cannot run this graph.
+        MissingExtraError: The engine is not installed.
+    """
+    if name not in ENGINES:
+        raise unknown_name("engine", name, ENGINES)
+    try:
+        return ENGINES[name](source, precision)
+    except (ConfigurationError, MissingExtraError):
+        raise
+    except Exception as error:  # each engine has kinds of its own
+        others = " or ".join(other for other in ENGINES if other != name)
+        what = "the graph" if isinstance(source, bytes) else str(source)
+        raise WeightsError(f"{name} cannot run {what} ({reason_of(error)[:300]}): try {others}") from error
