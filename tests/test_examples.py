@@ -1,13 +1,22 @@
 """The examples run as they stand."""
 
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+from cli.small_videos import picture
+from netwarp import VideoModel, load_base, segment
+from netwarp.export import export
+from netwarp.video.label_maps import read_mask
+
+FOLDER = Path(__file__).parents[1] / "examples"
+EXAMPLES = sorted(path for path in FOLDER.glob("*.py") if path.stem != "onnx_loop")
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -24,3 +33,19 @@ def test_the_flow_of_the_example_points_backward():
     assert flow.shape == (1, 2, 64, 96)
     np.testing.assert_allclose(flow[0, 0].mean(), 3, atol=0.5)
     np.testing.assert_allclose(flow[0, 1].mean(), 0, atol=0.5)
+
+
+def test_the_loop_without_pytorch_gives_the_labels_of_segment(tmp_path):
+    (tmp_path / "frames").mkdir()
+    for index in range(4):
+        PIL.Image.fromarray(picture(index)).save(tmp_path / "frames" / f"{index}.png")
+    torch.manual_seed(0)
+    model = VideoModel(load_base("netwarp:streetnet"), training_free=True)
+    export(model, tmp_path / "step.onnx", (48, 64))
+    alone = "import runpy, sys; sys.modules |= dict.fromkeys(('torch', 'netwarp')); sys.argv[:1] = []; "
+    run = [sys.executable, "-c", f"{alone}runpy.run_path(sys.argv[0], run_name='__main__')", FOLDER / "onnx_loop.py"]
+    subprocess.run([*run, "step.onnx", "frames", "labels"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    expected = [result.labels for result in segment(tmp_path / "frames", model, detect_cuts=False)]
+    found = [read_mask(tmp_path / "labels" / f"{index}.png") for index in range(4)]
+    assert len(np.unique(expected)) > 1
+    assert np.mean(np.array(found) == np.array(expected)) > 0.999

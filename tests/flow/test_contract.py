@@ -5,7 +5,16 @@ import torch
 from torch import Tensor
 
 from netwarp.errors import InputError
-from netwarp.flow import DISFlow, FlowEstimator, PrecomputedFlow, RAFTFlow, ZeroFlow, make_flow, write_flo
+from netwarp.flow import (
+    DISFlow,
+    FlowEstimator,
+    LucasKanadeFlow,
+    PrecomputedFlow,
+    RAFTFlow,
+    ZeroFlow,
+    make_flow,
+    write_flo,
+)
 
 H, W = 96, 128
 U, V = 5, -3  # the true backward flow of `pair`: what is here came from 5 px to the right and 3 px above
@@ -50,6 +59,7 @@ def make_estimator(tmp_path, raft_file, monkeypatch):
 
     estimators = {
         "zero": ZeroFlow,
+        "lk": LucasKanadeFlow,
         "dis:ultrafast": lambda: DISFlow("ultrafast"),
         "dis:fast": lambda: DISFlow("fast"),
         "dis:accurate": lambda: DISFlow("accurate"),
@@ -70,8 +80,8 @@ def make_estimator(tmp_path, raft_file, monkeypatch):
 DIS = [
     *("dis:accurate", "dis:authors", "dis:ultrafast", "dis:fast", "dis:medium", "dis:medium@0.5", "dis:ultrafast@0.3")
 ]
-COMPUTED = [*DIS, "raft untrained", "raft untrained@0.5", "zero"]
-SEEING = [*DIS, "raft measuring", "raft measuring@0.5", "precomputed"]
+COMPUTED = [*DIS, "lk", "raft untrained", "raft untrained@0.5", "zero"]
+SEEING = [*DIS, "lk", "raft measuring", "raft measuring@0.5", "precomputed"]
 ALL = sorted({*COMPUTED, *SEEING})
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "netwarp.lab.benchmark.command",
         "measure speed: the warp against the memory's limit, streams against frame by frame, flow, memory",
     ),
+    "export": ("netwarp.cli.export", "write a model as an ONNX file, a step of a stream with its state, and check it"),
     "convert": ("netwarp.cli.convert", "turn a published Caffe model into a file that netwarp loads"),
 }
 """Name of a command → the module that declares and runs it, and what it does in a line."""

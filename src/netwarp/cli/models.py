@@ -137,12 +137,9 @@ class BaseOptions(ClassesOption):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkOptions(BaseOptions):
-    """What runs it, and what it wants done to a frame: what :func:`base_of` loads."""
+class PreprocessOptions(BaseOptions):
+    """What it wants done to a frame."""
 
-    engine: str | None = option(
-        "NAME", "what runs an onnx:FILE, onnxruntime or openvino (default: onnxruntime)", choices=ENGINES
-    )
     mean: tuple[float, ...] | None = option(
         "R,G,B", "what is taken off a frame, by channel, in units of --scale (default: the network's own)", type=_three
     )
@@ -153,6 +150,15 @@ class NetworkOptions(BaseOptions):
 
 PREPROCESS = ("mean", "std", "scale", "order")
 """Options that replace parts of a network's preprocessing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(PreprocessOptions):
+    """What runs it."""
+
+    engine: str | None = option(
+        "NAME", "what runs an onnx:FILE, onnxruntime or openvino (default: onnxruntime)", choices=ENGINES
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,14 +281,14 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
     return model
 
 
-def base_of(request: NetworkOptions) -> nn.Module:
+def base_of(request: PreprocessOptions) -> nn.Module:
     """Load the network that the options name, with the preprocessing that they give."""
     assert request.base is not None
     with quiet_loading(request.debug):
         from netwarp.bases import load_base
         from netwarp.bases.spec import prepared_by
 
-        base = load_base(request.base, request.weights, request.classes, engine=request.engine)
+        base = load_base(request.base, request.weights, request.classes, engine=getattr(request, "engine", None))
     given = {name: getattr(request, name) for name in PREPROCESS if getattr(request, name) is not None}
     return prepared_by(base, **given) if given else base
 

@@ -1,6 +1,7 @@
 """Optical flow: estimators and files."""
 
 from netwarp.flow.estimator import DISFlow, FlowEstimator, ZeroFlow
+from netwarp.flow.lucas_kanade import LucasKanadeFlow
 from netwarp.flow.precomputed import PrecomputedFlow, read_flo, write_flo
 from netwarp.flow.raft import RAFTFlow
 from netwarp.flow.registry import FLOWS, TRUE_FLOW, FlowSource, flow_source, make_flow, spec_of
@@ -11,6 +12,7 @@ __all__ = [
     "DISFlow",
     "FlowEstimator",
     "FlowSource",
+    "LucasKanadeFlow",
     "PrecomputedFlow",
     "RAFTFlow",
     "ZeroFlow",

@@ -9,12 +9,14 @@ from typing import Final, Literal
 
 from netwarp.errors import ConfigurationError, InputError, unknown_name
 from netwarp.flow.estimator import DISFlow, FlowEstimator, ZeroFlow
+from netwarp.flow.lucas_kanade import LucasKanadeFlow
 from netwarp.flow.precomputed import PrecomputedFlow
 from netwarp.flow.raft import RAFTFlow
 
 FLOWS: dict[str, Callable[..., FlowEstimator]] = {
     "dis": DISFlow,
     "raft": RAFTFlow,
+    "lk": LucasKanadeFlow,
     "zero": ZeroFlow,
     "precomputed": PrecomputedFlow,
 }
@@ -41,6 +43,7 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
     ``raft``, ``raft:large``, ``raft:small``  RAFT with torchvision's weights (downloaded once)
     ``raft:FILE``, ``raft:small,updates=20``  RAFT with weights from a file; with another number of updates
     ``precomputed:FOLDER,first=1``          ``.flo`` files by frame number; the first frame's is 1
+    ``lk``                                  Lucas–Kanade, in PyTorch on every device: what goes into an exported graph
     ``zero``                                no motion
     ======================================  ==============================================================
 

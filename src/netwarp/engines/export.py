@@ -1,0 +1,184 @@
+"""Modules of PyTorch as ONNX graphs: what our operators and two of torch's become in it, and the export itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, reason_of
+from netwarp.ops.kernels import warp_combine_operator, warp_operator
+
+OPSET = 18
+"""Of the exporter; TensorRT, OpenVINO and ONNX Runtime all know it."""
+
+
+def warp(features: Tensor, flow: Tensor, interpolation: str) -> Tensor:
+    """Warp by ``grid_sample``, a node that every engine has; see :func:`netwarp.ops.warp`.
+
+    Its way over coordinates in -1–1 moves a sample by up to 1e-4 pixels. Bicubic it knows another spline, so that 16
+    samples at whole pixels are weighed instead.
+    """
+    height, width = features.shape[-2:]
+    x = (torch.arange(width) + flow[:, 0]).clamp(0, width - 1)
+    y = (torch.arange(height).unsqueeze(1) + flow[:, 1]).clamp(0, height - 1)
+    if interpolation == "bilinear":
+        return _sampled(features, x, y, "bilinear")
+    left, top = x.floor(), y.floor()
+    across, down = _cubic(x - left), _cubic(y - top)
+    rows = [
+        sum(_sampled(features, left + i, top + j, "nearest") * share.unsqueeze(1) for i, share in enumerate(across, -1))
+        for j in range(-1, 3)
+    ]
+    return torch.stack([row * share.unsqueeze(1) for row, share in zip(rows, down, strict=True)]).sum(0)
+
+
+def _sampled(features: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
+    """Read at pixels x, y ``[B,h,w]``; those beyond the border are those at it."""
+    height, width = features.shape[-2:]
+    places = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), -1)
+    return F.grid_sample(features, places, mode, "border", align_corners=True)
+
+
+def _cubic(share: Tensor) -> list[Tensor]:
+    """Weights of the four pixels around a place, ``share`` behind the second: Catmull and Rom's."""
+    s, s2, s3 = share, share**2, share**3
+    return [
+        -0.5 * s + s2 - 0.5 * s3,
+        1 - 2.5 * s2 + 1.5 * s3,
+        0.5 * s + 2 * s2 - 1.5 * s3,
+        -0.5 * s2 + 0.5 * s3,
+    ]
+
+
+def warp_combine(
+    current: Tensor,
+    previous: Tensor,
+    flow: Tensor,
+    w1: Tensor,
+    w2: Tensor,
+    gate: Tensor | None,
+    interpolation: str,
+) -> Tensor:
+    """Eq. 3 likewise; see :func:`netwarp.ops.warp_combine`."""
+    warped = warp(previous, flow, interpolation)
+    if gate is not None:
+        warped = current + gate * (warped - current)
+    return w1.view(1, -1, 1, 1) * current + w2.view(1, -1, 1, 1) * warped
+
+
+def median(values: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The lower median along a dimension, the last of the smallest half."""
+    smallest, places = values.topk((values.shape[dim] + 1) // 2, dim, largest=False)
+    found = smallest.narrow(dim, -1, 1), places.narrow(dim, -1, 1)
+    return found if keepdim else (found[0].squeeze(dim), found[1].squeeze(dim))
+
+
+def resize_antialiased(
+    image: Tensor,
+    output_size: Sequence[int] | None,
+    align_corners: bool,
+    scale_factors: Sequence[float] | None = None,
+) -> Tensor:
+    """``interpolate(antialias=True)`` as two products of matrices, which every engine gets right.
+
+    ONNX has a node for it (Resize), but OpenVINO leaves the antialiasing out, and TensorRT refuses it.
+    """
+    if align_corners:
+        raise NotImplementedError("antialiased interpolation with align_corners")
+    factors = scale_factors or (None, None)
+    size = output_size or [int(n * factor) for n, factor in zip(image.shape[2:], scale_factors or (), strict=True)]
+    down, across = (
+        _triangles(before, after, factor, image.dtype)
+        for before, after, factor in zip(image.shape[2:], size, factors, strict=True)
+    )
+    return down @ image @ across.mT
+
+
+def _triangles(before: int, after: int, factor: float | None, dtype: torch.dtype) -> Tensor:
+    """``[after, before]``: weights that fall from the middle of each new pixel to its neighbours' middle."""
+    scale = before / after if factor is None else 1 / factor
+    middles = (torch.arange(after, dtype=dtype).unsqueeze(1) + 0.5) * scale
+    weights = (1 - (torch.arange(before, dtype=dtype) + 0.5 - middles).abs() / max(scale, 1.0)).clamp(min=0)
+    return weights / weights.sum(1, keepdim=True)
+
+
+_IN_PLAIN_OPERATORS: dict[Any, Callable[..., Any]] = {
+    warp_operator: warp,
+    warp_combine_operator: warp_combine,
+    torch.ops.aten.median.dim: median,
+    torch.ops.aten._upsample_bilinear2d_aa.vec: resize_antialiased,
+}
+
+
+def to_onnx(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    metadata: Mapping[str, Any] | None = None,
+    dynamic: Any = None,  # noqa: ANN401
+) -> bytes:
+    """Export a module: the content of an ONNX file.
+
+    Args:
+        module: In evaluation mode, on the CPU.
+        inputs: What it is called with, in order, by the names that the graph's inputs get.
+        outputs: Names of its results.
+        metadata: To be kept in the file, as JSON.
+        dynamic: As ``dynamic_shapes`` of ``torch.export.export``; None for the inputs' own sizes alone.
+
+    Raises:
+        ConfigurationError: It holds something that cannot be exported.
+        MissingExtraError: The exporter is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - which torch's exporter needs
+    except ImportError as error:
+        raise MissingExtraError("onnx and onnxscript", "export", "to export") from error
+    try:
+        with _quiet(), torch.no_grad():
+            # Not strict: networks and hooks may be any Python, and what they do with tensors is what counts.
+            program = torch.export.export(module, tuple(inputs.values()), dynamic_shapes=dynamic, strict=False)
+            program = program.run_decompositions(_IN_PLAIN_OPERATORS)
+            exported = torch.onnx.export(
+                program, (), None, dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
+                input_names=list(inputs), output_names=list(outputs),
+            )  # fmt: skip
+            assert exported is not None
+            model = exported.model_proto
+            del model.metadata_props[:]
+            onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in (metadata or {}).items()})
+            content: bytes = model.SerializeToString()
+    except NetWarpError:
+        raise
+    except Exception as error:  # of the exporter's many kinds, or the network's own
+        raise ConfigurationError(f"it cannot be exported ({_cause(error)})") from error
+    return content
+
+
+def _cause(error: BaseException) -> str:
+    """What the first of a chain of errors says."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return reason_of(error)[:300]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what exporters log: what matters of it is raised."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,5 @@
+"""Video models as ONNX files: one step with explicit state, checked against PyTorch."""
+
+from netwarp.export.write import Exported, export
+
+__all__ = ["Exported", "export"]

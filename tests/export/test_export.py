@@ -1,0 +1,114 @@
+"""Exported steps, run by engines in the loop that docs/export.md shows, against streams of the model itself."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from model.tiny import PLAIN, TinyNet, tiny, video
+from netwarp import LearnedGate, Preprocess, VideoModel
+from netwarp.engines import open_engine, read_graph
+from netwarp.errors import ConfigurationError
+from netwarp.export import check, export
+from netwarp.flow import LucasKanadeFlow
+from netwarp.model.netwarp import Flows
+
+SIZE = (40, 56)
+STEPS = list(check.moving_picture(SIZE))
+
+
+def loop(path, engine, frames):
+    """Labels and other results of each frame."""
+    run, inputs = open_engine(engine, path), {port.name: port for port in read_graph(path).inputs}
+    memory = {n: np.zeros(port.shape, np.float32) for n, port in inputs.items() if n.startswith("memory_")}
+    previous = None
+    for frame, flow in frames:
+        given = {"frame": frame.numpy(), "previous": (frame if previous is None else previous).numpy()}
+        given |= {"flow": flow.numpy(), "forward_flow": -flow.numpy(), "first": np.array([previous is None])}
+        results = run({name: array for name, array in {**given, **memory}.items() if name in inputs})
+        memory = {name: results[f"new_{name}"] for name in memory}
+        previous = frame
+        yield results
+
+
+def free(**options):
+    return VideoModel(tiny(), training_free=True, preprocess=PLAIN, flow="zero", **options)
+
+
+MODELS = {
+    "training-free": free,
+    "bicubic": lambda: free(interpolation="bicubic"),
+    "resized": lambda: VideoModel(tiny(), training_free=True, preprocess=Preprocess(size=(24, 32), order="bgr")),
+    "inner layers, FlowCNN": lambda: video(["stem", "mid"], flow_cnn="paper", gate="photometric"),
+    "FlowCNN of the release": lambda: video(["mid", "log_probs"], flow_cnn="release", memory="fused"),
+    "learned gate": lambda: video(["act"], gate=_learned()),
+    "alone": lambda: VideoModel(tiny(), [], preprocess=PLAIN),
+}
+
+
+def _learned():
+    gate = LearnedGate("photometric")
+    for term in ("features", "forward_backward"):
+        gate.get_parameter(term).data.fill_(0.5)
+    return gate
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_loop_around_the_graph_is_the_stream(tmp_path, name):
+    model = MODELS[name]()
+    done = export(model, tmp_path / "step.onnx", SIZE, logits=True)
+    assert set(done.agreement) == {"onnxruntime", "openvino"}
+    assert min(done.agreement.values()) > 0.999
+    assert done.inputs == tuple(port.name for port in read_graph(tmp_path / "step.onnx").inputs)
+    assert ("forward_flow" in done.inputs) == (name == "learned gate")
+    # Longer than what the export itself compares, and with a new start on the way.
+    frames = [*STEPS, *STEPS[::-1]]
+    state = None
+    for results, (frame, flow) in zip(loop(tmp_path / "step.onnx", "onnxruntime", frames), frames, strict=True):
+        with torch.no_grad():
+            logits, state = model.step(frame, state, Flows(flow, -flow))
+        torch.testing.assert_close(torch.from_numpy(results["logits"]), logits, atol=3e-3, rtol=1e-3)
+        assert (results["labels"] == logits.argmax(1).numpy()).mean() > 0.998
+
+
+def test_flow_inside_needs_frames_alone(tmp_path):
+    model = VideoModel(tiny(), training_free=True, preprocess=PLAIN, flow="lk")
+    assert isinstance(model.flow, LucasKanadeFlow)
+    done = export(model, tmp_path / "step.onnx", SIZE, flow_inside=True)
+    assert done.inputs == ("frame", "previous", "first", "memory_0")
+    assert done.outputs == ("labels", "new_memory_0")
+    state = None
+    for engine in ("onnxruntime", "openvino"):
+        state = None
+        for results, (frame, _) in zip(loop(tmp_path / "step.onnx", engine, STEPS), STEPS, strict=True):
+            with torch.no_grad():
+                logits, state = model.step(frame, state)
+            assert (results["labels"] == logits.argmax(1).numpy()).mean() > 0.995
+
+
+def test_the_file_says_what_it_is(tmp_path):
+    export(VideoModel(tiny(), [], classes=list("abcde")), tmp_path / "step.onnx", SIZE)
+    about = {key: json.loads(value) for key, value in read_graph(tmp_path / "step.onnx").metadata.items()}
+    assert about["classes"] == list("abcde")
+    assert about["size"] == list(SIZE)
+    assert about["layers"] == []
+
+
+def test_a_graph_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("netwarp.engines.export.warp", lambda features, flow, interpolation: features)
+    with pytest.raises(ConfigurationError, match=r"does not compute what the model does.*onnxruntime at 56×40"):
+        export(free(), tmp_path / "step.onnx", SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_that_cannot_be_exported_leave_nothing(tmp_path):
+    for base, words in ((tiny().half(), "float"), (_Deciding().eval(), "cannot be exported")):
+        with pytest.raises(ConfigurationError, match=words):
+            export(VideoModel(base, [], preprocess=PLAIN), tmp_path / "step.onnx", SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+class _Deciding(TinyNet):
+    def forward(self, x):
+        return super().forward(x if x.mean() > 0 else -x)
