@@ -27,6 +27,10 @@ def test_streets_with_and_without_settings():
     assert len(data.clips) == 3
     assert len(data.samples()) == 6
     assert data.clips[0].frames[0].image().shape == (48, 64, 3)
+    slow, fast = (
+        open_data(f"streets:clips=1,frames={frames},size=64x48,rate={rate}") for frames, rate in ((2, 7.5), (3, "15"))
+    )
+    assert np.array_equal(slow.clips[0].frames[1].labels(), fast.clips[0].frames[2].labels())  # of one drive
 
 
 def test_camvid_by_its_folder(tmp_path: Path):

@@ -15,6 +15,7 @@ from netwarp.metrics import (
     TrimapIoU,
     VideoConsistency,
     VideoConsistencyCurve,
+    WarpedIoU,
 )
 
 CLASSES = 4
@@ -27,6 +28,8 @@ MAKE = {
     "TemporalConsistency": lambda: TemporalConsistency(),
     "VideoConsistency": lambda: VideoConsistency(3),
     "VideoConsistencyCurve": lambda: VideoConsistencyCurve((2, 4)),
+    "VideoConsistencyCurve, script": lambda: VideoConsistencyCurve((2, 4), script=True),
+    "WarpedIoU": lambda: WarpedIoU(CLASSES),
 }
 
 
@@ -51,7 +54,7 @@ def feed(metric: Metric, seed: int, *, singly: bool = False) -> None:
     maps = prediction, target
     if isinstance(metric, InstanceIoU):
         maps = *maps, rng.integers(0, 3, target.shape)
-    elif isinstance(metric, TemporalConsistency):
+    elif isinstance(metric, (TemporalConsistency, WarpedIoU)):
         maps = prediction[:-1], prediction[1:], torch.from_numpy(rng.normal(0, 1, (3, 2, 9, 9)).astype(np.float32))
     elif isinstance(metric, VideoConsistencyCurve):
         metric.start_clip()

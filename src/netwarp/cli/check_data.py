@@ -15,7 +15,7 @@ examples:
   netwarp check-data folder:my_clips --all
   netwarp check-data streets:clips=2,frames=10,size=160x90 --length 3
 
-SPEC is camvid:DIR, cityscapes:DIR, folder:DIR (docs/data.md draws their layouts) or streets:KEY=VALUE,…
+SPEC is camvid:DIR, cityscapes:DIR, vspw:DIR, folder:DIR (docs/data.md draws their layouts) or streets:KEY=VALUE,…
 Faults are files that cannot be read, sizes that differ, and labels outside the classes.
 Labelled frames without frames before them are counted, and a fault only where no others are left."""
 

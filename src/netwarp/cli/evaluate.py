@@ -46,7 +46,8 @@ examples:
 A --base is measured frame by frame, unless --training-free, --layers or --compare say otherwise.
 Label maps are PNG files, NAME.png or NAME_….png for the frame NAME, of classes (255: none) or Cityscapes' ids.
 Scores are in percent: IoU, near label changes (tIoU), with objects of all sizes alike (iIoU); consistency of \
-labels along DIS-medium flow, and where the truth stands still for 8 or 16 frames (VC8, VC16)."""
+labels along DIS-medium flow (share of pixels; TC mIoU is the literature's), \
+and where the truth stands still for 8 or 16 frames (VC8, VC16)."""
 
 ALONE, FREE, MODEL = "frame by frame", "training-free", "model"
 """The names of the table's rows."""
@@ -75,7 +76,7 @@ def _widths(text: str) -> tuple[int, ...]:
 class Request(ModelOptions):
     """What is asked for."""
 
-    data: str = option("SPEC", "camvid:DIR, cityscapes:DIR, folder:DIR or streets:KEY=VALUE,…", required=True)
+    data: str = option("SPEC", "camvid:DIR, cityscapes:DIR, vspw:DIR, folder:DIR or streets:KEY=VALUE,…", required=True)
     split: str | None = option("NAME", "a part of the data (default: val, or the only one)")
     predictions: str | None = option("DIR", "label maps made elsewhere, in place of a network")
     prediction_ids: str | None = option(

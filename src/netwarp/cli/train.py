@@ -41,7 +41,7 @@ class DataOptions:
     """What is trained on.
 
     Attributes:
-        spec: The data set: camvid:DIR, cityscapes:DIR, folder:DIR or streets:KEY=VALUE,…
+        spec: The data set: camvid:DIR, cityscapes:DIR, vspw:DIR, folder:DIR or streets:KEY=VALUE,…
         split: Its part to train on; null for the only one.
         validation: Its part to validate on; null for none.
         length: Frames in a clip, the last one labelled: 2 are the paper's pairs, 1 trains frame by frame.

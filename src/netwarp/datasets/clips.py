@@ -35,6 +35,8 @@ class ClipFrame:
             InputError, also for values that are no class.
         instances: Reads which object a pixel belongs to, int32 ``[H,W]``: 0 = none, other numbers tell objects of one
             class apart. None where that is not known.
+        annotation: Reads its labels as annotated, uint8 ``[H,W]``, where a benchmark's script tells void values apart
+            (VSPW's video consistency). None elsewhere.
         flow: Reads the true backward flow to the frame before, float32 ``[2,H,W]``, pixels. None where it is not known.
     """
 
@@ -43,6 +45,7 @@ class ClipFrame:
     labels: Callable[[], LabelMap] | None = None
     instances: Callable[[], NDArray[np.int32]] | None = None
     flow: Callable[[], NDArray[np.float32]] | None = None
+    annotation: Callable[[], LabelMap] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Data sets by name: ``camvid:DIR``, ``cityscapes:DIR``, ``streets:KEY=VALUE,…``, ``folder:DIR``."""
+"""Data sets by name: ``camvid:DIR``, ``cityscapes:DIR``, ``vspw:DIR``, ``streets:KEY=VALUE,…``, ``folder:DIR``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from netwarp.datasets.camvid import camvid
 from netwarp.datasets.cityscapes import cityscapes
 from netwarp.datasets.clip_folder import clip_folder, splits_in
 from netwarp.datasets.clips import ClipData
+from netwarp.datasets.vspw import vspw
 from netwarp.errors import ConfigurationError, unknown_name
 
 DEFAULT_SPLIT = "val"
@@ -37,7 +38,9 @@ DATASETS: dict[str, DataSet] = {
     "camvid": DataSet(lambda text, *more: camvid(_folder("camvid", text), *more), _THREE),
     # with leftImg8bit_sequence
     "cityscapes": DataSet(lambda text, split, *_: cityscapes(_folder("cityscapes", text), split), _THREE),
-    # rendered, with true flow; clips=8,frames=20,size=320x180,seed=0,every=1
+    # or VSPW_480p
+    "vspw": DataSet(lambda text, split, *_: vspw(_folder("vspw", text), split), _THREE),
+    # rendered, with true flow; clips=8,frames=20,size=320x180,seed=0,every=1,rate=15
     "streets": DataSet(_streets, _THREE),
     # any clips with labels on some frames; see docs/data.md
     "folder": DataSet(lambda text, *more: clip_folder(_folder("folder", text), *more), ()),
@@ -112,10 +115,14 @@ def _street_settings(text: str) -> dict[str, Any]:
                     f"streets: size={value} is not a size: write WIDTHxHEIGHT, such as size=320x180"
                 )
             settings[key] = (int(match[2]), int(match[1]))
+        elif key == "rate":
+            if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4})?", value):
+                raise ConfigurationError(f"streets: rate={value} is no number of frames a second, such as rate=7.5")
+            settings[key] = float(value)
         elif key in ("clips", "frames", "seed", "every"):
             if not re.fullmatch(r"[0-9]{1,9}", value):
                 raise ConfigurationError(f"streets: {key}={value} is not a whole number of 0 or more")
             settings[key] = int(value)
         else:
-            raise unknown_name("setting of streets", key, ("clips", "frames", "size", "seed", "every"))
+            raise unknown_name("setting of streets", key, ("clips", "frames", "size", "seed", "every", "rate"))
     return settings

@@ -14,6 +14,7 @@ from netwarp.datasets.clips import Clip
 from netwarp.errors import InputError
 from netwarp.flow import FlowSource, PrecomputedFlow, spec_of
 from netwarp.label_sets import LabelMap
+from netwarp.model.gates import forward_backward_error
 from netwarp.model.inputs import as_frames
 
 
@@ -88,6 +89,7 @@ class CachedFrame:
         self._flows = flows
         self._images: dict[torch.device, Tensor] = {}
         self._truths: dict[torch.device, dict[str, Tensor]] = {}
+        self._visible: Tensor | None = None
 
     def image(self, device: torch.device) -> Tensor:
         """The frame, uint8 ``[1,3,H,W]``."""
@@ -105,17 +107,34 @@ class CachedFrame:
             return None
         return self._flows.of(estimator, self.position, current, previous)
 
+    def visible(self, estimator: FlowSource) -> Tensor | None:
+        """Where the frame before shows a pixel too, by flow there and back (bool ``[1,H,W]``); None if not known."""
+        backward = self.flow(estimator, CPU)
+        if backward is None or isinstance(estimator, (str, PrecomputedFlow)):
+            return None
+        if self._visible is None:
+            assert self.before is not None  # where there is flow
+            forward = estimator(self.before.image(CPU), self.image(CPU), None)
+            self._visible = forward_backward_error(backward[0], forward)[:, 0] <= 1
+        return self._visible
+
     @cached_property
     def labels(self) -> LabelMap | None:
         """Its label map, uint8 ``[H,W]``, 255 = ignore; None if it has none."""
         return None if self.frame.labels is None else self.frame.labels()
 
     def truth(self, size: tuple[int, int], device: torch.device) -> dict[str, Tensor]:
-        """Its ``target`` and ``instances``, int64 ``[1,H,W]`` each, as far as they are known."""
+        """Its ``target``, ``annotation`` and ``instances``, int64 ``[1,H,W]`` each, as far as they are known."""
         if device not in self._truths:
             self._truths[device] = {}
             instances = None if self.frame.instances is None or self.labels is None else self.frame.instances()
-            for name, what, values in (("target", "labels", self.labels), ("instances", "instances", instances)):
+            annotation = None if self.frame.annotation is None else self.frame.annotation()
+            known = (
+                ("target", "labels", self.labels),
+                ("annotation", "labels", annotation),
+                ("instances", "instances", instances),
+            )
+            for name, what, values in known:
                 if values is None:
                     continue
                 if values.shape != size:

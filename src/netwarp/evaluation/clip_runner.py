@@ -120,7 +120,8 @@ def _measure_clip(
                 labels, seconds, keyframe = rows[name].label(frame)
                 truth = frame.truth((labels.shape[1], labels.shape[2]), labels.device)
                 flow = frame.flow(plan.consistency_flow, CPU)
-                collections[name].add(labels, **truth, flow=None if flow is None else flow[0])
+                visible = frame.visible(plan.consistency_flow)
+                collections[name].add(labels, **truth, flow=None if flow is None else flow[0], visible=visible)
                 if seconds is not None:
                     collections[name].time(seconds, keyframe)
                 if plan.on_labels is not None:

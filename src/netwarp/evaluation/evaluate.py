@@ -82,12 +82,19 @@ def evaluate(
         data,
         lambda clip: runs_of(clip, history),
         lambda: {name: _ModelRow(model, turn, make_policy(policies[name])) for name, model in models.items()},
-        MetricSettings(len(data.classes), widths, windows, average_sizes),
+        _settings(data, widths, windows, average_sizes),
         flow_source(consistency_flow),
         on_frame,
         on_labels,
     )
     return measure(plan, workers)
+
+
+def _settings(
+    data: ClipData, widths: tuple[int, ...], windows: tuple[int, ...], average_sizes: Mapping[int, float] | None
+) -> MetricSettings:
+    script = any(frame.annotation is not None for clip in data.clips for frame in clip.frames[:1])
+    return MetricSettings(len(data.classes), widths, windows, average_sizes, script)
 
 
 def frames_to_run(data: ClipData, history: int | None) -> int:
@@ -158,7 +165,7 @@ def evaluate_predictions(
         data,
         runs,
         lambda: {_ROW: _PredictedRow(predictions)},
-        MetricSettings(len(data.classes), widths, windows, average_sizes),
+        _settings(data, widths, windows, average_sizes),
         flow_source(consistency_flow),
         on_frame,
     )

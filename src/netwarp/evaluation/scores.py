@@ -23,6 +23,7 @@ from netwarp.metrics import (
     TemporalConsistency,
     TrimapCurve,
     VideoConsistencyCurve,
+    WarpedIoU,
     iou_per_class,
     mean_iou,
 )
@@ -40,12 +41,16 @@ FIRST, NETWORK, CARRIED = range(3)
 
 @dataclass(frozen=True)
 class MetricSettings:
-    """What metrics are made with: classes, widths of trimaps in pixels, windows of VC in frames, sizes for iIoU."""
+    """What metrics are made with: classes, widths of trimaps in pixels, windows of VC in frames, sizes for iIoU.
+
+    ``script``: whether VC is counted as by VSPW's script.
+    """
 
     classes: int
     widths: tuple[int, ...] = (2,)
     windows: tuple[int, ...] = (8, 16)
     average_sizes: Mapping[int, float] | None = None
+    script: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,9 @@ class MetricSpec:
     Attributes:
         make: Makes an empty one.
         inputs: What ``update`` takes, in this order: ``prediction``, ``previous`` (the prediction before), ``target``,
-            ``instances`` (``[1,H,W]`` each) and ``flow`` (``[1,2,H,W]``). A frame that lacks one of them is not
-            counted, and interrupts a metric of consecutive frames (:meth:`.Metric.start_clip`).
+            ``annotation`` (the target with void values told apart, where they are known), ``instances``, ``visible``
+            (the pixels that the frame before shows; ``[1,H,W]`` each) and ``flow`` (``[1,2,H,W]``). A frame that lacks
+            one of them is not counted, and interrupts a metric of consecutive frames (:meth:`.Metric.start_clip`).
         figures: By JSON key.
     """
 
@@ -96,8 +102,20 @@ METRICS: dict[str, MetricSpec] = {
     "temporal_consistency": MetricSpec(
         lambda settings: TemporalConsistency(), ("previous", "prediction", "flow"), {"tc": Figure("consistency")}
     ),
+    "warped_iou": MetricSpec(
+        lambda settings: WarpedIoU(settings.classes),
+        ("previous", "prediction", "flow"),
+        {"tc_miou": Figure("TC mIoU")},
+    ),
+    "visible_warped_iou": MetricSpec(
+        lambda settings: WarpedIoU(settings.classes),
+        ("previous", "prediction", "flow", "visible"),
+        {"tc_miou_visible": Figure("TC mIoU, visible")},
+    ),
     "video_consistency": MetricSpec(
-        lambda settings: VideoConsistencyCurve(settings.windows), ("prediction", "target"), {"vc": Figure("VC{}")}
+        lambda settings: VideoConsistencyCurve(settings.windows, script=settings.script),
+        ("prediction", "annotation"),
+        {"vc": Figure("VC{}")},
     ),
 }
 """The metrics of ``netwarp evaluate``, in the order of its table and JSON."""
@@ -132,12 +150,15 @@ class MetricCollection:
         target: Tensor | None = None,
         instances: Tensor | None = None,
         flow: Tensor | None = None,
+        visible: Tensor | None = None,
+        annotation: Tensor | None = None,
     ) -> None:
         """Add the next frame; inputs as :class:`MetricSpec` has them."""
         if self._previous is not None and self._previous.shape != prediction.shape:
             self._forget()
         given = {"prediction": prediction, "previous": self._previous}
-        given |= {"target": target, "instances": instances, "flow": flow}
+        given |= {"target": target, "instances": instances, "flow": flow, "visible": visible}
+        given["annotation"] = target if annotation is None else annotation
         for name in self._counted:
             inputs = [given[each] for each in METRICS[name].inputs]
             if any(each is None for each in inputs):

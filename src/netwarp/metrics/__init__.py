@@ -6,6 +6,7 @@ from netwarp.metrics.metric import Metric
 from netwarp.metrics.temporal import TemporalConsistency, temporal_consistency
 from netwarp.metrics.trimap import TrimapCurve, TrimapIoU, band_matrices, trimap, trimap_distance
 from netwarp.metrics.video_consistency import VideoConsistency, VideoConsistencyCurve, video_consistency
+from netwarp.metrics.warped_iou import WarpedIoU
 
 __all__ = [
     "InstanceIoU",
@@ -16,6 +17,7 @@ __all__ = [
     "TrimapIoU",
     "VideoConsistency",
     "VideoConsistencyCurve",
+    "WarpedIoU",
     "band_matrices",
     "confusion_matrix",
     "iiou_per_class",

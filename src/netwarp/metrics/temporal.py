@@ -63,6 +63,17 @@ class TemporalConsistency(Metric):
 
 def _counts(previous: Labels, current: Labels, flow: Tensor) -> list[tuple[int, int]]:
     """For each pair of a batch: how many pixels kept their label, of how many that can be compared."""
+    now, brought, compared = along_flow(previous, current, flow)
+    compared &= (brought != IGNORE) & (now != IGNORE)
+    same = (compared & (brought == now)).sum((1, 2))
+    return list(zip(same.tolist(), compared.sum((1, 2)).tolist(), strict=True))
+
+
+def along_flow(previous: Labels, current: Labels, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The current labels, the previous ones brought along the flow, and where these come from within the frame.
+
+    Labels are int64 ``[B,H,W]``, and are those of the nearest pixel; halves go right and down.
+    """
     before, now = as_labels(previous, "the previous labels"), as_labels(current, "the current labels")
     flow = flow[None] if flow.ndim == 3 else flow
     b, h, w = now.shape
@@ -76,9 +87,6 @@ def _counts(previous: Labels, current: Labels, flow: Tensor) -> list[tuple[int, 
     before, flow = before.to(now.device), flow.detach().to(now.device, torch.float64)
     x = torch.floor(torch.arange(w, device=now.device) + flow[:, 0] + 0.5)
     y = torch.floor(torch.arange(h, device=now.device)[:, None] + flow[:, 1] + 0.5)
-    compared = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-    place = torch.where(compared, y * w + x, 0).long()
-    brought = before.flatten(1).gather(1, place.flatten(1)).view(b, h, w)
-    compared &= (brought != IGNORE) & (now != IGNORE)
-    same = (compared & (brought == now)).sum((1, 2))
-    return list(zip(same.tolist(), compared.sum((1, 2)).tolist(), strict=True))
+    within = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    place = torch.where(within, y * w + x, 0).long()
+    return now, before.flatten(1).gather(1, place.flatten(1)).view(b, h, w), within

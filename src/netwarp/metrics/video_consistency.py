@@ -33,6 +33,7 @@ class VideoConsistencyCurve(Metric):
 
     Attributes:
         lengths: Frames in a window, at least 2, each once, ascending.
+        script: Whether windows are counted as VSPW's script does it: see :class:`VideoConsistency`.
         total: int64 ``[lengths]``, the sums of the windows' shares in units of 1/:data:`netwarp.metrics.metric.ONE`.
         windows: int64 ``[lengths]``, their numbers.
     """
@@ -40,7 +41,8 @@ class VideoConsistencyCurve(Metric):
     total: Tensor
     windows: Tensor
 
-    def __init__(self, lengths: Iterable[int]) -> None:
+    def __init__(self, lengths: Iterable[int], *, script: bool = False) -> None:
+        self.script = script
         self.lengths = tuple(sorted(set(lengths)))
         if self.lengths and self.lengths[0] < 2:
             raise ConfigurationError(f"video consistency needs windows of at least 2 frames, not {self.lengths[0]}")
@@ -55,6 +57,7 @@ class VideoConsistencyCurve(Metric):
         """Say that the next frame does not follow the last one."""
         # Of the last frame: prediction, target, and for how many frames each pixel has kept its target, and both.
         self._past: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+        self._counts: list[tuple[int, int]] = []  # of the windows that end at it: pixels that keep their target, both
 
     def update(self, prediction: Labels, target: Labels | None) -> None:
         """Add the next frame, ``[H,W]`` or ``[1,H,W]``; no window goes across a frame without a target."""
@@ -82,11 +85,14 @@ class VideoConsistencyCurve(Metric):
             same = wanted == last_wanted
             still = torch.where(same, last_still + 1, 1)
             kept = torch.where(same & (predicted == last_predicted), last_kept + 1, 1)
-        ignored = wanted == IGNORE
-        still, kept = still.masked_fill(ignored, 0), kept.masked_fill(ignored, 0)
+        if not self.script:
+            ignored = wanted == IGNORE
+            still, kept = still.masked_fill(ignored, 0), kept.masked_fill(ignored, 0)
         # Clones, since the caller's memory may hold the next frame by then.
         self._past = predicted.clone(), wanted.clone(), still, kept
         counts = [(int((still >= n).sum()), int((kept >= n).sum())) for n in self.lengths]
+        if self.script:  # a frame late, so that a clip's last window is left out
+            counts, self._counts = self._counts or [(0, 0)] * len(counts), counts
         shares = [(share(part, whole), 1) if whole else (0, 0) for whole, part in counts]
         self.total = self.total + torch.tensor([part for part, _ in shares], dtype=torch.int64)
         self.windows = self.windows + torch.tensor([one for _, one in shares], dtype=torch.int64)
@@ -104,12 +110,12 @@ class VideoConsistency(VideoConsistencyCurve):
     whose prediction is the same in all n too, right or wrong. So counts the benchmark's script, from which the
     published figures come. The score is the mean over the windows of all clips in which some pixel keeps its target.
     The script differs in two things: it takes void for a class (here it is ignored), and it leaves out each clip's last
-    window (here, as in the paper, C frames have C−n+1 windows).
+    window (here, as in the paper, C frames have C−n+1 windows). With ``script`` both are done as there.
     """
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, *, script: bool = False) -> None:
         self.length = length
-        super().__init__((length,))
+        super().__init__((length,), script=script)
 
     def compute(self) -> float:
         """The mean over all windows, in percent; nan where there is none."""

@@ -57,9 +57,10 @@ def street_clips(
     size: tuple[int, int] = (180, 320),
     seed: int = 0,
     every: int = 1,
+    rate: float = 15.0,
     cache: Path | None = None,
 ) -> ClipData:
-    """Render streets as a data set. A clip is rendered when its first pixel is asked for.
+    """Render streets as a data set, ``rate`` frames a second. A clip is rendered when its first pixel is asked for.
 
     What was rendered stays in memory, the clips used last, up to a GiB (at least one clip). A training that jumps
     between more clips than that wants a ``cache``.
@@ -73,7 +74,7 @@ def street_clips(
     if not 1 <= every <= frames:
         raise ConfigurationError(f"every={every} labels no frame of a clip of {frames}: give 1 to {frames}")
     first = (seed * len(SPLITS) + SPLITS.index(split)) * _SEEDS_A_SPLIT
-    streets = Streets(range(first, first + clips), frames, size)
+    streets = Streets(range(first, first + clips), frames, size, rate)
     keep = max(1, _MEMORY // (frames * size[0] * size[1] * _BYTES_A_PIXEL))
     rendered = StreetPairs(streets, cache, keep)
     return ClipData(

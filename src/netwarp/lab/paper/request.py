@@ -32,7 +32,7 @@ class Request(DeviceOption):
     """What is asked for; None leaves it to :func:`netwarp.lab.paper.setups.setup_for`."""
 
     target: str = argument("TARGET", f"one of {', '.join(TARGETS)}", choices=TARGETS)
-    data: str | None = option("SPEC", "camvid:DIR, cityscapes:DIR, folder:DIR or streets:…")
+    data: str | None = option("SPEC", "camvid:DIR, cityscapes:DIR, vspw:DIR, folder:DIR or streets:…")
     out: str | None = option("DIR", "where everything goes (default: runs/reproduce)")
     base: str | None = option("SPEC", "another of the paper's networks, netwarp:NAME or NAME@FRACTION")
     width: float | None = option("FRACTION", "of the network's channels, instead of --base", type=_width)

@@ -69,7 +69,7 @@ def _layers(text: str) -> tuple[str, ...]:
 class Request(BaseOptions, DeviceOption):
     """What is asked for."""
 
-    data: str | None = option("SPEC", "clips with labels: camvid:DIR, cityscapes:DIR, streets:…, folder:DIR")
+    data: str | None = option("SPEC", "clips with labels: camvid:DIR, cityscapes:DIR, vspw:DIR, streets:…, folder:DIR")
     split: str | None = option("NAME", "which part of it (default: val)")
     train_base: str | None = option("SPEC", "data to train the network on first, frame by frame (its split 'train')")
     base_steps: int = option("N", "steps that this training takes (default: 450)", type=count, default=450)
