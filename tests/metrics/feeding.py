@@ -28,7 +28,7 @@ MAKE = {
     "TemporalConsistency": lambda: TemporalConsistency(),
     "VideoConsistency": lambda: VideoConsistency(3),
     "VideoConsistencyCurve": lambda: VideoConsistencyCurve((2, 4)),
-    "VideoConsistencyCurve, script": lambda: VideoConsistencyCurve((2, 4), script=True),
+    "VideoConsistencyCurve, script": lambda: VideoConsistencyCurve((2, 3), script=True),
     "WarpedIoU": lambda: WarpedIoU(CLASSES),
 }
 

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 import netwarp.metrics
 from metrics.feeding import MAKE, feed, reduced_in_process
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.metrics import InstanceIoU, IoU, Metric, TemporalConsistency, TrimapCurve, TrimapIoU, VideoConsistency
+from netwarp.metrics import (
+    InstanceIoU,
+    IoU,
+    Metric,
+    TemporalConsistency,
+    TrimapCurve,
+    TrimapIoU,
+    VideoConsistency,
+    WarpedIoU,
+)
 from netwarp.metrics.metric import ONE, share
 
 every_metric = pytest.mark.parametrize("name", MAKE)
@@ -76,6 +85,7 @@ def test_a_batch_is_its_frames(name):
 def test_what_is_no_pair_of_label_maps_is_refused_and_changes_nothing(name, prediction, target, value):
     metric = MAKE[name]()
     more = {InstanceIoU: np.zeros((2, 3), int), TemporalConsistency: torch.zeros(1, 2, 2, 3)}
+    more[WarpedIoU] = more[TemporalConsistency]
     with pytest.raises(InputError, match=value):
         metric.update(prediction, target, *(more[kind] for kind in more if isinstance(metric, kind)))
     assert counted(metric) == counted(MAKE[name]())

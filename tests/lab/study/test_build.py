@@ -8,8 +8,16 @@ from torch import Tensor, nn
 
 from netwarp import load_base
 from netwarp.errors import ConfigurationError
-from netwarp.lab.study.build import Concatenation, build, downstream_modules, trained_modules, trained_parameters
-from netwarp.lab.study.rows import WHOLE, Row
+from netwarp.lab.study.build import (
+    Concatenation,
+    build,
+    downstream_modules,
+    tested_model,
+    trained_modules,
+    trained_parameters,
+)
+from netwarp.lab.study.rows import WHOLE, Row, keyframe_rows
+from netwarp.model import Preprocess
 
 
 class Crossed(nn.Module):
@@ -101,3 +109,13 @@ def test_a_concatenation_is_trained_with_the_network():
     whole = build(replace(SIDE_BY_SIDE, trained=(WHOLE,)), base)
     assert len(trained_parameters(whole)) == 1 + len(list(base.parameters()))
     assert whole.base is not base
+
+
+def test_a_network_of_one_size_is_tested_at_another():
+    base = nn.Conv2d(3, 2, 1)
+    base.preprocess = Preprocess(size=(40, 60))
+    row = next(row for row in keyframe_rows(["2"]) if row.name.endswith("at 0.75 ×"))
+    model = build(row, base)
+    for _ in range(2):
+        assert tested_model(row, model).preprocess.size == (30, 45)
+    assert base.preprocess.size == (40, 60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -130,7 +131,12 @@ def tested_model(row: Row, model: VideoModel) -> StreamModel:
     """A row's model as it is tested: on the frames that the row's windows and scales make of each, or on whole ones."""
     if row.windows is None:
         return model
-    views = row.windows
+    views, own = row.windows, preprocess_of(model.base).size
+    if own is not None and views.scales is not None and len(views.scales) == 1:
+        # A network for frames of one size: what it resizes them to is scaled, and not the frames.
+        height, width = (round(views.scales[0] * n) for n in own)
+        model.preprocess = replace(model.preprocess, size=(height, width))
+        return model
     pixels = MOST_PIXELS if views.window is None else views.window[0] * views.window[1]
     batch = min(max(MOST_PIXELS // pixels, 1), MOST_WINDOWS)
     return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=batch)
