@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from netwarp import load_base
 from netwarp.errors import ConfigurationError
+from netwarp.lab.study import build as build_module
 from netwarp.lab.study.build import (
     Concatenation,
     build,
     downstream_modules,
-    tested_model,
     trained_modules,
     trained_parameters,
 )
@@ -117,5 +117,5 @@ def test_a_network_of_one_size_is_tested_at_another():
     row = next(row for row in keyframe_rows(["2"]) if row.name.endswith("at 0.75 ×"))
     model = build(row, base)
     for _ in range(2):
-        assert tested_model(row, model).preprocess.size == (30, 45)
+        assert build_module.tested_model(row, model).preprocess.size == (30, 45)
     assert base.preprocess.size == (40, 60)
