@@ -18,11 +18,13 @@ from torch import Tensor, nn
 import netwarp
 from netwarp import PhotometricGate, VideoModel
 from netwarp.datasets.augment_settings import Augmentation
+from netwarp.datasets.clips import ClipData
 from netwarp.datasets.registry import open_data
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.evaluation.scores import Scores
 from netwarp.flow import DISFlow
 from netwarp.label_sets import CAMVID
+from netwarp.ops import Edges
 from netwarp.streets import CLASSES, Streets
 from netwarp.streets.labelled_clips import rendered_data
 from netwarp.training import TrainSettings, train
@@ -89,6 +91,24 @@ def tried(base: nn.Module) -> dict[str, VideoModel]:
     return rows
 
 
+EDGES = {"edges": "on", "edges 5": Edges(5), "edges 7, 0.03": Edges(sigma=0.03), "edges 7, 0.07": Edges(sigma=0.07)}
+
+
+def scored(models: dict[str, VideoModel], data: ClipData) -> dict[str, Scores]:
+    """Scores of the models, and of the mode without training with the picture's edges and with later frames."""
+    edges, lag, offline = dict.fromkeys(models, "off"), dict.fromkeys(models, 0), dict.fromkeys(models, False)
+    free = VideoModel(next(iter(models.values())).base, training_free=True)
+    ways = [(name, kind, 0, False) for name, kind in EDGES.items()]
+    ways += [(f"lag {frames}", "off", frames, False) for frames in (1, 2, 4, 8)]
+    ways += [("edges, lag 4", "on", 4, False), ("offline", "off", 0, True), ("edges, offline", "on", 0, True)]
+    for way, kind, frames, ahead in ways:
+        name = f"training-free, {way}"
+        models[name], edges[name], lag[name], offline[name] = free, kind, frames, ahead
+    models["frame by frame, edges"], edges["frame by frame, edges"] = VideoModel(free.base, []), "on"
+    lag["frame by frame, edges"], offline["frame by frame, edges"] = 0, False
+    return evaluate(models, data, edges=edges, lag=lag, offline=offline)
+
+
 def streets_base(steps: int) -> nn.Module:
     data = rendered_data(list(Streets(TRAIN_SEEDS, frames=8)))
     base = netwarp.load_base("netwarp:streetnet")
@@ -120,10 +140,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.clip == "streets":
         base = streets_base(options.steps)
-        table(evaluate(tried(base), rendered_data(list(Streets(CHOICE_SEEDS, frames=20)))))
+        table(scored(tried(base), rendered_data(list(Streets(CHOICE_SEEDS, frames=20)))))
     else:
         base = netwarp.load_base(f"netwarp:{options.network}", weights=options.data / WEIGHTS[options.network])
-        table(evaluate(reported(base), open_data(f"camvid:{options.data / 'camvid'}", "val")))
+        table(scored(reported(base), open_data(f"camvid:{options.data / 'camvid'}", "val")))
 
 
 if __name__ == "__main__":

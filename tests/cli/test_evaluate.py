@@ -208,6 +208,8 @@ MISTAKES = {
     f"{SPEC} BASE --frame-by-frame --compare": ["--compare", "--frame-by-frame"],
     f"{SPEC} BASE --flow zero": ["--flow", "memory"],
     f"{SPEC} BASE --interpolation bicubic": ["--interpolation", "memory"],
+    f"{SPEC} BASE --lag 2": ["--lag", "memory"],
+    f"{SPEC} --predictions x --offline": ["--offline", "network"],
     f"{SPEC} --model m --training-free": ["--training-free", "--base"],
     f"{SPEC} --model m --weights w": ["--weights", "--base"],
     f"{SPEC} --model m.safetensors": ["m.safetensors"],

@@ -12,6 +12,7 @@ from netwarp import Preprocess, VideoModel, load_base, segment
 from netwarp.cli import main
 from netwarp.cli.models import warn_of_random_weights
 from netwarp.label_sets import CAMVID
+from netwarp.ops import Edges
 from netwarp.video.label_maps import read_mask
 from netwarp.video.open import open_frames
 
@@ -90,6 +91,17 @@ def test_keyframes(clips: Path, capsys: pytest.CaptureFixture[str]):
     found = masks("still")
     assert same(found[1:3], [found[0]] * 2)
     assert not same(found[3:4], found[:1])
+
+
+def test_edges_and_later_frames(clips: Path):
+    for given, settings in (
+        (("--edges", "off", "--lag", 2), {"edges": "off", "lag": 2}),
+        (("--offline", "--edges-window", 3, "--edges-sigma", 0.2), {"edges": Edges(3, 0.2), "offline": True}),
+    ):
+        assert run("segment", clips / "ok.mp4", "masks", *BASE, "--no-cuts", *given) == 0
+        model = VideoModel(load_base("tinybase:build"), training_free=True)
+        results = segment(clips / "ok.mp4", model, detect_cuts=False, **settings)
+        assert same(masks("masks"), [result.labels for result in results])
 
 
 def test_weights_and_class_names(clips: Path):

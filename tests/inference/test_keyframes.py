@@ -112,7 +112,7 @@ def test_step_refuses_motion_for_a_frame_without_the_network():
 def test_a_stream_runs_the_network_on_every_nth(overlap, build):
     model = build()
     calls = counted(model.base)
-    results = list(segment(Listed(scene()), model, keyframes=3, overlap=overlap, detect_cuts=False))
+    results = list(segment(Listed(scene()), model, keyframes=3, edges="off", overlap=overlap, detect_cuts=False))
     assert [r.keyframe for r in results] == [True, False, False, True, False, False, True, False]
     assert len(calls) == 3
     state, expected = None, []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netwarp.cli.arguments import flag, option, option_name, whole_number
+from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import ModelOptions, build_model, check_model_options
 from netwarp.cli.terminal import progress_bar, say, warn
 from netwarp.cli.view_options import in_views, say_how_many, views_of
@@ -73,7 +74,7 @@ def _widths(text: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(ModelOptions):
+class Request(ModelOptions, LabelOptions):
     """What is asked for."""
 
     data: str = option("SPEC", "camvid:DIR, cityscapes:DIR, vspw:DIR, folder:DIR or streets:KEY=VALUE,…", required=True)
@@ -137,6 +138,7 @@ def _check_combinations(request: Request) -> None:
     """See that the options go together."""
     if request.predictions is not None:
         with_network = {field.name for field in dataclasses.fields(ModelOptions)} - {"debug", "device"}
+        with_network |= {"edges_window", "edges_sigma", "lag", "offline"}
         for name in (*sorted(with_network), "training_free", "compare", "history", "save_predictions"):
             if (value := getattr(request, name)) is not None and value is not False:
                 raise ConfigurationError(
@@ -151,8 +153,8 @@ def _check_combinations(request: Request) -> None:
     if request.prediction_ids and not request.save_predictions:
         raise ConfigurationError("--prediction-ids goes with --predictions or --save-predictions")
     check_model_options(request, "training_free", "compare")
-    for name in ("flow", "interpolation"):
-        if getattr(request, name) is not None and _is_alone(request):
+    for name in ("flow", "interpolation", "lag", "offline"):
+        if getattr(request, name) and _is_alone(request):
             raise ConfigurationError(f"--{name} goes with a memory: give --training-free too", option=name)
 
 
@@ -210,6 +212,10 @@ def _of_models(
     from netwarp.evaluation.evaluate import evaluate, frames_to_run
 
     options = _measures(data, request) | {"workers": request.workers or _workers(request, models, data)}
+    # What it is compared with is the network as it is.
+    settings = label_settings(request)
+    settings["edges"] = {**dict.fromkeys(models, "off"), [*models][-1]: settings["edges"]}
+    options |= settings
     options["keyframes"] = {**dict.fromkeys(models, "all"), [*models][-1]: request.keyframes or "all"}
     return frames_to_run(data, history), lambda advance: evaluate(
         models, data, **options, history=history, on_frame=advance, on_labels=on_labels

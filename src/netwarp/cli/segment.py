@@ -7,9 +7,10 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netwarp.cli.arguments import argument, flag, option, whole_number
+from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import ModelOptions, build_model, check_model_options
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.cli.view_options import in_views, say_how_many, views_of
@@ -30,6 +31,7 @@ examples:
       --base netwarp:espnet --weights espnet.pth
   netwarp segment street.mp4 masks/ --model trained.safetensors
   netwarp segment street.mp4 out.mp4 --base netwarp:espnet --keyframes auto
+  netwarp segment street.mp4 out.mp4 --base netwarp:espnet --offline
   netwarp segment street.mp4 out.mp4 --model psp.safetensors \\
       --window 713 --scales 0.5,1,1.5 --flip
 
@@ -57,7 +59,7 @@ def _rate(text: str) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(ModelOptions):
+class Request(ModelOptions, LabelOptions):
     """What is asked for."""
 
     input: str = argument("INPUT", "what to segment")
@@ -76,6 +78,7 @@ def run(request: Request) -> None:
     """Segment; see the module."""
     _check_combinations(request)
     views = views_of(request)
+    settings = label_settings(request)
     places = _places(request)
     from netwarp.cli.terminal import keep_freed_memory
     from netwarp.video.open import open_frames
@@ -88,7 +91,7 @@ def run(request: Request) -> None:
         model = in_views(video, views, request.batch)
         if source.size is not None:
             say_how_many(views, model.base, source.size)
-        rendered = _render(request, source, model, places)
+        rendered = _render(request, source, model, places, settings)
     say(f"{_count(rendered)}: {places}")
     if rendered.damage:
         raise InputError(f"{rendered.damage}; what could be read is in {places}")
@@ -140,7 +143,9 @@ def _check_rate(request: Request, source: FrameSource) -> None:
         raise ConfigurationError(f"--fps is for images: {source.description} has times of its own")
 
 
-def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, places: _Places) -> Rendered:
+def _render(
+    request: Request, source: FrameSource, model: VideoModel | Sliding, places: _Places, settings: dict[str, Any]
+) -> Rendered:
     from netwarp.inference.render import Interrupted, render
 
     with progress_bar(source.length) as advance:
@@ -155,6 +160,7 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
                 quality=request.quality,
                 detect_cuts=not request.no_cuts,
                 keyframes=request.keyframes or "all",
+                **settings,
                 on_frame=advance,
             )
         except Interrupted as interrupt:

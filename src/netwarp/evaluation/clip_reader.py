@@ -19,25 +19,15 @@ from netwarp.model.inputs import as_frames
 
 
 class ClipFlow:
-    """Finds the flow from each frame of a clip to the one before it, and keeps it until the next frame."""
+    """Finds the flow from each frame of a clip to the one before it."""
 
     def __init__(self, clip: Clip, alone: bool = False) -> None:
         self.clip = clip
         self.alone = alone
         self._folders: dict[int, PrecomputedFlow] = {}
-        self._position: int | None = None
-        self._found: dict[Hashable, tuple[Tensor, float]] = {}
 
     def of(self, flow: FlowSource, position: int, current: Tensor, previous: Tensor) -> tuple[Tensor, float]:
-        """Flow ``[1,2,H,W]`` and the seconds that it took; estimators with equal ``spec`` share one result."""
-        if position != self._position:
-            self._position, self._found = position, {}
-        key = (spec_of(flow) or id(flow), current.device)
-        if key not in self._found:
-            self._found[key] = self._find(flow, position, current, previous)
-        return self._found[key]
-
-    def _find(self, flow: FlowSource, position: int, current: Tensor, previous: Tensor) -> tuple[Tensor, float]:
+        """Flow ``[1,2,H,W]`` and the seconds that it took."""
         if isinstance(flow, str):
             return self._true(position, current), 0.0
         if isinstance(flow, PrecomputedFlow):
@@ -88,6 +78,7 @@ class CachedFrame:
         self.before = before
         self._flows = flows
         self._images: dict[torch.device, Tensor] = {}
+        self._found: dict[Hashable, tuple[Tensor, float] | None] = {}
         self._truths: dict[torch.device, dict[str, Tensor]] = {}
         self._visible: Tensor | None = None
 
@@ -99,7 +90,16 @@ class CachedFrame:
         return self._images[device]
 
     def flow(self, estimator: FlowSource, device: torch.device) -> tuple[Tensor, float] | None:
-        """Flow to the frame before, as :meth:`ClipFlow.of`; None if there is no such frame of this size."""
+        """Flow to the frame before, as :meth:`ClipFlow.of`; None if there is no such frame of this size.
+
+        Estimators with equal ``spec`` share one result, which the frame keeps.
+        """
+        key = (spec_of(estimator) or id(estimator), device)
+        if key not in self._found:
+            self._found[key] = self._flow(estimator, device)
+        return self._found[key]
+
+    def _flow(self, estimator: FlowSource, device: torch.device) -> tuple[Tensor, float] | None:
         if self.before is None:
             return None
         current, previous = self.image(device), self.before.image(device)

@@ -23,14 +23,24 @@ OnLabels = Callable[[str, ClipFrame, Tensor], None]
 """Called with a row's name, a frame and its labels ``[1,H,W]``."""
 
 
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A frame, its labels ``[1,H,W]``, the seconds that they took if that is known, and whether the network ran."""
+
+    frame: CachedFrame
+    labels: Tensor
+    seconds: float | None
+    keyframe: bool
+
+
 class Row(Protocol):
-    """Labels the frames of a clip, for one row of the table."""
+    """Labels the frames of a clip, for one row of the table; maybe some frames later."""
 
-    def start(self) -> None:
-        """Forget the past: the next frame does not follow the last one."""
+    def start(self) -> list[Labelled]:
+        """Forget the past: the next frame does not follow the last one. Returns what still waited."""
 
-    def label(self, frame: CachedFrame) -> tuple[Tensor, float | None, bool]:
-        """Label the next frame: labels ``[1,H,W]``, the seconds that it took, and whether the network ran."""
+    def label(self, frame: CachedFrame) -> list[Labelled]:
+        """Take the next frame; returns those that are labelled now, in order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,22 +119,29 @@ def _measure_clip(
     names = list(rows)
     for run in plan.runs(clip):
         for name in names:
-            rows[name].start()
             collections[name].start(len(run))
         for frame in read_run(clip, run, flows):
             if stop.is_set():
                 return
+            frame.visible(plan.consistency_flow)  # it is kept: labels may come when the frame before is gone
             # In turn, so that none always comes right after the reading.
             first = frame.position % len(names)
             for name in names[first:] + names[:first]:
-                labels, seconds, keyframe = rows[name].label(frame)
-                truth = frame.truth((labels.shape[1], labels.shape[2]), labels.device)
-                flow = frame.flow(plan.consistency_flow, CPU)
-                visible = frame.visible(plan.consistency_flow)
-                collections[name].add(labels, **truth, flow=None if flow is None else flow[0], visible=visible)
-                if seconds is not None:
-                    collections[name].time(seconds, keyframe)
-                if plan.on_labels is not None:
-                    plan.on_labels(name, frame.frame, labels)
+                _count(plan, name, collections[name], rows[name].label(frame))
             if plan.on_frame is not None:
                 plan.on_frame()
+        for name in names:
+            _count(plan, name, collections[name], rows[name].start())
+
+
+def _count(plan: EvaluationPlan, name: str, collection: MetricCollection, done: list[Labelled]) -> None:
+    for each in done:
+        labels, frame = each.labels, each.frame
+        truth = frame.truth((labels.shape[1], labels.shape[2]), labels.device)
+        flow = frame.flow(plan.consistency_flow, CPU)
+        visible = frame.visible(plan.consistency_flow)
+        collection.add(labels, **truth, flow=None if flow is None else flow[0], visible=visible)
+        if each.seconds is not None:
+            collection.time(each.seconds, each.keyframe)
+        if plan.on_labels is not None:
+            plan.on_labels(name, frame.frame, labels)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,16 +17,20 @@ from netwarp.datasets.predictions import Predictions
 from netwarp.distributed import fail_together
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.evaluation.clip_reader import CPU, CachedFrame, joined, runs_of, wait_for
-from netwarp.evaluation.clip_runner import EvaluationPlan, OnLabels, Row, measure
+from netwarp.evaluation.clip_runner import EvaluationPlan, Labelled, OnLabels, Row, measure
 from netwarp.evaluation.scores import MetricSettings, Scores
 from netwarp.flow import FlowEstimator, flow_source
 from netwarp.inference.keyframes import KeyframePolicy, KeyframeTracker, make_policy
+from netwarp.inference.labeller import EdgesChoice, Labeller, make_edges
+from netwarp.inference.lookahead import Delay, make_delay
 from netwarp.inference.stream_model import StreamModel
 from netwarp.model.inputs import base_device
 from netwarp.model.netwarp import Flows
-from netwarp.model.outputs import labels_of
+from netwarp.ops import Edges
 
 CONSISTENCY_FLOW = "dis:medium"
+
+Setting = TypeVar("Setting")
 
 
 def evaluate(
@@ -38,6 +43,9 @@ def evaluate(
     history: int | None = None,
     consistency_flow: str | FlowEstimator = CONSISTENCY_FLOW,
     keyframes: str | int | KeyframePolicy | type | Mapping[str, str | int | KeyframePolicy | type] = "all",
+    edges: EdgesChoice | Mapping[str, EdgesChoice] = "auto",
+    lag: int | Mapping[str, int] = 0,
+    offline: bool | Mapping[str, bool] = False,
     workers: int = 1,
     on_frame: Callable[[], None] | None = None,
     on_labels: OnLabels | None = None,
@@ -61,7 +69,11 @@ def evaluate(
         history: Frames that are run before each labelled one; frames that no labelled one needs are not read. None
             runs whole clips.
         consistency_flow: The flow of temporal consistency.
-        keyframes: The frames that the networks run on, as in :func:`netwarp.segment`; or by the models' names.
+        keyframes: The frames that the networks run on, as in :func:`netwarp.segment`; or by the models' names, as the
+            next three.
+        edges: Whether edges of labels move to those of the picture.
+        lag: Frames of delay of models with layers; the network frame by frame has none.
+        offline: Whether those look ahead as far as is of use.
         workers: Clips at a time. On the CPU each gets its part of torch's threads, which changes times, and scores by
             torch's rounding alone. On a GPU steps take turns, and are timed alone.
         on_frame: Called after each frame that was run, whatever the number of models; with workers, by their threads.
@@ -75,13 +87,20 @@ def evaluate(
     turn: AbstractContextManager[object] = nullcontext() if on_cpu else threading.Lock()
     for model in models.values():
         model.eval()
-    policies = keyframes if isinstance(keyframes, Mapping) else dict.fromkeys(models, keyframes)
-    for name in models:
-        make_policy(policies[name])  # an error in time
+
+    def row(name: str, model: StreamModel) -> _ModelRow:
+        delay = make_delay(_of(lag, name), offline=_of(offline, name)) if model.layers else None
+        wanted = keyframes[name] if isinstance(keyframes, Mapping) else keyframes
+        return _ModelRow(model, turn, make_policy(wanted), make_edges(_of(edges, name), model), delay)
+
+    def rows() -> dict[str, _ModelRow]:
+        return {name: row(name, model) for name, model in models.items()}
+
+    rows()  # an error in time
     plan = EvaluationPlan(
         data,
         lambda clip: runs_of(clip, history),
-        lambda: {name: _ModelRow(model, turn, make_policy(policies[name])) for name, model in models.items()},
+        rows,
         _settings(data, widths, windows, average_sizes),
         flow_source(consistency_flow),
         on_frame,
@@ -97,6 +116,10 @@ def _settings(
     return MetricSettings(len(data.classes), widths, windows, average_sizes, script)
 
 
+def _of(setting: Setting | Mapping[str, Setting], name: str) -> Setting:
+    return setting[name] if isinstance(setting, Mapping) else setting
+
+
 def frames_to_run(data: ClipData, history: int | None) -> int:
     """The number of frames that :func:`evaluate` runs."""
     return sum(len(run) for clip in data.clips for run in runs_of(clip, history))
@@ -105,37 +128,64 @@ def frames_to_run(data: ClipData, history: int | None) -> int:
 class _ModelRow(Row):
     """Labels frames by a model's steps."""
 
-    def __init__(self, model: StreamModel, turn: AbstractContextManager[object], policy: KeyframePolicy | None) -> None:
+    def __init__(
+        self,
+        model: StreamModel,
+        turn: AbstractContextManager[object],
+        policy: KeyframePolicy | None,
+        edges: Edges | None,
+        delay: Delay | None,
+    ) -> None:
         self._model = model
         self._tracker = None if policy is None else KeyframeTracker(policy)
+        self._labeller = Labeller(model, carries=policy is not None, edges=edges, delay=delay)
+        self._looks_ahead = delay is not None
         self._turn = turn
         self._device = base_device(model.base)
-        self._state: object = None
+        self._seconds = 0.0  # since labels were last handed out
+        self._follows = False
 
-    def start(self) -> None:
-        self._state = None
+    def start(self) -> list[Labelled]:
+        self._follows = False
+        return self._timed(self._labeller.start)
 
-    def label(self, frame: CachedFrame) -> tuple[Tensor, float, bool]:
+    def label(self, frame: CachedFrame) -> list[Labelled]:
         image = frame.image(self._device)
-        found = frame.flow(self._model.flow, self._device) if self._model.layers or self._tracker else None
+        needed = self._model.layers or self._tracker or self._looks_ahead
+        found = frame.flow(self._model.flow, self._device) if needed else None
         flow, seconds = found or (None, 0.0)
+        self._seconds += seconds
+        done = self.start() if self._follows and needed and flow is None else []  # the size changes
+        return done + self._timed(lambda: self._next(frame, image, flow))
+
+    def _next(self, frame: CachedFrame, image: Tensor, flow: Tensor | None) -> list[tuple[Any, Tensor]]:
+        given: Tensor | Flows | None = flow
+        keyframe, ahead = True, None
+        if flow is not None and self._follows and frame.before is not None:
+            before = frame.before.image(self._device)
+            if self._looks_ahead:
+                ahead = self._model.flows_ahead(image, before, Flows(flow))
+            if self._tracker is not None:
+                trusted = self._model.trusted(image, before, Flows(flow))
+                seen, keyframe = self._tracker.next(image, trusted, frame.position)
+                given = seen.path
+        elif self._tracker is not None:
+            self._tracker.start(image)
+        self._follows = True
+        path = given if isinstance(given, Flows) and not keyframe else None
+        return self._labeller.add((frame, keyframe), image, given, path, ahead)
+
+    def _timed(self, work: Callable[[], list[tuple[Any, Tensor]]]) -> list[Labelled]:
         with self._turn:
             wait_for(self._device)
             began = time.perf_counter()
-            given: Tensor | Flows | None = flow
-            keyframe = True
-            if self._tracker is not None and flow is not None and self._state is not None:
-                assert frame.before is not None  # where there is flow
-                given = self._model.trusted(image, frame.before.image(self._device), Flows(flow))
-                _, keyframe = self._tracker.next(image, given, frame.position)
-            elif self._tracker is not None:
-                self._tracker.start(image)
-            # A model without keyframes of its own is never asked for any.
-            skipped = {} if keyframe else {"keyframe": False}
-            logits, self._state = self._model.step(image, self._state, given, **skipped)
-            labels = labels_of(logits)
+            done = work()
             wait_for(self._device)
-            return labels, seconds + time.perf_counter() - began, keyframe
+            self._seconds += time.perf_counter() - began
+        if not done:
+            return []
+        each, self._seconds = self._seconds / len(done), 0.0
+        return [Labelled(frame, labels.long(), each, keyframe) for (frame, keyframe), labels in done]
 
 
 _ROW = "predictions"
@@ -183,14 +233,14 @@ class _PredictedRow(Row):
     def __init__(self, predictions: Predictions) -> None:
         self._predictions = predictions
 
-    def start(self) -> None:
-        pass
+    def start(self) -> list[Labelled]:
+        return []
 
-    def label(self, frame: CachedFrame) -> tuple[Tensor, None, bool]:
+    def label(self, frame: CachedFrame) -> list[Labelled]:
         # A labelled frame has the size of its labels: the image, a much larger file, need not be read.
         if frame.labels is not None:
             height, width = frame.labels.shape
         else:
             height, width = frame.image(CPU).shape[2:]
         labels = self._predictions.read(frame.frame.name, (height, width))
-        return torch.from_numpy(labels.astype(np.int64))[None], None, True
+        return [Labelled(frame, torch.from_numpy(labels.astype(np.int64))[None], None, True)]

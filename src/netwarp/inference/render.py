@@ -10,6 +10,7 @@ from pathlib import Path
 
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.inference.keyframes import KeyframePolicy
+from netwarp.inference.labeller import EdgesChoice
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream import Segmented, segment
 from netwarp.inference.threads import Prefetcher
@@ -56,6 +57,9 @@ def render(
     quality: int = 18,
     detect_cuts: bool = True,
     keyframes: str | int | KeyframePolicy | type = "all",
+    edges: EdgesChoice = "auto",
+    lag: int = 0,
+    offline: bool = False,
     on_frame: Callable[[Segmented], None] | None = None,
 ) -> Rendered:
     """Segment a video and write the result, frame by frame, in memory that does not grow with its length.
@@ -68,8 +72,8 @@ def render(
     The overlay ``video`` has the source's rate and time stamps, and replaces an existing file at the end. The folder
     ``masks`` gets indexed PNG of each frame's own size, named as the image or by the frame's index. ``compare`` shows
     the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours, 0–1; ``quality`` the
-    video's constant rate factor, 0 (lossless) to 51 (worst); ``on_frame`` is called after each frame. ``keyframes`` are
-    those of :func:`.segment`.
+    video's constant rate factor, 0 (lossless) to 51 (worst); ``on_frame`` is called after each frame. ``keyframes``,
+    ``edges``, ``lag`` and ``offline`` are those of :func:`.segment`.
     """
     if video is None and masks is None:
         raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")
@@ -92,7 +96,16 @@ def render(
 
     reading = _UntilDamage(source)
     # Before anything is made on disk: it may refuse the model.
-    results = segment(reading, model, detect_cuts=detect_cuts, compare=compare, keyframes=keyframes)
+    results = segment(
+        reading,
+        model,
+        detect_cuts=detect_cuts,
+        compare=compare,
+        keyframes=keyframes,
+        edges=edges,
+        lag=lag,
+        offline=offline,
+    )
     began, frames, network_ran, writer = time.perf_counter(), 0, 0, None
     try:
         with _no_empty_folders([place for place in (video and video.parent, masks) if place]), ExitStack() as stack:
@@ -123,7 +136,7 @@ class _UntilDamage(FrameSource):
         self._source = source
         self.damage: str | None = None
         self.description, self.paths = source.description, source.paths
-        self.fps, self.length, self.size = source.fps, source.length, source.size
+        self.fps, self.length, self.size, self.live = source.fps, source.length, source.size, source.live
 
     def __iter__(self) -> Iterator[Frame]:
         frames, count = iter(self._source), 0

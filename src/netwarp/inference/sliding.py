@@ -175,6 +175,7 @@ class Sliding:
         self.model = model
         self.batch = batch
         self.base, self.layers, self.flow = model.base, model.layers, model.flow
+        self.training_free = model.training_free
         self.classes, self.palette = model.classes, model.palette
 
     def over(self, model: VideoModel) -> Sliding:
@@ -252,7 +253,7 @@ class Sliding:
             flows = model.flows_to_keyframe(present, before, past.path, flow, index, keyframe=keyframe)
             if not keyframe:
                 memory = past.take()
-                carried = self.carry(past, flows)
+                carried = self.carry_answer(past, flows)
                 return carried, SlidingState(past.frame, memory, past.shape, past.answer, latest=own, path=flows)
         size = (present.shape[-2], present.shape[-1])
         tilings = self.views.tilings(size)
@@ -269,11 +270,23 @@ class Sliding:
         """Add the gate's confidence in the flows between two whole frames; see :meth:`VideoModel.trusted`."""
         return self.model.trusted(current, previous, flows)
 
-    def carry(self, state: SlidingState, path: Flows) -> Tensor:
+    def flows_ahead(self, current: Tensor, previous: Tensor, flows: Flows) -> Flows:
+        """Flow from the previous frame to the current one and the trust in it; see :meth:`VideoModel.flows_ahead`."""
+        return self.model.flows_ahead(current, previous, flows)
+
+    def carry_answer(self, state: SlidingState, path: Flows) -> Tensor:
         """Carry the probabilities of the last keyframe along the flow to it; see :meth:`VideoModel.carry`."""
         if state.answer is None:
             raise InputError("the state holds no answer to carry: run the network on this frame (keyframe=True)")
         return warp(state.answer, path.backward)
+
+    def at_answer(self, flows: Flows, answer: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The flow and the trust as they are, since probabilities have the frame's size."""
+        return flows.backward, flows.trust
+
+    def enlarge(self, answer: Tensor, frame: Tensor) -> Tensor:
+        """The probabilities as they are."""
+        return answer
 
     def carry_labels(self, state: SlidingState, path: Flows, labels: Tensor) -> Tensor:
         """Carry the labels of the last keyframe likewise; see :meth:`VideoModel.carry_labels`."""

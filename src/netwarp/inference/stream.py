@@ -17,15 +17,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from netwarp.errors import ConfigurationError
 from netwarp.flow.registry import only_in_clips
 from netwarp.inference.keyframes import Cuts, KeyframePolicy, KeyframeTracker, is_other_scene, make_policy
-from netwarp.inference.sliding import Sliding, SlidingState
+from netwarp.inference.labeller import EdgesChoice, Labeller, make_edges, small_labels
+from netwarp.inference.lookahead import Delay, make_delay
+from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.threads import Prefetcher, Staging, ThreadBudget, opencv_on_one_thread
-from netwarp.model import VideoModel, VideoState
+from netwarp.model import VideoModel
 from netwarp.model.inputs import as_frames, base_device, check_flow
 from netwarp.model.netwarp import Flows
-from netwarp.model.outputs import labels_of
 from netwarp.video.open import open_frames
 from netwarp.video.source import Frame, FrameSource
 
@@ -72,6 +74,9 @@ def segment(
     compare: bool = False,
     overlap: bool = True,
     keyframes: str | int | KeyframePolicy | type = "all",
+    edges: EdgesChoice = "auto",
+    lag: int = 0,
+    offline: bool = False,
 ) -> Iterator[Segmented]:
     """Segment a video frame by frame, in memory that does not grow with its length.
 
@@ -94,30 +99,54 @@ def segment(
             too much, ``"budget:SHARE"`` of them at most, or a policy of your own
             (:func:`netwarp.inference.keyframes.make_policy`). On the others its last answer is carried along the flow,
             for a fraction of the price. A first frame, a scene cut and a change of size are keyframes.
+        edges: Move the edges of labels to those of the picture (:class:`netwarp.ops.Edges`): ``"on"``, ``"off"``, a
+            filter with settings of your own, or ``"auto"``: on with a memory that needs no training.
+        lag: Frames of delay: what so many later frames say at most is brought back to each.
+        offline: Look ahead as far as is of use, in a recorded video: it is handed out in pieces, and while they wait
+            the network's answers lie in temporary files, in half precision.
 
     Yields:
         A result for each frame, in order.
 
     Raises:
         InputError: The source cannot be read.
-        ConfigurationError: The network cannot be made a video model, or ``keyframes`` names nothing.
+        ConfigurationError: The network cannot be made a video model, ``keyframes`` or ``edges`` name nothing, ``lag``
+            is negative or longer than the video, or ``offline`` is asked of a camera or a stream.
+        OutputError: With ``offline``, the disk is full.
     """
     # Not part of the generator, so that errors are raised at the call and not at the first frame.
     policy = make_policy(keyframes)
     video = model if isinstance(model, (VideoModel, Sliding)) else VideoModel(model, training_free=True)
     single = video.without_memory() if compare else None
+    chosen, delay = make_edges(edges, video), make_delay(lag, offline=offline)
     frames = source if isinstance(source, FrameSource) else open_frames(source)
+    _check_delay(delay, frames, offline=offline)
     video.eval()
-    return _segment(frames, video, single, detect_cuts, overlap, policy)
+    labeller = Labeller(video, carries=policy is not None, edges=chosen, delay=delay)
+    return _segment(frames, video, single, labeller, detect_cuts, overlap, policy, delay)
+
+
+def _check_delay(delay: Delay | None, frames: FrameSource, *, offline: bool) -> None:
+    if offline and frames.live:
+        raise ConfigurationError(
+            f"offline needs a video that ends, and {frames.description} is live: give a lag in its place",
+            option="offline",
+        )
+    if delay is not None and not offline and frames.length is not None and delay.frames >= frames.length:
+        raise ConfigurationError(
+            f"a lag of {delay.frames} frames is longer than the video of {frames.length}", option="lag"
+        )
 
 
 def _segment(
     frames: FrameSource,
     video: StreamModel,
     single: StreamModel | None,
+    labeller: Labeller,
     detect_cuts: bool,
     overlap: bool,
     policy: KeyframePolicy | None,
+    delay: Delay | None,
 ) -> Iterator[Segmented]:
     staging = Staging(base_device(video.base))
     with frames, ExitStack() as threads:
@@ -136,10 +165,11 @@ def _segment(
 
         stages: list[Prefetcher[Any]] = []
         read = on_a_thread(_owned(frames), "reading")
-        prepared = on_a_thread(prepare_frames(read, video, detect_cuts, staging, policy), "flow")
+        looks_ahead = delay is not None
+        prepared = on_a_thread(prepare_frames(read, video, detect_cuts, staging, policy, looks_ahead), "flow")
         for stage in stages:
             threads.callback(stage.stop)  # all, before any of them is waited for
-        yield from _through_network(prepared, video, single, staging, turn, carries=policy is not None)
+        yield from _through_network(prepared, labeller, single, staging, turn)
     if frames.loss:
         log.warning("%s", frames.loss)
 
@@ -152,41 +182,31 @@ def _owned(frames: FrameSource) -> Iterator[Frame]:
 
 def _through_network(
     frames: Iterator[PreparedFrame],
-    video: StreamModel,
+    labeller: Labeller,
     single: StreamModel | None,
     staging: Staging,
     turn: Callable[[], AbstractContextManager[None]],
-    *,
-    carries: bool,
 ) -> Iterator[Segmented]:
-    state: Any = None
-    key_labels: Tensor | None = None  # of the last keyframe
     for prepared in frames:
-        if prepared.fresh:
-            state = None  # at once: a state in windows is large
         with torch.no_grad(), turn():
             staging.join(prepared.mark)
-            if prepared.path is None or key_labels is None:
-                logits, after = video.step(prepared.image, state, prepared.motion)
-                if not carries and isinstance(after, (VideoState, SlidingState)):
-                    after = after.without_answer()
-                on_device = [key_labels := _labels(logits)]
-                del logits
-            else:
-                on_device, after = [video.carry_labels(state, prepared.path, key_labels)], state
-            if single is not None:
-                on_device.append(_labels(single.step(prepared.image)[0]))
-            labels = [each[0].numpy() for each in staging.download(*on_device)]
-        state = after  # not before: see Staging
-        frame, fresh, keyframe = prepared.frame, prepared.fresh, prepared.path is None
-        del prepared, after
-        compared = labels[1] if single is not None else None
-        yield Segmented(frame.index, frame.time, frame.name, frame.image, labels[0], fresh, compared, keyframe)
+            done = labeller.start() if prepared.fresh else []
+            alone = None if single is None else small_labels(single.step(prepared.image)[0])
+            item = prepared.frame, prepared.fresh, alone, prepared.path is None
+            done += labeller.add(item, prepared.image, prepared.motion, prepared.path, prepared.ahead)
+            results = [_segmented(*each, staging) for each in done]
+        del prepared, item, alone, done
+        yield from results
+    with torch.no_grad(), turn():
+        results = [_segmented(*each, staging) for each in labeller.start()]
+    yield from results
 
 
-def _labels(logits: Tensor) -> Tensor:
-    labels = labels_of(logits)
-    return labels.to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
+def _segmented(item: tuple[Frame, str | None, Tensor | None, bool], labels: Tensor, staging: Staging) -> Segmented:
+    frame, fresh, alone, keyframe = item
+    found = [each[0].numpy() for each in staging.download(labels, *(() if alone is None else (alone,)))]
+    compared = found[1] if alone is not None else None
+    return Segmented(frame.index, frame.time, frame.name, frame.image, found[0], fresh, compared, keyframe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +217,8 @@ class PreparedFrame:
     image: Tensor  # [1,3,H,W] uint8, on the network's device
     fresh: str | None  # why it starts anew: "first frame", "scene cut", "change of size"; None where it does not
     motion: Any  # from the last keyframe, for StreamModel.step; None where the frame is fresh, or there is no memory
-    path: Flows | None  # to the last keyframe, for StreamModel.carry, where the network does not run
+    path: Flows | None  # to the last keyframe, where the network does not run
+    ahead: Flows | None  # from the frame before to this one, where the stream looks ahead
     mark: Any  # for Staging.join
 
 
@@ -207,6 +228,7 @@ def prepare_frames(
     detect_cuts: bool,
     staging: Staging,
     policy: KeyframePolicy | None = None,
+    looks_ahead: bool = False,
 ) -> Iterator[PreparedFrame]:
     """Find each frame's motion from the last keyframe, or why it starts anew: all of a step that needs no network."""
     # Flow that is computed on the CPU anyway needs no frames back from a GPU.
@@ -221,10 +243,12 @@ def prepare_frames(
             host = as_frames(frame.image, CPU)
             image = staging.upload(host)
             for_flow = host if on_host else image
-            fresh, flow = _flow_back(frame, for_flow, last, video, tracker is not None)
-            path, keyframe, seen = None, True, None
+            fresh, flow = _flow_back(frame, for_flow, last, video, looks_ahead or tracker is not None)
+            path, ahead, keyframe, seen = None, None, True, None
             if flow is not None and before is not None:
                 path = Flows(staging.upload(flow))
+                if looks_ahead:
+                    ahead = video.flows_ahead(image, before, path)
                 if tracker is not None:
                     seen, keyframe = tracker.next(image, video.trusted(image, before, path), frame.index)
                     path = seen.path
@@ -240,10 +264,24 @@ def prepare_frames(
             motion = None
             if path is not None and fresh is None and keyframe and key is not None:
                 motion = video.estimate_motion(image, key, path, frame.index)
-            prepared = PreparedFrame(frame, image, fresh, motion, None if keyframe else path, staging.mark())
+            carried = None if keyframe else path
+            prepared = PreparedFrame(
+                frame, image, fresh, motion, carried, None if fresh is not None else ahead, staging.mark()
+            )
         last, before, key = for_flow, image, image if keyframe else key
         yield prepared
-        del prepared, motion, path, seen, flow, image, host, for_flow  # not beside what the next frame takes
+        del (
+            prepared,
+            motion,
+            path,
+            carried,
+            ahead,
+            seen,
+            flow,
+            image,
+            host,
+            for_flow,
+        )  # not beside what the next frame takes
 
 
 def _flow_back(

@@ -26,6 +26,10 @@ class StreamModel(Protocol):
     def flow(self) -> FlowSource:
         """The estimator of its flow, or the name of the clips' own."""
 
+    @property
+    def training_free(self) -> bool:
+        """Whether its memory has fixed weights."""
+
     def step(
         self,
         frame: Tensor,
@@ -40,8 +44,17 @@ class StreamModel(Protocol):
     def trusted(self, current: Tensor, previous: Tensor, flows: Flows) -> Flows:
         """Add the gate's confidence in the flows between two frames, where there is a gate."""
 
-    def carry(self, state: Any, path: Flows) -> Tensor:  # noqa: ANN401
-        """Carry the answer of the state's keyframe along the flow to it."""
+    def flows_ahead(self, current: Tensor, previous: Tensor, flows: Flows) -> Flows:
+        """Flow from the previous frame to the current one, and the trust in it; ``flows`` are those back."""
+
+    def carry_answer(self, state: Any, path: Flows) -> Tensor:  # noqa: ANN401
+        """Carry the answer of the state's keyframe, at its own size, along the flow to it."""
+
+    def at_answer(self, flows: Flows, answer: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Bring flow and trust of a frame to the places of its answer."""
+
+    def enlarge(self, answer: Tensor, frame: Tensor) -> Tensor:
+        """Bring an answer to a frame's size."""
 
     def estimate_motion(
         self,

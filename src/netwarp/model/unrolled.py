@@ -17,7 +17,7 @@ from netwarp.flow import FlowSource, PrecomputedFlow
 from netwarp.flow.registry import only_in_clips
 from netwarp.model.checkpointing import recomputed
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.gates import Gate, GateFunction, as_gate
+from netwarp.model.gates import Gate, GateFunction, PhotometricGate, as_gate
 from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, check_flow, network_input
 from netwarp.model.netwarp import Flows, Motion, confidence_in
 from netwarp.model.outputs import Hooks, StopPass, labels_of, logits_of, output_grid, to_frame_size
@@ -163,13 +163,24 @@ class UnrolledNetwork(nn.Module):
             state: What the keyframe's step returned.
             path: Flow from the frame in question to ``state.frame``.
         """
+        return self.enlarge(self.carry_answer(state, path), state.frame)
+
+    def carry_answer(self, state: VideoState, path: Flows) -> Tensor:
+        """Carry it likewise, but leave it at the network's own size."""
         if state.answer is None:
             raise InputError("the state holds no answer to carry: run the network on this frame (keyframe=True)")
-        frame = (state.frame.shape[-2], state.frame.shape[-1])
-        size = (state.answer.shape[-2], state.answer.shape[-1])
-        motion = Motion.between(state.frame, state.frame, path, None, None, self.preprocess)
-        moved = warp(state.answer, motion.at(self.answer_grid, size)[0])
-        return to_frame_size(moved, *self.preprocess.grid(frame), frame, output_grid(self.base))
+        return warp(state.answer, self.at_answer(path, state.answer)[0])
+
+    def at_answer(self, flows: Flows, answer: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Bring flow and trust of a frame to the places of its answer ``[B,classes,h,w]``."""
+        size = (answer.shape[-2], answer.shape[-1])
+        motion = Motion.between(flows.backward, flows.backward, flows, None, None, self.preprocess)
+        return motion.at(self.answer_grid, size)
+
+    def enlarge(self, answer: Tensor, frame: Tensor) -> Tensor:
+        """Bring an answer to the size of a frame ``[B,3,H,W]``."""
+        size = (frame.shape[-2], frame.shape[-1])
+        return to_frame_size(answer, *self.preprocess.grid(size), size, output_grid(self.base))
 
     def carry_labels(self, state: VideoState, path: Flows, labels: Tensor) -> Tensor:
         """Carry the labels ``[B,H,W]`` of the last keyframe likewise, mostly without its answer."""
@@ -379,6 +390,17 @@ class UnrolledNetwork(nn.Module):
                 "give forward_flows= to unroll, or leave that term out"
             )
         return flow._replace(forward=self.estimate_flow(previous, current))
+
+    def flows_ahead(self, current: Tensor, previous: Tensor, flows: Flows) -> Flows:
+        """Flow from the previous frame to the current one and the trust in it, for what looks ahead."""
+        if isinstance(self.flow, PrecomputedFlow):
+            raise ConfigurationError(
+                "looking ahead needs flow in both directions, and precomputed flow has one: leave lag and offline out, "
+                "or take another flow"
+            )
+        forward = self.estimate_flow(previous, current) if flows.forward is None else flows.forward
+        gate = as_gate(self.gate) or PhotometricGate()
+        return Flows(forward, None, confidence_in(gate, previous, current, forward, flows.backward))
 
     def flows_to_keyframe(
         self,

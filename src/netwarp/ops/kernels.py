@@ -40,6 +40,7 @@ class CompiledKernel:
         self._module, self._compiler, self._advice = module, compiler, advice
         self.combine: Callable[..., Tensor] = partial(self._call, "combine")
         self.gradients: Callable[..., list[Tensor]] = partial(self._call, "gradients")
+        self.guide_labels: Callable[..., tuple[Tensor, Tensor | None]] = partial(self._call, "guide_labels")
         self.usable = True  # whether the module did not fail yet
 
     def __getattr__(self, function: str) -> Callable[..., Any]:
@@ -68,12 +69,12 @@ class CompiledKernel:
 
 
 class Kernel(Protocol):
-    """What a kernel must look like: a module or an object with these two functions.
+    """What a kernel must look like: a module or an object with these three functions.
 
     That of the CPU also has :func:`photometric_error` and :func:`labels_along`; other devices do those in PyTorch.
 
-    Both compute in :func:`compute_dtype`; maps that they return have the :func:`memory_format` of ``current`` (of
-    ``previous``, where there is none).
+    The first two compute in :func:`compute_dtype`; maps that they return have the :func:`memory_format` of ``current``
+    (of ``previous``, where there is none).
     """
 
     def combine(
@@ -105,6 +106,21 @@ class Kernel(Protocol):
         interpolation: str = "bilinear",
     ) -> list[Tensor]:
         """Gradients of a loss, given the one with respect to the result."""
+
+    def guide_labels(
+        self,
+        answer: Tensor,
+        labels: Tensor,
+        frame: Tensor,
+        weights: Tensor,
+        radius: int,
+        logits: bool,
+        keep: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Filter a map of classes, guided by the frame; see :class:`netwarp.ops.edges.Edges`.
+
+        ``weights`` are those of squared distances of colours, from 0 on; the last is that of all beyond.
+        """
 
 
 WARP_COMBINE: dict[str, Kernel] = {

@@ -70,6 +70,29 @@ def labels_along(answer: Tensor, labels: Tensor, flow: Tensor) -> Tensor:
     return combine(None, answer, flow, None, None, None).max(1).indices.to(labels.dtype)
 
 
+def guide_labels(
+    answer: Tensor, labels: Tensor, frame: Tensor, weights: Tensor, radius: int, logits: bool, keep: bool
+) -> tuple[Tensor, Tensor | None]:
+    """See :func:`netwarp.ops.kernels.guide_labels`."""
+    probabilities = answer.softmax(1, dtype=torch.float32) if logits else answer.float()
+    h, w = labels.shape[-2:]
+    classes = answer.shape[1]
+    beyond = [radius] * 4
+    around = F.pad(probabilities, beyond), F.pad(labels.long(), beyond, value=-1), F.pad(frame.int(), beyond)
+    means, found = torch.zeros_like(probabilities), torch.zeros_like(probabilities, dtype=torch.bool)
+    total = torch.zeros_like(probabilities[:, :1])
+    for down in range(2 * radius + 1):
+        for across in range(2 * radius + 1):
+            there, their, colour = (each[..., down : down + h, across : across + w] for each in around)
+            distance = (colour - frame.int()).square().sum(1).clamp(max=len(weights) - 1)
+            weight = (weights[distance] * (their >= 0)).unsqueeze(1)
+            means += weight * there
+            total += weight
+            found |= their.unsqueeze(1) == torch.arange(classes, device=labels.device).view(1, -1, 1, 1)
+    means = torch.where(found, means / total, 0)
+    return means.masked_fill(~found, -1).max(1).indices.to(labels.dtype), means if keep else None
+
+
 def gradients(
     grad: Tensor,
     current: Tensor | None,

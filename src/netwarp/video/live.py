@@ -25,6 +25,8 @@ READ_TIMEOUT = 10.0
 class LiveStream(DecodedSource):
     """A stream or a device that FFmpeg reads. After lost packets, reading goes on at the next key frame."""
 
+    live = True
+
     def __init__(
         self,
         url: str,

@@ -46,6 +46,7 @@ class FrameSource(ABC):
         length: Number of frames, declared or computed from duration and rate, so a few may be wrong; ``None`` where
             unknown.
         size: (height, width) of the first frame, upright. Later frames may differ.
+        live: Whether it goes on for ever, as a camera does.
         paths: The files that are read; none for cameras and streams.
         loss: After iterating, one line that says which frames could not be read; ``None`` where all were.
     """
@@ -54,6 +55,7 @@ class FrameSource(ABC):
     fps: float | None = None
     length: int | None = None
     size: tuple[int, int] | None = None
+    live: bool = False
     paths: tuple[Path, ...] = ()
     loss: str | None = None
 

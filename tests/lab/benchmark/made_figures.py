@@ -26,7 +26,7 @@ def _stream() -> list[Found]:
             ratio = 1 + 0.07 * place
             names = {"network": network.title, "size": FULL.streams[name].size, "model": around.name}
             counts = {"flow": "dis" if around.layers != () else None, "frames": 4, "runs": 3}
-            counts |= {"keyframes": "all", "network_share": 1.0}
+            counts |= {"keyframes": "all", "edges": "off", "network_share": 1.0}
             written = {"rendered_ms": 80.0, "rendered_ratio": ratio} if network.rendered else {}
             empty = {"rendered_ms": None, "rendered_ratio": None}
             rows.append(("rows", names | counts | {"ms": 100.0 * ratio, "ratio": ratio} | empty | written))

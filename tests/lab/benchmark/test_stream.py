@@ -40,7 +40,7 @@ def test_a_stream_is_left_at_its_last_result_that_counts(monkeypatch: pytest.Mon
     given: list[int] = []
     closed: list[bool] = []
 
-    def results(*_, keyframes: str) -> Iterator[SimpleNamespace]:
+    def results(*_, keyframes: str, edges: str) -> Iterator[SimpleNamespace]:
         try:
             for number in range(100):
                 given.append(number)
@@ -50,7 +50,9 @@ def test_a_stream_is_left_at_its_last_result_that_counts(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(stream, "open_street", lambda *_: None)
     monkeypatch.setattr(stream, "segment", results)
-    seconds, share = stream._streamed(None, "4", Path(), StreamAmount((4, 6), 2, 3, 1, 0.0))
+    seconds, share = stream._streamed(
+        None, {"keyframes": "4", "edges": "off"}, Path(), StreamAmount((4, 6), 2, 3, 1, 0.0)
+    )
     assert seconds >= 0
     assert share == 1 / 3  # 4 of 2, 3 and 4
     assert given == [0, 1, 2, 3, 4]
@@ -58,8 +60,8 @@ def test_a_stream_is_left_at_its_last_result_that_counts(monkeypatch: pytest.Mon
 
 
 def test_ratios_are_taken_within_a_turn(monkeypatch: pytest.MonkeyPatch):
-    streamed = {(): [0.1, 0.2, 0.1], ("at_eighth",): [0.11, 0.24, 0.13], None: [0.1, 0.1, 0.1]}
-    written = {(): [0.2, 0.2, 0.2], ("at_eighth",): [0.2, 0.3, 0.4], None: [0.2, 0.2, 0.2]}
+    streamed = {(): [0.1, 0.2, 0.1], ("at_eighth",): [0.11, 0.24, 0.13], None: [0.1] * 6}
+    written = {(): [0.2, 0.2, 0.2], ("at_eighth",): [0.2, 0.3, 0.4], None: [0.2] * 6}
     order: list[object] = []
 
     def seconds(found, model, *_) -> float:
@@ -69,8 +71,9 @@ def test_ratios_are_taken_within_a_turn(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stream, "_streamed", lambda *those: (seconds(streamed, *those), 0.25))
     monkeypatch.setattr(stream, "_seconds_rendered", lambda *those: seconds(written, *those))
     rows = [row for _, row in measure_stream(replace(REQUEST, keyframes=("all",)), print, here)]
-    assert order[::6] == [(), ("at_eighth",), None]  # each run begins with another one
-    single, ours, _ = rows
+    assert order[::8] == [(), ("at_eighth",), None]  # each run begins with another one
+    single, ours, *free = rows
+    assert [row["edges"] for row in free] == ["off", "on"]
     assert (single["model"], single["flow"], single["ratio"], single["ms"]) == ("frame by frame", None, 1.0, 100.0)
     assert (ours["model"], ours["flow"]) == ("NetWarp at at_eighth, FlowCNN at layer stride", "dis")
     assert ours["ms"] == pytest.approx(130)
@@ -85,11 +88,11 @@ def test_a_small_stream_from_file_to_labels(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setitem(NETWORKS, "espnet", replace(SMALL, rendered=rendered))
     told: list[str] = []
     rows = [row for _, row in stream.streams_of("espnet", replace(REQUEST, runs=1), tmp_path, told.append)]
-    assert [row["keyframes"] for row in rows] == ["all", "all", "all", "2", "3", "auto"]
-    assert [row["frames"] for row in rows] == [2, 2, 2, 6, 6, 6]
+    assert [row["keyframes"] for row in rows] == ["all", "all", *(keyframes := ["all", "2", "3", "auto"]), *keyframes]
+    assert [row["frames"] for row in rows] == [2, 2, *[2, 6, 6, 6] * 2]
     assert [row["network_share"] for row in rows[:5]] == [1, 1, 1, 1 / 2, 1 / 3]
     assert all(row["ms"] > 0 and (row["rendered_ms"] is not None) is rendered for row in rows)
-    assert "StreetNet: run 1 of 1, training-free, keyframes auto" in told
+    assert "StreetNet: run 1 of 1, training-free, keyframes auto, edges on" in told
 
 
 def test_the_video_is_a_file_of_exactly_that_size(tmp_path: Path):

@@ -146,14 +146,26 @@ def test_true_flow_is_asked_for_in_one_direction_only(base, rows):
 
 def test_rows_with_keyframes_are_untrained_and_differ_in_what_they_depend_on(base):
     rows = keyframe_rows(["all", "2", "auto"])
-    assert [row.name for row in rows[:7]] == [
-        BASE, FREE, f"{FREE}, every 2nd", "No gate, every 2nd", "Plain propagation, every 2nd",
-        "Stale labels, every 2nd", f"{FREE}, auto",
-    ]  # fmt: skip
-    assert [row.keyframes for row in rows[:7]] == ["all", "all", "2", "2", "2", "2", "auto"]
-    assert {row.name for row in rows[7:]} >= {f"{BASE} at 0.75 ×", f"{FREE}, auto at 1.25 ×"}
+    by_name = {row.name: row for row in rows}
+    simpler = [f"{kind}, every 2nd" for kind in ("No gate", "Plain propagation", "Stale labels")]
+    looking = ["", ", edges", ", offline", ", edges, offline"]
+    free = [f"{FREE}{which}{how}" for which in ("", ", every 2nd", ", auto") for how in looking]
+    assert {*free, *simpler, BASE} <= {*by_name}
+    assert by_name[f"{FREE}, every 2nd, edges, offline"].settings() == {
+        "training_free": True, "flow": "dis", "keyframes": "2", "edges": "on", "offline": True,
+    }  # fmt: skip
+    assert {*by_name} >= {f"{BASE} at 0.75 ×", f"{FREE}, auto at 1.25 ×"}
     assert not any(row.trains for row in rows)
     assert len({repr(row.settings()) for row in rows}) == len(rows)
-    free, ungated, plain, stale = (build(row, base) for row in rows[2:6])
-    assert (free.training_free, free.gate is None, ungated.gate) == (True, False, None)
+    fused, ungated, plain, stale = (build(by_name[name], base) for name in (f"{FREE}, every 2nd", *simpler))
+    assert (fused.training_free, fused.gate is None, ungated.gate) == (True, False, None)
     assert (ungated.layers, plain.layers, stale.layers) == (("log_probs",), (), ())
+
+
+def test_memory_after_training_is_on_the_controls_network():
+    rows = {row.name: row for row in standard_rows(["output"], "mid")}
+    row = rows["Decoder trained, then training-free, edges"]
+    control = rows[row.against]
+    assert control.control
+    assert row.training() == control.training()
+    assert row.settings() == control.settings() | {"then_free": True, "edges": "on"}

@@ -45,6 +45,10 @@ class Interpreted:
         with interpreting():
             return self.compute.gradients(*arguments)
 
+    def guide_labels(self, *arguments):
+        with interpreting():
+            return self.compute.guide_labels(*arguments)
+
 
 def load() -> ModuleType:
     """Another ``netwarp.ops.cuda.compute``, and all that it imports from there, for the interpreter."""

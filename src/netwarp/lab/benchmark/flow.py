@@ -98,7 +98,7 @@ def flow_quality(request: Request, tell: Progress) -> Iterator[Found]:
     data = in_order_of(open_data(request.data, request.split), models[""].classes)
     frames, done = frames_to_run(data, None), count(1)
     scores = evaluate(
-        models, data, widths=(WIDTH,), windows=(),
+        models, data, widths=(WIDTH,), windows=(), edges="off",
         on_frame=lambda: tell(f"{data.name}: frame {next(done)} of {frames}"),
     )  # fmt: skip
     yield from quality_rows(scores, data.name)

@@ -111,7 +111,7 @@ def _run(model: VideoModel, video: Path, group: StreamGroup) -> tuple[float, flo
     def stream() -> list[float]:
         """When it went on from the barrier, and when it gave each result since."""
         try:
-            with closing(segment(open_street(video, group.size), model)) as results:  # type: ignore[type-var]
+            with closing(segment(open_street(video, group.size), model, edges="off")) as results:  # type: ignore[type-var]
                 for _ in islice(results, DROPPED):
                     pass
                 ready.wait()
@@ -184,7 +184,7 @@ def memory_along(around: Around, request: Request, folder: Path, tell: Progress)
     size, lengths = request.amounts.small_size, request.amounts.lengths
     base, video = prepare(SMALL, request, folder, size, max(lengths))
     model = around.build(base, request.flow)
-    with closing(segment(open_street(video, size), model)) as results:  # type: ignore[type-var]
+    with closing(segment(open_street(video, size), model, edges="off")) as results:  # type: ignore[type-var]
         for number, _ in enumerate(islice(results, max(lengths)), 1):
             if number % 50 == 0:
                 tell(f"{around.name}: frame {number} of {max(lengths)}")

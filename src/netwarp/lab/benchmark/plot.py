@@ -119,6 +119,7 @@ def _stream(axes: Any, tables: Mapping[str, list[Row]]) -> None:  # noqa: ANN401
                 _beside(axes, f"{row['ms']:.0f} ms a frame", 1, place, fontsize=8, color=LIMIT)
             else:
                 every = "" if row["keyframes"] == "all" else f", keyframes {row['keyframes']}"
+                every += ", edges" if row["edges"] == "on" else ""
                 ticks.append((place, row["model"] + every))
                 axes.barh(place, row["ratio"] - 1, left=1, height=0.7, color=colour)
                 _beside(axes, f"{row['ratio']:.3f} ×", max(row["ratio"], 1), place, fontsize=8)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from netwarp.errors import NetWarpError
 from netwarp.inference.render import render
@@ -30,8 +31,8 @@ DEFAULT = StreamAmount((360, 480), 2, 8, 3, 1.0)
 
 KEYFRAMES = ("all", "2", "3", "auto")
 
-Kind = tuple[str, str]
-"""A model's name, and its keyframes."""
+Kind = tuple[str, str, str]
+"""A model's name, its keyframes, and whether labels follow the picture's edges."""
 
 
 def measure_stream(request: Request, _tell: Progress, runner: Runner) -> Iterator[Found]:
@@ -47,23 +48,25 @@ def streams_of(name: str, request: Request, folder: Path, tell: Progress) -> Ite
     tell(f"{network.title}: loading")
     base, video = prepare(network, request, folder, amount.size, amount.dropped + amount.between("2").frames + AHEAD)
     models = {around.name: around.build(base, request.flow) for around in network.models}
-    kinds = [(name, "all") for name in models if name != TRAINING_FREE.name]
-    kinds += [(TRAINING_FREE.name, keyframes) for keyframes in request.keyframes or KEYFRAMES]
+    kinds = [(name, "all", "off") for name in models if name != TRAINING_FREE.name]
+    wanted = request.keyframes or KEYFRAMES
+    kinds += [(TRAINING_FREE.name, keyframes, edges) for edges in ("off", "on") for keyframes in wanted]
     runs = request.runs or amount.runs
     streamed: dict[Kind, list[float]] = {kind: [] for kind in kinds}
     rendered: dict[Kind, list[float]] = {kind: [] for kind in kinds if network.rendered}
     shares = dict.fromkeys(kinds, 1.0)
     for number in range(runs):
-        for model, keyframes in in_turn(kinds, number):
-            tell(f"{network.title}: run {number + 1} of {runs}, {model}, keyframes {keyframes}")
-            kind, what = (model, keyframes), (models[model], keyframes, video, amount.between(keyframes))
+        for kind in in_turn(kinds, number):
+            model, keyframes, edges = kind
+            tell(f"{network.title}: run {number + 1} of {runs}, {model}, keyframes {keyframes}, edges {edges}")
+            what = models[model], {"keyframes": keyframes, "edges": edges}, video, amount.between(keyframes)
             seconds, shares[kind] = _streamed(*what)
             streamed[kind].append(seconds)
             if network.rendered:
                 rendered[kind].append(_seconds_rendered(*what, folder / "rendered.mp4"))
-    times, written, base_kind = Rounds(streamed), Rounds(rendered), (FRAME_BY_FRAME.name, "all")
+    times, written, base_kind = Rounds(streamed), Rounds(rendered), (FRAME_BY_FRAME.name, "all", "off")
     for kind in kinds:
-        model, keyframes = kind
+        model, keyframes, edges = kind
         yield (
             "rows",
             {
@@ -72,6 +75,7 @@ def streams_of(name: str, request: Request, folder: Path, tell: Progress) -> Ite
                 "model": model,
                 "flow": None if model == FRAME_BY_FRAME.name else request.flow,
                 "keyframes": keyframes,
+                "edges": edges,
                 "frames": amount.between(keyframes).frames,
                 "runs": runs,
                 "network_share": shares[kind],
@@ -83,10 +87,10 @@ def streams_of(name: str, request: Request, folder: Path, tell: Progress) -> Ite
         )
 
 
-def _streamed(model: VideoModel, keyframes: str, video: Path, amount: StreamAmount) -> tuple[float, float]:
+def _streamed(model: VideoModel, how: dict[str, Any], video: Path, amount: StreamAmount) -> tuple[float, float]:
     """The seconds of a frame, and the share of those that the network ran on."""
     frames = open_street(video, amount.size)
-    with closing(segment(frames, model, keyframes=keyframes)) as results:  # type: ignore[type-var]
+    with closing(segment(frames, model, **how)) as results:  # type: ignore[type-var]
         seen = [(time.perf_counter(), result.keyframe) for result in islice(results, amount.dropped + amount.frames)]
     seconds = seconds_a_frame([stamp for stamp, _ in seen], amount)
     return seconds, statistics.fmean(ran for _, ran in seen[amount.dropped :])
@@ -96,7 +100,7 @@ class _EnoughError(Exception):
     """All that counts is rendered."""
 
 
-def _seconds_rendered(model: VideoModel, keyframes: str, video: Path, amount: StreamAmount, place: Path) -> float:
+def _seconds_rendered(model: VideoModel, how: dict[str, Any], video: Path, amount: StreamAmount, place: Path) -> float:
     stamps: list[float] = []
 
     def stamp(_: object) -> None:
@@ -105,7 +109,7 @@ def _seconds_rendered(model: VideoModel, keyframes: str, video: Path, amount: St
             raise _EnoughError
 
     with suppress(_EnoughError):
-        render(open_street(video, amount.size), model, video=place, keyframes=keyframes, on_frame=stamp)
+        render(open_street(video, amount.size), model, video=place, **how, on_frame=stamp)
     return seconds_a_frame(stamps, amount)
 
 

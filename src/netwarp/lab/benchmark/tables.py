@@ -104,7 +104,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("not_compiled"),
     ),
     "stream.rows": (
-        *(*_NAMES, Column("flow"), Column("keyframes", "keyframes"), Column("frames"), Column("runs")),
+        *(
+            *_NAMES,
+            Column("flow"),
+            Column("keyframes", "keyframes"),
+            Column("edges", "edges"),
+            Column("frames"),
+            Column("runs"),
+        ),
         Column("network_share", "network on", _percent),
         Column("ms", "ms a frame", one),
         Column("ratio", "× frame by frame", three),

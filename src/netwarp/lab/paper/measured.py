@@ -41,7 +41,7 @@ def times_of(rows: Sequence[Row], context: StudyContext, frames: int, store: Sto
     first = Clip(data.clips[0].name, data.clips[0].frames[:frames])
     try:
         shown = {row.name: tested_model(row, models[row.name]) for row in timed}
-        scores = evaluate(shown, replace(data, clips=(first,)), windows=())
+        scores = evaluate(shown, replace(data, clips=(first,)), windows=(), edges="off")
     finally:
         for model in models.values():
             model.remove()

@@ -129,6 +129,8 @@ def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
 
 def tested_model(row: Row, model: VideoModel) -> StreamModel:
     """A row's model as it is tested: on the frames that the row's windows and scales make of each, or on whole ones."""
+    if row.then_free:
+        model = VideoModel(model.base, training_free=True, flow="dis")
     if row.windows is None:
         return model
     views, own = row.windows, preprocess_of(model.base).size

@@ -93,9 +93,11 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
         # Where keyframes are is not known from the beginning.
         frames = test.clips[0].frames[: None if asked.keyframes else TIMED_FRAMES]
         tested = {row.name: tested_model(row, models[row.name]) for row in rows}
-        keyframes = {row.name: row.keyframes for row in rows}
+        settings: dict[str, Any] = {
+            name: {row.name: getattr(row, name) for row in rows} for name in ("keyframes", "edges", "offline")
+        }
         beginning = replace(test, clips=(Clip(test.clips[0].name, frames),))
-        timed = evaluate(tested, beginning, windows=(), keyframes=keyframes)
+        timed = evaluate(tested, beginning, windows=(), **settings)
     summaries = summarise(rows, units, timed)
     files = [out.parent / f"{out.name}{end}" for end in (".json", ".md", "-tiou.png", "-crops.png")]
     seeds = f", 2 folds, seeds: {asked.seeds}" if asked.depths else ""
@@ -108,7 +110,7 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
             draw_prices(summaries, title, files[4])
     table = experiment_table(summaries)
     write_file(files[1], f"{table}\n\n{title}. {CAPTION}\n")
-    settings = {name: getattr(asked, name) for name in ("depths", "train_from", "keyframes", "seeds")}
+    asked_for = {name: getattr(asked, name) for name in ("depths", "train_from", "keyframes", "seeds")}
     training = None if asked.base_training is None else asdict(asked.base_training)
     values = {
         "format": FORMAT,
@@ -116,7 +118,7 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
         "data": context.data.name,
         "base": inputs.base,
         "folds": [{"train": _half(fold.train), "test": _half(fold.test)} for fold in context.folds],
-        "settings": {"jobs": jobs, **settings, "base_training": training},
+        "settings": {"jobs": jobs, **asked_for, "base_training": training},
         "rows": summaries,
         "units": [vars(unit) for unit in units],
         "seconds": seconds,

@@ -72,6 +72,10 @@ class Row:
     crf: int = 0
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # as in VideoModel
     keyframes: str = "all"  # the frames that the network runs on when it is tested, as for netwarp.segment
+    edges: Literal["on", "off"] = "off"  # whether labels follow the picture's edges when it is tested
+    offline: bool = False  # whether it looks ahead when it is tested
+    # whether the network, once it is trained, is tested with the memory that needs no training
+    then_free: bool = False
     windows: Views | None = None  # what the network is shown of a frame when it is tested; None for the frame as it is
     # whether the trained model is kept for other rows and pictures, where training goes on after a kill
     kept: bool = False
@@ -86,8 +90,9 @@ class Row:
         tested: dict[str, Any] = {} if self.windows is None else {"windows": dict(vars(self.windows))}
         if self.crf:
             tested |= {"crf": self.crf}
-        if self.keyframes != "all":
-            tested |= {"keyframes": self.keyframes}
+        for name, usual in (("keyframes", "all"), ("edges", "off"), ("offline", False), ("then_free", False)):
+            if getattr(self, name) != usual:
+                tested |= {name: getattr(self, name)}
         if self.interpolation != "bilinear":
             tested |= {"interpolation": self.interpolation}
         if not self.trains:
@@ -98,7 +103,8 @@ class Row:
 
     def training(self) -> dict[str, Any]:
         """Of its settings those that its training depends on, however it is tested."""
-        others = ("name", "against", "drawn", "kept", "keyframes", "windows", "crf")
+        tested = ("keyframes", "edges", "offline", "then_free", "windows", "crf")
+        others = ("name", "against", "drawn", "kept", *tested)
         values = {k: v for k, v in vars(self).items() if k not in others}
         recipe = dict(vars(self.recipe))
         # What is newer than work that was kept is said only where it is used.
@@ -135,6 +141,7 @@ def standard_rows(
 
     rows = [Row(BASE), Row(FREE, training_free=True, drawn=True)]
     rows.append(Row(f"{FREE}, bicubic", training_free=True, interpolation="bicubic"))
+    rows += looks(rows[1])
     for depth in depths:
         rows += [netwarp("", depth, drawn=True), netwarp(" + FlowCNN", depth, flow_cnn=2)]
     if len(depths) > 1:
@@ -147,6 +154,12 @@ def standard_rows(
     if train_from is not None:
         best = netwarp("", last, gate="photometric", trained=(f"after {train_from}",), recipe=tuned)
         rows.append(replace(best, name=f"Best combination: decoder trained, gate, at {last}", drawn=True))
+        rows.append(replace(best, name=f"{rows[-1].name}, edges", edges="on", kept=True))
+        behind = Row(f"NetWarp at {train_from}, decoder trained", (train_from,), memory="previous", recipe=tuned)
+        rows.append(replace(behind, trained=best.trained))
+        # Train first, remember afterwards: the control's network, which no memory was trained with.
+        decoder = replace(control_of(best), name="Decoder trained, then training-free", then_free=True, kept=True)
+        rows += [decoder, *looks(decoder)]
     if true_flow:
         true = [row for row in rows if row.drawn]
         # True flow is known in one direction only, and needs no check by the other.
@@ -156,26 +169,34 @@ def standard_rows(
     return with_controls(rows)
 
 
+def looks(row: Row) -> list[Row]:
+    """A row whose labels follow the picture's edges, one that looks ahead, and one that does both."""
+    ways: tuple[dict[str, Any], ...] = ({"edges": "on"}, {"offline": True}, {"edges": "on", "offline": True})
+    return [replace(row, name=f"{row.name}, {', '.join(way)}", drawn=False, **way) for way in ways]
+
+
 def keyframe_rows(policies: Sequence[str]) -> tuple[Row, ...]:
     """Rows in which nothing is trained and the network runs on some frames, beside simpler ways to save as much.
 
-    >>> [row.name for row in keyframe_rows(["3"])][2:6]
-    ['Training-free, every 3rd', 'No gate, every 3rd', 'Plain propagation, every 3rd', 'Stale labels, every 3rd']
+    >>> [row.name for row in keyframe_rows(["3"])][5:8]
+    ['Training-free, every 3rd', 'Training-free, every 3rd, edges', 'Training-free, every 3rd, offline']
     """
     rows = [Row(BASE), Row(FREE, training_free=True, drawn=True)]
+    rows += looks(rows[1])
     for policy in policies:
         if policy in ("all", "1"):
             continue
         nth = policy.isdecimal()
         name = f"every {policy}{ {'2': 'nd', '3': 'rd'}.get(policy, 'th') }" if nth else policy
         rows.append(Row(f"{FREE}, {name}", training_free=True, drawn=True, keyframes=policy))
+        rows += looks(rows[-1])
         if nth:
             # The training-free mode's weights alone.
             ungated = Row(f"No gate, {name}", ("log_probs",), start=(0.2, 0.8), recipe=Recipe(steps=0))
             plain = Row(f"Plain propagation, {name}")
             stale = Row(f"Stale labels, {name}", flow="zero")
             rows += [replace(row, keyframes=policy) for row in (ungated, plain, stale)]
-    scaled = [row for row in rows if row.name == BASE or row.training_free]
+    scaled = [row for row in rows if row.name == BASE or (row.training_free and not row.offline)]
     for scale in SCALES:
         views = Views(scales=(scale,))
         rows += [replace(row, name=f"{row.name} at {scale} ×", windows=views, drawn=False) for row in scaled]
@@ -211,7 +232,7 @@ def with_controls(rows: Iterable[Row]) -> tuple[Row, ...]:
     trained: list[Row] = []
     controls: dict[str, Row] = {}  # by what they are
     for row in rows:
-        if not row.trains or row.control:
+        if not row.trains or (row.control and not row.then_free):
             plain.append(row)
             continue
         control = control_of(row)

@@ -202,6 +202,8 @@ class StudyContext(contextlib.ExitStack):
             average_sizes=average_instance_sizes(data.classes.names),
             history=self.inputs.history,
             keyframes=row.keyframes,
+            edges=row.edges,
+            offline=row.offline,
             on_labels=note,
         )
         return scores["row"], maps, scores_without_each_clip(confusions)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netwarp.ops.cpu import bicubic, channels_last, planes
+from netwarp.ops.cpu import bicubic, channels_last, edges, planes
 from netwarp.ops.cpu.compiled import Array, compiled
 from netwarp.ops.kernels import NotCompiledError
 from netwarp.ops.reference import compute_dtype, memory_format
@@ -269,6 +269,26 @@ def labels_along(answer: Tensor, labels: Tensor, flow: Tensor) -> Tensor:
     arrays = (answer.float().numpy(), labels.contiguous().numpy(), flow.float().contiguous().numpy())
     _run(planes.move_labels, (*arrays, moved.numpy()), batch * h, 8 * moved.numel())
     return moved
+
+
+def guide_labels(
+    answer: Tensor, labels: Tensor, frame: Tensor, weights: Tensor, radius: int, logits: bool, keep: bool
+) -> tuple[Tensor, Tensor | None]:
+    """See :func:`netwarp.ops.kernels.guide_labels`."""
+    batch, h, _ = labels.shape
+    maps, given = answer.detach().float().contiguous(), labels.contiguous()
+    mixed, near = (torch.zeros(labels.shape, dtype=torch.bool) for _ in range(2))
+    probabilities = torch.empty_like(maps) if logits else maps
+    moved = torch.empty_like(given)
+    filtered = torch.empty_like(maps) if keep else torch.empty((0, 0, 0, 0))
+    rows, pixels = batch * h, labels.numel()
+    _run(edges.find_mixed, (given.numpy(), radius, mixed.numpy()), rows, 4 * pixels)
+    _run(edges.spread, (mixed.numpy(), radius, near.numpy()), rows, 4 * pixels)
+    if logits:
+        _run(edges.soften, (maps.numpy(), near.numpy(), probabilities.numpy()), rows, 8 * pixels)
+    sources = (probabilities.numpy(), given.numpy(), frame.contiguous().numpy(), mixed.numpy(), near.numpy())
+    _run(edges.weigh, (*sources, weights.numpy(), radius, moved.numpy(), filtered.numpy()), rows, 16 * pixels)
+    return moved, filtered if keep else None
 
 
 def _total(rows: Tensor | None) -> Tensor | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from netwarp.ops import reference
-from netwarp.ops.cuda import backward, blocks, forward, gather
+from netwarp.ops.cuda import backward, blocks, edges, forward, gather
 from netwarp.ops.cuda.blocks import Blocks
 from netwarp.ops.cuda.launch import launch
 from netwarp.ops.reference import compute_dtype, memory_format
@@ -265,3 +265,19 @@ def _gather(
         **maps.constants(division),
     )
     return result
+
+
+def guide_labels(
+    answer: Tensor, labels: Tensor, frame: Tensor, weights: Tensor, radius: int, logits: bool, keep: bool
+) -> tuple[Tensor, Tensor | None]:
+    """See :func:`netwarp.ops.kernels.guide_labels`."""
+    batch, channels, h, w = answer.shape
+    probabilities = (answer.softmax(1, dtype=torch.float32) if logits else answer.float()).contiguous()
+    moved = torch.empty_like(labels, memory_format=torch.contiguous_format)
+    # Where no window near by has two labels, blocks write no means.
+    filtered = torch.zeros_like(probabilities) if keep else None
+    blocks_each = -(-h * w // PIXELS_AT_A_TIME)
+    sources = (probabilities, labels.contiguous(), frame.contiguous(), weights)
+    sizes = (channels, h, w, len(weights) - 1, blocks_each)
+    launch(edges.guide, batch * blocks_each, 4, *sources, moved, filtered, *sizes, radius=radius, size=PIXELS_AT_A_TIME)
+    return moved, filtered
