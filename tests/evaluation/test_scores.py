@@ -54,7 +54,7 @@ def test_a_frame_without_the_network_counts_by_their_share():
     made = counted([100, 8])
     for second in (1, 2, 6):
         made.add(labels())
-        made.time(second, keyframe=False)
+        made.time(second, network=0.0)
     assert made.scores()["ms_per_frame"] == (8000 + 3 * 2000) / 4
     assert made.scores()["network_share"] == made.reduce().scores()["network_share"] == 40
 

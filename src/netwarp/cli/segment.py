@@ -172,5 +172,5 @@ def _count(rendered: Rendered) -> str:
     rate = rendered.frames / max(rendered.seconds, 1e-9)
     noun = "frame" if rendered.frames == 1 else "frames"
     ran = rendered.keyframes
-    share = f", the network on {ran} ({ran / rendered.frames:.0%})" if 0 < ran < rendered.frames else ""
+    share = f", the network on {ran:.3g} ({ran / rendered.frames:.0%})" if 0 < ran < rendered.frames else ""
     return f"{rendered.frames} {noun} in {rendered.seconds:.1f} s ({rate:.1f} a second){share}"

@@ -25,12 +25,12 @@ OnLabels = Callable[[str, ClipFrame, Tensor], None]
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """A frame, its labels ``[1,H,W]``, the seconds that they took if that is known, and whether the network ran."""
+    """A frame, its labels ``[1,H,W]``, the seconds that they took if that is known, and how much of the network ran."""
 
     frame: CachedFrame
     labels: Tensor
     seconds: float | None
-    keyframe: bool
+    network: float
 
 
 class Row(Protocol):
@@ -142,6 +142,6 @@ def _count(plan: EvaluationPlan, name: str, collection: MetricCollection, done: 
         visible = frame.visible(plan.consistency_flow)
         collection.add(labels, **truth, flow=None if flow is None else flow[0], visible=visible)
         if each.seconds is not None:
-            collection.time(each.seconds, each.keyframe)
+            collection.time(each.seconds, each.network)
         if plan.on_labels is not None:
             plan.on_labels(name, frame.frame, labels)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,10 +20,12 @@ from netwarp.evaluation.clip_reader import CPU, CachedFrame, joined, runs_of, wa
 from netwarp.evaluation.clip_runner import EvaluationPlan, Labelled, OnLabels, Row, measure
 from netwarp.evaluation.scores import MetricSettings, Scores
 from netwarp.flow import FlowEstimator, flow_source
-from netwarp.inference.keyframes import KeyframePolicy, KeyframeTracker, make_policy
+from netwarp.inference import labeller
+from netwarp.inference.keyframes import KeyframePolicy, KeyframeTracker
 from netwarp.inference.labeller import EdgesChoice, Labeller, make_edges
 from netwarp.inference.lookahead import Delay, make_delay
 from netwarp.inference.stream_model import StreamModel
+from netwarp.inference.windows_in_turn import windows_in_turn
 from netwarp.model.inputs import base_device
 from netwarp.model.netwarp import Flows
 from netwarp.ops import Edges
@@ -91,7 +93,8 @@ def evaluate(
     def row(name: str, model: StreamModel) -> _ModelRow:
         delay = make_delay(_of(lag, name), offline=_of(offline, name)) if model.layers else None
         wanted = keyframes[name] if isinstance(keyframes, Mapping) else keyframes
-        return _ModelRow(model, turn, make_policy(wanted), make_edges(_of(edges, name), model), delay)
+        video, policy = windows_in_turn(model, wanted)
+        return _ModelRow(video, turn, policy, make_edges(_of(edges, name), model), delay)
 
     def rows() -> dict[str, _ModelRow]:
         return {name: row(name, model) for name, model in models.items()}
@@ -158,7 +161,7 @@ class _ModelRow(Row):
         done = self.start() if self._follows and needed and flow is None else []  # the size changes
         return done + self._timed(lambda: self._next(frame, image, flow))
 
-    def _next(self, frame: CachedFrame, image: Tensor, flow: Tensor | None) -> list[tuple[Any, Tensor]]:
+    def _next(self, frame: CachedFrame, image: Tensor, flow: Tensor | None) -> list[labeller.Labelled]:
         given: Tensor | Flows | None = flow
         keyframe, ahead = True, None
         if flow is not None and self._follows and frame.before is not None:
@@ -173,9 +176,9 @@ class _ModelRow(Row):
             self._tracker.start(image)
         self._follows = True
         path = given if isinstance(given, Flows) and not keyframe else None
-        return self._labeller.add((frame, keyframe), image, given, path, ahead)
+        return self._labeller.add(frame, image, given, path, ahead)
 
-    def _timed(self, work: Callable[[], list[tuple[Any, Tensor]]]) -> list[Labelled]:
+    def _timed(self, work: Callable[[], list[labeller.Labelled]]) -> list[Labelled]:
         with self._turn:
             wait_for(self._device)
             began = time.perf_counter()
@@ -185,7 +188,7 @@ class _ModelRow(Row):
         if not done:
             return []
         each, self._seconds = self._seconds / len(done), 0.0
-        return [Labelled(frame, labels.long(), each, keyframe) for (frame, keyframe), labels in done]
+        return [Labelled(frame, labels.long(), each, network) for frame, labels, network in done]
 
 
 _ROW = "predictions"
@@ -243,4 +246,4 @@ class _PredictedRow(Row):
         else:
             height, width = frame.image(CPU).shape[2:]
         labels = self._predictions.read(frame.frame.name, (height, width))
-        return [Labelled(frame, torch.from_numpy(labels.astype(np.int64))[None], None, True)]
+        return [Labelled(frame, torch.from_numpy(labels.astype(np.int64))[None], None, 1.0)]

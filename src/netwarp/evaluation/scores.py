@@ -135,6 +135,7 @@ class MetricCollection:
         self.metrics = {name: spec.make(settings) for name, spec in METRICS.items()}
         self.frames = 0
         self.seconds: tuple[list[float], ...] = ([], [], [])  # by kind
+        self.network = 0.0  # on how many of those frames it ran; in windows, shares of it
         self._follows = False
         self._previous: Tensor | None = None
         self._counted = list(self.metrics)
@@ -168,9 +169,10 @@ class MetricCollection:
         self.frames += target is not None
         self._follows, self._previous = self._previous is not None, prediction
 
-    def time(self, seconds: float, keyframe: bool = True) -> None:
-        """Note how long the frame that was added last has taken, and whether the network ran on it."""
-        self.seconds[CARRIED if not keyframe else NETWORK if self._follows else FIRST].append(seconds)
+    def time(self, seconds: float, network: float = 1.0) -> None:
+        """Note how long the frame that was added last has taken, and how much of the network ran on it."""
+        self.seconds[CARRIED if not network else NETWORK if self._follows else FIRST].append(seconds)
+        self.network += network
 
     def _forget(self) -> None:
         self._previous = None
@@ -182,15 +184,17 @@ class MetricCollection:
         for name, metric in self.metrics.items():
             metric.merge(other.metrics[name])
         self.frames += other.frames
+        self.network += other.network
         self.seconds = tuple(ours + theirs for ours, theirs in zip(self.seconds, other.seconds, strict=True))
 
     def reduce(self) -> Self:
         """The sum over all processes of ``torch.distributed``: a call of all of them; alone, a copy."""
         total = copy.copy(self)
         total.metrics = {name: metric.reduce() for name, metric in self.metrics.items()}
-        shares = all_processes((self.frames, self.seconds))
-        total.frames = sum(frames for frames, _ in shares)
-        total.seconds = tuple(list(chain(*lists)) for lists in zip(*(seconds for _, seconds in shares), strict=True))
+        shares = all_processes((self.frames, self.network, self.seconds))
+        total.frames = sum(frames for frames, _, _ in shares)
+        total.network = sum(network for _, network, _ in shares)
+        total.seconds = tuple(list(chain(*lists)) for lists in zip(*(share[2] for share in shares), strict=True))
         return total
 
     def scores(self) -> Scores:
@@ -206,6 +210,6 @@ class MetricCollection:
                 for key, figure in METRICS[name].figures.items()
             },
             "frames": self.frames,
-            "network_share": 100 * (1 - len(self.seconds[CARRIED]) / frames) if frames else math.nan,
+            "network_share": 100 * self.network / frames if frames else math.nan,
             "ms_per_frame": milliseconds / sum(map(len, timed)) if timed else math.nan,
         }

@@ -27,13 +27,13 @@ CAPTIONS = ("frame by frame", "video network")
 
 @dataclass(frozen=True)
 class Rendered:
-    """What was written: frames, those of them that the network ran on, and seconds from the first to finished files.
+    """What was written: frames, on how many the network ran (in windows: shares of it), and seconds to finished files.
 
     ``damage`` is the input's, in one line.
     """
 
     frames: int
-    keyframes: int
+    keyframes: float
     seconds: float
     damage: str | None
 
@@ -106,7 +106,7 @@ def render(
         lag=lag,
         offline=offline,
     )
-    began, frames, network_ran, writer = time.perf_counter(), 0, 0, None
+    began, frames, network_ran, writer = time.perf_counter(), 0, 0.0, None
     try:
         with _no_empty_folders([place for place in (video and video.parent, masks) if place]), ExitStack() as stack:
             stack.enter_context(source)
@@ -120,7 +120,7 @@ def render(
                 if writer is not None:
                     writer.write(picture(result), result.time)
                 frames += 1
-                network_ran += result.keyframe
+                network_ran += result.network
                 if on_frame is not None:
                     on_frame(result)
     except KeyboardInterrupt as interrupt:

@@ -317,9 +317,7 @@ class Sliding:
         for number, tiling in enumerate(tilings):
             seen = whole.at_scale(tiling, self.model.preprocess)
             probabilities, memories[number] = self._at_scale(seen, tiling, memories[number])
-            if tiling.size != size:
-                probabilities = F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)
-            result = probabilities if result is None else result.add_(probabilities)
+            result = add_scale(result, probabilities, size)
         assert result is not None  # there is at least one scale
         return result.div_(len(tilings)) if len(tilings) > 1 else result
 
@@ -328,8 +326,7 @@ class Sliding:
         views = tiling.views(self.views.flip)
         videos = seen.present.shape[0]
         batch = self.batch or _views_in_a_pass(tiling.window, seen.present.device)
-        total: Tensor | None = None
-        twin: Tensor | float = 0.0
+        mean = MeanOfViews(tiling, self.views.flip)
         for first in range(0, len(views), batch):
             shown = views[first : first + batch]
             part = slice(first * videos, (first + len(shown)) * videos)
@@ -344,22 +341,52 @@ class Sliding:
             for kept, new in zip(memory, left.memory, strict=True):
                 kept[part] = new
             assert logits is not None
-            logits = logits.to(torch.promote_types(torch.float32, logits.dtype))
-            if len(views) == 1 and tiling.padded == tiling.size:
-                return logits.softmax(1), memory
-            if total is None:
-                total = logits.new_zeros(videos, logits.shape[1], *tiling.size)
-            summed = self.views.flip == "logits"
             for view, each in zip(shown, logits.chunk(len(shown)), strict=True):
-                upright = each.flip(-1) if view.mirrored else each
-                if summed and not view.mirrored:
-                    twin = upright  # the next view is its mirrored twin, perhaps of the next pass
-                    continue
-                _add(total, (upright + twin if summed else upright).softmax(1), view)
-        assert total is not None  # there is at least one view
+                mean.add(view, each)
         assert memory is not None
-        rows, columns = (total.new_tensor(counts) for counts in tiling.coverage())
-        return total.div_(rows.unsqueeze(1) * columns * (2 if self.views.flip == "probabilities" else 1)), memory
+        return mean.result(), memory
+
+
+def add_scale(total: Tensor | None, probabilities: Tensor, size: tuple[int, int]) -> Tensor:
+    """Add the probabilities of a scale, brought to the frame's size, to those of others."""
+    if tuple(probabilities.shape[-2:]) != size:
+        probabilities = F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)
+    return probabilities if total is None else total.add_(probabilities)
+
+
+class MeanOfViews:
+    """Averages the probabilities of a scale's views, which come in their order, where they overlap."""
+
+    def __init__(self, tiling: Tiling, flip: Flip) -> None:
+        self._tiling, self._flip = tiling, flip
+        self._total: Tensor | None = None
+        self._twin: Tensor | float = 0.0
+
+    def add(self, view: View, logits: Tensor) -> None:
+        """Add a view's logits ``[B,classes,h,w]``; what lies beyond the frame is dropped."""
+        logits = logits.to(torch.promote_types(torch.float32, logits.dtype))
+        upright = logits.flip(-1) if view.mirrored else logits
+        if self._flip == "logits" and not view.mirrored:
+            self._twin = upright  # the next view is its mirrored twin
+            return
+        probabilities = (upright + self._twin if self._flip == "logits" else upright).softmax(1)
+        size = self._tiling.size
+        if not self._flip and self._tiling.window == size:
+            self._total = probabilities
+            return
+        if self._total is None:
+            self._total = logits.new_zeros(logits.shape[0], logits.shape[1], *size)
+        h, w = logits.shape[-2:]
+        place = self._total[..., view.top : view.top + h, view.left : view.left + w]
+        place += probabilities[..., : place.shape[-2], : place.shape[-1]]
+
+    def result(self) -> Tensor:
+        """The mean ``[B,classes,H,W]`` of all that were added."""
+        assert self._total is not None  # there is at least one view
+        if not self._flip and self._tiling.window == self._tiling.size:
+            return self._total
+        rows, columns = (self._total.new_tensor(counts) for counts in self._tiling.coverage())
+        return self._total.div_(rows.unsqueeze(1) * columns * (2 if self._flip == "probabilities" else 1))
 
 
 def _views_in_a_pass(window: tuple[int, int], device: torch.device) -> int:
@@ -372,10 +399,3 @@ def _room(like: Tensor, batch: int) -> Tensor:
     last = not like.is_contiguous() and like.is_contiguous(memory_format=torch.channels_last)
     memory_format = torch.channels_last if last else torch.contiguous_format
     return torch.empty((batch, *like.shape[1:]), dtype=like.dtype, device=like.device, memory_format=memory_format)
-
-
-def _add(total: Tensor, probabilities: Tensor, view: View) -> None:
-    """Add the probabilities of a view where it lies; what lies beyond the frame is dropped."""
-    h, w = probabilities.shape[-2:]
-    place = total[..., view.top : view.top + h, view.left : view.left + w]
-    place += probabilities[..., : place.shape[-2], : place.shape[-1]]

@@ -19,12 +19,13 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError
 from netwarp.flow.registry import only_in_clips
-from netwarp.inference.keyframes import Cuts, KeyframePolicy, KeyframeTracker, is_other_scene, make_policy
-from netwarp.inference.labeller import EdgesChoice, Labeller, make_edges, small_labels
+from netwarp.inference.keyframes import Cuts, KeyframePolicy, KeyframeTracker, is_other_scene
+from netwarp.inference.labeller import EdgesChoice, Labelled, Labeller, make_edges, small_labels
 from netwarp.inference.lookahead import Delay, make_delay
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.threads import Prefetcher, Staging, ThreadBudget, opencv_on_one_thread
+from netwarp.inference.windows_in_turn import windows_in_turn
 from netwarp.model import VideoModel
 from netwarp.model.inputs import as_frames, base_device, check_flow
 from netwarp.model.netwarp import Flows
@@ -54,6 +55,7 @@ class Segmented:
         fresh: Why this frame starts a new state: ``"first frame"``, ``"scene cut"``, ``"change of size"``; else None.
         base_labels: The labels of the network frame by frame, with ``compare``.
         keyframe: Whether the network ran on this frame; else its labels are those of the last keyframe, moved along.
+        network: How much of it ran: 1 or 0, or the share of its windows where those take turns.
     """
 
     index: int
@@ -64,6 +66,7 @@ class Segmented:
     fresh: str | None
     base_labels: npt.NDArray[np.integer] | None = None
     keyframe: bool = True
+    network: float = 1.0
 
 
 def segment(
@@ -96,9 +99,10 @@ def segment(
         overlap: Read and estimate flow on other threads; else all runs on the caller's, and a frame is read when it is
             needed.
         keyframes: The frames that the network runs on: ``"all"``, every Nth, ``"auto"`` where the picture has changed
-            too much, ``"budget:SHARE"`` of them at most, or a policy of your own
-            (:func:`netwarp.inference.keyframes.make_policy`). On the others its last answer is carried along the flow,
-            for a fraction of the price. A first frame, a scene cut and a change of size are keyframes.
+            too much, ``"budget:SHARE"`` of them at most (of a model in windows: that share of each frame's windows), or
+            a policy of your own (:func:`netwarp.inference.keyframes.make_policy`). On the others its last answer is
+            carried along the flow, for a fraction of the price. A first frame, a scene cut and a change of size are
+            keyframes.
         edges: Move the edges of labels to those of the picture (:class:`netwarp.ops.Edges`): ``"on"``, ``"off"``, a
             filter with settings of your own, or ``"auto"``: on with a memory that needs no training.
         lag: Frames of delay: what so many later frames say at most is brought back to each.
@@ -115,9 +119,9 @@ def segment(
         OutputError: With ``offline``, the disk is full.
     """
     # Not part of the generator, so that errors are raised at the call and not at the first frame.
-    policy = make_policy(keyframes)
-    video = model if isinstance(model, (VideoModel, Sliding)) else VideoModel(model, training_free=True)
-    single = video.without_memory() if compare else None
+    whole = model if isinstance(model, (VideoModel, Sliding)) else VideoModel(model, training_free=True)
+    single = whole.without_memory() if compare else None
+    video, policy = windows_in_turn(whole, keyframes)
     chosen, delay = make_edges(edges, video), make_delay(lag, offline=offline)
     frames = source if isinstance(source, FrameSource) else open_frames(source)
     _check_delay(delay, frames, offline=offline)
@@ -192,21 +196,22 @@ def _through_network(
             staging.join(prepared.mark)
             done = labeller.start() if prepared.fresh else []
             alone = None if single is None else small_labels(single.step(prepared.image)[0])
-            item = prepared.frame, prepared.fresh, alone, prepared.path is None
+            item = prepared.frame, prepared.fresh, alone
             done += labeller.add(item, prepared.image, prepared.motion, prepared.path, prepared.ahead)
-            results = [_segmented(*each, staging) for each in done]
+            results = [_segmented(each, staging) for each in done]
         del prepared, item, alone, done
         yield from results
     with torch.no_grad(), turn():
-        results = [_segmented(*each, staging) for each in labeller.start()]
+        results = [_segmented(each, staging) for each in labeller.start()]
     yield from results
 
 
-def _segmented(item: tuple[Frame, str | None, Tensor | None, bool], labels: Tensor, staging: Staging) -> Segmented:
-    frame, fresh, alone, keyframe = item
+def _segmented(labelled: Labelled, staging: Staging) -> Segmented:
+    (frame, fresh, alone), labels, network = labelled
     found = [each[0].numpy() for each in staging.download(labels, *(() if alone is None else (alone,)))]
     compared = found[1] if alone is not None else None
-    return Segmented(frame.index, frame.time, frame.name, frame.image, found[0], fresh, compared, keyframe)
+    named = (frame.index, frame.time, frame.name, frame.image)
+    return Segmented(*named, found[0], fresh, compared, network > 0, network)
 
 
 @dataclass(frozen=True, eq=False)
