@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp import VideoModel, load_base
-from netwarp.cli.terminal import keep_freed_memory
+from netwarp.freed_memory import keep_freed_memory
 from netwarp.inference.sliding import Sliding, SlidingState
 from netwarp.model import Preprocess
 

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 import netwarp
 from netwarp import FlowCNN, PhotometricGate, VideoModel, warp
 from netwarp.bases.spec import lay_channels_last
-from netwarp.cli.terminal import keep_freed_memory
 from netwarp.flow import make_flow
+from netwarp.freed_memory import keep_freed_memory
 from netwarp.inference.keyframes import is_cut
 from netwarp.model.inputs import as_frames, to_unit_range
 from netwarp.model.outputs import labels_of

@@ -10,7 +10,7 @@ import pytest
 import netwarp
 
 ORDER = (
-    *("_version", "_moved", "errors", "label_sets", "output_files", "distributed", "weights"),
+    *("_version", "_moved", "errors", "label_sets", "output_files", "distributed", "freed_memory", "weights"),
     *("ops", "flow", "metrics", "video", "engines"),
     *("model", "bases", "datasets", "inference", "evaluation", "training", "convert", "export"),
     *("cli", "streets", "lab"),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from cityscapes_tree import made_scene, write_image, write_truth
 from PIL import Image
 
@@ -245,15 +244,3 @@ def test_other_classes_are_warned_of(capsys: pytest.CaptureFixture[str], cache: 
     names = ",".join(["road", *(f"c{i}" for i in range(10))])
     _, err = run(capsys, *STREETS, "--cache", cache, "--base", "tinybase:build", "--classes", names)
     assert "11 of 11 classes have other names, such as 'road' for 'sky'" in err
-
-
-def test_memory_keeps_what_was_freed_only_where_that_can_be_said(monkeypatch: pytest.MonkeyPatch):
-    from netwarp.cli import terminal as memory
-
-    calls = []
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: calls.append(name) or object())
-    memory.keep_freed_memory()  # a C library without mallopt
-    monkeypatch.setattr(memory.sys, "platform", "darwin")
-    memory.keep_freed_memory()
-    assert calls == [None]
-    assert torch.zeros(4).sum() == 0

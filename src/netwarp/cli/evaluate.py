@@ -110,11 +110,9 @@ class Request(ModelOptions, LabelOptions):
 def run(request: Request) -> None:
     """Evaluate; see the module."""
     _check_combinations(request)
-    from netwarp.cli.terminal import keep_freed_memory
     from netwarp.datasets.class_order import in_order_of
     from netwarp.datasets.registry import open_data
 
-    keep_freed_memory()
     history = 0 if request.history is None and _is_alone(request) else request.history
     length = _LENGTH_OF_VIDEOS if history is None else history + 1
     data = open_data(request.data, request.split, length=length, cache=request.cache)

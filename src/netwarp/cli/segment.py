@@ -80,10 +80,8 @@ def run(request: Request) -> None:
     views = views_of(request)
     settings = label_settings(request)
     places = _places(request)
-    from netwarp.cli.terminal import keep_freed_memory
     from netwarp.video.open import open_frames
 
-    keep_freed_memory()
     with open_frames(request.input, image_fps=request.fps or 25.0) as source:
         _check_rate(request, source)
         check_places(source.paths, video=places.video, masks=places.masks)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
 import logging
 import os
@@ -18,26 +17,6 @@ from types import FrameType
 
 from netwarp.cli.arguments import option_name
 from netwarp.errors import NetWarpError
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGE = 1 << 30
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep memory that it frees, for what it allocates next. Does nothing where that cannot be said.
-
-    glibc gives large blocks back to the system at once and asks for them again: a network that allocates as much for
-    every frame then spends a fifth of its time, and more with several threads, on pages that the system hands over.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # a C library without it
-        return
-    mallopt(_M_MMAP_THRESHOLD, _LARGE)
-    mallopt(_M_TRIM_THRESHOLD, _LARGE)
-
 
 _LOG = logging.getLogger("netwarp")
 

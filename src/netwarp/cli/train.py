@@ -152,13 +152,11 @@ def run(request: Request) -> None:
         raise ConfigurationError("training.validate_every needs data.validation, the part to validate on")
     resized = _size(request)
 
-    from netwarp.cli.terminal import keep_freed_memory
     from netwarp.datasets.class_order import in_order_of
     from netwarp.distributed import is_first_process
     from netwarp.training import train
     from netwarp.training.checkpoint import RunFolder
 
-    keep_freed_memory()
     RunFolder(Path(request.out)).check()
     clips, validation = _data(data)
     model = _model(wanted, clips, settings, request.debug)

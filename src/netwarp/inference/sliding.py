@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
+from netwarp.freed_memory import keep_freed_memory
 from netwarp.inference.view_tensors import ViewTensors
 from netwarp.inference.views import Flip, Tiling, View, Views
 from netwarp.model import VideoModel, VideoState
@@ -240,6 +241,7 @@ class Sliding:
             InputError: As :meth:`VideoModel.step`, or the state was used up before. It can still be used after that;
                 where the step fails later (memory, Ctrl-C) the state is lost.
         """
+        keep_freed_memory()
         model = self.model
         if model.hooks is None:
             raise NetWarpError("this VideoModel was removed from its base: build a new one")

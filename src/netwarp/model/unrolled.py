@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
 from netwarp.flow import FlowSource, PrecomputedFlow
 from netwarp.flow.registry import only_in_clips
+from netwarp.freed_memory import keep_freed_memory
 from netwarp.model.checkpointing import recomputed
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, PhotometricGate, as_gate
@@ -132,6 +133,7 @@ class UnrolledNetwork(nn.Module):
         Raises:
             InputError: as :meth:`forward`, the state is another model's, or it holds no answer to carry.
         """
+        keep_freed_memory()
         present = self._checked(frame)
         if state is not None and not isinstance(state, VideoState):
             raise InputError(f"state must be what the step before returned, or None, not {type(state).__name__}")

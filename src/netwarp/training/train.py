@@ -22,6 +22,7 @@ from netwarp.datasets.samples import SampleReader
 from netwarp.distributed import is_first_process
 from netwarp.errors import ConfigurationError, InputError, WeightsError
 from netwarp.flow import spec_of
+from netwarp.freed_memory import keep_freed_memory
 from netwarp.model import VideoModel
 from netwarp.model.model_file import read
 from netwarp.model.netwarp import NetWarp
@@ -242,6 +243,7 @@ def train(
     first = is_first_process(settings.devices)
     check_training(model, samples, settings, classes, unlabelled, validation, place)
     need_lightning()
+    keep_freed_memory()
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_lightning())
         from netwarp.training.loop import BetweenSteps, fit

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from netwarp.bases import load_base
 from netwarp.bases.spec import lay_out
-from netwarp.cli.terminal import keep_freed_memory
 from netwarp.datasets.class_order import in_order_of
 from netwarp.datasets.registry import open_data
 from netwarp.evaluation.evaluate import evaluate, frames_to_run
@@ -89,7 +88,6 @@ def flow_quality(request: Request, tell: Progress) -> Iterator[Found]:
     """What labels each gives; see :func:`measure_flow`."""
     assert request.data is not None
     assert request.base is not None  # checked before
-    keep_freed_memory()
     tell(f"{request.data}: labelling")
     base = load_base(request.base, request.weight_files.get("")).to(request.device)
     lay_out(base)

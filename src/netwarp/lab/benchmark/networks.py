@@ -14,7 +14,6 @@ from torch import nn
 
 from netwarp.bases import load_base
 from netwarp.bases.spec import lay_out
-from netwarp.cli.terminal import keep_freed_memory
 from netwarp.lab.benchmark.plan import Request
 from netwarp.model import FlowCNN, VideoModel
 from netwarp.ops import warp_combine
@@ -166,7 +165,6 @@ def prepare(
     network: Network, request: Request, folder: Path, size: tuple[int, int], frames: int
 ) -> tuple[nn.Module, Path]:
     """Make this process one that streams as ``netwarp segment`` does: the network that it needs, and the video."""
-    keep_freed_memory()
     # The warp's loops are else loaded at the first frame with a past.
     for layout in (torch.contiguous_format, torch.channels_last):
         maps = torch.zeros(1, 4, 8, 8).contiguous(memory_format=layout)
