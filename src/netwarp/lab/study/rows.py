@@ -16,7 +16,7 @@ BASE, FREE = "Frame by frame", "Training-free"
 TRUE_FLOW: Final = "true"
 """The name of the flow that the data set knows."""
 
-SCALES = (0.75, 1.25)
+SCALES = (1.125, 1.25)
 """Sizes, in times the frame's, at which rows with keyframes are tested too: what compute buys otherwise."""
 
 WHOLE = ""
