@@ -176,7 +176,7 @@ class _ModelRow(Row):
             self._tracker.start(image)
         self._follows = True
         path = given if isinstance(given, Flows) and not keyframe else None
-        return self._labeller.add(frame, image, given, path, ahead)
+        return self._labeller.add(frame, image, given, path, ahead, frame.position)
 
     def _timed(self, work: Callable[[], list[labeller.Labelled]]) -> list[Labelled]:
         with self._turn:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,7 @@ TRANSITIONS, SHARE = 10, 0.3
 LEAST_SEEN = 0.25
 
 LONGEST_WAIT = 60
-"""Frames after which the network runs whatever a policy says, but for every Nth."""
+"""Frames after which the network runs whatever a policy says, unless the policy says that it is ``patient``."""
 
 # A pixel of the quarter-size picture counts as unexplained from this error on (0–1), and from so many times the median
 # error of its frame, which is noise.
@@ -200,6 +201,7 @@ class EveryNth:
     """Run the network on every nth frame."""
 
     n: int
+    patient: ClassVar[bool] = True
 
     def __call__(self, seen: Doubt) -> bool:
         """See :data:`KeyframePolicy`."""
@@ -305,7 +307,7 @@ class KeyframeTracker:
 
     def __init__(self, policy: KeyframePolicy) -> None:
         self._policy = policy
-        self._longest = max(LONGEST_WAIT, policy.n) if isinstance(policy, EveryNth) else LONGEST_WAIT
+        self._longest = math.inf if getattr(policy, "patient", False) else LONGEST_WAIT
         self._asked_in_vain = False
         self._frames = 0
         self._key: Tensor | None = None  # the last keyframe, half_grey

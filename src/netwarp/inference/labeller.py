@@ -78,6 +78,7 @@ class Labeller:
         motion: Tensor | Flows | Motion | None,
         path: Flows | None = None,
         ahead: Flows | None = None,
+        index: int | None = None,
     ) -> list[Labelled]:
         """Label the next frame ``[1,3,H,W]``.
 
@@ -87,13 +88,14 @@ class Labeller:
             motion: From it to the last keyframe, for a step of the model; None at a start.
             path: Flow to the last keyframe where the network does not run.
             ahead: Flow to it from the frame before, with a delay.
+            index: Its number in the video.
 
         Returns:
             Items whose labels are known now, in order.
         """
         logits, network = None, 0.0
         if path is None:
-            logits, after = self._model.step(image, self._state, motion)
+            logits, after = self._model.step(image, self._state, motion, index=index)
             if not self._carries and self._lookahead is None and isinstance(after, (VideoState, SlidingState)):
                 after = after.without_answer()
             self._state = after

@@ -197,7 +197,9 @@ def _through_network(
             done = labeller.start() if prepared.fresh else []
             alone = None if single is None else small_labels(single.step(prepared.image)[0])
             item = prepared.frame, prepared.fresh, alone
-            done += labeller.add(item, prepared.image, prepared.motion, prepared.path, prepared.ahead)
+            done += labeller.add(
+                item, prepared.image, prepared.motion, prepared.path, prepared.ahead, prepared.frame.index
+            )
             results = [_segmented(each, staging) for each in done]
         del prepared, item, alone, done
         yield from results

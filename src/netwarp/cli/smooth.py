@@ -1,0 +1,96 @@
+"""``netwarp smooth``: label maps or probabilities that another program saved, steadied over time; no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netwarp.cli.arguments import argument, flag, option
+from netwarp.cli.label_options import LabelOptions, label_settings
+from netwarp.cli.models import ClassesOption
+from netwarp.cli.terminal import progress_bar, say
+from netwarp.errors import ConfigurationError, InputError, OutputError
+
+EXAMPLE = """\
+examples:
+  netwarp smooth street.mp4 masks/ steady/
+  netwarp smooth "frames/*.jpg" masks/ steady/ --offline --overlay steady.mp4
+  netwarp smooth street.mp4 annotated/ filled/ --offline
+
+MASKS holds a label map (.png: indexed or gray, 255 for none) or class probabilities (.npy: floats [C,H,W]) for each
+frame, or for some: of its size, and named as the image, or with the frame's number, from 0, in its name (000012.png).
+A frame without gets the labels of the last one that has some, moved along the flow: a video that was annotated now and
+then is filled. --offline fills from both sides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(LabelOptions, ClassesOption):
+    """What is asked for."""
+
+    input: str = argument("INPUT", "the video: a file, or a folder or quoted glob of images")
+    masks: str = argument("MASKS", "the folder with what was saved of its frames")
+    output: str = argument("OUTPUT", "the folder for label maps: indexed PNG")
+    overlay: str | None = option("FILE", "write the labels' colours over the frames too, into this video")
+    flow: str | None = option("SPEC", "as for 'netwarp segment' (default: dis)")
+    no_cuts: bool = flag("do not look for scene cuts, which start anew")
+
+
+def run(request: Request) -> None:
+    """Steady what was saved; see the module."""
+    from netwarp.inference.render import render
+    from netwarp.inference.saved_answers import (
+        SavedAnswers,
+        SteadiedAnswers,
+        WhereSaved,
+        classes_in,
+        palette_in,
+        saved_files,
+    )
+    from netwarp.video.images import ImageFiles
+    from netwarp.video.open import open_frames
+
+    settings = label_settings(request)
+    output, saved = Path(request.output), Path(request.masks)
+    if output.resolve() == saved.resolve():
+        raise OutputError(f"{output} holds what was saved, which must stay: name another folder")
+    with open_frames(request.input) as source:
+        names = [path.stem for path in source.paths] if isinstance(source, ImageFiles) else None
+        files = saved_files(saved, names)
+        if 0 not in files:
+            raise InputError(f"{saved} has nothing of the first frame, and first of frame {min(files)}: begin there")
+        if source.length is not None and max(files) >= source.length:
+            raise InputError(
+                f"{saved} has something of frame {max(files)}, but {source.description} has {source.length} frames: "
+                "is it another's?"
+            )
+        classes, labels = _classes(request, classes_in(files))
+        model = SteadiedAnswers(
+            SavedAnswers(files, classes),
+            flow=request.flow or "dis",
+            training_free=True,
+            classes=labels,
+            palette=palette_in(files, classes),
+        )
+        whole = source.length is not None and all(number in files for number in range(source.length))
+        with progress_bar(source.length) as advance:
+            rendered = render(
+                source,
+                model,
+                video=None if request.overlay is None else Path(request.overlay),
+                masks=output,
+                # A cut would need an answer there.
+                detect_cuts=whole and not request.no_cuts,
+                keyframes="all" if whole else WhereSaved(files),
+                **settings,
+                on_frame=advance,
+            )
+    say(f"{rendered.frames} frames, {len(files)} of them saved before: {output}")
+
+
+def _classes(request: Request, found: int) -> tuple[int, Sequence[str] | None]:
+    given = request.classes
+    count = found if given is None else given if isinstance(given, int) else len(given)
+    if count < found:
+        raise ConfigurationError(f"--classes says {count}, but what was saved has {found}", option="classes")
+    return count, None if given is None or isinstance(given, int) else given
