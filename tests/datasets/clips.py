@@ -34,10 +34,11 @@ def encode(
     container_options: dict[str, str] | None = None,
     b_frames: int = 2,
     noise: int = 0,
+    rate: int = 25,
 ) -> Path:
     rng = np.random.default_rng(1)
     with av.open(str(path), "w", options=container_options or {}) as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt = 128, 96, pix_fmt
         stream.codec_context.gop_size = 12
         if codec.startswith("mpeg"):
@@ -50,7 +51,7 @@ def encode(
             if noise:
                 image = np.clip(image + rng.integers(0, noise, image.shape), 0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format=pix_fmt)
-            frame.time_base = TICK if times is not None else Fraction(1, 25)
+            frame.time_base = TICK if times is not None else Fraction(1, rate)
             frame.pts = index if times is None else round(times[index] / TICK)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -34,7 +34,7 @@ def test_folder_of_images_in_natural_order(tmp_path: Path) -> None:
     save(tmp_path / ".hidden.png", np.zeros((4, 6, 3), np.uint8))
     (tmp_path / "frame4.txt").write_text("not a frame")
     (tmp_path / "frame5.png").mkdir()
-    with open_frames(tmp_path, image_fps=10) as source:
+    with open_frames(tmp_path, fps=10) as source:
         frames = list(source)
     assert [frame.name for frame in frames] == ["frame1", "frame2", "frame3", "frame10"]
     assert [frame.index for frame in frames] == [0, 1, 2, 3]
@@ -194,7 +194,7 @@ def test_frames_a_second_must_be_positive(tmp_path: Path) -> None:
     save(tmp_path / "1.png", picture(0, 4, 4))
     for fps in (0, -1, float("nan")):
         with pytest.raises(ConfigurationError):
-            open_frames(tmp_path, image_fps=fps)
+            open_frames(tmp_path, fps=fps)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

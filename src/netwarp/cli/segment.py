@@ -70,7 +70,7 @@ class Request(ModelOptions, LabelOptions):
     alpha: float = option("ALPHA", "opacity of the classes' colours, 0 to 1 (default: 0.5)", type=_opacity, default=0.5)
     quality: int = option("CRF", "of the video, 0 (lossless) to 51 (default: 18)", type=whole_number(0, 51), default=18)
     fps: float | None = option(
-        "FPS", "frames a second of images, which do not say it themselves (default: 25)", type=_rate
+        "FPS", "frames a second of images and raw streams, which do not say it themselves (default: 25)", type=_rate
     )
 
 
@@ -82,7 +82,7 @@ def run(request: Request) -> None:
     places = _places(request)
     from netwarp.video.open import open_frames
 
-    with open_frames(request.input, image_fps=request.fps or 25.0) as source:
+    with open_frames(request.input, fps=request.fps) as source:
         _check_rate(request, source)
         check_places(source.paths, video=places.video, masks=places.masks)
         video = build_model(request, source.size, memory=not request.frame_by_frame)
@@ -135,10 +135,8 @@ def _check_combinations(request: Request) -> None:
 
 
 def _check_rate(request: Request, source: FrameSource) -> None:
-    from netwarp.video.images import ImageFiles
-
-    if request.fps is not None and not isinstance(source, ImageFiles):
-        raise ConfigurationError(f"--fps is for images: {source.description} has times of its own")
+    if request.fps is not None and source.timed:
+        raise ConfigurationError(f"--fps is for images and raw streams: {source.description} has times of its own")
 
 
 def _render(

@@ -69,11 +69,11 @@ def render(
     what was read is written and the files are finished. Any other error leaves no video, and only whole masks. The
     network's thread does not know the caller's modes, such as ``torch.autocast``.
 
-    The overlay ``video`` has the source's rate and time stamps, and replaces an existing file at the end. The folder
-    ``masks`` gets indexed PNG of each frame's own size, named as the image or by the frame's index. ``compare`` shows
-    the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours, 0–1; ``quality`` the
-    video's constant rate factor, 0 (lossless) to 51 (worst); ``on_frame`` is called after each frame. ``keyframes``,
-    ``edges``, ``lag`` and ``offline`` are those of :func:`.segment`.
+    The overlay ``video`` has the source's rate, time stamps, shape of pixels and sound. It replaces an existing file at
+    the end. The folder ``masks`` gets indexed PNG of each frame's own size, named as the image or by the frame's index.
+    ``compare`` shows the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours,
+    0–1; ``quality`` the video's constant rate factor, 0 (lossless) to 51 (worst); ``on_frame`` is called after each
+    frame. ``keyframes``, ``edges``, ``lag`` and ``offline`` are those of :func:`.segment`.
     """
     if video is None and masks is None:
         raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")
@@ -112,13 +112,18 @@ def render(
             stack.enter_context(source)
             folder = None if masks is None else MaskFolder(masks, model.palette, inputs=source.paths)
             if video is not None:
-                writer = VideoWriter(video, fps=source.fps, quality=quality, inputs=source.paths)
+                writer = VideoWriter(
+                    video, fps=source.fps, quality=quality, inputs=source.paths,
+                    pixel_aspect=source.pixel_aspect, sound=source.sound,
+                )  # fmt: skip
                 stack.enter_context(writer)
-            for result in stack.enter_context(Prefetcher(results, name="netwarp-network")):
+            prepared = stack.enter_context(Prefetcher(results, name="netwarp-network"))
+            stack.callback(source.stop)  # before the thread that waits for it is waited for
+            for result in prepared:
                 if folder is not None:
                     folder.write(result.labels, result.index, result.name)
                 if writer is not None:
-                    writer.write(picture(result), result.time)
+                    writer.write(picture(result), result.time, result.duration, result.sound)
                 frames += 1
                 network_ran += result.network
                 if on_frame is not None:
@@ -154,6 +159,9 @@ class _UntilDamage(FrameSource):
                 return
             count += 1
             yield frame
+
+    def stop(self) -> None:
+        self._source.stop()
 
     def close(self) -> None:
         self._source.close()

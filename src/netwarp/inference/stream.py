@@ -30,7 +30,7 @@ from netwarp.model import VideoModel
 from netwarp.model.inputs import as_frames, base_device, check_flow
 from netwarp.model.netwarp import Flows
 from netwarp.video.open import open_frames
-from netwarp.video.source import Frame, FrameSource
+from netwarp.video.source import Frame, FrameSource, SoundPacket
 
 log = logging.getLogger("netwarp")
 
@@ -56,6 +56,8 @@ class Segmented:
         base_labels: The labels of the network frame by frame, with ``compare``.
         keyframe: Whether the network ran on this frame; else its labels are those of the last keyframe, moved along.
         network: How much of it ran: 1 or 0, or the share of its windows where those take turns.
+        duration: Seconds for which the frame is shown; None where the source does not say it.
+        sound: Coded sound that stands beside it in a video (:class:`netwarp.video.source.SoundPacket`).
     """
 
     index: int
@@ -67,10 +69,12 @@ class Segmented:
     base_labels: npt.NDArray[np.integer] | None = None
     keyframe: bool = True
     network: float = 1.0
+    duration: float | None = None
+    sound: tuple[SoundPacket, ...] = ()
 
 
 def segment(
-    source: str | Path | int | FrameSource,
+    source: str | Path | int | Iterable[Any] | FrameSource,
     model: VideoModel | Sliding | nn.Module,
     *,
     detect_cuts: bool = True,
@@ -91,8 +95,8 @@ def segment(
     put into evaluation mode.
 
     Args:
-        source: A video file, a folder or glob of images, a camera's index or a stream's URL
-            (:func:`netwarp.video.open.open_frames`), or an open source.
+        source: A video file, a folder or glob of images, a camera's index, a stream's URL, or RGB pictures uint8
+            ``[H,W,3]`` as an array, a list or an iterator (:func:`netwarp.video.open.open_frames`); or an open source.
         model: A video model, one in windows, or any network, which gets the mode that needs no training.
         detect_cuts: Detect scene cuts.
         compare: Also segment each frame on its own (in windows, if the model is), at the price of another pass.
@@ -173,6 +177,7 @@ def _segment(
         prepared = on_a_thread(prepare_frames(read, video, detect_cuts, staging, policy, looks_ahead), "flow")
         for stage in stages:
             threads.callback(stage.stop)  # all, before any of them is waited for
+        threads.callback(frames.stop)
         yield from _through_network(prepared, labeller, single, staging, turn)
     if frames.loss:
         log.warning("%s", frames.loss)
@@ -213,7 +218,7 @@ def _segmented(labelled: Labelled, staging: Staging) -> Segmented:
     found = [each[0].numpy() for each in staging.download(labels, *(() if alone is None else (alone,)))]
     compared = found[1] if alone is not None else None
     named = (frame.index, frame.time, frame.name, frame.image)
-    return Segmented(*named, found[0], fresh, compared, network > 0, network)
+    return Segmented(*named, found[0], fresh, compared, network > 0, network, frame.duration, frame.sound)
 
 
 @dataclass(frozen=True, eq=False)

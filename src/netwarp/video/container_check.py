@@ -49,6 +49,14 @@ def is_damaged_inside(path: Path) -> bool:
         return 0 < end <= size and not all(_is_filled(file, cluster) for cluster in _clusters(file, end))
 
 
+def says_its_length(path: Path) -> bool:
+    """Whether this is a Matroska/WebM file whose head says how long it is, so that a cut shows in its size."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == _EBML and _segment_end(file) > 0
+
+
 def lacks_index(path: Path) -> bool:
     """Whether this is an MP4/MOV file without the box that says where its frames are: it was never finished."""
     size = path.stat().st_size

@@ -1,64 +1,22 @@
-"""Decode video: yield the frames without fault, note the faults, and turn frames into upright RGB."""
+"""Decode video: yield the frames without fault, with their times and sound, and note the faults."""
 
 from __future__ import annotations
 
-import struct
+import logging
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import av
-import numpy as np
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.stream import VideoStream
 
-from netwarp.video.source import AfterDamage, Frame, FrameSource, Image
+from netwarp.video.rgb import lies_across, upright_rgb
+from netwarp.video.sound import SoundReader
+from netwarp.video.source import AfterDamage, Frame, FrameSource
 
-_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
-_HD_HEIGHT = 720
-
-
-def upright_rgb(frame: av.VideoFrame, matrix: str | None = None) -> Image:
-    """Convert a decoded frame to RGB uint8 ``[H, W, 3]``, turned as its display matrix says.
-
-    Gray is repeated, more than 8 bits are rounded to 8, what is transparent is laid over black. Frames that
-    do not name their colour matrix are taken as BT.709 from 720 lines on and BT.601 below, as players do.
-    """
-    hd = frame.height >= _HD_HEIGHT
-    if matrix is None and frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb and hd:
-        matrix = "ITU709"
-    if any(component.is_alpha for component in frame.format.components):
-        image = _over_black(np.asarray(frame.to_ndarray(format="rgba", src_colorspace=matrix), dtype=np.uint8))
-    else:
-        image = np.asarray(frame.to_ndarray(format="rgb24", src_colorspace=matrix), dtype=np.uint8)
-    return np.ascontiguousarray(_turn(image, frame))
-
-
-def _over_black(rgba: Image) -> Image:
-    if (rgba[..., 3] == 255).all():
-        return rgba[..., :3]
-    product = rgba[..., :3].astype(np.uint16) * rgba[..., 3:]
-    return ((product + 127) // 255).astype(np.uint8)
-
-
-def _turn(image: Image, frame: av.VideoFrame) -> Image:
-    """Apply the display matrix (FFmpeg's ``display.h``: x' = a·x + c·y, y' = b·x + d·y) for quarter turns and flips.
-
-    PyAV's ``frame.rotation`` is not used: it does not tell a flip from a half turn.
-    """
-    # Not frame.side_data, which the frame keeps and which keeps the frame: decoded pictures would pile up, hundreds at
-    # a time, until Python's collector comes by.
-    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
-    if not isinstance(matrix, SideData):
-        return image
-    a, b, _, c, d = struct.unpack("=9i", bytes(matrix)[:36])[:5]
-    if abs(b) > abs(a):
-        image, flip_x, flip_y = image.transpose(1, 0, 2), c < 0, b < 0
-    else:
-        flip_x, flip_y = a < 0, d < 0
-    return image[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
-
+_LOG = logging.getLogger("netwarp")
 
 OPEN_OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 """For ``av.open``: open videos whose title is not UTF-8, as PyAV does by itself from version 19 on."""
@@ -76,25 +34,40 @@ class Damage:
     after: int = 0  # frames that were yielded before it
     resumed: bool = False  # whether good frames came after it
     timed_out: bool = False  # whether the source stopped answering
+    seen: int = 0  # frames that were decoded, also those that were not asked for
+
+
+_RAW = frozenset(
+    {"h264", "hevc", "vvc", "evc", "m4v", "mpegvideo", "mjpeg", "obu", "av1", "vc1", "cavsvideo", "dirac", "h261",
+     "h263", "dnxhd", "avs2", "avs3"}
+)  # fmt: skip
+"""Formats that are coded pictures and nothing else: FFmpeg shows them at 25 a second."""
+
+
+def is_raw(container: InputContainer) -> bool:
+    """Whether a file says nothing of when its frames are shown, but for a rate in the pictures' own headers."""
+    return container.format.name in _RAW
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """Choose the stream to decode: the first video that is not the cover picture of a piece of music."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    return None
+    """Choose the stream to decode: one that the file marks as its default, and a moving one rather than a still one.
+
+    The cover picture of a piece of music is none.
+    """
+    disposition = av.stream.Disposition
+    streams = [s for s in container.streams.video if not s.disposition & disposition.attached_pic]
+    return max(streams, key=lambda s: (bool(s.disposition & disposition.default), s.frames != 1), default=None)
 
 
 def _decoded_frames(
-    container: InputContainer, stream: VideoStream, after_damage: AfterDamage, damage: Damage
+    container: InputContainer, stream: VideoStream, sound: SoundReader, after_damage: AfterDamage, damage: Damage
 ) -> Iterator[av.VideoFrame]:
-    """Yield the frames that were decoded without fault, in presentation order.
+    """Yield the frames that were decoded without fault, in presentation order, and collect the sound between them.
 
     Faults before the first frame are no damage: a recording that starts between two key frames has them.
     """
     stream.thread_type = "FRAME" if stream.width * stream.height >= _FRAME_THREADS_FROM else "SLICE"
-    packets = container.demux(stream)
+    packets = container.demux(stream, *sound.streams)
     count, waiting, last_pts = 0, False, None
 
     def note(reason: str) -> None:
@@ -108,12 +81,15 @@ def _decoded_frames(
             packet = next(packets, None)
             if packet is None:
                 return
+            if packet.stream.index != stream.index:
+                sound.add(packet)
+                continue
             if packet.is_corrupt and count and after_damage == "stop":
                 # Half a packet may decode to half a picture without complaint.
                 note("a packet is incomplete")
                 ended = True
             else:
-                frames = packet.decode()
+                frames = stream.decode(packet)
         except av.error.ExitError:
             damage.timed_out = True
             note("no answer")
@@ -141,6 +117,7 @@ def _decoded_frames(
                     continue
                 waiting, damage.resumed = False, True
             count += 1
+            damage.seen = count
             last_pts = frame.pts
             yield frame
         if ended:
@@ -185,47 +162,95 @@ class DecodedSource(FrameSource):
         damage: Damage,
         after_damage: AfterDamage = "resume",
         *,
+        rate: float | None = None,
         stamped: bool = True,
         matrix: str | None = None,
+        skip: float = 0.0,
     ) -> Iterator[Frame]:
-        """Set ``fps`` and ``length``, and yield the frames; without their own times, evenly spaced."""
-        self.fps = float(stream.average_rate) if stream.average_rate else None
-        self.length = _declared_length(container, stream)
-        start: float | None = None
+        """Set what is known beforehand, and yield the frames from ``skip`` seconds on.
+
+        Without their own times they are evenly spaced, at ``rate`` where that is given.
+        """
+        own = stream.codec_context.framerate if is_raw(container) else stream.average_rate or stream.guessed_rate
+        self.fps = rate or (float(own) if own else float(stream.average_rate or 0)) or None
+        self.length = _declared_length(container, stream, self.fps)
+        sound = SoundReader(container)
+        self.sound = sound.tracks
         interval = 1 / (self.fps or 25)
+        frames: Iterator[av.VideoFrame] = _decoded_frames(container, stream, sound, after_damage, damage)
+        if skip:
+            frames = _from(skip, frames, stream, interval, stamped=stamped)
+            self.length = None if self.length is None else max(0, self.length - round(skip / interval))
+        start: float | None = None
+        held: Frame | None = None
         time = -interval
-        for index, frame in enumerate(_decoded_frames(container, stream, after_damage, damage)):
-            if stamped and frame.pts is not None and frame.time_base:
-                stamp = float(frame.pts * frame.time_base)
+        for index, frame in enumerate(frames):
+            if not index:
+                self.pixel_aspect = _pixel_aspect(stream, frame)
+            if stamped and (stamp := _stamp(frame)) is not None:
                 if start is None:
                     start = stamp - max(0.0, time + interval)
                 time = stamp - start
             else:
                 time += interval
-            yield Frame(index=index, image=upright_rgb(frame, matrix), time=time)
+            shown = float(frame.duration * frame.time_base) if stamped and frame.duration and frame.time_base else None
+            current = Frame(index, upright_rgb(frame, matrix), time, duration=shown)
+            if self.sound and not self.live:
+                # One frame is held back, or what is heard after the last would be lost.
+                held, current = current, held
+            if current is not None:
+                yield replace(current, sound=sound.take(start or 0.0))
+            del current
+        if held is not None:
+            yield replace(held, sound=sound.take(start or 0.0))
 
 
-def _declared_length(container: InputContainer, stream: VideoStream) -> int | None:
+def _stamp(frame: av.VideoFrame) -> float | None:
+    return float(frame.pts * frame.time_base) if frame.pts is not None and frame.time_base else None
+
+
+def _from(
+    skip: float, frames: Iterator[av.VideoFrame], stream: VideoStream, interval: float, *, stamped: bool
+) -> Iterator[av.VideoFrame]:
+    """Leave out the frames of the first seconds."""
+    first: float | None = None
+    time = -interval
+    for frame in frames:
+        stamp = _stamp(frame) if stamped else None
+        if first is None and stamp is not None:
+            first = stamp
+        time = time + interval if stamp is None or first is None else stamp - first
+        if time >= skip - 1e-6:
+            yield frame
+
+
+def _pixel_aspect(stream: VideoStream, frame: av.VideoFrame) -> Fraction:
+    """A pixel's width over its height, when the frame is upright."""
+    ratio = stream.sample_aspect_ratio or Fraction(1)
+    ratio = ratio if ratio > 0 else Fraction(1)
+    return 1 / ratio if lies_across(frame) else ratio
+
+
+def _declared_length(container: InputContainer, stream: VideoStream, fps: float | None) -> int | None:
     """Count frames as a container declares, or by its duration times its rate; ``None`` where it has neither."""
     if stream.frames > 1:
         return int(stream.frames)
     seconds = _seconds(container, stream)
-    if seconds and stream.average_rate:
-        return max(1, round(seconds * float(stream.average_rate)))
-    return None
+    return max(1, round(seconds * fps)) if seconds and fps else None
 
 
 def _seconds(container: InputContainer, stream: VideoStream) -> float | None:
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    tagged = tagged_duration(stream)
+    tagged = tagged_end(stream)
     if tagged is not None:
-        return tagged
+        start = float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
+        return max(0.0, tagged - max(0.0, start))
     return container.duration / av.time_base if container.duration else None
 
 
-def tagged_duration(stream: VideoStream) -> float | None:
-    """Matroska's DURATION statistics of one track, ``00:00:02.400000000``."""
+def tagged_end(stream: VideoStream) -> float | None:
+    """The DURATION that Matroska's statistics of a track name, ``00:00:02.400000000``: when its last frame ends."""
     try:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)

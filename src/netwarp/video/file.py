@@ -11,8 +11,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
-from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index
-from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, tagged_duration, video_stream
+from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index, says_its_length
+from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, is_raw, tagged_end, video_stream
+from netwarp.video.pipe import Pipe, is_pipe
 from netwarp.video.source import AfterDamage, Frame
 
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
@@ -20,66 +21,96 @@ _DECLARES_DURATION = frozenset({"matroska", "webm", "flv"})
 
 
 class VideoFile(DecodedSource):
-    """A video file, decoded frame by frame.
+    """A video file, decoded frame by frame, or a pipe, which is read once and forward only.
 
     Damage is known from the decoder, from the container's structure (``netwarp.video.container_check``) and, for
-    Matroska and Flash video, from a picture that ends long before its declared duration; ``loss`` then says how much is
-    missing. A fault that shows in none of them goes unnoticed.
+    files that do not say their length otherwise, from a picture that ends long before its declared end; ``loss`` then
+    says how much is missing. A fault that shows in none of them goes unnoticed.
+
+    ``fps`` is the rate of raw streams, which have no times of their own; frames before ``start`` seconds are left out.
     """
 
-    def __init__(self, path: Path, *, after_damage: AfterDamage = "resume", matrix: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        after_damage: AfterDamage = "resume",
+        matrix: str | None = None,
+        fps: float | None = None,
+        start: float = 0.0,
+    ) -> None:
         self.description = str(path)
-        self.paths = (path,)
         self._path = path
         self._after_damage: AfterDamage = after_damage
-        self._matrix = matrix
+        self._matrix, self._fps, self.begins = matrix, fps, start
         _check_readable(path)
+        self._pipe = Pipe(path) if is_pipe(path) else None
+        self.paths = () if self._pipe else (path,)
         self._frames: Iterator[Frame] | None = self._begin(self._read())
+
+    def stop(self) -> None:
+        """Let another thread that waits for a pipe find its end."""
+        if self._pipe is not None:
+            self._pipe.stop()
 
     def close(self) -> None:
         """Close the file."""
         if self._container is not None:
             self._container.close()
             self._container = None
+            if self._pipe is not None:
+                self._pipe.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames; a second pass starts from the first again."""
-        frames, self._frames = self._frames or self._read(), None
-        yield from self._all(frames)
+        """Yield the frames; a second pass starts from the first again, but for pipes."""
+        frames, self._frames = self._frames, None
+        if frames is None and self._pipe is not None:
+            raise InputError(f"{self._path} is a pipe, which can be read only once: store what it gives in a file")
+        yield from self._all(frames or self._read())
 
     def _read(self) -> Generator[Frame]:
         self.close()
         self.loss = None
-        container, stream = _open(self._path)
+        container, stream = _open(self._path, self._pipe)
         self._container = container
+        self.timed = not is_raw(container)
         damage = Damage()
-        count, time = 0, 0.0
+        count, end = 0, 0.0
         try:
             # AVI stores no presentation times: FFmpeg makes them up, wrongly where frames are stored in another order.
-            stamped = container.format.name != "avi" or not stream.codec_context.has_b_frames
+            stamped = self.timed and (container.format.name != "avi" or not stream.codec_context.has_b_frames)
             for frame in self._decode(
-                container, stream, damage, self._after_damage, stamped=stamped, matrix=self._matrix
-            ):
-                count, time = frame.index + 1, frame.time
+                container, stream, damage, self._after_damage,
+                rate=None if self.timed else self._fps, stamped=stamped, matrix=self._matrix, skip=self.begins,
+            ):  # fmt: skip
+                count, end = frame.index + 1, max(end, frame.time + (frame.duration or 1 / (self.fps or 25)))
                 yield frame
             if not count:
-                raise InputError(
-                    f"{self._path} holds no frame that can be decoded ({stream.codec_context.name}): "
-                    "it is damaged, or not a video"
-                )
-            self.loss = self._describe_loss(damage, count, time, _declared_seconds(container, stream))
+                raise InputError(self._why_none(damage, stream))
+            self.loss = self._describe_loss(damage, count, end, _declared_seconds(container, stream, self._path))
         finally:
             if self._container is container:
                 self.close()
 
-    def _describe_loss(self, damage: Damage, count: int, time: float, declared: float | None) -> str | None:
+    def _why_none(self, damage: Damage, stream: VideoStream) -> str:
+        if self.begins and damage.seen:
+            return f"{self._path} has {damage.seen} frames, and none from {self.begins:g} s on: give an earlier start"
+        return (
+            f"{self._path} holds no frame that can be decoded ({stream.codec_context.name}): "
+            "it is damaged, or not a video"
+        )
+
+    def _describe_loss(self, damage: Damage, count: int, end: float, declared: float | None) -> str | None:
         verb = "is damaged"
+        # A pipe's structure is gone with its bytes.
+        cut_off = self._pipe is None and is_cut_off(self._path)
         if damage.reason is None:
-            ends_early = declared is not None and time + 1 / (self.fps or 25) < declared - max(0.5, 0.01 * declared)
-            if not ends_early and not is_cut_off(self._path):
-                return self._describe_gap(count) if is_damaged_inside(self._path) else None
+            ends_early = declared is not None and self.begins + end < declared - max(0.5, 0.01 * declared)
+            if not ends_early and not cut_off:
+                inside = self._pipe is None and is_damaged_inside(self._path)
+                return self._describe_gap(count) if inside else None
             verb, damage.after = "is cut off", count
-        elif not damage.resumed and is_cut_off(self._path):
+        elif not damage.resumed and cut_off:
             verb = "is cut off"
         lost = self.length - count if self.length is not None and self.length > count else None
         of = f" of about {self.length}" if lost is not None else ""
@@ -87,21 +118,25 @@ class VideoFile(DecodedSource):
         if damage.resumed:
             return f"{place}: {f'about {lost}' if lost else 'some'} frames were lost, reading went on behind them"
         plural = "frame was" if lost == 1 else "frames were"
-        end = f"{lost} {plural} lost" if lost is not None else "what followed is lost"
-        return f"{place} ({time:.1f} s): {end}"
+        behind = f"{lost} {plural} lost" if lost is not None else "what followed is lost"
+        return f"{place} ({end:.1f} s): {behind}"
 
     def _describe_gap(self, count: int) -> str:
         lost = self.length - count if self.length is not None and self.length > count else "some"
         return f"{self._path.name} is damaged inside: {lost} of its frames could not be read"
 
 
-def _declared_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """Read the declared seconds of the picture, in containers that say it of the picture itself."""
-    if not _DECLARES_DURATION.intersection(container.format.name.split(",")):
+def _declared_seconds(container: InputContainer, stream: VideoStream, path: Path) -> float | None:
+    """Read when the picture is declared to end, in seconds since its first frame, where nothing else tells a cut.
+
+    A last frame that is shown for long is no cut, but nothing in Matroska says how long it is shown.
+    """
+    if not _DECLARES_DURATION.intersection(container.format.name.split(",")) or says_its_length(path):
         return None
-    tagged = tagged_duration(stream)
+    start = float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
+    tagged = tagged_end(stream)
     if tagged is not None:
-        return tagged
+        return tagged - start
     alone = len(container.streams) == 1
     return container.duration / av.time_base if alone and container.duration else None
 
@@ -120,11 +155,16 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+def _open(path: Path, pipe: Pipe | None) -> tuple[InputContainer, VideoStream]:
     try:
         # "file:" keeps a name such as "a:b.mp4" from being taken for a protocol.
-        container = av.open(f"file:{path}", **OPEN_OPTIONS)
+        container = av.open(pipe or f"file:{path}", mode="r", **OPEN_OPTIONS)
     except (av.FFmpegError, ValueError, OSError) as error:
+        if pipe is not None:
+            pipe.close()
+            if pipe.interrupt is not None:
+                raise pipe.interrupt from None
+            raise InputError(_why_not_piped(pipe)) from error
         raise InputError(_why_not_opened(path, error)) from error
     try:
         stream = video_stream(container)
@@ -140,6 +180,17 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
         container.close()
         raise
     return container, stream
+
+
+def _why_not_piped(pipe: Pipe) -> str:
+    if not pipe.head:
+        return f"{pipe.name} gave nothing: is anything writing into this pipe?"
+    if pipe.head[4:8] == b"ftyp":
+        return (
+            f"{pipe.name} pipes an MP4 whose index stands at its end, and a pipe cannot go back: "
+            "give the file itself, or Matroska or MPEG-TS"
+        )
+    return f"{pipe.name} pipes no video that can be read: it is damaged, or of an unknown kind"
 
 
 def _why_not_opened(path: Path, error: Exception) -> str:

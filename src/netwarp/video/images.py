@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import glob
+import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-from netwarp.errors import ConfigurationError, InputError
+from netwarp.errors import ConfigurationError, InputError, few
 from netwarp.video.source import Frame, FrameSource, Image
 
+_LOG = logging.getLogger("netwarp")
+
 _SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga"}
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga", ".avif"}
 )
 _DIGITS = re.compile(r"(\d+)")
 
@@ -44,16 +48,26 @@ def natural_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
 def matching(pattern: str) -> list[Path]:
     """List the files that a glob names (``**`` goes into folders), hidden ones left out, in natural order."""
     found = (Path(match) for match in glob.iglob(pattern, recursive=True))  # noqa: PTH207 (takes absolute patterns)
-    return sorted((path for path in found if path.is_file() and not path.name.startswith(".")), key=natural_key)
+    return sorted((path for path in found if _is_file(path) and not path.name.startswith(".")), key=natural_key)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file, or a link that leads nowhere: a file that is missing."""
+    return path.is_file() or is_dead_link(path)
+
+
+def is_dead_link(path: Path) -> bool:
+    """Whether it is a link to what does not exist, as of a file that git-annex or DVC keeps elsewhere."""
+    return path.is_symlink() and not path.exists()
 
 
 def images_in(folder: Path) -> list[Path]:
-    """List the images of a folder in natural order, hidden ones and sub-folders left out."""
+    """List the images of a folder in natural order, hidden ones and sub-folders left out, dead links not."""
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
         raise InputError(f"{folder} cannot be listed: {error.strerror or error}") from error
-    images = sorted((entry for entry in entries if is_image(entry) and entry.is_file()), key=natural_key)
+    images = sorted((entry for entry in entries if is_image(entry) and _is_file(entry)), key=natural_key)
     if images:
         return images
     if not entries:
@@ -66,19 +80,33 @@ def images_in(folder: Path) -> list[Path]:
 
 def read_image(path: Path) -> Image:
     """Read one image as RGB uint8 ``[H, W, 3]``, upright (EXIF) and over black; of 16 bits the high byte."""
+    with opened_image(path) as picture:
+        return upright_image(picture)
+
+
+@contextmanager
+def opened_image(path: Path) -> Iterator[PIL.Image.Image]:
+    """Open an image; what goes wrong with it in the block becomes an ``InputError``."""
     try:
         with PIL.Image.open(path) as picture:
-            return np.ascontiguousarray(_to_rgb(PIL.ImageOps.exif_transpose(picture)))
+            yield picture
     except PIL.UnidentifiedImageError as error:
         kind = "is empty (0 bytes)" if _size(path) == 0 else "is not an image that can be read"
         raise InputError(f"{path} {kind}: remove or replace it") from error
     except PIL.Image.DecompressionBombError as error:
         raise InputError(f"{path} is too large an image to be a video frame: scale it down") from error
     except FileNotFoundError as error:
+        if is_dead_link(path):
+            raise InputError(f"{path} is a link to {path.readlink()}, which does not exist: fetch that") from error
         raise InputError(f"{path} does not exist: check the path") from error
     except Exception as error:  # Pillow's decoders raise many types on damaged files (struct.error, SyntaxError, …)
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be decoded ({reason}): remove or replace it") from error
+
+
+def upright_image(picture: PIL.Image.Image) -> Image:
+    """Decode a picture as RGB uint8 ``[H, W, 3]``."""
+    return np.ascontiguousarray(_to_rgb(PIL.ImageOps.exif_transpose(picture)))
 
 
 def _size(path: Path) -> int | None:
@@ -108,7 +136,12 @@ def _wide_gray_to_rgb(values: np.ndarray, mode: str) -> Image:
 
 
 class ImageFiles(FrameSource):
-    """Image files as a video, in the order given; frames may differ in size."""
+    """Image files as a video, in the order given; frames may differ in size.
+
+    Links that lead nowhere are left out, and ``loss`` counts them.
+    """
+
+    timed = False
 
     def __init__(self, files: Sequence[Path], *, description: str, fps: float = 25.0) -> None:
         if not fps > 0:
@@ -116,7 +149,8 @@ class ImageFiles(FrameSource):
         if not files:
             raise InputError(f"{description} holds no images: name a folder of images or a video file")
         self.description = description
-        self.paths = tuple(files)
+        self._missing = tuple(path for path in files if is_dead_link(path))
+        self.paths = tuple(path for path in files if path not in self._missing) or self._missing
         self.fps = fps
         self.length = len(self.paths)
         height, width = read_image(self.paths[0]).shape[:2]
@@ -125,5 +159,17 @@ class ImageFiles(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         """Yield one frame an image."""
         assert self.fps is not None
+        several: list[str] = []
         for index, path in enumerate(self.paths):
-            yield Frame(index=index, image=read_image(path), time=index / self.fps, name=path.stem)
+            with opened_image(path) as picture:
+                image = upright_image(picture)
+                if getattr(picture, "n_frames", 1) > 1:
+                    several.append(path.name)
+            yield Frame(index=index, image=image, time=index / self.fps, name=path.stem)
+        if several:
+            _LOG.warning("%s: %d of %d images hold several pictures, of which the first was read (%s)",
+                         self.description, len(several), len(self.paths), few(several))  # fmt: skip
+        if self._missing:
+            missing, total = len(self._missing), len(self._missing) + len(self.paths)
+            names = few([path.name for path in self._missing])
+            self.loss = f"{self.description}: {missing} of {total} images are links that lead nowhere ({names})"

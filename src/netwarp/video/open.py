@@ -1,4 +1,4 @@
-"""Open a video file, a folder or glob of images, a camera or a stream as frames.
+"""Open a video file, a pipe, images, a camera, a stream or pictures in memory as frames.
 
 Every source is lazy: a frame is read when it is asked for, and none is kept. The readers are imported where they are
 used: ``netwarp.segment`` needs them, but PyAV only for what is not an image.
@@ -7,25 +7,38 @@ used: ``netwarp.segment`` needs them, but PyAV only for what is not an image.
 from __future__ import annotations
 
 import glob
+import math
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from netwarp.errors import InputError
+from netwarp.errors import ConfigurationError, InputError
 from netwarp.video.source import AfterDamage, FrameSource
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 
 def open_frames(
-    spec: str | Path | int, *, image_fps: float = 25.0, after_damage: AfterDamage = "resume"
+    spec: str | Path | int | Iterable[Any],
+    *,
+    fps: float | None = None,
+    start: float = 0.0,
+    duration: float | None = None,
+    after_damage: AfterDamage = "resume",
 ) -> FrameSource:
     """Open a source of frames and read its first frame, so that what cannot be used is refused here.
 
     Args:
-        spec: A video file; an image; a folder of images or a glob of them (in natural order of their names:
-            ``frame2`` before ``frame10``; hidden files are left out); a camera's index (``0`` or ``"0"``,
-            or its device, ``/dev/video0``); or the URL of a stream (``rtsp://``, ``http://``, …).
-        image_fps: Frames a second of images.
+        spec: A video file, or a pipe (``-`` is standard input); an image, or several in one file; a folder of images or
+            a glob of them (in natural order of their names: ``frame2`` before ``frame10``; hidden files are left out),
+            or a list of their paths; a camera's index (``0`` or ``"0"``, or its device, ``/dev/video0``); the URL of a
+            stream (``rtsp://``, ``http://``, …); or RGB pictures uint8 ``[H,W,3]`` in memory, as an array
+            ``[N,H,W,3]``, a list or an iterator.
+        fps: Frames a second of what does not say it itself: images, pictures in memory, raw streams. By default 25, or
+            what a raw stream's header says.
+        start: Seconds that are left out at the beginning.
+        duration: Seconds to read; all by default.
         after_damage: At damage inside a video file, end there (``"stop"``) or leave out what cannot be read
             and go on at the next key frame (``"resume"``). Streams always resume.
 
@@ -34,7 +47,22 @@ def open_frames(
 
     Raises:
         InputError: If it does not exist, or no frame can be read from it.
+        ConfigurationError: A number makes no sense.
     """
+    for name, value in (("fps", fps), ("duration", duration)):
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigurationError(f"{{option}} must be above 0, not {value:g}", option=name)
+    if not 0 <= start < math.inf:
+        raise ConfigurationError(f"{{option}} must be at least 0 seconds, not {start:g}", option="start")
+    source = _open(spec, fps, start, after_damage)
+    if not start and duration is None:
+        return source
+    from netwarp.video.excerpt import Excerpt
+
+    return Excerpt(source, start - source.begins, duration)
+
+
+def _open(spec: str | Path | int | Iterable[Any], fps: float | None, start: float, after: AfterDamage) -> FrameSource:
     if isinstance(spec, int) or (isinstance(spec, str) and spec.isdecimal()):
         from netwarp.video.live import open_camera
 
@@ -44,31 +72,48 @@ def open_frames(
             if isinstance(spec, str) and Path(spec).exists():
                 raise InputError(f"{error}; for the file or folder of that name write ./{spec}") from error
             raise
+    if not isinstance(spec, (str, Path)):
+        return _open_many(spec, fps)
     text = str(spec)
     if text.startswith("file://"):
         from urllib.parse import urlsplit
         from urllib.request import url2pathname
 
-        return open_frames(Path(url2pathname(urlsplit(text).path)), image_fps=image_fps, after_damage=after_damage)
+        return _open(Path(url2pathname(urlsplit(text).path)), fps, start, after)
     if isinstance(spec, str) and _URL.match(text):
         from netwarp.video.live import LiveStream
 
         return LiveStream(text)
     if "\0" in text or not text:
         raise InputError(f"{text!r} is not a file name: give a video file, a folder or glob of images, or a camera")
-    return _open_path(Path(text), image_fps, after_damage)
+    return _open_path(Path("/dev/stdin" if text == "-" else text), fps, start, after)
 
 
-def _open_path(path: Path, image_fps: float, after_damage: AfterDamage) -> FrameSource:
+def _open_many(frames: Iterable[Any], fps: float | None) -> FrameSource:
+    if isinstance(frames, (list, tuple)) and frames and all(isinstance(each, (str, Path)) for each in frames):
+        from netwarp.video.images import ImageFiles
+
+        return ImageFiles([Path(each) for each in frames], description=f"{len(frames)} images", fps=fps or 25.0)
+    from netwarp.video.in_memory import FramesInMemory
+
+    return FramesInMemory(frames, fps)
+
+
+def _open_path(path: Path, fps: float | None, start: float, after: AfterDamage) -> FrameSource:
     from netwarp.video.images import ImageFiles, images_in, is_image, matching
 
+    def still(files: Sequence[Path]) -> ImageFiles:
+        return ImageFiles(files, description=str(path), fps=fps or 25.0)
+
     if not _exists(path):
+        if path.is_symlink():
+            raise InputError(f"{path} is a link to {path.readlink()}, which does not exist: fetch that, or mount it")
         if not glob.has_magic(str(path)):
             raise InputError(_missing(path))
         matches = matching(str(path))
         images = [match for match in matches if is_image(match)]
         if images:
-            return ImageFiles(images, description=str(path), fps=image_fps)
+            return still(images)
         if len(matches) != 1:
             raise InputError(
                 f"{path} matches no file: check the pattern, and quote it so that the shell leaves it alone"
@@ -77,16 +122,18 @@ def _open_path(path: Path, image_fps: float, after_damage: AfterDamage) -> Frame
             )
         path = matches[0]
     if path.is_dir():
-        return ImageFiles(images_in(path), description=str(path), fps=image_fps)
+        return still(images_in(path))
     if is_image(path):
-        return ImageFiles([path], description=str(path), fps=image_fps)
+        from netwarp.video.pages import ImagePages, has_pages
+
+        return ImagePages(path, fps) if has_pages(path) else still([path])
     if path.is_char_device():
         from netwarp.video.live import open_camera
 
         return open_camera(path)
     from netwarp.video.file import VideoFile
 
-    return VideoFile(path, after_damage=after_damage)
+    return VideoFile(path, after_damage=after, fps=fps, start=start)
 
 
 def _exists(path: Path) -> bool:

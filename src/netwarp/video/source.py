@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,16 @@ AfterDamage = Literal["stop", "resume"]
 
 
 @dataclass(frozen=True, eq=False)
+class SoundPacket:
+    """Coded sound of one of a video's tracks: its number, its bytes, and seconds since the first frame."""
+
+    track: int
+    data: bytes
+    time: float
+    duration: float
+
+
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One frame of a video.
 
@@ -29,12 +40,16 @@ class Frame:
         time: Seconds since the first frame, by the source's clock: it may be unevenly spaced (variable frame rate) and
             go back (a stream that restarts).
         name: The image file's stem; ``None`` for video.
+        duration: Seconds for which it is shown; ``None`` where the source does not say it.
+        sound: Coded sound that stands beside it in the file.
     """
 
     index: int
     image: Image
     time: float
     name: str | None = None
+    duration: float | None = None
+    sound: tuple[SoundPacket, ...] = ()
 
 
 class FrameSource(ABC):
@@ -48,6 +63,11 @@ class FrameSource(ABC):
         size: (height, width) of the first frame, upright. Later frames may differ.
         live: Whether it goes on for ever, as a camera does.
         paths: The files that are read; none for cameras and streams.
+        timed: Whether the source says when its frames are shown; else they are as far apart as the caller said.
+        begins: Seconds of the video that lie before its first frame here.
+        live: Whether it goes on until it is stopped, as a camera does.
+        pixel_aspect: Width of an upright frame's pixel over its height; not 1 on DVDs and some tapes.
+        sound: The tracks of coded sound that frames carry (:class:`netwarp.video.sound.SoundTrack`).
         loss: After iterating, one line that says which frames could not be read; ``None`` where all were.
     """
 
@@ -57,11 +77,19 @@ class FrameSource(ABC):
     size: tuple[int, int] | None = None
     live: bool = False
     paths: tuple[Path, ...] = ()
+    timed: bool = True
+    begins: float = 0.0
+    live: bool = False
+    pixel_aspect: Fraction = Fraction(1)
+    sound: tuple[Any, ...] = ()
     loss: str | None = None
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; raise ``InputError`` where one cannot be read at all."""
+
+    def stop(self) -> None:  # noqa: B027 (most sources do not wait for long)
+        """Let another thread that waits for a frame find the end instead."""
 
     def close(self) -> None:  # noqa: B027 (what reads single files has nothing to close)
         """Close files and devices; closing twice does no harm."""

@@ -6,12 +6,12 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import av
 import numpy as np
@@ -20,14 +20,14 @@ from av.video.stream import VideoStream
 
 from netwarp.errors import ConfigurationError, OutputError, unknown_name
 from netwarp.output_files import check_video_name, prepare_file, reason
-from netwarp.video.source import Image
+from netwarp.video.clock import Clock
+from netwarp.video.sound import STRICTNESS, SoundTrack, SoundWriter
+from netwarp.video.source import Image, SoundPacket
 
 _LOG = logging.getLogger(__name__)
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _FINE = 90_000
 _NOMINAL_RATE = Fraction(25)
-_RESTART_BACK, _RESTART_AHEAD = 1.0, 600.0
-"""Seconds back and ahead from which a clock counts as started anew."""
 
 
 class VideoWriter:
@@ -38,7 +38,9 @@ class VideoWriter:
 
     H.264 wants an even height and width: the last row or column of an odd one is repeated. Frames of another size than
     the first are scaled into its size, with black bars. Frames without a time are 1/``fps`` apart; ``quality`` is the
-    constant rate factor, 0 (lossless) to 51; ``inputs`` are the files being read, which must not be overwritten.
+    constant rate factor, 0 (lossless) to 51; ``inputs`` are the files being read, which must not be overwritten;
+    ``pixel_aspect`` is the width of a pixel over its height. The tracks of ``sound`` are copied, as far as the file's
+    kind takes them, and a warning says which it does not.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class VideoWriter:
         quality: int = 18,
         preset: str = "veryfast",
         inputs: Iterable[Path] = (),
+        pixel_aspect: Fraction = Fraction(1),
+        sound: Sequence[SoundTrack] = (),
     ) -> None:
         self.path = Path(path)
         check_video_name(self.path)
@@ -63,7 +67,12 @@ class VideoWriter:
         self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
         self._rate = Fraction(fps).limit_denominator(1001) if fps else _NOMINAL_RATE
         self._rate = self._rate or Fraction(1, 1000)
-        self._clock = _Clock(self._rate)
+        # Holds the source's interval exactly.
+        whole = self._rate.numerator * math.ceil(_FINE / self._rate.numerator)
+        self._clock = Clock(Fraction(1, whole if whole < 2 * _FINE else _FINE), 1 / float(self._rate))
+        self._pixel_aspect, self._tracks = pixel_aspect, tuple(sound)
+        self._sound: SoundWriter | None = None
+        self._shown = 0  # how long the last frame is shown, in ticks
         self._options = {"crf": str(quality), "preset": preset}
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
@@ -82,8 +91,17 @@ class VideoWriter:
         else:
             self._discard()
 
-    def write(self, image: Image, time: float | None = None) -> None:
-        """Append an RGB uint8 frame ``[H, W, 3]``, ``time`` seconds after the first; after one interval where None."""
+    def write(
+        self,
+        image: Image,
+        time: float | None = None,
+        duration: float | None = None,
+        sound: Iterable[SoundPacket] = (),
+    ) -> None:
+        """Append an RGB uint8 frame ``[H, W, 3]``, ``time`` seconds after the first; after one interval where None.
+
+        It is shown until the next one, the last for ``duration`` seconds. ``sound`` is what comes beside it.
+        """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ConfigurationError(f"a frame is RGB uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
         if self._container is None and self.frames:
@@ -96,7 +114,10 @@ class VideoWriter:
             frame = av.VideoFrame.from_ndarray(self._fitted(image), format="rgb24")
             picture = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
             picture.pts, picture.time_base = self._clock.tick(time), self._clock.base
+            self._shown = round((duration or 1 / self._rate) / self._clock.base)
             self._container.mux(self._stream.encode(picture))
+            if self._sound is not None:
+                self._sound.write(sound)
             self.frames += 1
 
     def close(self) -> None:
@@ -108,26 +129,39 @@ class VideoWriter:
             raise OutputError(f"{self.path} was not written: {why}")
         with self._output_errors(), _interrupts_later():
             assert self._stream is not None
-            self._container.mux(self._stream.encode(None))
+            self._container.mux(self._held(self._stream.encode(None)))
             self._container.close()
             self._container = None
             self._partial.replace(self.path)
             self._finished = True
 
+        if self._sound is not None and self._sound.left_out:
+            _LOG.warning("%s has no sound, or not all: %s files do not take %s; %s.mkv takes nearly everything",
+                         self.path, self.path.suffix, ", ".join(self._sound.left_out), self.path.stem)  # fmt: skip
+
+    def _held(self, packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
+        """Let the file end when the last frame does; that is said of the packet that is decoded last."""
+        if packets and self._clock.last is not None:
+            packets[-1].duration = self._clock.last + self._shown - (packets[-1].pts or 0)
+        return packets
+
     def _open(self, height: int, width: int) -> None:
         self._size = (height, width)
         in_mp4 = self.path.suffix.lower() != ".mkv"
         self._container = av.open(
-            f"file:{self._partial}", mode="w", options={"movflags": "+faststart"} if in_mp4 else {}
-        )
+            f"file:{self._partial}", mode="w",
+            options=STRICTNESS | ({"movflags": "+faststart"} if in_mp4 else {}),
+        )  # fmt: skip
         stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.time_base = self._clock.base
+        context.sample_aspect_ratio = self._pixel_aspect
         # Written down so that no player has to guess: BT.709, limited range.
         context.colorspace = context.color_primaries = context.color_trc = 1
         context.color_range = 1
+        self._sound = SoundWriter(self._container, self._tracks) if self._tracks else None
         self._container.start_encoding()
         self._stream = stream
 
@@ -163,34 +197,6 @@ class VideoWriter:
                 container.close()
         with suppress(OSError):
             self._partial.unlink(missing_ok=True)
-
-
-class _Clock:
-    """Turn seconds into ticks that grow strictly, in a time base that holds the source's interval exactly.
-
-    A repeated time moves to the next tick. Where the clock jumps, the video goes on one frame later.
-    """
-
-    def __init__(self, rate: Fraction) -> None:
-        whole = rate.numerator * math.ceil(_FINE / rate.numerator)
-        self.base = Fraction(1, whole if whole < 2 * _FINE else _FINE)
-        self._interval = 1 / rate
-        self._offset = 0.0
-        self._last: int | None = None
-
-    def tick(self, time: float | None) -> int:
-        if self._last is None:
-            tick = 0 if time is None else max(0, round(time / self.base))
-        else:
-            last = float(self._last * self.base)
-            following = last + float(self._interval)
-            shifted = following if time is None or not math.isfinite(time) else time + self._offset
-            if not last - _RESTART_BACK <= shifted <= last + _RESTART_AHEAD:
-                self._offset += following - shifted
-                shifted = following
-            tick = max(self._last + 1, round(shifted / self.base))
-        self._last = tick
-        return tick
 
 
 def _letterboxed(image: Image, size: tuple[int, int]) -> Image:

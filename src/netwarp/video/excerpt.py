@@ -1,0 +1,50 @@
+"""A part of a source: from a second on, for so many seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from netwarp.errors import InputError
+from netwarp.video.source import Frame, FrameSource
+
+
+class Excerpt(FrameSource):
+    """The frames of a source from ``start`` seconds on, ``duration`` seconds of them; index and time begin with 0."""
+
+    def __init__(self, source: FrameSource, start: float = 0.0, duration: float | None = None) -> None:
+        self._source, self._start, self._duration = source, start, duration
+        self.description, self.paths, self.size = source.description, source.paths, source.size
+        self.fps, self.timed, self.live = source.fps, source.timed, source.live
+        self.pixel_aspect, self.sound = source.pixel_aspect, source.sound
+        if source.length is not None and source.fps:
+            left = max(0, source.length - round(start * source.fps))
+            self.length = left if duration is None else min(left, max(1, round(duration * source.fps)))
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames; what is lost behind the last of them is no loss."""
+        index, begun, count = 0, 0.0, 0
+        for frame in self._source:
+            count += 1
+            if frame.time < self._start - 1e-6:
+                continue
+            begun = begun if index else frame.time
+            time = frame.time - begun
+            if self._duration is not None and time >= self._duration - 1e-6:
+                return
+            sound = tuple(replace(packet, time=packet.time - begun) for packet in frame.sound if packet.time >= begun)
+            yield replace(frame, index=index, time=time, sound=sound)
+            index += 1
+        self.loss = self._source.loss
+        if not index:
+            raise InputError(
+                f"{self.description} has {count} frames, and none from {self._start:g} s on: give an earlier start"
+            )
+
+    def stop(self) -> None:
+        """Stop the source."""
+        self._source.stop()
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
