@@ -172,15 +172,12 @@ def test_sound_is_copied_to_its_end_and_stays_in_time(
     assert shown(tmp_path / target)[0] == 8
 
 
-@pytest.mark.parametrize(("name", "codec", "target"), [("a.mkv", "flac", "out.mov"), ("a.mkv", "vorbis", "out.mov")])
-def test_sound_that_the_file_does_not_take_is_said(
-    tmp_path: Path, name: str, codec: str, target: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    source = with_sound(tmp_path / name, codec)
-    assert shown(copied(source, tmp_path / target))[0] == 8
-    assert target in caplog.text
-    assert codec in caplog.text
-    with av.open(str(tmp_path / target)) as container:
+def test_sound_that_the_file_does_not_take_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = with_sound(tmp_path / "a.mkv", "flac")
+    assert shown(copied(source, tmp_path / "out.mov"))[0] == 8
+    assert "out.mov" in caplog.text
+    assert "flac" in caplog.text
+    with av.open(str(tmp_path / "out.mov")) as container:
         assert not container.streams.audio
 
 
