@@ -93,6 +93,8 @@ class VideoFile(DecodedSource):
                 self.close()
 
     def _why_none(self, damage: Damage, stream: VideoStream) -> str:
+        if self._pipe is not None and not damage.seen:
+            return _why_not_piped(self._pipe)
         if self.begins and damage.seen:
             return f"{self._path} has {damage.seen} frames, and none from {self.begins:g} s on: give an earlier start"
         return (
