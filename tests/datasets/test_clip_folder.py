@@ -8,7 +8,9 @@ import PIL.Image
 import pytest
 from small_camvid import HEIGHT, WIDTH, picture, write_video
 
+from netwarp.datasets.check import check_data
 from netwarp.datasets.clip_folder import clip_folder, read_class_names, splits_in
+from netwarp.datasets.registry import open_data
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.label_sets import CAMVID, voc_colour
 
@@ -53,6 +55,41 @@ def test_frames_and_their_sparse_labels(root: Path):
     np.testing.assert_allclose(samples[1].frames[0].image(), 20, atol=3)
     assert (samples[1].frames[1].labels() == 1).all()
     assert samples[1].frames[0].labels is None
+
+
+def test_labels_of_any_suffix_and_case_are_found_and_others_counted(root: Path):
+    write_clip(root, "a", ["1", "2", "3", "4", "5"], ["1"])
+    label = root / "val" / "labels" / "a" / "1.png"
+    for name in ("2.PNG", "3.tif", "4.bmp", "5.jpg"):
+        write_image(label.with_name(name), np.zeros((4, 6), np.uint8))
+    label.with_name("notes.txt").write_text("mine")
+    data = opened(root)
+    assert [frame.name for frame in data.clips[0].frames if frame.labels is not None] == ["a/1", "a/2", "a/3", "a/4"]
+    assert [left.name for left in data.left_out] == ["a/5.jpg"]
+    write_image(label.with_name("1.bmp"), np.zeros((4, 6), np.uint8))
+    with pytest.raises(InputError, match=r"1\.png and 1\.bmp|1\.bmp and 1\.png"):
+        opened(root)
+
+
+def test_masks_of_0_and_255_are_doubted_until_it_is_said_what_they_mean(root: Path):
+    write_clip(root, "a", ["1", "2"], [])
+    for name in ("1", "2"):
+        write_image(
+            root / "val" / "labels" / "a" / f"{name}.png", np.array([[0, 255]], np.uint8).repeat(3, 1).repeat(4, 0)
+        )
+    doubt = check_data(open_data(f"folder:{root}")).doubt
+    assert doubt is not None
+    assert "traffic light" in doubt
+    assert "255=" in doubt
+    summary = check_data(open_data(f"folder:{root}", mask_value="255=1"))
+    assert (summary.doubt, summary.pixels) == (None, [24, 24, 0])
+
+
+@pytest.mark.parametrize("text", ["255", "255=x", "1=256", "=1", "255:1"])
+def test_a_mask_value_that_makes_no_sense_is_refused(root: Path, text: str):
+    write_clip(root, "a", ["1", "2"], ["1"])
+    with pytest.raises(ConfigurationError, match=text):
+        open_data(f"folder:{root}", mask_value=text)
 
 
 @pytest.mark.parametrize(

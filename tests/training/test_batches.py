@@ -1,6 +1,7 @@
 """The data of a step: a function of its number, whoever asks, and errors that come when they are due."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from netwarp.datasets.augment_settings import Augmentation
 from netwarp.datasets.samples import SampleReader
-from netwarp.training import Consistency, TrainSettings
+from netwarp.training import Consistency, TrainSettings, batches
 from netwarp.training.batches import LABELLED, UNLABELLED, WorkData, clip_at, torch_seed, view_generator, work_loader
 from training.toy import CLASSES, clips, with_labels
 
@@ -91,8 +92,10 @@ def test_ignored_pixels_are_no_labels_outside_the_classes():
     assert data_of(samples=samples)[0].error is None
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_begins_where_it_is_told_and_draws_nothing(workers):
+@pytest.mark.parametrize(("workers", "room"), [(0, math.inf), (2, math.inf), (2, 0)])
+def test_a_loader_begins_where_it_is_told_and_draws_nothing(workers, room, monkeypatch):
+    """Also where no memory can be shared, as in a container with little of it."""
+    monkeypatch.setattr(batches, "_room", lambda: room)
     data = data_of(workers=workers)
     state = torch.get_rng_state()
     loaded = list(work_loader(data, range(2, 6), torch.device("cpu")))

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import random
 import signal
@@ -20,10 +21,10 @@ from netwarp.datasets.clips import ClipFrame, Sample
 from netwarp.datasets.samples import SampleReader, collate
 from netwarp.errors import ConfigurationError, InputError, NetWarpError, OutputError, WeightsError
 from netwarp.model import PhotometricGate, VideoModel
-from netwarp.training import Consistency, Rates, TrainSettings, train
+from netwarp.training import Consistency, Interrupted, Rates, TrainSettings, train
 from netwarp.training.parameters import hold_w2
 from netwarp.training.step import _two_keyframes
-from training.toy import CLASSES, PLAIN, clips, files_in, same_weights, small_model, weights_of, with_labels
+from training.toy import CLASSES, PLAIN, Small, clips, files_in, same_weights, small_model, weights_of, with_labels
 
 PAIRS = clips().samples(2)
 VIEWS = Augmentation(flip=0.5, crop=(16, 16))
@@ -45,6 +46,46 @@ def test_training_lowers_the_loss(layers, length):
     assert len(losses) == 60
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
     assert not model.training
+
+
+def test_signals_to_the_whole_group_cost_no_step(tmp_path):
+    """A scheduler sends SIGTERM, and a terminal SIGINT, to the processes that read as well."""
+
+    def stop(record):
+        if record.step == 2:
+            for each in multiprocessing.active_children():
+                os.kill(each.pid, signal.SIGINT)
+                os.kill(each.pid, signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted) as interrupt:
+        trained(folder=tmp_path / "run", watch=stop, workers=2, steps=50)
+    assert interrupt.value.kept == interrupt.value.step == 3
+    assert not multiprocessing.active_children()
+    assert trained(folder=tmp_path / "run", workers=2, steps=50).steps == 50
+
+
+def test_a_class_without_a_pixel_is_said_before_the_first_step(caplog):
+    samples = with_labels(PAIRS, lambda labels, name: np.where(labels == 2, 255, labels).astype(np.uint8))
+    said = []
+    trained(samples=samples, watch=lambda record: said.append("never occur" in caplog.text))
+    assert said[0]
+    assert small_model().classes[2] in caplog.text
+
+
+def test_a_batch_norm_with_one_value_says_what_to_change():
+    class Pooled(Small):
+        def __init__(self):
+            super().__init__()
+            self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(8))
+
+        def forward(self, image):
+            seen = self.encoder(image)
+            return self.head(seen + self.pool(seen))
+
+    model = VideoModel(Pooled(), [], preprocess=PLAIN)
+    with pytest.raises(ConfigurationError, match="batch_size 2"):
+        trained(model, clips().samples(1), batch_size=1)
 
 
 def test_a_step_is_what_adam_and_cross_entropy_make_of_the_batch():

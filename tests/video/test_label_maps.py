@@ -38,6 +38,44 @@ def test_labels_beyond_the_palette_have_colours_of_their_own() -> None:
     assert colours[255].tolist() == [224, 224, 192]
 
 
+LABELS = np.arange(6, dtype=np.uint8).reshape(2, 3) % 2
+
+
+def _with_alpha(alpha: int) -> PIL.Image.Image:
+    return PIL.Image.merge("LA", [PIL.Image.fromarray(LABELS), PIL.Image.new("L", (3, 2), alpha)])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".BMP"])
+@pytest.mark.parametrize("kind", ["8 bits", "16 bits", "1 bit", "gray and alpha"])
+def test_numbers_are_read_whatever_holds_them(tmp_path: Path, suffix: str, kind: str) -> None:
+    picture = {
+        "8 bits": PIL.Image.fromarray(LABELS),
+        "16 bits": PIL.Image.fromarray(LABELS.astype(np.uint16)),
+        "1 bit": PIL.Image.fromarray(LABELS > 0),
+        "gray and alpha": _with_alpha(255),
+    }[kind]
+    if suffix == ".BMP" and kind in ("16 bits", "gray and alpha"):
+        pytest.skip("BMP has no such kind")
+    picture.save(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(read_classes(tmp_path / f"a{suffix}", 2), LABELS)
+
+
+def test_numbers_stand_for_what_is_said(tmp_path: Path) -> None:
+    PIL.Image.fromarray(np.array([[0, 255, 128, 40000]], np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="40000"):
+        read_classes(tmp_path / "a.png", 2)
+    found = read_classes(tmp_path / "a.png", 2, values={255: 1, 128: 255, 40000: 0})
+    np.testing.assert_array_equal(found, [[0, 1, 255, 0]])
+
+
+def test_labels_that_hide_something_are_refused(tmp_path: Path) -> None:
+    _with_alpha(0).save(tmp_path / "alpha.png")
+    PIL.Image.fromarray(LABELS).save(tmp_path / "two.tif", save_all=True, append_images=[PIL.Image.fromarray(LABELS)])
+    for name, said in (("alpha.png", "6"), ("two.tif", "2 pictures")):
+        with pytest.raises(InputError, match=said):
+            read_mask(tmp_path / name)
+
+
 def test_gray_masks_are_read_and_pictures_refused(tmp_path: Path) -> None:
     labels = np.arange(6, dtype=np.uint8).reshape(2, 3)
     PIL.Image.fromarray(labels).save(tmp_path / "gray.png")

@@ -62,6 +62,13 @@ def flag(text: str) -> Any:  # noqa: ANN401
     return dataclasses.field(default=False, metadata={"help": text})
 
 
+MASK_VALUE = (
+    "N=CLASS,…",
+    "classes that numbers in label files stand for, where they are others, such as 255=1 in masks of 0 and 255",
+)
+"""Metavar and help of ``--mask-value``."""
+
+
 def option_name(field: str) -> str:
     """The option of a field.
 

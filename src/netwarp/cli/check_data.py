@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from netwarp.cli.arguments import CommandRequest, argument, flag, option, whole_number
-from netwarp.cli.terminal import progress_bar, say
+from netwarp.cli.arguments import MASK_VALUE, CommandRequest, argument, flag, option, whole_number
+from netwarp.cli.terminal import progress_bar, say, warn
 from netwarp.errors import ConfigurationError, InputError
 
 EXAMPLE = """\
@@ -16,7 +16,8 @@ examples:
   netwarp check-data streets:clips=2,frames=10,size=160x90 --length 3
 
 SPEC is camvid:DIR, cityscapes:DIR, vspw:DIR, folder:DIR (docs/data.md draws their layouts) or streets:KEY=VALUE,…
-Faults are files that cannot be read, sizes that differ, and labels outside the classes.
+Faults are files that cannot be read, sizes that differ, and labels outside the classes. A class that never occurs is a
+warning.
 Labelled frames without frames before them are counted, and a fault only where no others are left."""
 
 
@@ -32,6 +33,7 @@ class Request(CommandRequest):
     )
     strict: bool = flag("a labelled frame without enough frames before it is a fault too")
     cache: str | None = option("DIR", "folder for frames that are taken out of videos, and for rendered clips")
+    mask_value: str | None = option(*MASK_VALUE)
 
 
 def run(request: Request) -> None:
@@ -44,7 +46,7 @@ def run(request: Request) -> None:
     cache = None if request.cache is None else Path(request.cache)
     empty: list[str] = []
     for split in splits_of(request.spec) if request.all else (request.split,):
-        data = open_data(request.spec, split, length=request.length, cache=cache)
+        data = open_data(request.spec, split, length=request.length, cache=cache, mask_value=request.mask_value)
         with progress_bar(sum(len(clip.frames) for clip in data.clips)) as advance:
             summary = check_data(data, request.length, advance)
         if summary.samples:
@@ -55,6 +57,8 @@ def run(request: Request) -> None:
                     "give the frames before it, or leave out --strict"
                 )
             say(summary.text())
+            if summary.doubt:
+                warn(f"{data.name}: {summary.doubt}")
             continue
         why = "; ".join(f"{len(names)}: {reason}" for reason, names in summary.reasons.items()) or "none is labelled"
         empty.append(f"{data.name} has no sample of {request.length} frames ({why})")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netwarp.cli.arguments import flag, option, option_name, whole_number
+from netwarp.cli.arguments import MASK_VALUE, flag, option, option_name, whole_number
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import ModelOptions, build_model, check_model_options
 from netwarp.cli.terminal import progress_bar, say, warn
@@ -105,6 +105,7 @@ class Request(ModelOptions, LabelOptions):
         type=whole_number(1, 1000),
     )
     cache: str | None = option("DIR", "folder for frames that are taken out of videos, and for rendered clips")
+    mask_value: str | None = option(*MASK_VALUE)
 
 
 def run(request: Request) -> None:
@@ -115,7 +116,7 @@ def run(request: Request) -> None:
 
     history = 0 if request.history is None and _is_alone(request) else request.history
     length = _LENGTH_OF_VIDEOS if history is None else history + 1
-    data = open_data(request.data, request.split, length=length, cache=request.cache)
+    data = open_data(request.data, request.split, length=length, cache=request.cache, mask_value=request.mask_value)
     if not any(clip.frames for clip in data.clips):
         raise InputError(f"{data.name} has no frames: there is nothing to evaluate")
     if request.predictions is not None:

@@ -46,6 +46,7 @@ class DataOptions:
         validation: Its part to validate on; null for none.
         length: Frames in a clip, the last one labelled: 2 are the paper's pairs, 1 trains frame by frame.
         cache: Folder for flow, rendered clips, and frames of videos, so that they are made once.
+        mask_value: Classes that numbers in label files stand for, where they are others, such as 255=1.
     """
 
     spec: str | None = None
@@ -53,6 +54,7 @@ class DataOptions:
     validation: str | None = None
     length: int = 2
     cache: str | None = None
+    mask_value: str | None = None
 
     def __post_init__(self) -> None:
         if not self.spec:
@@ -214,7 +216,7 @@ def _data(options: DataOptions) -> tuple[ClipData, ClipData | None]:
     assert options.spec is not None
     clips, validation = (
         None if split is None and part == "validation" else
-        open_data(options.spec, split, length=options.length, cache=options.cache)
+        open_data(options.spec, split, length=options.length, cache=options.cache, mask_value=options.mask_value)
         for part, split in (("train", options.split), ("validation", options.validation))
     )  # fmt: skip
     assert clips is not None
@@ -264,7 +266,9 @@ def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debu
 
 
 def _plain(options: DataOptions | ModelSection, without: str = "") -> dict[str, Any]:
-    return {name: value for name, value in dataclasses.asdict(options).items() if name != without}
+    values = dataclasses.asdict(options)
+    # What is newer than trainings that are gone on with is theirs only where it is used.
+    return {name: value for name, value in values.items() if name != without and (name, value) != ("mask_value", None)}
 
 
 def _summary(result: TrainResult, settings: TrainSettings, samples: Samples, out: str) -> str:

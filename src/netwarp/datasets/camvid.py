@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from netwarp.datasets.frame_numbers import FrameNumber, clips_of, frame_number
 from netwarp.errors import ConfigurationError, InputError, unknown_name
 from netwarp.label_sets import CAMVID, IGNORE, Colour, LabelMap
 from netwarp.video.images import images_in, read_image
-from netwarp.video.label_maps import read_classes
+from netwarp.video.label_maps import is_label_map, read_classes
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,13 +42,21 @@ SPLIT_RANGES: tuple[tuple[str, int, int, str], ...] = (
 """Sequence, first and last frame number, split: what the literature's lists (SegNet's: 367, 101, 233) come to."""
 
 
-def camvid(root: Path, split: str, length: int = 2, cache: Path | None = None, *, gap: int = _GAP) -> ClipData:
+def camvid(
+    root: Path,
+    split: str,
+    length: int = 2,
+    cache: Path | None = None,
+    *,
+    gap: int = _GAP,
+    values: Mapping[int, int] | None = None,
+) -> ClipData:
     """Open CamVid, whichever of its two forms lies in a folder.
 
     The form of 11 classes is ``SPLIT/NAME.jpg`` (or another image format) and ``SPLITannot/NAME.png``, where 11 is
     void. Its names hold a sequence and a frame number at 30 Hz; frames of one sequence whose numbers differ by at
     most ``gap`` follow each other. Only ``val`` has such frames (0016E5 at 15 Hz): ``train`` and ``test`` are a frame
-    a second, and each of their frames is a clip of its own.
+    a second, and each of their frames is a clip of its own. ``values`` says which labels some numbers stand for.
 
     The original release is ``701_StillsRaw_full/NAME.png``, ``LabeledApproved_full/NAME_L.png``, and raw videos in
     ``videos/`` or beside, each with its sequence's name in its own. The ``length − 1`` frames before a still are taken
@@ -62,13 +71,15 @@ def camvid(root: Path, split: str, length: int = 2, cache: Path | None = None, *
             raise ConfigurationError(f"{name} must be at least 1, not {value}")
     root = _folder(root)
     if _is_release(root):
+        if values:
+            raise ConfigurationError("CamVid's original release has labels in colours: no value of theirs can be named")
         return _release(root, split, length, cache, gap)
     images, labels = root / split, root / f"{split}annot"
     for folder in (images, labels):
         if not folder.is_dir():
             raise InputError(f"{root} has no folder {folder.name}: this split's frames and labels belong into "
                              f"{images.name}/ and {labels.name}/")  # fmt: skip
-    return ClipData(f"camvid {split}", CAMVID, _eleven_classes(images, labels, gap))
+    return ClipData(f"camvid {split}", CAMVID, _eleven_classes(images, labels, gap, values))
 
 
 def _folder(root: Path) -> Path:
@@ -103,23 +114,22 @@ def _same_number(path: Path, other: str) -> InputError:
 # --- 11 classes -----------------------------------------------------------------------------------------------------
 
 
-def _eleven_classes(images: Path, labels: Path, gap: int) -> tuple[Clip, ...]:
+def _eleven_classes(images: Path, labels: Path, gap: int, values: Mapping[int, int] | None) -> tuple[Clip, ...]:
     """Pair every frame of a split with its labels; both must be there."""
-    unused = {path.stem for path in labels.glob("*.png") if not path.name.startswith(".")}
+    unused = {path.stem: path for path in labels.iterdir() if is_label_map(path)}
     sequences: dict[str, dict[int, ClipFrame]] = defaultdict(dict)
     for path in images_in(images):
         name = _numbered(path)
-        label = labels / f"{path.stem}.png"
-        if path.stem not in unused:
-            raise InputError(f"{path} has no labels: {label} is missing")
+        label = unused.pop(path.stem, None)
+        if label is None:
+            raise InputError(f"{path} has no labels: {labels / path.stem}.png is missing")
         if name.number in sequences[name.before]:
             raise _same_number(path, sequences[name.before][name.number].name)
-        unused.remove(path.stem)
         sequences[name.before][name.number] = ClipFrame(
-            path.stem, partial(read_image, path), labels=partial(read_classes, label, len(CAMVID), (_VOID,))
+            path.stem, partial(read_image, path), labels=partial(read_classes, label, len(CAMVID), (_VOID,), values)
         )
     if unused:
-        raise InputError(f"{labels / min(unused)}.png has no frame: an image of that name is missing in {images}")
+        raise InputError(f"{min(unused.values())} has no frame: an image of that name is missing in {images}")
     return tuple(clip for _, frames in sorted(sequences.items()) for clip in clips_of(frames, gap))
 
 

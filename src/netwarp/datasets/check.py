@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
 from netwarp.errors import InputError, few
-from netwarp.label_sets import IGNORE, LabelSet
+from netwarp.label_sets import IGNORE, LabelMap, LabelSet
 
 
 @dataclass
@@ -27,6 +29,7 @@ class DataSummary:
     labelled: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # (width, height) → frames
     pixels: list[int] = field(default_factory=list)  # labelled ones of each class, then the ignored ones
+    doubt: str | None = None  # what looks wrong about the labels, in a line
 
     @property
     def shares(self) -> dict[str, float]:
@@ -63,6 +66,35 @@ class DataSummary:
         return "\n".join(lines)
 
 
+MOST_LOOKED_AT = 400
+"""Label maps from which on a look at them takes some of them, evenly, instead of all."""
+
+
+def never_labelled(counts: Sequence[int], names: Sequence[str]) -> str | None:
+    """Say which classes no pixel has, of counts of the labels 0 to 255; None where all occur."""
+    missing = [name for name, count in zip(names, counts, strict=False) if not count]
+    if not missing:
+        return None
+    said = f"{len(missing)} of {len(names)} classes never occur ({few(missing)})"
+    occurring = [label for label, count in enumerate(counts[:IGNORE]) if count]
+    if counts[IGNORE] and len(occurring) < 2:
+        share = 100 * counts[IGNORE] / sum(counts)
+        said += (
+            f", while {share:.1f} % of the pixels are {IGNORE}, which is ignored: if that is a class's number, as in "
+            f"masks of 0 and {IGNORE}, give --mask-value {IGNORE}=CLASS"
+        )
+    return said
+
+
+def label_counts(labels: Sequence[Callable[[], LabelMap]]) -> NDArray[np.int64]:
+    """Count the labels 0 to 255 in label maps; of many, in some of them."""
+    step = max(1, math.ceil(len(labels) / MOST_LOOKED_AT))
+    counts = np.zeros(256, np.int64)
+    for read in labels[::step]:
+        counts += np.bincount(read().ravel(), minlength=256)
+    return counts
+
+
 def check_data(data: ClipData, length: int = 2, advance: Callable[[], None] | None = None) -> DataSummary:
     """Read every frame, label and flow of a data set."""
     samples = data.samples(length)
@@ -84,6 +116,7 @@ def check_data(data: ClipData, length: int = 2, advance: Callable[[], None] | No
             _check_rest(frame, size)
             if advance is not None:
                 advance()
+    summary.doubt = never_labelled(pixels.tolist(), data.classes.names) if summary.labelled else None
     summary.pixels = [*pixels[: len(data.classes)].tolist(), int(pixels[IGNORE])]
     return summary
 

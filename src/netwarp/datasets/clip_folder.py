@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from netwarp.datasets.video_frames import VideoFrames, is_video
 from netwarp.errors import ConfigurationError, InputError, unknown_name
 from netwarp.label_sets import IGNORE, LabelMap, LabelSet, label_set
 from netwarp.video.images import images_in, is_image, natural_key, read_image
-from netwarp.video.label_maps import read_classes
+from netwarp.video.label_maps import is_label_map, read_classes
 
 _CLASSES = "classes.txt"
 _STEP = "step.txt"
@@ -20,11 +20,19 @@ _FRAMES = "frames"
 _LABELS = "labels"
 
 
-def clip_folder(root: Path, split: str, length: int = 2, cache: Path | None = None) -> ClipData:
+def clip_folder(
+    root: Path,
+    split: str,
+    length: int = 2,
+    cache: Path | None = None,
+    *,
+    values: Mapping[int, int] | None = None,
+) -> ClipData:
     """Open a folder of clips.
 
     A clip is a folder of images, ``SPLIT/frames/CLIP/``, or a video, ``SPLIT/frames/CLIP.mp4``; labels are
-    ``SPLIT/labels/CLIP/NAME.png``, by the image's name or the frame's index in the video. Images follow each other
+    ``SPLIT/labels/CLIP/NAME.png`` (or .tif, .bmp), by the image's name or the frame's index in the video; ``values``
+    says which labels some of their numbers stand for. Images follow each other
     where the last numbers in their names differ by 1, or at most by the number in ``step.txt``. Of a video, the frames
     with labels and the ``length − 1`` before each are taken out, once, and kept.
     """
@@ -35,15 +43,15 @@ def clip_folder(root: Path, split: str, length: int = 2, cache: Path | None = No
         raise unknown_name(f"split in {root}", split, splits)
     classes = read_class_names(root / _CLASSES)
     step = _step(root / _STEP)
-    labels = _labels(root / split / _LABELS)
+    labels, left_out = _labels(root / split / _LABELS)
+    read = partial(read_classes, classes=len(classes), values=values)
     clips: list[Clip] = []
-    left_out: list[LeftOut] = []
     for name, source in _sources(root / split / _FRAMES).items():
         its_labels = labels.pop(name, {})
         if source.is_dir():
-            found, missing = _of_images(name, source, its_labels, len(classes), step)
+            found, missing = _of_images(name, source, its_labels, read, step)
         else:
-            found, missing = _of_video(name, source, its_labels, len(classes), length, cache)
+            found, missing = _of_video(name, source, its_labels, read, length, cache)
         clips += found
         left_out += missing
     for name, files in labels.items():
@@ -105,15 +113,24 @@ def _step(path: Path) -> int:
     return step
 
 
-def _labels(folder: Path) -> dict[str, dict[str, Path]]:
-    """Map each clip to the labels of its frames, by their names."""
+def _labels(folder: Path) -> tuple[dict[str, dict[str, Path]], list[LeftOut]]:
+    """Map each clip to the labels of its frames, by their names; what else lies there is left out."""
     if not folder.is_dir():
         raise InputError(f"{folder} is missing: labels belong into {folder}/CLIP/NAME.png")
-    clips = sorted((entry for entry in folder.iterdir() if entry.is_dir()), key=natural_key)
-    return {
-        clip.name: {path.stem: path for path in sorted(clip.glob("*.png"), key=natural_key) if path.name[0] != "."}
-        for clip in clips
-    }
+    found: dict[str, dict[str, Path]] = {}
+    left_out: list[LeftOut] = []
+    for clip in sorted((entry for entry in folder.iterdir() if entry.is_dir()), key=natural_key):
+        labels = found[clip.name] = {}
+        for path in sorted((path for path in clip.iterdir() if not path.name.startswith(".")), key=natural_key):
+            if not is_label_map(path):
+                if is_image(path):
+                    why = f"labels are PNG, TIFF or BMP, not {path.suffix}"
+                    left_out.append(LeftOut(f"{clip.name}/{path.name}", why))
+                continue
+            if path.stem in labels:
+                raise InputError(f"{path} and {labels[path.stem].name} both label frame {path.stem}: remove one")
+            labels[path.stem] = path
+    return found, left_out
 
 
 def _sources(folder: Path) -> dict[str, Path]:
@@ -136,7 +153,7 @@ def _sources(folder: Path) -> dict[str, Path]:
 
 
 def _of_images(
-    clip: str, folder: Path, labels: dict[str, Path], classes: int, step: int
+    clip: str, folder: Path, labels: dict[str, Path], read: Callable[[Path], LabelMap], step: int
 ) -> tuple[list[Clip], list[LeftOut]]:
     images: dict[str, Path] = {}
     for path in images_in(folder):
@@ -144,7 +161,7 @@ def _of_images(
             raise InputError(f"{path} and {images[path.stem].name} are both frame {path.stem}: remove one of them")
         images[path.stem] = path
     frames = {
-        stem: ClipFrame(f"{clip}/{stem}", partial(read_image, path), _labeller(labels.get(stem), classes))
+        stem: ClipFrame(f"{clip}/{stem}", partial(read_image, path), _labeller(labels.get(stem), read))
         for stem, path in images.items()
     }
     found = runs(images, lambda *stems: _follow(stems, step))
@@ -154,7 +171,12 @@ def _of_images(
 
 
 def _of_video(
-    clip: str, video: Path, labels: dict[str, Path], classes: int, length: int, cache: Path | None
+    clip: str,
+    video: Path,
+    labels: dict[str, Path],
+    read: Callable[[Path], LabelMap],
+    length: int,
+    cache: Path | None,
 ) -> tuple[list[Clip], list[LeftOut]]:
     numbered: dict[int, Path] = {}
     for path in labels.values():
@@ -166,9 +188,7 @@ def _of_video(
     kept = VideoFrames(video, cache)
     kept.take(wanted)
     frames = {
-        n: ClipFrame(f"{clip}/{n:06d}", kept.reader(n), _labeller(numbered.get(n), classes))
-        for n in wanted
-        if kept.has(n)
+        n: ClipFrame(f"{clip}/{n:06d}", kept.reader(n), _labeller(numbered.get(n), read)) for n in wanted if kept.has(n)
     }
     strays = [path.stem for index, path in numbered.items() if index not in frames]
     return (
@@ -177,8 +197,8 @@ def _of_video(
     )
 
 
-def _labeller(path: Path | None, classes: int) -> Callable[[], LabelMap] | None:
-    return None if path is None else partial(read_classes, path, classes)
+def _labeller(path: Path | None, read: Callable[[Path], LabelMap]) -> Callable[[], LabelMap] | None:
+    return None if path is None else partial(read, path)
 
 
 def _index(label: Path) -> int:

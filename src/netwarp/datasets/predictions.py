@@ -20,7 +20,7 @@ from netwarp.datasets.clips import ClipData
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.label_sets import CITYSCAPES, IGNORE, Colour, LabelSet
 from netwarp.output_files import prepare_folder
-from netwarp.video.label_maps import read_mask, write_mask
+from netwarp.video.label_maps import is_label_map, read_mask, write_mask
 
 
 class Predictions:
@@ -122,7 +122,7 @@ def _match(folder: Path, names: list[str]) -> dict[str, Path]:
     paths = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() == ".png" and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if is_label_map(path) and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     exact: dict[str, list[Path]] = defaultdict(list)
     begun: dict[str, list[Path]] = defaultdict(list)

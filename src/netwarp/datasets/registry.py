@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from netwarp.datasets.clip_folder import clip_folder, splits_in
 from netwarp.datasets.clips import ClipData
 from netwarp.datasets.vspw import vspw
 from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.label_sets import IGNORE
 
 DEFAULT_SPLIT = "val"
 
@@ -22,8 +23,9 @@ class DataSet(NamedTuple):
     """A kind of data."""
 
     # takes the text after the name, the split, the frames of a sample, and the cache folder or None
-    open: Callable[[str, str, int, Path | None], ClipData]
+    open: Callable[..., ClipData]
     splits: tuple[str, ...]  # their names; empty where they are the folders in the data's
+    numbered: bool = False  # whether labels are files of numbers, so that ``values`` may say what these stand for
 
 
 def _streets(text: str, split: str, length: int, cache: Path | None) -> ClipData:
@@ -35,7 +37,7 @@ def _streets(text: str, split: str, length: int, cache: Path | None) -> ClipData
 _THREE = ("train", "val", "test")
 DATASETS: dict[str, DataSet] = {
     # 11 classes, or the original release
-    "camvid": DataSet(lambda text, *more: camvid(_folder("camvid", text), *more), _THREE),
+    "camvid": DataSet(lambda text, *more, **values: camvid(_folder("camvid", text), *more, **values), _THREE, True),
     # with leftImg8bit_sequence
     "cityscapes": DataSet(lambda text, split, *_: cityscapes(_folder("cityscapes", text), split), _THREE),
     # or VSPW_480p
@@ -43,12 +45,19 @@ DATASETS: dict[str, DataSet] = {
     # rendered, with true flow; clips=8,frames=20,size=320x180,seed=0,every=1,rate=15
     "streets": DataSet(_streets, _THREE),
     # any clips with labels on some frames; see docs/data.md
-    "folder": DataSet(lambda text, *more: clip_folder(_folder("folder", text), *more), ()),
+    "folder": DataSet(lambda text, *more, **values: clip_folder(_folder("folder", text), *more, **values), (), True),
 }
 """Name in a specification → what opens it."""
 
 
-def open_data(spec: str, split: str | None = None, *, length: int = 2, cache: Path | str | None = None) -> ClipData:
+def open_data(
+    spec: str,
+    split: str | None = None,
+    *,
+    length: int = 2,
+    cache: Path | str | None = None,
+    mask_value: Mapping[int, int] | str | None = None,
+) -> ClipData:
     """Open a data set, or one split of it; only names are read yet, and frames that must be taken out of videos.
 
     Args:
@@ -58,6 +67,8 @@ def open_data(spec: str, split: str | None = None, *, length: int = 2, cache: Pa
             taken out; other data does not depend on it.
         cache: Folder for frames of videos (by default the user's cache folder) and rendered clips (by default kept in
             memory).
+        mask_value: Classes that numbers in label files stand for, where they are others, such as ``{255: 1}`` or
+            ``"255=1"``; 255 on the right ignores.
 
     Raises:
         ConfigurationError: There is no such data set, split, or setting.
@@ -76,7 +87,32 @@ def open_data(spec: str, split: str | None = None, *, length: int = 2, cache: Pa
         raise unknown_name(f"split of {name}", split, known)
     if length < 1:
         raise ConfigurationError(f"a sample needs at least 1 frame, not {length}")
-    return DATASETS[name].open(text, split, length, None if cache is None else Path(cache).expanduser())
+    more: dict[str, Any] = {}
+    if mask_value:
+        if not DATASETS[name].numbered:
+            raise ConfigurationError(
+                f"{{option}} goes with label files of numbers, not with {name}", option="mask_value"
+            )
+        more["values"] = mask_values(mask_value) if isinstance(mask_value, str) else mask_value
+    return DATASETS[name].open(text, split, length, None if cache is None else Path(cache).expanduser(), **more)
+
+
+def mask_values(text: str) -> dict[int, int]:
+    """Read which classes numbers in label files stand for.
+
+    >>> mask_values("255=1, 128=255")
+    {255: 1, 128: 255}
+    """
+    found: dict[int, int] = {}
+    for part in re.split(r"[,\s]+", text.strip()):
+        match = re.fullmatch(r"([0-9]{1,5})=([0-9]{1,3})", part)
+        if match is None or int(match[2]) > IGNORE:
+            raise ConfigurationError(
+                f"{{option}} {part!r} is not NUMBER=CLASS, such as 255=1 ({IGNORE} on the right ignores)",
+                option="mask_value",
+            )
+        found[int(match[1])] = int(match[2])
+    return found
 
 
 def splits_of(spec: str) -> tuple[str, ...]:

@@ -64,7 +64,9 @@ class VideoFrames:
             raise InputError(f"{video} cannot be read: {error.strerror or error}") from error
         key = repr((_FORMAT, video.name, status.st_size, status.st_mtime_ns, size))
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-        self.folder = (cache or default_cache()) / f"{video.stem}-{digest}"
+        # A name may have 255 bytes, and this is longer than the video's.
+        stem = os.fsdecode(os.fsencode(video.stem)[:200]).rstrip() if len(os.fsencode(video.stem)) > 200 else video.stem
+        self.folder = (cache or default_cache()) / f"{stem}-{digest}"
         self.notes: dict[str, Any] = self._kept_notes()
 
     def scan(self, until: int) -> Iterator[tuple[int, Image]]:

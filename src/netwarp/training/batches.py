@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os
+import pickle
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 import numpy as np
@@ -128,10 +135,59 @@ class WorkData(Dataset[Work]):
             )
 
 
-def work_loader(data: WorkData, steps: Sequence[int], device: torch.device) -> DataLoader[Work]:
+_SHARED = Path("/dev/shm")
+
+
+class _Sendable(Dataset[Work | bytes]):
+    """Work as processes hand it over: in shared memory, or pickled where that has no room for it.
+
+    Containers have 64 MB of it unless told otherwise, and PyTorch waits for ever for what found no room.
+    """
+
+    def __init__(self, data: WorkData) -> None:
+        self.data = data
+
+    def __getitem__(self, step: int) -> Work | bytes:
+        work, workers = self.data[step], self.data.settings.workers
+        if not workers or _room() >= workers * sum(_size_of(part) for part in work.parts):
+            return work
+        return pickle.dumps(work)
+
+
+def _room() -> float:
+    try:
+        return float(shutil.disk_usage(_SHARED).free)
+    except OSError:  # a system without it
+        return math.inf
+
+
+def _size_of(part: Part) -> int:
+    batches = [part.labelled] if part.unlabelled is None else [part.labelled, part.unlabelled]
+    tensors = (tensor for each in batches for tensor in (each.frames, each.labels, each.flows))
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+def _outlive_signals(_: int) -> None:
+    """Leave signals to the process that trains, which still needs its batches: a scheduler sends them to all.
+
+    What ends a process that is stuck when all is over comes twice.
+    """
+    came: list[int] = []
+
+    def once(number: int, _: FrameType | None) -> None:
+        if came:
+            os._exit(1)
+        came.append(number)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, once)
+
+
+def work_loader(data: WorkData, steps: Sequence[int], device: torch.device) -> Iterator[Work]:
     """Work in order, made ahead by as many processes as the settings say."""
-    return DataLoader(
-        data,
+    loader = DataLoader(
+        _Sendable(data),
+        worker_init_fn=_outlive_signals,
         batch_size=None,
         sampler=steps,
         num_workers=data.settings.workers,
@@ -139,3 +195,5 @@ def work_loader(data: WorkData, steps: Sequence[int], device: torch.device) -> D
         # Of its own, since loaders draw a number that they do not need.
         generator=torch.Generator(),
     )
+    for work in loader:
+        yield work if isinstance(work, Work) else pickle.loads(work)

@@ -26,6 +26,9 @@ from netwarp.training.step import Stepper
 
 TIOU_WIDTH = 2
 
+_ONE_VALUE = "more than 1 value per channel"
+"""What PyTorch says of a batch norm that trains on a single value."""
+
 
 def check_validation(data: ClipData, monitor: str) -> None:
     """See that there will be a score."""
@@ -203,6 +206,13 @@ def fit(
     except NetWarpError:
         between.rescue(model, stepper)
         raise
+    except ValueError as error:
+        if _ONE_VALUE not in str(error):
+            raise
+        raise ConfigurationError(
+            "a batch norm has one value a channel, of which there is no variance: give training.batch_size 2 or more, "
+            "larger frames, or training.freeze_batch_norm true"
+        ) from error
     finally:
         between.close()
         model.to(home)

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from netwarp._version import __version__
 from netwarp.datasets.augment_settings import Augmentation
+from netwarp.datasets.check import label_counts, never_labelled
 from netwarp.datasets.clips import ClipData, Sample
 from netwarp.datasets.samples import SampleReader
 from netwarp.distributed import is_first_process
-from netwarp.errors import ConfigurationError, InputError, WeightsError
+from netwarp.errors import ConfigurationError, InputError, NetWarpError, WeightsError
 from netwarp.flow import spec_of
 from netwarp.freed_memory import keep_freed_memory
 from netwarp.model import VideoModel
@@ -262,6 +263,7 @@ def train(
             if first:
                 stack.enter_context(place.taken())
             begun = _begun(place, marks)
+        _warn_of_labels(samples, model.classes[:classes])
         weights = _weights(settings, samples, classes, len(model.classes))
         if begun is not None:
             restore(model, begun.tensors)
@@ -325,6 +327,17 @@ def _weights(settings: TrainSettings, samples: Sequence[Sample], classes: int, o
     else:
         weights = torch.tensor(settings.class_weights)
     return torch.cat([weights, torch.ones(outputs - classes)])
+
+
+def _warn_of_labels(samples: Sequence[Sample], names: Sequence[str]) -> None:
+    """Say before the first step which classes have no pixel to learn from."""
+    labels = [frame.labels for frame in (sample.frames[-1] for sample in samples) if frame.labels is not None]
+    try:
+        doubt = never_labelled(label_counts(labels).tolist(), names)
+    except NetWarpError:  # said when its step is due, with a checkpoint of all steps before
+        return
+    if doubt:
+        log.warning("in what is trained on, %s", doubt)
 
 
 def _keep_best(model: VideoModel, settings: TrainSettings, between: BetweenSteps, place: RunFolder | None) -> int:

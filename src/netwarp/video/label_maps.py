@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,24 +52,58 @@ def _as_bytes(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(labels, dtype=np.uint8)
 
 
-def read_mask(path: str | Path) -> npt.NDArray[np.uint8]:
-    """Read a label map ``[H, W]``: the indices of an indexed PNG, or the values of a gray one."""
-    return read_numbers(path, {"P", "L"}, "a mask").astype(np.uint8, copy=False)
+_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp"})
+_MODES = frozenset({"1", "L", "LA", "P", "PA", "I", "I;16", "I;16B"})
+"""Pillow's modes of images whose pixels are numbers."""
+
+
+def is_label_map(path: Path) -> bool:
+    """Whether a file's name is that of an image that keeps numbers, which JPEG does not."""
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+
+
+def read_mask(path: str | Path, values: Mapping[int, int] | None = None) -> npt.NDArray[np.uint8]:
+    """Read a label map ``[H, W]``: the indices of an indexed image, or the values of a gray one of 1, 8 or 16 bits.
+
+    ``values`` says which labels some of the file's numbers stand for.
+    """
+    numbers = read_numbers(path, _MODES, "a mask").astype(np.int64, copy=False)
+    labels = numbers.copy() if values else numbers
+    for number, label in (values or {}).items():
+        labels[numbers == number] = label
+    wrong = labels[(labels < 0) | (labels > 255)]
+    if wrong.size:
+        raise InputError(f"{path} holds {wrong[0]} in {wrong.size} of its pixels: labels are 0 to 255")
+    return labels.astype(np.uint8)
 
 
 def read_numbers(path: str | Path, modes: Collection[str], what: str) -> npt.NDArray[np.integer]:
     """Read an image ``[H, W]`` whose pixels are numbers: its mode must be one of ``modes`` of Pillow."""
     try:
         with PIL.Image.open(path) as picture:
-            if picture.mode in modes:
-                return np.array(picture)
-            mode = picture.mode
+            mode, pages = picture.mode, getattr(picture, "n_frames", 1)
+            if mode in modes and pages == 1:
+                return _without_alpha(np.array(picture), path)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: check the path") from error
+    except InputError:
+        raise
     except Exception as error:  # Pillow's decoders raise many types on damaged files
         why = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be read as {what} ({why}): replace it") from error
+    if pages > 1:
+        raise InputError(f"{path} holds {pages} pictures: {what} is one")
     raise InputError(f"{path} holds colours ({mode}) and is not {what}: give an image of numbers, indexed or gray")
+
+
+def _without_alpha(numbers: npt.NDArray[np.generic], path: str | Path) -> npt.NDArray[np.integer]:
+    """The numbers of an image that has an alpha channel too, if that hides none of them."""
+    if numbers.ndim == 2:
+        return numbers.astype(np.uint8) if numbers.dtype == np.bool_ else np.asarray(numbers)
+    hidden = np.count_nonzero(numbers[..., 1] != 255)
+    if hidden:
+        raise InputError(f"{path} is transparent in {hidden} of its pixels: give these a label too ({IGNORE} ignores)")
+    return np.asarray(numbers[..., 0])
 
 
 class MaskFolder:
@@ -101,16 +135,22 @@ class MaskFolder:
         return path
 
 
-def read_classes(path: Path, classes: int, void: Collection[int] = ()) -> LabelMap:
-    """Read a label map of numbered classes; ``void`` values become IGNORE, others above the classes are an error."""
-    labels = read_mask(path)
+def read_classes(
+    path: Path, classes: int, void: Collection[int] = (), values: Mapping[int, int] | None = None
+) -> LabelMap:
+    """Read a label map of numbered classes; ``void`` values become IGNORE, others above the classes are an error.
+
+    ``values`` are as in :func:`read_mask`.
+    """
+    labels = read_mask(path, values)
     counts = np.bincount(labels.ravel(), minlength=256)
     wrong = [int(value) for value in np.flatnonzero(counts[classes:IGNORE]) + classes if value not in void]
     if wrong:
         more = f" (and {len(wrong) - 1} other values)" if len(wrong) > 1 else ""
         raise InputError(
             f"{path} holds label {wrong[0]} in {counts[wrong[0]]} of its pixels{more}: "
-            f"classes are 0 to {classes - 1}, and {' and '.join(map(str, [*void, IGNORE]))} ignore"
+            f"classes are 0 to {classes - 1}, and {' and '.join(map(str, [*void, IGNORE]))} ignore; "
+            f"--mask-value {wrong[0]}=CLASS says what it stands for"
         )
     if counts[classes:IGNORE].any():
         labels[labels >= classes] = IGNORE
