@@ -65,8 +65,7 @@ class MissingExtraError(NetWarpError):
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs {library}, which is not installed: pip install 'netwarp[{extra}]', "
-            f"in a clone pip install -e '.[{extra}]'"
+            f"{purpose} needs {library}, which is not installed: pip install '.[{extra}]' in a clone of netwarp"
         )
 
 
