@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -53,7 +53,10 @@ def argument(metavar: str, text: str, **more: Any) -> Any:  # noqa: ANN401
 
 
 def option(metavar: str, text: str, *, default: Any = None, **more: Any) -> Any:  # noqa: ANN401
-    """Declare an option with a value; its name is the field's, with dashes."""
+    """Declare an option with a value; its name is the field's, with dashes.
+
+    With ``names``, the known ones, it takes names apart or with commas between them.
+    """
     return dataclasses.field(default=default, metadata={"metavar": metavar, "help": text, **more})
 
 
@@ -67,6 +70,16 @@ MASK_VALUE = (
     "classes that numbers in label files stand for, where they are others, such as 255=1 in masks of 0 and 255",
 )
 """Metavar and help of ``--mask-value``."""
+
+
+def names_of(texts: Sequence[str] | None, known: Collection[str]) -> list[str]:
+    """Names that were given apart, or with commas between them, which some known names have themselves.
+
+    >>> names_of(["a,b", "c, d"], ["a", "b", "c, d"])
+    ['a', 'b', 'c, d']
+    """
+    parts = ([text] if text in known else text.split(",") for text in texts or ())
+    return [name.strip() for names in parts for name in names if name.strip()]
 
 
 def option_name(field: str) -> str:
@@ -97,10 +110,13 @@ class Parser(argparse.ArgumentParser):
             formatter_class=_Help, exit_on_error=False,
         )  # fmt: skip
         self.required: list[argparse.Action] = []
+        self._names: dict[str, Collection[str]] = {}
 
     def add_field(self, field: dataclasses.Field[Any]) -> None:
         """Declare the argument of a request's field."""
         more = dict(field.metadata)
+        if (known := more.pop("names", None)) is not None:
+            self._names[field.name] = known
         if more.pop("positional", False):
             more |= {"default": []} if more.get("nargs") == "*" else {}
             action = self.add_argument(field.name, **more)
@@ -124,7 +140,11 @@ class Parser(argparse.ArgumentParser):
             raise self._not_taken(rest)
         if missing := [action for action in self.required if getattr(values, action.dest) in (None, [])]:
             raise self._missing(missing)
-        return vars(values)
+        return vars(values) | {
+            name: names_of(given, known)
+            for name, known in self._names.items()
+            if (given := getattr(values, name)) is not None
+        }
 
     def _spelt_out(self, text: str, following: str) -> str:
         """An option that may go without its value, with its usual one where no value of it follows."""

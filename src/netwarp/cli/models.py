@@ -183,6 +183,7 @@ class ModelOptions(NetworkOptions, ViewOptions, DeviceOption):
         "where a --base gets its NetWarps: names of its layers ('netwarp layers' lists them), output or log_probs "
         "(default: log_probs)",
         nargs="+",
+        names=(),
     )
     flow: str | None = option(
         "SPEC",
@@ -249,11 +250,10 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
         assert base is not None  # check_model_options and the command have seen to it
         preprocess = preprocess_of(base)
         preprocess = preprocess if request.size is None else replace(preprocess, size=request.size)
-        layers = [name for text in request.layers or () for name in text.split(",") if name] or None
         lay_out(base)
         model = VideoModel(
             base,
-            layers if memory else [],
+            (request.layers or None) if memory else [],
             flow or "dis",
             interpolation=request.interpolation or "bilinear",
             training_free=memory,

@@ -153,6 +153,8 @@ def _as(hint: Any, value: Any) -> Any:  # noqa: ANN401
             raise ValueError
         return value
     if origin is tuple:
+        if isinstance(value, str) and value.strip():  # as other commands take lists
+            value = [part.strip() if inner[0] is str else yaml.safe_load(part) for part in value.split(",")]
         if not isinstance(value, (list, tuple)) or (inner[-1] is not Ellipsis and len(value) != len(inner)):
             raise TypeError
         hints = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
@@ -170,7 +172,7 @@ def _described(hint: Any) -> tuple[str, str]:  # noqa: ANN401
     """A type in words, and as a help text names its values.
 
     >>> _described(int | None), _described(tuple[float, float])
-    (('a whole number or null', 'N'), ('a list of 2 numbers such as [1, 2]', '[X,X]'))
+    (('a whole number or null', 'N'), ('a list of 2 numbers such as 1,2', 'X,X'))
     """
     if hint in _KINDS:
         return _KINDS[hint]
@@ -181,10 +183,10 @@ def _described(hint: Any) -> tuple[str, str]:  # noqa: ANN401
     if origin is tuple:
         kind = _KINDS[inner[0]][1]
         if inner[-1] is not Ellipsis:
-            example = ", ".join("123"[: len(inner)])
-            return f"a list of {len(inner)} numbers such as [{example}]", f"[{','.join([kind] * len(inner))}]"
-        words = "a list of names such as [a, b]" if inner[0] is str else "a list of numbers such as [1, 2, 0.5]"
-        return words, f"[{kind},…]"
+            example = ",".join("123"[: len(inner)])
+            return f"a list of {len(inner)} numbers such as {example}", ",".join([kind] * len(inner))
+        words = "a list of names such as a,b" if inner[0] is str else "a list of numbers such as 1,2,0.5"
+        return words, f"{kind},…"
     parts = [_described(part) for part in inner if part is not type(None)]
     null = ["null"] if type(None) in inner else []
     return " or ".join([words for words, _ in parts] + null), "|".join(values for _, values in parts)

@@ -29,7 +29,7 @@ examples:
   netwarp train --config train.yaml --training.rate 1e-4 --out runs/slower
   netwarp train --out runs/mine --data.spec camvid:data/camvid \\
       --model.base netwarp:espnet --model.weights espnet.pth \\
-      --model.layers '[log_probs]' --training.train_base false
+      --model.layers log_probs --training.train_base false
 
 The folder gets log.csv, last.ckpt, and at the end model.safetensors (for --model of the other commands) and \
 result.json. Killed or interrupted, the same command goes on from the last checkpoint and ends as if nothing had \

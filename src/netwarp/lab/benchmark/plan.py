@@ -121,7 +121,7 @@ def _shape(text: str) -> Shape:
 class Request(DeviceOption):
     """What is asked for."""
 
-    parts: list[str] = argument("PART", f"any of {', '.join(PARTS)} (default: all)", nargs="*")
+    parts: list[str] = argument("PART", f"any of {', '.join(PARTS)} (default: all)", nargs="*", names=PARTS)
     json: str | None = option("FILE", "write the figures there too")
     plot: str | None = option("FILE.png", "draw them too")
     runs: int | None = option("N", "of everything that is timed (default: by part, 3 to 7)", type=count)
@@ -129,14 +129,16 @@ class Request(DeviceOption):
     quick: bool = flag("tiny and short: to see that all of it runs")
     shape: list[Shape] | None = option("B,C,h,w", "warp: of the maps", nargs="+", type=_shape)
     dtype: list[str] | None = option(
-        "NAME", "warp: float32, bfloat16, float16 (default: float32; on a GPU all)", nargs="+"
+        "NAME", "warp: float32, bfloat16, float16 (default: float32; on a GPU all)", nargs="+", names=DTYPES
     )
     motion: str = option(
         "smooth|random", "warp: of the flow (default: smooth)", choices=("smooth", "random"), default="smooth"
     )
     cpu_time: bool = flag("warp: CPU time of all threads, for a machine that others use")
     no_compile: bool = flag("warp: leave torch.compile out")
-    network: list[str] | None = option("NAME", f"stream: some of {', '.join(NETWORKS)} (default: all)", nargs="+")
+    network: list[str] | None = option(
+        "NAME", f"stream: some of {', '.join(NETWORKS)} (default: all)", nargs="+", names=NETWORKS
+    )
     keyframes: tuple[str, ...] | None = option(
         "WHICH,…",
         "stream: of the model without training, as for 'netwarp segment' (default: all,2,3,auto)",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netwarp.bases import load_base
+from netwarp.cli.arguments import names_of
 from netwarp.cli.models import device_named
 from netwarp.datasets.clips import ClipData
 from netwarp.datasets.registry import open_data
@@ -210,6 +211,7 @@ def _check_flow(spec: str, train: ClipData, test: ClipData, history: int) -> Non
 def _chosen(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
     """The lines of these names, and what they are compared with."""
     known = [line.name for line in lines]
+    names = names_of(names, known)
     for name in names:
         if name not in known:
             raise unknown_name("line of this table", name, known)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from netwarp.cli.arguments import names_of
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.inference.views import Views
 from netwarp.model.layers import OUTPUTS
@@ -247,6 +248,7 @@ def with_controls(rows: Iterable[Row]) -> tuple[Row, ...]:
 def chosen(rows: Sequence[Row], names: Sequence[str]) -> tuple[Row, ...]:
     """Some of the rows, which are drawn then, the controls that they need, and the network frame by frame."""
     known = {row.name: row for row in rows}
+    names = names_of(names, known)
     for name in names:
         if name not in known:
             raise unknown_name("row", name, known)
