@@ -1,5 +1,6 @@
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from netwarp.label_sets import CAMVID
 from netwarp.ops import Edges
 from netwarp.video.label_maps import read_mask
 from netwarp.video.open import open_frames
+from netwarp.video.source import Frame, FrameSource
 
 BASE = ("--base", "tinybase:build")
 CAMVID_DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -229,6 +231,85 @@ def test_an_existing_result_is_replaced_only_by_a_whole_one(clips: Path, monkeyp
     assert Path("out.mp4").read_bytes() == b"the old one"
     assert run("segment", clips / "ok.mp4", "out.mp4", *BASE) == 0
     assert len(decode(Path("out.mp4"))) == 8
+
+
+def frames_in(folder: str) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_several_inputs_each_get_their_own_place(clips: Path, images: Path, capsys: pytest.CaptureFixture[str]):
+    encode(Path("b.c.mp4"), [picture(i) for i in range(3)])
+    assert run("segment", clips / "ok.mp4", "b.c.mp4", "images", "out.d", *BASE) == 0
+    counts = {name: len(frames_in(f"out.d/{name}")) for name in frames_in("out.d")}
+    assert counts == {"ok": 8, "b.c": 3, "images": 4}
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert run("segment", clips / "ok.mp4", "b.c.mp4", "videos/{name}.mkv", *BASE, "--masks", "m") == 0
+    assert frames_in("videos") == ["b.c.mkv", "ok.mkv"]
+    assert frames_in("m") == ["b.c", "ok"]
+
+
+def test_images_that_a_shell_spells_out_are_one_video(images: Path):
+    assert run("segment", *sorted(images.iterdir()), "out.mp4", *BASE) == 0
+    assert len(decode(Path("out.mp4"))) == 4
+
+
+def test_of_several_inputs_those_that_can_be_read_are_done(clips: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("segment", "none.mp4", clips / "text.mp4", clips / "ok.mp4", "out", *BASE) == 2
+    assert frames_in("out") == ["ok"]
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[-1].startswith("netwarp: error: 2 of 3 inputs")
+    assert "none.mp4" in errors[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("a/x.mp4", "b/x.mkv", "out"), "x"),
+        (("a.mp4", "b.mp4", "out.mp4"), "{name}"),
+        (("a.mp4", "-"), "'-'"),
+        (("a.mp4", "s3://bucket/out.mp4"), "s3://bucket/out.mp4"),
+        (("a.mp4", "out.mp4", "--masks", "gs://bucket/m"), "gs://bucket/m"),
+        (("a.mp4", "out.mp4", "--start", "soon"), "soon"),
+        (("a.mp4", "out.mp4", "--duration", "0"), "duration"),
+    ],
+)
+def test_places_and_parts_that_make_no_sense_are_refused(
+    arguments: tuple[str, ...], said: str, images: Path, capsys: pytest.CaptureFixture[str]
+):
+    encode(Path("a.mp4"), [picture(0)])
+    assert run("segment", *arguments, *BASE) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error) < 300
+    assert frames_in(".") == ["a.mp4", "images"]
+
+
+def test_a_part_of_a_video(clips: Path):
+    assert run("segment", clips / "ok.mp4", "whole", *BASE, "--frame-by-frame") == 0
+    assert (
+        run("segment", clips / "ok.mp4", "part", *BASE, "--frame-by-frame", "--start", "0:0.25", "--duration", 0.25)
+        == 0
+    )
+    assert same(masks("part"), masks("whole")[3:6])
+
+
+class Camera(FrameSource):
+    """Goes on until somebody presses Ctrl-C."""
+
+    description, live, fps, size = "camera 0", True, 10.0, (48, 64)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(5):
+            yield Frame(index, picture(index), index / 10)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_ends_a_camera(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr("netwarp.video.live.open_camera", lambda index: Camera())
+    assert run("segment", 0, "out.mp4", *BASE) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out == f"{len(decode(Path('out.mp4')))} frames of camera 0: out.mp4\n"
 
 
 class Terminal(io.StringIO):

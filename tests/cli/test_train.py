@@ -252,7 +252,7 @@ def test_interrupted_and_gone_on_with(config, workplace: Path, number: signal.Si
         assert process.exitcode is None
         time.sleep(0.01)
     os.kill(process.pid, number)
-    assert outcome(process) == 2
+    assert outcome(process) == 130
     last = Path("errors.txt").read_text().splitlines()[-1]
     done = int(last.split(" step ")[1].split(" of ")[0])
     assert last == (f"netwarp: error: interrupted after step {done} of 2000: the same command goes on from step {done}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import textwrap
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -35,6 +36,31 @@ def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def local_place(text: str) -> str:
+    """Refuse as an output what is no place on this machine, or a folder of that name would be made.
+
+    >>> local_place("runs/mine")
+    'runs/mine'
+    """
+    if text == "-":
+        raise argparse.ArgumentTypeError("'-' is no place that is written to: name one, such as /dev/stdout for a text")
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
+        raise argparse.ArgumentTypeError(f"{text} is not on this machine: name a place here, and copy it from there")
+    return text
+
+
+def seconds(text: str) -> float:
+    """Read a time: seconds, or hours, minutes and seconds with colons.
+
+    >>> seconds("90.5"), seconds("1:30"), seconds("1:00:00")
+    (90.5, 90.0, 3600.0)
+    """
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write seconds, or 1:30 or 1:00:00")
+    return 3600 * int(match[1] or 0) + 60 * int(match[2] or 0) + float(match[3])
 
 
 class Command(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from netwarp.cli.arguments import argument, option
+from netwarp.cli.arguments import argument, local_place, option
 from netwarp.cli.models import ClassesOption
 from netwarp.cli.terminal import say, warn
 from netwarp.convert.architecture import architecture
@@ -41,7 +41,7 @@ class Request(ClassesOption):
     format: str = argument("FORMAT", "what is read: caffe", choices=_FORMATS)
     arch: str = option("ARCH", "the network that MODEL holds", type=_known, required=True)
     model: str = argument("MODEL", "the .caffemodel")
-    out: str = argument("OUT", "the file to write, .safetensors")
+    out: str = argument("OUT", "the file to write, .safetensors", type=local_place)
 
 
 def run(request: Request) -> None:

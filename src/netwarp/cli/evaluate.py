@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netwarp.cli.arguments import MASK_VALUE, flag, option, option_name, whole_number
+from netwarp.cli.arguments import MASK_VALUE, flag, local_place, option, option_name, whole_number
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import ModelOptions, build_model, check_model_options
 from netwarp.cli.terminal import progress_bar, say, warn
@@ -96,8 +96,8 @@ class Request(ModelOptions, LabelOptions):
         type=whole_number(0, 100_000),
     )
     per_class: bool = flag("print the IoU and tIoU of each class too")
-    json: str | None = option("FILE", "write the scores there too")
-    save_predictions: str | None = option("DIR", "write the label maps of all frames that are run")
+    json: str | None = option("FILE", "write the scores there too", type=local_place)
+    save_predictions: str | None = option("DIR", "write the label maps of all frames that are run", type=local_place)
     workers: int | None = option(
         "N",
         "clips at a time; on a CPU each gets its part of the threads, and times are those of a network on that "

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from netwarp.cli.arguments import argument, flag, option, whole_number
+from netwarp.cli.arguments import argument, flag, local_place, option, seconds, whole_number
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import ModelOptions, build_model, check_model_options
-from netwarp.cli.terminal import progress_bar, say
+from netwarp.cli.terminal import progress_bar, say, warn
 from netwarp.cli.view_options import in_views, say_how_many, views_of
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.output_files import VIDEO_ENDINGS, check_places
@@ -35,7 +37,9 @@ examples:
   netwarp segment street.mp4 out.mp4 --model psp.safetensors \\
       --window 713 --scales 0.5,1,1.5 --flip
 
-INPUT is a video file, a folder or a quoted glob of images, a camera's index, or a stream's address.
+INPUT is a video file or a pipe (- is standard input), a folder or a glob of images, a camera's index, or a stream's
+address. Several images are a video; of several others, each gets a folder of its name in OUTPUT, or what {name} in
+OUTPUT makes of it, as in 'out/{name}.mp4'. Ctrl-C ends a camera.
 OUTPUT is a video (.mp4, .m4v, .mov, .mkv: the classes' colours over the frames) or a folder (label maps: indexed PNG).
 With --base no training is needed; 'netwarp layers' lists what --layers can name."""
 
@@ -62,9 +66,11 @@ def _rate(text: str) -> float:
 class Request(ModelOptions, LabelOptions):
     """What is asked for."""
 
-    input: str = argument("INPUT", "what to segment")
-    output: str = argument("OUTPUT", "the video or folder to write")
-    masks: str | None = option("DIR", "write label maps too, into this folder")
+    input: list[str] = argument("INPUT", "what to segment", nargs="+")
+    output: str = argument("OUTPUT", "the video or folder to write", type=local_place)
+    masks: str | None = option("DIR", "write label maps too, into this folder", type=local_place)
+    start: float = option("TIME", "leave out what comes before: seconds, or 1:30", type=seconds, default=0.0)
+    duration: float | None = option("TIME", "segment no more than this of it", type=seconds)
     side_by_side: bool = flag("the network frame by frame on the left, over time on the right")
     no_cuts: bool = flag("do not look for scene cuts, which start anew")
     alpha: float = option("ALPHA", "opacity of the classes' colours, 0 to 1 (default: 0.5)", type=_opacity, default=0.5)
@@ -77,22 +83,49 @@ class Request(ModelOptions, LabelOptions):
 def run(request: Request) -> None:
     """Segment; see the module."""
     _check_combinations(request)
-    views = views_of(request)
-    settings = label_settings(request)
-    places = _places(request)
+    views_of(request)
+    works = _works(request)
+    label_settings(request)
+    model_for = functools.lru_cache(maxsize=1)(functools.partial(_model_for, request))
+    faults: list[str] = []
+    for source, places in works:
+        try:
+            _segment_one(request, source, places, model_for)
+        except InputError as error:
+            if len(works) == 1:
+                raise
+            warn(str(error))
+            faults.append(str(error))
+    if faults:
+        raise InputError(f"{len(faults)} of {len(works)} inputs could not be segmented, or not wholly: {faults[0]}")
+
+
+def _segment_one(
+    request: Request,
+    input_: str | list[str],
+    places: _Places,
+    model_for: Callable[[tuple[int, int] | None], VideoModel | Sliding],
+) -> None:
     from netwarp.video.open import open_frames
 
-    with open_frames(request.input, fps=request.fps) as source:
+    with open_frames(input_, fps=request.fps, start=request.start, duration=request.duration) as source:
         _check_rate(request, source)
         check_places(source.paths, video=places.video, masks=places.masks)
-        video = build_model(request, source.size, memory=not request.frame_by_frame)
-        model = in_views(video, views, request.batch)
-        if source.size is not None:
-            say_how_many(views, model.base, source.size)
-        rendered = _render(request, source, model, places, settings)
+        rendered = _render(request, source, model_for(source.size), places)
+    if rendered is None:
+        return
     say(f"{_count(rendered)}: {places}")
     if rendered.damage:
         raise InputError(f"{rendered.damage}; what could be read is in {places}")
+
+
+def _model_for(request: Request, frame: tuple[int, int] | None) -> VideoModel | Sliding:
+    views = views_of(request)
+    video = build_model(request, frame, memory=not request.frame_by_frame)
+    model = in_views(video, views, request.batch)
+    if frame is not None:
+        say_how_many(views, model.base, frame)
+    return model
 
 
 @dataclass(frozen=True)
@@ -106,26 +139,63 @@ class _Places:
         return " and ".join(str(place) for place in (self.video, self.masks) if place is not None)
 
 
-def _places(request: Request) -> _Places:
+def _works(request: Request) -> list[tuple[str | list[str], _Places]]:
+    """What is segmented, each with the places of its results."""
     for name in ("output", "masks"):
         if getattr(request, name) == "":
             raise ConfigurationError(f"{name.upper()} is an empty text: name a place ('.' is the current folder)")
-    output = Path(request.output)
-    masks = None if request.masks is None else Path(request.masks)
-    if output.suffix.lower() in VIDEO_ENDINGS and not output.is_dir():
-        return _Places(output, masks)
-    if output.suffix and not request.output.endswith(("/", os.sep)) and not output.is_dir():
+    from netwarp.video.images import is_image
+
+    inputs: list[str | list[str]] = [*request.input]
+    if len(inputs) > 1 and all(is_image(Path(text)) for text in request.input):
+        inputs = [request.input]  # a glob that the shell has spelt out
+    several = len(inputs) > 1
+    if several and Path(request.output).suffix.lower() in VIDEO_ENDINGS and _NAME not in request.output:
+        raise ConfigurationError(
+            f"OUTPUT is one video, and INPUT are {len(inputs)}: name a folder, or {_NAME} in OUTPUT, as out/{_NAME}.mp4"
+        )
+    works: dict[str, tuple[str | list[str], _Places]] = {}
+    for each in inputs:
+        name = _name(each)
+        if name in works:
+            raise ConfigurationError(f"two of INPUT are called {name}: segment them apart, or rename one")
+        output, masks = (_filled(place, name, several) for place in (request.output, request.masks))
+        assert output is not None
+        works[name] = each, _places(request, output, masks)
+    return list(works.values())
+
+
+_NAME = "{name}"
+
+
+def _name(source: str | list[str]) -> str:
+    """What an input's results are called."""
+    text = str(Path(source[0]).parent) if isinstance(source, list) else source
+    return Path(text.rstrip("/")).stem or "input"
+
+
+def _filled(place: str | None, name: str, several: bool) -> str | None:
+    if place is None or _NAME in place:
+        return None if place is None else place.replace(_NAME, name)
+    return os.path.join(place, name) if several else place  # noqa: PTH118 (as it was given)
+
+
+def _places(request: Request, output: str, masks: str | None) -> _Places:
+    video, folder = Path(output), None if masks is None else Path(masks)
+    if video.suffix.lower() in VIDEO_ENDINGS and not video.is_dir():
+        return _Places(video, folder)
+    if video.suffix and not output.endswith(("/", os.sep)) and not video.is_dir() and len(request.input) == 1:
         raise OutputError(
-            f"cannot write {output}: OUTPUT is a video ({', '.join(VIDEO_ENDINGS)}) "
+            f"cannot write {video}: OUTPUT is a video ({', '.join(VIDEO_ENDINGS)}) "
             "or a folder for label maps (end a name with a dot in it with /)"
         )
-    for name, value in (("--masks", masks), ("--side-by-side", request.side_by_side)):
+    for name, value in (("--masks", folder), ("--side-by-side", request.side_by_side)):
         if value:
             raise ConfigurationError(
-                f"{name} goes with a video, and {output} is a folder for label maps: name a video, such as "
-                f"{output.name or 'out'}.mp4"
+                f"{name} goes with a video, and {video} is a folder for label maps: name a video, such as "
+                f"{video.name or 'out'}.mp4"
             )
-    return _Places(None, output)
+    return _Places(None, video)
 
 
 def _check_combinations(request: Request) -> None:
@@ -139,9 +209,8 @@ def _check_rate(request: Request, source: FrameSource) -> None:
         raise ConfigurationError(f"--fps is for images and raw streams: {source.description} has times of its own")
 
 
-def _render(
-    request: Request, source: FrameSource, model: VideoModel | Sliding, places: _Places, settings: dict[str, Any]
-) -> Rendered:
+def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, places: _Places) -> Rendered | None:
+    """Write the results; None where Ctrl-C ended what goes on until it does."""
     from netwarp.inference.render import Interrupted, render
 
     with progress_bar(source.length) as advance:
@@ -156,10 +225,14 @@ def _render(
                 quality=request.quality,
                 detect_cuts=not request.no_cuts,
                 keyframes=request.keyframes or "all",
-                **settings,
+                **label_settings(request),
                 on_frame=advance,
             )
         except Interrupted as interrupt:
+            if source.live and interrupt.frames:
+                noun = "frame" if interrupt.frames == 1 else "frames"
+                say(f"{interrupt.frames} {noun} of {source.description}: {places}")
+                return None
             kept = f"what is finished is in {places}" if interrupt.frames else "nothing was written"
             raise KeyboardInterrupt(f"{interrupt}: {kept}") from interrupt
 

@@ -33,7 +33,7 @@ class Outcome:
 
 @contextlib.contextmanager
 def one_line_errors(debug: bool) -> Iterator[Outcome]:
-    """Run a command in the block: whatever goes wrong becomes one line on stderr and the status 2."""
+    """Run a command in the block: whatever goes wrong becomes one line on stderr and the status 2, Ctrl-C 130."""
     outcome = Outcome()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -51,7 +51,7 @@ def one_line_errors(debug: bool) -> Iterator[Outcome]:
         except BaseException as error:
             if debug:
                 traceback.print_exc()
-            outcome.status = 2
+            outcome.status = 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 2
             _print(f"netwarp: error: {_explanation(error)}")
 
 

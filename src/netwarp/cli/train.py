@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from netwarp.cli.arguments import CommandRequest, flag, option
+from netwarp.cli.arguments import CommandRequest, flag, local_place, option
 from netwarp.cli.models import PREPROCESS, NetworkOptions, base_of, has_random_weights, size
 from netwarp.cli.sections import section
 from netwarp.cli.terminal import quiet_loading, say, warn
@@ -149,6 +149,10 @@ def run(request: Request) -> None:
         return
     if not request.out:
         raise ConfigurationError("--out is missing: name the folder for what is written", option="out")
+    try:
+        local_place(request.out)
+    except argparse.ArgumentTypeError as error:
+        raise ConfigurationError(f"{{option}}: {error}", option="out") from error
     data, wanted, settings = request.data, request.model, request.training
     if settings.validate_every is not None and data.validation is None:
         raise ConfigurationError("training.validate_every needs data.validation, the part to validate on")

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from netwarp.cli.arguments import argument, flag, option, option_name
+from netwarp.cli.arguments import argument, flag, local_place, option, option_name
 from netwarp.cli.models import DeviceOption, several_keyframes
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.lab.study.command import count
@@ -122,8 +122,8 @@ class Request(DeviceOption):
     """What is asked for."""
 
     parts: list[str] = argument("PART", f"any of {', '.join(PARTS)} (default: all)", nargs="*", names=PARTS)
-    json: str | None = option("FILE", "write the figures there too")
-    plot: str | None = option("FILE.png", "draw them too")
+    json: str | None = option("FILE", "write the figures there too", type=local_place)
+    plot: str | None = option("FILE.png", "draw them too", type=local_place)
     runs: int | None = option("N", "of everything that is timed (default: by part, 3 to 7)", type=count)
     threads: int | None = option("N", "that torch and OpenCV use on the CPU (default: one for each core)", type=count)
     quick: bool = flag("tiny and short: to see that all of it runs")

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from netwarp.cli.arguments import CommandRequest, flag, option, whole_number
+from netwarp.cli.arguments import CommandRequest, flag, local_place, option, whole_number
 from netwarp.cli.terminal import say
 
 EXAMPLE = """\
@@ -22,7 +22,7 @@ that holds the network frame by frame against its control, the mode without trai
 class Request(CommandRequest):
     """What is asked for."""
 
-    out: str = option("DIR", "folder for the result (default: netwarp-demo)", default="netwarp-demo")
+    out: str = option("DIR", "folder for the result (default: netwarp-demo)", default="netwarp-demo", type=local_place)
     seed: int = option(
         "N", "of everything that is drawn by chance (default: 0)", type=whole_number(0, 2**32 - 1), default=0
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from netwarp.cli.arguments import argument, flag, option
+from netwarp.cli.arguments import argument, flag, local_place, option
 from netwarp.cli.models import DeviceOption, size
 from netwarp.lab.study.command import count
 
@@ -33,7 +33,7 @@ class Request(DeviceOption):
 
     target: str = argument("TARGET", f"one of {', '.join(TARGETS)}", choices=TARGETS)
     data: str | None = option("SPEC", "camvid:DIR, cityscapes:DIR, vspw:DIR, folder:DIR or streets:…")
-    out: str | None = option("DIR", "where everything goes (default: runs/reproduce)")
+    out: str | None = option("DIR", "where everything goes (default: runs/reproduce)", type=local_place)
     base: str | None = option("SPEC", "another of the paper's networks, netwarp:NAME or NAME@FRACTION")
     width: float | None = option("FRACTION", "of the network's channels, instead of --base", type=_width)
     weights: str | None = option(

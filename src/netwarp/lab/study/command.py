@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from netwarp.cli.arguments import flag, option
+from netwarp.cli.arguments import flag, local_place, option
 from netwarp.cli.models import BaseOptions, DeviceOption, device_named, several_keyframes
 from netwarp.cli.terminal import going_on_later, quiet_loading, say
 from netwarp.errors import ConfigurationError
@@ -86,7 +86,7 @@ class Request(BaseOptions, DeviceOption):
     )
     rows: list[str] | None = option("NAME", "only these rows, and their controls", nargs="+")
     seeds: int | None = option("N", "repetitions of what is trained (default: 3)", type=count)
-    out: str | None = option("PATH", "the files' common beginning (default: runs/experiment)")
+    out: str | None = option("PATH", "the files' common beginning (default: runs/experiment)", type=local_place)
     jobs: int | None = option("N", "processes of one thread (default: one for each core; 2 on a GPU)", type=count)
     quick: bool = flag(
         "one seed and two steps, on rendered streets unless --data says otherwise: to see that all of it runs"
