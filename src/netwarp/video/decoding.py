@@ -59,6 +59,20 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     return max(streams, key=lambda s: (bool(s.disposition & disposition.default), s.frames != 1), default=None)
 
 
+_MULTILAYER = 1 << 21  # AV_DISPOSITION_MULTILAYER
+
+
+def left_out(container: InputContainer, stream: VideoStream) -> str | None:
+    """Say in a few words which moving pictures of a file are not read beside a stream; None where there are none."""
+    attached = av.stream.Disposition.attached_pic
+    moving = [s for s in container.streams.video if s.frames != 1 and not s.disposition & attached]
+    if stream.disposition & _MULTILAYER:
+        return "of its views (stereo) the first is read"
+    if len(moving) > 1:
+        return f"of its {len(moving)} video streams the one of number {stream.index} is read"
+    return None
+
+
 def _decoded_frames(
     container: InputContainer, stream: VideoStream, sound: SoundReader, after_damage: AfterDamage, damage: Damage
 ) -> Iterator[av.VideoFrame]:

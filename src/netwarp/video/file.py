@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
 from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index, says_its_length
-from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, is_raw, tagged_end, video_stream
+from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, is_raw, left_out, tagged_end, video_stream
 from netwarp.video.pipe import Pipe, is_pipe
 from netwarp.video.source import AfterDamage, Frame
+
+_LOG = logging.getLogger("netwarp")
 
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _DECLARES_DURATION = frozenset({"matroska", "webm", "flv"})
@@ -47,6 +50,8 @@ class VideoFile(DecodedSource):
         self._pipe = Pipe(path) if is_pipe(path) else None
         self.paths = () if self._pipe else (path,)
         self._frames: Iterator[Frame] | None = self._begin(self._read())
+        if self._left_out:
+            _LOG.info("%s: %s", path, self._left_out)
 
     def stop(self) -> None:
         """Let another thread that waits for a pipe find its end."""
@@ -73,7 +78,7 @@ class VideoFile(DecodedSource):
         self.loss = None
         container, stream = _open(self._path, self._pipe)
         self._container = container
-        self.timed = not is_raw(container)
+        self.timed, self._left_out = not is_raw(container), left_out(container, stream)
         damage = Damage()
         count, end = 0, 0.0
         try:
@@ -159,8 +164,10 @@ def _check_readable(path: Path) -> None:
 
 def _open(path: Path, pipe: Pipe | None) -> tuple[InputContainer, VideoStream]:
     try:
-        # "file:" keeps a name such as "a:b.mp4" from being taken for a protocol.
-        container = av.open(pipe or f"file:{path}", mode="r", **OPEN_OPTIONS)
+        # "file:" keeps a name such as "a:b.mp4" from being taken for a protocol. A name that is no text, as of a file
+        # from another system, is opened for FFmpeg.
+        name = f"file:{path}" if _is_text_name(path) else path.open("rb")
+        container = av.open(pipe or name, mode="r", **OPEN_OPTIONS)
     except (av.FFmpegError, ValueError, OSError) as error:
         if pipe is not None:
             pipe.close()
@@ -182,6 +189,10 @@ def _open(path: Path, pipe: Pipe | None) -> tuple[InputContainer, VideoStream]:
         container.close()
         raise
     return container, stream
+
+
+def _is_text_name(path: Path) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in str(path))
 
 
 def _why_not_piped(pipe: Pipe) -> str:

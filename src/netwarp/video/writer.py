@@ -140,9 +140,10 @@ class VideoWriter:
                          self.path, self.path.suffix, ", ".join(self._sound.left_out), self.path.stem)  # fmt: skip
 
     def _held(self, packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
-        """Let the file end when the last frame does; that is said of the packet that is decoded last."""
-        if packets and self._clock.last is not None:
-            packets[-1].duration = self._clock.last + self._shown - (packets[-1].pts or 0)
+        """Let the file end when the last frame does: of MP4 its packet and the one that is decoded last say that."""
+        for packet in packets:
+            if packet.pts == self._clock.last or packet is packets[-1]:
+                packet.duration = self._shown
         return packets
 
     def _open(self, height: int, width: int) -> None:
