@@ -65,7 +65,6 @@ class FrameSource(ABC):
         paths: The files that are read; none for cameras and streams.
         timed: Whether the source says when its frames are shown; else they are as far apart as the caller said.
         begins: Seconds of the video that lie before its first frame here.
-        live: Whether it goes on until it is stopped, as a camera does.
         pixel_aspect: Width of an upright frame's pixel over its height; not 1 on DVDs and some tapes.
         sound: The tracks of coded sound that frames carry (:class:`netwarp.video.sound.SoundTrack`).
         loss: After iterating, one line that says which frames could not be read; ``None`` where all were.
@@ -79,7 +78,6 @@ class FrameSource(ABC):
     paths: tuple[Path, ...] = ()
     timed: bool = True
     begins: float = 0.0
-    live: bool = False
     pixel_aspect: Fraction = Fraction(1)
     sound: tuple[Any, ...] = ()
     loss: str | None = None
