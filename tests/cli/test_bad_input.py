@@ -56,6 +56,11 @@ MISTAKES = {
     f"{OUT} --model m.safetensors --mean 0,0,0": ["--mean", "--base"],
     f"{OUT} --base onnx:bad.pth": ["bad.pth", "no ONNX model"],
     f"{OUT} --base onnx:none.onnx": ["none.onnx"],
+    f"{OUT} {WITH} --engine openvino --layers 1": ["--engine", "looks at 1"],
+    f"{OUT} {WITH} --engine openvino --compile": ["--engine", "--compile"],
+    f"{OUT} {WITH} --engine openvino --device cuda": ["--device cuda", "CPU"],
+    f"{OUT} {WITH} --engine onnxruntime --dtype bfloat16": ["onnxruntime", "bfloat16"],
+    f"{OUT} {WITH} --dtype int8": ["--dtype", "bfloat16"],
     f"{OUT} {WITH} --engine openvimo": ["--engine", "openvino"],
     # input
     f"okk.mp4 new/out.mp4 {WITH}": ["okk.mp4", "did you mean"],

@@ -81,6 +81,15 @@ def test_preprocessing_that_replaces_parts_of_the_networks(clips: Path):
     assert same(masks("masks"), expected(clips / "ok.mp4", model))
 
 
+@pytest.mark.parametrize("how", [("--engine", "openvino"), ("--dtype", "bfloat16"), ("--compile",)])
+def test_what_runs_the_network(clips: Path, monkeypatch: pytest.MonkeyPatch, how: tuple):
+    monkeypatch.setenv("NETWARP_CACHE", "cache")
+    assert run("segment", clips / "ok.mp4", "masks", *BASE, *how) == 0
+    found, reference = masks("masks"), expected(clips / "ok.mp4", VideoModel(load_base(BASE[1]), training_free=True))
+    assert np.mean(np.array(found) == np.array(reference)) > (0.98 if "--dtype" in how else 0.999)
+    assert Path("cache").is_dir() == ("--engine" in how)
+
+
 def test_keyframes(clips: Path, capsys: pytest.CaptureFixture[str]):
     assert run("segment", clips / "ok.mp4", "third", *BASE, "--keyframes", "3", "--no-cuts") == 0
     assert "the network on 3 (38%)" in capsys.readouterr().out

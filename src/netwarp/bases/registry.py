@@ -16,6 +16,7 @@ from netwarp.bases.from_import import load_import, module_exists, rebuild_import
 from netwarp.bases.from_onnx import load_onnx, rebuild_onnx
 from netwarp.bases.from_smp import load_smp, rebuild_smp
 from netwarp.bases.from_torchvision import load_torchvision, rebuild_torchvision
+from netwarp.bases.in_engine import compute_by
 from netwarp.bases.shipped import BASES, load_shipped, rebuild_shipped
 from netwarp.bases.spec import BaseSource, attach_source
 from netwarp.errors import ConfigurationError, unknown_name
@@ -50,6 +51,7 @@ def load_base(
     classes: int | Sequence[str] | None = None,
     *,
     engine: str | None = None,
+    dtype: str | None = None,
 ) -> nn.Module:
     """Load a segmentation network.
 
@@ -63,7 +65,9 @@ def load_base(
             ``netwarp:playdata``, ``dilation8`` and ``dilation10``: ``"imagenet"``, VGG-16's for the front-end), or
             ``"default"`` for its best. None: random, but for ``hf:`` those of the repository or folder.
         classes: Number of outputs, or their names; None: as many as the weights have, or the network's own number.
-        engine: What runs an ``onnx:FILE``, ``"onnxruntime"`` (the default) or ``"openvino"``.
+        engine: What runs it: ``"onnxruntime"`` (the default of an ``onnx:FILE``) or ``"openvino"``; None for PyTorch.
+            A network of PyTorch's stays one (:func:`netwarp.bases.in_engine.run_in`).
+        dtype: ``"bfloat16"`` or ``"float16"`` to compute in that; with an engine, where it can.
 
     Returns:
         The network itself in eval mode; its forward takes pre-processed input. It carries ``.preprocess``,
@@ -87,13 +91,13 @@ def load_base(
         suggestion = f"netwarp:{spec}" if spec.partition("@")[0] in BASES else _FORMS
         raise ConfigurationError(f"{spec!r} names no base: write {suggestion}")
     if scheme == "onnx":
-        return load_onnx(name, weights, classes, engine)
-    if engine is not None:
-        raise ConfigurationError(f"{engine} runs files, onnx:FILE, and {spec} is a network in PyTorch", option="engine")
+        return load_onnx(name, weights, classes, engine, dtype)
     if scheme in SCHEMES:
-        return SCHEMES[scheme].load(name, weights, classes)
-    _check_import(scheme, name, spec)
-    return load_import(spec, weights, classes)
+        network = SCHEMES[scheme].load(name, weights, classes)
+    else:
+        _check_import(scheme, name, spec)
+        network = load_import(spec, weights, classes)
+    return compute_by(network, engine, dtype)
 
 
 def rebuild_base(source: BaseSource | Mapping[str, Any], *, run_imports: bool = False) -> nn.Module:

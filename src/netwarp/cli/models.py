@@ -157,7 +157,12 @@ class NetworkOptions(PreprocessOptions):
     """What runs it."""
 
     engine: str | None = option(
-        "NAME", "what runs an onnx:FILE, onnxruntime or openvino (default: onnxruntime)", choices=ENGINES
+        "NAME",
+        "what runs it, onnxruntime (the default of an onnx:FILE) or openvino; where NetWarps are at its output alone",
+        choices=ENGINES,
+    )
+    dtype: str | None = option(
+        "NAME", "what it computes in, bfloat16 or float16 (default: float32)", choices=("bfloat16", "float16")
     )
 
 
@@ -195,6 +200,7 @@ class ModelOptions(NetworkOptions, ViewOptions, DeviceOption):
         "how the NetWarps of a --base sample a representation, bilinear or bicubic (default: bilinear)",
         choices=("bilinear", "bicubic"),
     )
+    compile: bool = flag("let torch.compile make faster code for the network, which takes a minute or more at first")
     frame_by_frame: bool = flag("the network alone, without memory: what to compare with")
     keyframes: str | None = option(
         "WHICH",
@@ -225,6 +231,8 @@ def check_model_options(request: ModelOptions, *memory: str) -> None:
                 raise ConfigurationError(
                     f"{option_name(name)} makes no sense with --frame-by-frame: leave one of them out", option=name
                 )
+    if request.engine is not None and request.compile:
+        raise ConfigurationError("--engine and --compile both say what runs the network: leave one of them out")
     views_of(request)
     for name in ("window", "scales"):
         if getattr(request, name) is not None and request.size is not None:
@@ -236,13 +244,14 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
 
     Without ``memory`` it is the network frame by frame.
     """
+    from netwarp.bases.in_engine import compute_by
     from netwarp.bases.spec import lay_out
     from netwarp.flow import flow_source
     from netwarp.model import VideoModel
     from netwarp.model.inputs import preprocess_of
     from netwarp.model.layers import probe
 
-    views, where = views_of(request), device_named(request.device)
+    views, where = views_of(request), _device_of(request)
     example = views.first(frame) if frame is not None else views.window
     flow = None if request.flow is None else flow_source(request.flow)
     base = None if request.base is None else base_of(request).to(where)
@@ -262,11 +271,13 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
         )
         assert request.base is not None
         warn_of_random_weights(request.base, request.weights)
-        return model
+        return _running(model, request)
     with quiet_loading(request.debug):
         from netwarp.bases.load_model import load
 
         model = load(request.model, base).to(where)
+    if base is None:
+        compute_by(model.base, **_how(request))
     if flow is not None:
         model.flow = flow
     preprocess = model.preprocess if request.size is None else replace(model.preprocess, size=request.size)
@@ -276,9 +287,33 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
         model.example_size = example  # what the network frame by frame is tried on
     if not memory:
         model.remove()
-        return model.without_memory()
+        return _running(model.without_memory(), request)
     probe(model.base, model.preprocess, example)
+    return _running(model, request)
+
+
+def _running(model: VideoModel, request: ModelOptions) -> VideoModel:
+    """See that an engine may run a model's network, and compile it if asked to."""
+    from netwarp.model.layers import OUTPUTS
+
+    inner = [name for name in model.layers if name not in OUTPUTS]
+    if request.engine is not None and inner:
+        raise ConfigurationError(
+            f"--engine {request.engine} shows the network's result alone, and the model looks at {', '.join(inner)}: "
+            "leave --engine out, or take --layers log_probs"
+        )
+    if request.compile:
+        model.base.compile()
     return model
+
+
+def _device_of(request: ModelOptions) -> str:
+    """The device of ``--device``: engines work on the CPU."""
+    if request.engine is None and not (request.base or "").startswith("onnx:"):
+        return device_named(request.device)
+    if request.device.startswith("cuda"):
+        raise ConfigurationError(f"--device {request.device}: engines run networks on the CPU, leave it out")
+    return "cpu"
 
 
 def base_of(request: PreprocessOptions) -> nn.Module:
@@ -288,9 +323,14 @@ def base_of(request: PreprocessOptions) -> nn.Module:
         from netwarp.bases import load_base
         from netwarp.bases.spec import prepared_by
 
-        base = load_base(request.base, request.weights, request.classes, engine=getattr(request, "engine", None))
+        base = load_base(request.base, request.weights, request.classes, **_how(request))
     given = {name: getattr(request, name) for name in PREPROCESS if getattr(request, name) is not None}
     return prepared_by(base, **given) if given else base
+
+
+def _how(request: PreprocessOptions) -> dict[str, str | None]:
+    """What runs a network, where there are options for it."""
+    return {name: getattr(request, name, None) for name in ("engine", "dtype")}
 
 
 def warn_of_random_weights(base: str, weights: str | None) -> None:

@@ -1,6 +1,6 @@
 """Engines that run networks outside of PyTorch, from ONNX graphs: read them, run them, and make them of modules."""
 
 from netwarp.engines.graph import Graph, Port, read_graph
-from netwarp.engines.run import ENGINES, Engine, open_engine
+from netwarp.engines.run import ENGINES, Engine, check_engine, open_engine
 
-__all__ = ["ENGINES", "Engine", "Graph", "Port", "open_engine", "read_graph"]
+__all__ = ["ENGINES", "Engine", "Graph", "Port", "check_engine", "open_engine", "read_graph"]

@@ -159,7 +159,7 @@ def to_onnx(
     except NetWarpError:
         raise
     except Exception as error:  # of the exporter's many kinds, or the network's own
-        raise ConfigurationError(f"it cannot be exported ({_cause(error)})") from error
+        raise ConfigurationError(f"the network cannot be exported ({_cause(error)})") from error
     return content
 
 

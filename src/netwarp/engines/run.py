@@ -25,15 +25,13 @@ class Engine(Protocol):
 
 
 class OnnxRuntime:
-    """ONNX Runtime; in float32, or as the graph says."""
+    """ONNX Runtime, in what the graph says."""
 
-    def __init__(self, source: Path | bytes, precision: str | None = None) -> None:
+    def __init__(self, source: Path | bytes, _precision: str | None = None) -> None:
         try:
             import onnxruntime
         except ImportError as error:
             raise MissingExtraError("onnxruntime", "onnx", "the engine onnxruntime") from error
-        if precision is not None:
-            raise ConfigurationError(f"onnxruntime computes as the file says, not in {precision}: take openvino")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 4
@@ -59,7 +57,7 @@ class OpenVino:
         core = openvino.Core()
         settings = {
             # On processors that know bfloat16 it would compute in that, unasked.
-            "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float16": "f16", None: "f32"}[precision],
+            "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float16": "f16"}.get(precision or "", "f32"),
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
@@ -83,6 +81,14 @@ ENGINES: dict[str, Callable[[Path | bytes, str | None], Engine]] = {"onnxruntime
 """Every engine by its name."""
 
 
+def check_engine(name: str, precision: str | None = None) -> None:
+    """Refuse what is no engine, and a precision that it does not have."""
+    if name not in ENGINES:
+        raise unknown_name("engine", name, ENGINES)
+    if name == "onnxruntime" and precision is not None:
+        raise ConfigurationError(f"onnxruntime computes as the graph says, not in {precision}: take openvino")
+
+
 def open_engine(name: str, source: Path | bytes, precision: str | None = None) -> Engine:
     """Compile a graph for an engine.
 
@@ -96,8 +102,7 @@ def open_engine(name: str, source: Path | bytes, precision: str | None = None) -
         WeightsError: The engine cannot run this graph.
         MissingExtraError: The engine is not installed.
     """
-    if name not in ENGINES:
-        raise unknown_name("engine", name, ENGINES)
+    check_engine(name, precision)
     try:
         return ENGINES[name](source, precision)
     except (ConfigurationError, MissingExtraError):

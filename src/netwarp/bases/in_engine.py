@@ -1,0 +1,155 @@
+"""A network in PyTorch that an engine runs: exported once for each size, checked, and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+from netwarp._version import __version__
+from netwarp.engines import Engine, check_engine, open_engine
+from netwarp.engines.export import to_onnx
+from netwarp.errors import ConfigurationError, WeightsError, unknown_name
+from netwarp.model.outputs import logits_of
+from netwarp.output_files import write_file
+
+log = logging.getLogger("netwarp")
+
+LEAST_EQUAL = {None: 0.999, "bfloat16": 0.9, "float16": 0.9}
+"""Share of labels that an engine must give as PyTorch does, by its precision."""
+
+
+def cache_folder() -> Path:
+    """Where graphs are kept: ``$NETWARP_CACHE``, else ``netwarp`` in the user's cache."""
+    named = os.environ.get("NETWARP_CACHE")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "netwarp"
+
+
+def run_in(base: nn.Module, engine: str, precision: str | None = None) -> nn.Module:
+    """Let an engine run a network wherever its result alone is wanted; the network stays what it is.
+
+    PyTorch still runs it where a hook looks at one of its layers, where gradients are asked for, in training mode, and
+    on a GPU. The first image of a size exports it, which takes seconds, and compares both results; the graph is kept
+    in :func:`cache_folder` by the network's content.
+
+    Args:
+        base: The network, in evaluation mode, float32.
+        engine: One of :data:`netwarp.engines.ENGINES`.
+        precision: As of :func:`netwarp.engines.open_engine`.
+
+    Returns:
+        The network.
+
+    Raises:
+        ConfigurationError: No engine of that name.
+    """
+    check_engine(engine, precision)
+    runner = _Runner(base, engine, precision)
+    base.forward = partial(runner.forward, base.forward)
+    return base
+
+
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What a network can compute in besides float32."""
+
+
+def compute_by(base: nn.Module, engine: str | None, dtype: str | None) -> nn.Module:
+    """Let an engine run a network, or PyTorch in another dtype; as it is without either."""
+    if dtype is not None and dtype not in DTYPES:
+        raise unknown_name("dtype", dtype, DTYPES)
+    if engine is not None:
+        return run_in(base, engine, dtype)
+    return base if dtype is None else base.to(DTYPES[dtype])
+
+
+class _Runner:
+    def __init__(self, base: nn.Module, engine: str, precision: str | None) -> None:
+        self._base, self._name, self._precision = base, engine, precision
+        self._engines: dict[tuple[int, ...], Engine] = {}
+        self._busy = threading.Lock()
+
+    def forward(self, own: Callable[[Tensor], Any], image: Tensor) -> Any:  # noqa: ANN401
+        """Stand for the network's ``forward``."""
+        if not self._may_run(image):
+            return own(image)
+        shape = (1, *image.shape[1:])
+        with self._busy:
+            if shape not in self._engines:
+                self._engines[shape] = self._made(own, image[:1])
+        engine = self._engines[shape]
+        parts = [self._run(engine, part) for part in torch.split(image, 1)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _may_run(self, image: Tensor) -> bool:
+        wants_gradient = torch.is_grad_enabled() and (
+            image.requires_grad or any(p.requires_grad for p in self._base.parameters())
+        )
+        looked_at = any(module._forward_hooks for module in self._base.modules() if module is not self._base)
+        return not (
+            self._base.training
+            or wants_gradient
+            or looked_at
+            or is_in_torch_dispatch_mode()
+            or torch.compiler.is_exporting()
+            or image.device.type != "cpu"
+            or image.dtype != torch.float32
+        )
+
+    def _run(self, engine: Engine, image: Tensor) -> Tensor:
+        return torch.from_numpy(engine({"image": image.contiguous().numpy()})["logits"])
+
+    def _made(self, own: Callable[[Tensor], Any], image: Tensor) -> Engine:
+        """The engine for an image's size: of a graph that is kept, else of a new one, if it computes the same."""
+        path = cache_folder() / f"{_content(self._base, image)}.onnx"
+        expected = logits_of(own(image))
+        if path.is_file():
+            with suppress(ConfigurationError, WeightsError):  # damaged, or of code that has changed since
+                return self._checked(path.read_bytes(), image, expected)
+        height, width = image.shape[2:]
+        log.info("exporting the network for %s at %d×%d, kept in %s", self._name, width, height, path)
+        content = to_onnx(_Logits(own), {"image": image.contiguous()}, ["logits"])
+        engine = self._checked(content, image, expected)
+        write_file(path, content)
+        return engine
+
+    def _checked(self, content: bytes, image: Tensor, expected: Tensor) -> Engine:
+        engine = open_engine(self._name, content, self._precision)
+        equal = float((self._run(engine, image).argmax(1) == expected.argmax(1)).float().mean())
+        if equal < LEAST_EQUAL[self._precision]:
+            raise ConfigurationError(
+                f"{self._name} gives {equal:.2%} of the labels that the network gives in PyTorch: "
+                "leave {option} out, or name another",
+                option="engine",
+            )
+        return engine
+
+
+class _Logits(nn.Module):
+    """A network's own forward, with a tensor for its result."""
+
+    def __init__(self, forward: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.network = getattr(forward, "__self__", None)  # whose weights these are
+        self._own = forward
+
+    def forward(self, image: Tensor) -> Tensor:
+        return logits_of(self._own(image))
+
+
+def _content(base: nn.Module, image: Tensor) -> str:
+    """Name a network at a size by what it is made of; what its code does is compared when it is loaded."""
+    digest = hashlib.sha256(repr((__version__, torch.__version__, str(base), tuple(image.shape))).encode())
+    for name, tensor in base.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:40]

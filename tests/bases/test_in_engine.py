@@ -1,0 +1,107 @@
+"""A network of PyTorch's that an engine runs: where it does, where it does not, and what is kept on disk."""
+
+import pytest
+import torch
+
+from model.tiny import PLAIN, tiny
+from netwarp import VideoModel, load_base
+from netwarp.bases import in_engine
+from netwarp.bases.in_engine import run_in
+from netwarp.engines import ENGINES
+from netwarp.errors import ConfigurationError
+
+IMAGE = torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(autouse=True)
+def exports(tmp_path, monkeypatch):
+    """The sizes of images that were exported for, in a cache of the test's own."""
+    monkeypatch.setenv("NETWARP_CACHE", str(tmp_path / "cache"))
+    made, real = [], in_engine.to_onnx
+
+    def counting(module, inputs, *rest):
+        made.append(tuple(inputs["image"].shape[2:]))
+        return real(module, inputs, *rest)
+
+    monkeypatch.setattr(in_engine, "to_onnx", counting)
+    return made
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """How often an engine ran."""
+    counted = []
+    real = in_engine._Runner._run
+    monkeypatch.setattr(in_engine._Runner, "_run", lambda *args: (counted.append(1), real(*args))[1])
+    return counted
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_same_logits_from_one_export(engine, exports, runs, tmp_path):
+    net, again = run_in(tiny(returns="dict"), engine), run_in(tiny(returns="dict"), engine)
+    assert list(net.state_dict()) == list(tiny().state_dict())
+    for image in (IMAGE, IMAGE.repeat(3, 1, 1, 1)):
+        for each in (net, again):
+            torch.testing.assert_close(each(image), tiny()(image), atol=1e-4, rtol=1e-4)
+    assert exports == [(40, 56)]
+    assert len(runs) == 2 + 8
+    (kept,) = (tmp_path / "cache").iterdir()
+    kept.write_bytes(kept.read_bytes()[:99])
+    torch.testing.assert_close(run_in(tiny(), engine)(IMAGE), tiny()(IMAGE), atol=1e-4, rtol=1e-4)
+    assert exports == [(40, 56)] * 2
+
+
+@torch.no_grad()
+def test_other_weights_and_other_code_are_other_graphs(exports):
+    for net in (tiny(), tiny(seed=1), tiny(), tiny().requires_grad_(False)):
+        torch.testing.assert_close(run_in(net, "onnxruntime")(IMAGE), net.__class__.forward(net, IMAGE))
+    assert len(exports) == 2
+
+    class TinyNet(type(tiny())):  # of the same name and weights, by code that was changed
+        def forward(self, x):
+            return -super().forward(x)
+
+    changed = tiny()
+    changed.__class__ = TinyNet
+    torch.testing.assert_close(run_in(changed, "onnxruntime")(IMAGE), -tiny()(IMAGE), atol=1e-4, rtol=1e-4)
+    assert len(exports) == 3
+
+
+def test_pytorch_runs_where_more_than_the_result_is_wanted(exports, runs):
+    net = run_in(tiny(), "onnxruntime")
+    assert net(IMAGE).requires_grad
+    assert net.train()(IMAGE).requires_grad
+    net.eval()
+    with torch.no_grad():
+        frame = (255 * IMAGE).byte()
+        inside = VideoModel(net, ["mid"], "zero", None, start=(0.5, 0.5), preprocess=PLAIN)
+        expected = VideoModel(tiny(), ["mid"], "zero", None, start=(0.5, 0.5), preprocess=PLAIN)
+        _, state = inside.step(frame)
+        _, other = expected.step(frame)
+        assert torch.equal(inside.step(frame, state)[0], expected.step(frame, other)[0])
+        assert exports == []
+        assert inside.remove() is net
+        # The model is built by PyTorch, which knows where a result's places look; frames are run by the engine.
+        outside = VideoModel(net, training_free=True, preprocess=PLAIN)
+        assert outside.answer_grid == VideoModel(tiny(), [], preprocess=PLAIN).answer_grid
+        assert exports == []
+        outside.step(frame)
+    assert exports == [(40, 56)]
+    assert len(runs) == 2
+
+
+@torch.no_grad()
+def test_an_engine_that_computes_something_else_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(in_engine._Runner, "_run", lambda *_: torch.zeros(1, 5, 20, 28))
+    with pytest.raises(ConfigurationError, match=r"gives \d.*% of the labels.*leave engine=… out"):
+        run_in(tiny(), "onnxruntime")(IMAGE)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_by_name():
+    assert next(load_base("netwarp:streetnet", dtype="bfloat16").parameters()).dtype == torch.bfloat16
+    with pytest.raises(ConfigurationError, match="no engine named 'openvimo': did you mean 'openvino'"):
+        load_base("netwarp:streetnet", engine="openvimo")
+    with pytest.raises(ConfigurationError, match="no dtype named 'int8'"):
+        load_base("netwarp:streetnet", dtype="int8")
