@@ -70,6 +70,11 @@ FOUND: dict[str, list[Found]] = {
         _quality("dis:medium", 90.0, 70.88, 43.74, 98.72, 0.0, 0.0, 0.0),
         _quality("dis:fast", 80.0, 70.8, 43.77, 98.7, 0.08, -0.03, 0.02),
     ],
+    "engines": [
+        ("rows", {"network": "ESPNet", "size": (360, 480), "how": how, "ms": ms, "ratio": ms and ms / 52,
+                  "agreement": ms and 1.0, "failed": None if ms else "no compiler"})
+        for how, ms in (("PyTorch", 52.0), ("PyTorch, compiled", None), ("OpenVINO", 25.0))
+    ],
 }  # fmt: skip
 
 

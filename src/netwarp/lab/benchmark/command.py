@@ -24,7 +24,8 @@ examples:
 
 PART is warp (warp_combine, forward and backward, against grid_sample, torch.compile and the memory's limit), stream \
 (whole streams against the network frame by frame), streams (several in one process), memory (by length and number of \
-streams) or flow (times; with --data what each is worth); by default all of them, some 25 minutes on two cores.
+streams), flow (times; with --data what each is worth) or engines (a network in PyTorch, half precision, torch.compile,
+ONNX Runtime and OpenVINO); by default all of them, some 25 minutes on two cores.
 What is compared takes turns; printed are medians. Ctrl-C prints and writes what is there.
 docs/speed.md explains the tables and the JSON."""
 

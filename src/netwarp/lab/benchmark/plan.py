@@ -11,7 +11,7 @@ from netwarp.cli.models import DeviceOption, several_keyframes
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.lab.study.command import count
 
-PARTS = ("warp", "stream", "streams", "memory", "flow")
+PARTS = ("warp", "stream", "streams", "memory", "flow", "engines")
 NETWORKS = ("espnet", "lraspp", "dilation8", "pspnet101")
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -55,6 +55,7 @@ class Amounts:
     small_size: tuple[int, int]  # (height, width) of the frames that memory is measured with
     lengths: tuple[int, ...]  # frames after which memory is looked at
     flow_sizes: tuple[tuple[int, int], ...]  # (height, width) of frames that flow is timed on
+    engines: tuple[str, ...]  # networks that run in each engine
     minutes: Mapping[str, float]  # what each part takes on two cores, about; the stream's is that of its networks
 
 
@@ -78,7 +79,8 @@ FULL = Amounts(
     small_size=(180, 240),
     lengths=(50, 200, 1000),
     flow_sizes=((360, 480), (480, 640)),
-    minutes={"warp": 3.0, "streams": 3.3, "memory": 1.7, "flow": 0.8},
+    engines=("espnet", "lraspp"),
+    minutes={"warp": 3.0, "streams": 3.3, "memory": 1.7, "flow": 0.8, "engines": 2.5},
 )
 """What is measured unless somebody is in a hurry."""
 
@@ -99,7 +101,8 @@ QUICK = Amounts(
     small_size=(48, 64),
     lengths=(5, 10, 20),
     flow_sizes=((96, 128),),
-    minutes={"warp": 0.5, "streams": 0.3, "memory": 0.3, "flow": 0.2},
+    engines=("espnet",),
+    minutes={"warp": 0.5, "streams": 0.3, "memory": 0.3, "flow": 0.2, "engines": 1.0},
 )
 """To see that all of it runs: sizes and numbers of runs are too small for the figures to mean anything."""
 
@@ -135,7 +138,7 @@ class Request(DeviceOption):
         "smooth|random", "warp: of the flow (default: smooth)", choices=("smooth", "random"), default="smooth"
     )
     cpu_time: bool = flag("warp: CPU time of all threads, for a machine that others use")
-    no_compile: bool = flag("warp: leave torch.compile out")
+    no_compile: bool = flag("warp, engines: leave torch.compile out")
     network: list[str] | None = option(
         "NAME", f"stream: some of {', '.join(NETWORKS)} (default: all)", nargs="+", names=NETWORKS
     )
@@ -147,7 +150,7 @@ class Request(DeviceOption):
     flow: str = option("SPEC", "stream, streams, memory: the flow they use (default: dis)", default="dis")
     weights: list[str] | None = option(
         "[NETWORK=]FILE",
-        "stream, streams: a network's weights (default: random ones, which are as fast); flow: those of --base",
+        "stream, streams, engines: a network's weights (default: random ones, as fast); flow: those of --base",
         nargs="+",
     )
     data: str | None = option("SPEC", "flow: labelled clips, such as camvid:DIR")

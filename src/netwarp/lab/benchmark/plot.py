@@ -30,7 +30,7 @@ def figure_of(figures: Figures) -> Any:  # noqa: ANN401
     drawn = {part: tables for part in TITLES if (tables := figures.tables(part))}
     heights = {part: _height(part, tables) for part, tables in drawn.items()}
     wide = [(part, part) for part in ("warp", "stream") if part in drawn]
-    narrow = [part for part in ("streams", "memory", "flow") if part in drawn]
+    narrow = [part for part in ("streams", "memory", "flow", "engines") if part in drawn]
     layout = wide + [(narrow[i], narrow[min(i + 1, len(narrow) - 1)]) for i in range(0, len(narrow), 2)]
     rows = [max(heights[part] for part in pair) for pair in layout]
     figure = new_figure(WIDTH, sum(rows) + 0.9)
@@ -180,10 +180,27 @@ def _flow(axes: Any, tables: Mapping[str, list[Row]]) -> None:  # noqa: ANN401
     axes.grid(axis="x", color="0.9")
 
 
+def _engines(axes: Any, tables: Mapping[str, list[Row]]) -> None:  # noqa: ANN401
+    """Bars of what ran, by network."""
+    rows = [row for row in tables["rows"] if row["ms"] is not None]
+    networks = unique(rows, "network")
+    for place, row in enumerate(rows):
+        axes.barh(place, row["ms"], height=0.7, color=COLOURS[networks.index(row["network"])], label=row["network"])
+        _beside(axes, f"{row['ratio']:.2f} ×", row["ms"], place)
+    axes.set_yticks(range(len(rows)), [row["how"] for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.25 * max((row["ms"] for row in rows), default=1))
+    axes.set_xlabel("ms a frame", fontsize=9)
+    handles, labels = axes.get_legend_handles_labels()
+    each = dict(zip(labels, handles, strict=True))
+    axes.legend(each.values(), each.keys(), fontsize=8)
+
+
 _PANELS: dict[str, Callable[[Any, Mapping[str, list[Row]]], None]] = {
     "warp": _warp,
     "stream": _stream,
     "streams": _streams,
     "memory": _memory,
     "flow": _flow,
+    "engines": _engines,
 }

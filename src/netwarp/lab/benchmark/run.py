@@ -13,6 +13,7 @@ from netwarp.bases import load_base
 from netwarp.datasets.registry import open_data
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.flow import make_flow
+from netwarp.lab.benchmark.engines import measure_engines
 from netwarp.lab.benchmark.flow import measure_flow
 from netwarp.lab.benchmark.many_streams import measure_memory, measure_streams
 from netwarp.lab.benchmark.networks import NETWORKS
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[Request, Progress, Runner], Iterator[Found]]] = {
     "streams": measure_streams,
     "memory": measure_memory,
     "flow": measure_flow,
+    "engines": measure_engines,
 }
 """Each yields rows as they are done; told what is being done, and how to do it in another process."""
 

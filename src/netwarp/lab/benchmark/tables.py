@@ -26,6 +26,7 @@ TITLES = {
     "streams": "Several streams in one process",
     "memory": "Memory",
     "flow": "Flow",
+    "engines": "A network in several engines",
 }
 
 
@@ -65,6 +66,10 @@ def unique(rows: Sequence[Row], name: str) -> list[Any]:
 
 def _percent(value: float | None) -> str:
     return EMPTY if value is None else f"{100 * value:.0f} %"
+
+
+def _agreement(value: float | None) -> str:
+    return EMPTY if value is None else f"{100 * value:.3f} %"
 
 
 def _lost(value: float | None) -> str:
@@ -146,6 +151,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("tiou_loss", "tIoU lost", _lost),
         Column("tc_loss", "tc lost", _lost),
         Column("ms", "ms a frame", one),
+    ),
+    "engines.rows": (
+        *map(Column, ("network", "size")),
+        Column("how", "run by"),
+        Column("ms", "ms a frame", one),
+        Column("ratio", "× PyTorch", three),
+        Column("agreement", "labels as PyTorch's", _agreement),
+        Column("failed"),
     ),
 }
 
@@ -284,10 +297,21 @@ def _flow(tables: Mapping[str, list[Row]]) -> list[str]:
     return parts
 
 
+def _engines(tables: Mapping[str, list[Row]]) -> list[str]:
+    rows = tables["rows"]
+    return [
+        _table(rows, TABLES["engines.rows"], "network, frames", _network),
+        "A frame through the network alone, preprocessing and labels included, in turns; engines compute in float32 "
+        "unless their name says otherwise.",
+        *(f"{row['how']} does not run here: {row['failed']}." for row in rows if row["failed"]),
+    ]
+
+
 _SECTIONS: dict[str, Callable[[Mapping[str, list[Row]]], list[str]]] = {
     "warp": _warp,
     "stream": _stream,
     "streams": _streams,
     "memory": _memory,
     "flow": _flow,
+    "engines": _engines,
 }
