@@ -244,7 +244,8 @@ def _saver(request: Request, classes: LabelSet, outputs: LabelSet, of_row: str) 
 def _measures(data: ClipData, request: Request) -> dict[str, Any]:
     from netwarp.datasets.cityscapes import average_instance_sizes
 
-    return {"widths": request.widths, "average_sizes": average_instance_sizes(data.classes.names)}
+    sizes = average_instance_sizes(data.classes.names)
+    return {"widths": request.widths, "average_sizes": sizes, "intervals": request.json is not None}
 
 
 def _workers(request: Request, models: Mapping[str, StreamModel], data: ClipData) -> int:

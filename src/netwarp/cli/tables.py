@@ -170,7 +170,7 @@ def class_table(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
 
 def score_record(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
     """Scores as plain values, in percent, rounded to what can be told apart; None where a metric does not apply."""
-    return {key: _plain(value, classes) for key, value in scores.items()}
+    return {key: _plain(value, classes) for key, value in scores.items() if key != "resampled"}
 
 
 def _plain(value: Any, classes: Sequence[str]) -> Any:  # noqa: ANN401
@@ -180,7 +180,7 @@ def _plain(value: Any, classes: Sequence[str]) -> Any:  # noqa: ANN401
         return {str(key): _plain(each, classes) for key, each in value.items()}
     if isinstance(value, float):
         return round(value, 3) if math.isfinite(value) else None
-    return value
+    return [_plain(each, classes) for each in value] if isinstance(value, list) else value
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:

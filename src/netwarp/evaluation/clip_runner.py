@@ -54,6 +54,7 @@ class EvaluationPlan:
     consistency_flow: FlowSource  # for temporal consistency
     on_frame: Callable[[], None] | None = None  # called once a frame, whatever the number of rows
     on_labels: OnLabels | None = None
+    intervals: bool = False  # whether scores say how sure they are
 
 
 def measure(plan: EvaluationPlan, workers: int = 1) -> dict[str, Scores]:
@@ -75,7 +76,7 @@ def measure(plan: EvaluationPlan, workers: int = 1) -> dict[str, Scores]:
     except NetWarpError as error:
         failure = error
     fail_together(failure)
-    return {name: collection.reduce().scores() for name, collection in collections.items()}
+    return {name: collection.reduce().scores(intervals=plan.intervals) for name, collection in collections.items()}
 
 
 def _parts(plan: EvaluationPlan, workers: int) -> Iterator[dict[str, MetricCollection]]:
@@ -119,7 +120,7 @@ def _measure_clip(
     names = list(rows)
     for run in plan.runs(clip):
         for name in names:
-            collections[name].start(len(run))
+            collections[name].start(len(run), clip.name)
         for frame in read_run(clip, run, flows):
             if stop.is_set():
                 return

@@ -49,6 +49,7 @@ def evaluate(
     lag: int | Mapping[str, int] = 0,
     offline: bool | Mapping[str, bool] = False,
     workers: int = 1,
+    intervals: bool = False,
     on_frame: Callable[[], None] | None = None,
     on_labels: OnLabels | None = None,
 ) -> dict[str, Scores]:
@@ -78,6 +79,7 @@ def evaluate(
         offline: Whether those look ahead as far as is of use.
         workers: Clips at a time. On the CPU each gets its part of torch's threads, which changes times, and scores by
             torch's rounding alone. On a GPU steps take turns, and are timed alone.
+        intervals: Whether scores tell how sure they are, over all and by clip (:data:`.Scores`).
         on_frame: Called after each frame that was run, whatever the number of models; with workers, by their threads.
         on_labels: Called with each frame's labels; with workers, by their threads.
     """
@@ -108,6 +110,7 @@ def evaluate(
         flow_source(consistency_flow),
         on_frame,
         on_labels,
+        intervals,
     )
     return measure(plan, workers)
 
@@ -203,6 +206,7 @@ def evaluate_predictions(
     average_sizes: Mapping[int, float] | None = None,
     consistency_flow: str | FlowEstimator = CONSISTENCY_FLOW,
     workers: int = 1,
+    intervals: bool = False,
     on_frame: Callable[[], None] | None = None,
 ) -> Scores:
     """Score label maps from files, without times; arguments are those of :func:`evaluate`.
@@ -221,6 +225,7 @@ def evaluate_predictions(
         _settings(data, widths, windows, average_sizes),
         flow_source(consistency_flow),
         on_frame,
+        intervals=intervals,
     )
     scores = measure(plan, workers)[_ROW]
     failure: InputError | None = None

@@ -11,12 +11,14 @@ import math
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
+from itertools import chain, groupby
 from typing import Any, Self
 
 from torch import Tensor
 
 from netwarp.distributed import all_processes
+from netwarp.evaluation.intervals import BLOCK, Block, block_between, counts_of, interval, of_blocks, resampled
 from netwarp.metrics import (
     InstanceIoU,
     Metric,
@@ -33,7 +35,9 @@ Scores = dict[str, Any]
 each class, or a dict with either for each width or length. Besides those of :data:`METRICS` there are ``frames``, the
 number of labelled ones, ``network_share``, that of the frames that the network ran on, and ``ms_per_frame``, the median
 time of a step and its flow (of first frames only if there are no others); with keyframes, the mean of the medians with
-and without the network, by their shares."""
+and without the network, by their shares. Where intervals are asked for, there are ``intervals``, ``[low, high]`` for
+each number (not by class), between which 95 % of the draws of a bootstrap over blocks of ten frames lie; ``clips``,
+both by clip; and ``resampled``, the draws themselves."""
 
 FIRST, NETWORK, CARRIED = range(3)
 """Kinds of frames by their time: those that follow none, and others with and without the network."""
@@ -139,9 +143,13 @@ class MetricCollection:
         self._follows = False
         self._previous: Tensor | None = None
         self._counted = list(self.metrics)
+        self._blocks: list[Block] = []
+        self._begin_block("")
 
-    def start(self, frames: int) -> None:
-        """Begin a run of so many frames: the next one does not follow the last one."""
+    def start(self, frames: int, clip: str = "") -> None:
+        """Begin a run of so many frames of a clip: the next one does not follow the last one."""
+        self._end_block()
+        self._begin_block(clip)
         self._counted = [name for name, metric in self.metrics.items() if metric.shortest_run <= frames]
         self._forget()
 
@@ -168,6 +176,20 @@ class MetricCollection:
                 self.metrics[name].update(*inputs)
         self.frames += target is not None
         self._follows, self._previous = self._previous is not None, prediction
+        self._in_block += 1
+        if self._in_block == BLOCK:
+            self._end_block()
+            self._begin_block(self._clip)
+
+    def _begin_block(self, clip: str) -> None:
+        self._clip, self._in_block, self._labelled = clip, 0, self.frames
+        self._before = counts_of(self.metrics)
+
+    def _end_block(self) -> None:
+        if self._in_block:
+            labelled = self.frames - self._labelled
+            self._blocks.append(block_between(self._clip, labelled, self._before, counts_of(self.metrics)))
+            self._in_block = 0
 
     def time(self, seconds: float, network: float = 1.0) -> None:
         """Note how long the frame that was added last has taken, and how much of the network ran on it."""
@@ -181,35 +203,64 @@ class MetricCollection:
 
     def merge(self, other: Self) -> None:
         """Add what another collection with the same settings has counted."""
+        self._end_block()
+        other._end_block()
+        self._blocks += other._blocks
         for name, metric in self.metrics.items():
             metric.merge(other.metrics[name])
         self.frames += other.frames
         self.network += other.network
         self.seconds = tuple(ours + theirs for ours, theirs in zip(self.seconds, other.seconds, strict=True))
+        self._begin_block("")
 
     def reduce(self) -> Self:
         """The sum over all processes of ``torch.distributed``: a call of all of them; alone, a copy."""
         total = copy.copy(self)
         total.metrics = {name: metric.reduce() for name, metric in self.metrics.items()}
-        shares = all_processes((self.frames, self.network, self.seconds))
-        total.frames = sum(frames for frames, _, _ in shares)
-        total.network = sum(network for _, network, _ in shares)
+        self._end_block()
+        shares = all_processes((self.frames, self.network, self.seconds, self._blocks))
+        total.frames = sum(share[0] for share in shares)
+        total.network = sum(share[1] for share in shares)
         total.seconds = tuple(list(chain(*lists)) for lists in zip(*(share[2] for share in shares), strict=True))
+        # Whoever counted what, in one order, so that draws are the same.
+        total._blocks = sorted(chain(*(share[3] for share in shares)), key=lambda block: block.clip)
         return total
 
-    def scores(self) -> Scores:
+    def scores(self, *, intervals: bool = False) -> Scores:
         """The figures of all that was added."""
         first, *others = self.seconds
         timed = list(filter(None, others)) or list(filter(None, [first]))
         frames = sum(map(len, self.seconds))
         milliseconds = 1000 * sum(len(each) * statistics.median(each) for each in timed)
         return {
-            **{
-                key: figure.read(metric)
-                for name, metric in self.metrics.items()
-                for key, figure in METRICS[name].figures.items()
-            },
+            **_figures_of(self.metrics),
             "frames": self.frames,
             "network_share": 100 * self.network / frames if frames else math.nan,
             "ms_per_frame": milliseconds / sum(map(len, timed)) if timed else math.nan,
+            **(self._intervals() if intervals and self._blocks else {}),
         }
+
+    def _intervals(self) -> dict[str, Any]:
+        metrics = copy.deepcopy(self.metrics)
+        draws = resampled(metrics, self._blocks, _without_classes)
+        clips = {}
+        for clip, group in groupby(self._blocks, key=lambda block: block.clip):
+            blocks = list(group)
+            own = draws if len(blocks) == len(self._blocks) else resampled(metrics, blocks, _without_classes)
+            labelled = sum(block.frames for block in blocks)
+            clips[clip] = {
+                **of_blocks(metrics, blocks, _without_classes), "frames": labelled, "intervals": interval(own),
+            }  # fmt: skip
+        return {"intervals": interval(draws), "clips": clips, "resampled": draws}
+
+
+def _figures_of(metrics: Mapping[str, Metric], *, by_class: bool = True) -> dict[str, Any]:
+    return {
+        key: figure.read(metric)
+        for name, metric in metrics.items()
+        for key, figure in METRICS[name].figures.items()
+        if by_class or not key.endswith("per_class")
+    }
+
+
+_without_classes = partial(_figures_of, by_class=False)

@@ -85,6 +85,10 @@ class Metric(ABC):
             setattr(self, name, torch.zeros(shape, dtype=torch.int64))
         self.start_clip()
 
+    def state(self) -> list[Tensor]:
+        """The tensors of the state themselves."""
+        return [getattr(self, name) for name in self._shapes]
+
     def merge(self, other: Self) -> None:
         """Add what another metric of the same class and settings has counted."""
         if type(self) is not type(other) or self._settings() != other._settings():
