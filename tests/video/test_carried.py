@@ -249,6 +249,17 @@ def test_a_part_begins_at_its_first_frame(tmp_path: Path, name: str) -> None:
     assert all(np.array_equal(one.image, other) for one, other in zip(frames, expected, strict=True))
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_a_late_part_is_the_same_though_what_is_before_is_not_decoded(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, [7 + i / 5 for i in range(60)])
+    with open_frames(path) as source:
+        expected = [(round(frame.time, 3), frame.image) for frame in source][40:45]
+    with open_frames(path, start=8.0, duration=1.0) as source:
+        found = [(round(frame.time + 8, 3), frame.image) for frame in source]
+    assert [time for time, _ in found] == pytest.approx([time for time, _ in expected], abs=2e-3)
+    assert all(np.array_equal(one, other) for (_, one), (_, other) in zip(found, expected, strict=True))
+
+
 def test_a_part_behind_the_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="40 frames"):
         open_frames(encode(tmp_path / "a.mp4"), start=9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -191,9 +192,10 @@ class DecodedSource(FrameSource):
         sound = SoundReader(container)
         self.sound = sound.tracks
         interval = 1 / (self.fps or 25)
-        frames: Iterator[av.VideoFrame] = _decoded_frames(container, stream, sound, after_damage, damage)
+        frames = _decoded_frames(container, stream, sound, after_damage, damage)
         if skip:
-            frames = _from(skip, frames, stream, interval, stamped=stamped)
+            origin = _sought(container, stream, skip) if stamped and not self.live else None
+            frames = _from(skip, frames, interval, origin, stamped=stamped)
             self.length = None if self.length is None else max(0, self.length - round(skip / interval))
         start: float | None = None
         held: Frame | None = None
@@ -223,11 +225,31 @@ def _stamp(frame: av.VideoFrame) -> float | None:
     return float(frame.pts * frame.time_base) if frame.pts is not None and frame.time_base else None
 
 
+_INDEXED = frozenset({"mov", "matroska"})
+"""Formats of which FFmpeg finds the key frame before a time surely."""
+
+_SEEK_FROM = 5.0
+"""Seconds from which on it is worth while."""
+
+
+def _sought(container: InputContainer, stream: VideoStream, skip: float) -> float | None:
+    """Go to a key frame before ``skip`` seconds: the time of the video's first frame; None where that is not known."""
+    if skip < _SEEK_FROM or not _INDEXED.intersection(container.format.name.split(",")):
+        return None
+    if stream.start_time is None or stream.time_base is None or getattr(container, "file", None) is not None:
+        return None
+    origin = float(stream.start_time * stream.time_base)
+    try:
+        container.seek(math.floor((origin + skip) * av.time_base))
+    except av.FFmpegError:  # without an index after all
+        container.seek(0)
+    return origin
+
+
 def _from(
-    skip: float, frames: Iterator[av.VideoFrame], stream: VideoStream, interval: float, *, stamped: bool
+    skip: float, frames: Iterator[av.VideoFrame], interval: float, first: float | None, *, stamped: bool
 ) -> Iterator[av.VideoFrame]:
-    """Leave out the frames of the first seconds."""
-    first: float | None = None
+    """Leave out the frames of the first seconds, after a ``first`` one that may be known."""
     time = -interval
     for frame in frames:
         stamp = _stamp(frame) if stamped else None
