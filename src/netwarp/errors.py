@@ -10,8 +10,8 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-LONGEST, FIRST = 600, 12
-"""Letters that a list of names may have, and how many names stand in place of a longer one."""
+LONGEST = 180
+"""Letters that a list of names may have: an error has at most 300."""
 
 
 class NetWarpError(Exception):
@@ -83,11 +83,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigurationErr
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Names with commas between them, in quotes where one has a comma or blank itself; of very many the first."""
+    """Names with commas between them, in quotes where one has a comma or blank itself; of many the first."""
     words = [repr(name) if set(name) & set(", ") else name for name in names]
-    if len(", ".join(words)) <= LONGEST:
-        return ", ".join(words)
-    return f"{', '.join(words[:FIRST])} and {len(words) - FIRST} more"
+    shown = [word for n, word in enumerate(words, 1) if n == 1 or len(", ".join(words[:n])) <= LONGEST]
+    return ", ".join(shown) + (f" and {len(words) - len(shown)} more" if len(shown) < len(words) else "")
 
 
 def few(names: Sequence[str]) -> str:
