@@ -23,9 +23,8 @@ class Excerpt(FrameSource):
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; what is lost behind the last of them is no loss."""
-        index, begun, count = 0, 0.0, 0
+        index, begun = 0, 0.0
         for frame in self._source:
-            count += 1
             if frame.time < self._start - 1e-6:
                 continue
             begun = begun if index else frame.time
@@ -37,9 +36,7 @@ class Excerpt(FrameSource):
             index += 1
         self.loss = self._source.loss
         if not index:
-            raise InputError(
-                f"{self.description} has {count} frames, and none from {self._start:g} s on: give an earlier start"
-            )
+            raise InputError(f"{self.description} has no frame from {self._start:g} s on: give an earlier start")
 
     def stop(self) -> None:
         """Stop the source."""

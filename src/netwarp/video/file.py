@@ -101,7 +101,7 @@ class VideoFile(DecodedSource):
         if self._pipe is not None and not damage.seen:
             return _why_not_piped(self._pipe)
         if self.begins and damage.seen:
-            return f"{self._path} has {damage.seen} frames, and none from {self.begins:g} s on: give an earlier start"
+            return f"{self._path} has no frame from {self.begins:g} s on: give an earlier start"
         return (
             f"{self._path} holds no frame that can be decoded ({stream.codec_context.name}): "
             "it is damaged, or not a video"
