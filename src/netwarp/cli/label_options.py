@@ -48,8 +48,6 @@ class LabelOptions(CommandRequest):
 
 def label_settings(request: LabelOptions) -> dict[str, Any]:
     """Keyword arguments of :func:`netwarp.segment` and of :func:`netwarp.evaluation.evaluate.evaluate`."""
-    from netwarp.ops import Edges
-
     given = {"window": request.edges_window, "sigma": request.edges_sigma}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if chosen and request.edges == "off":
@@ -59,4 +57,9 @@ def label_settings(request: LabelOptions) -> dict[str, Any]:
         )
     if request.offline and request.lag:
         raise ConfigurationError("--offline looks ahead as far as is of use: leave --lag out", option="lag")
-    return {"edges": Edges(**chosen) if chosen else request.edges, "lag": request.lag or 0, "offline": request.offline}
+    edges: Any = request.edges
+    if chosen:
+        from netwarp.ops import Edges  # imports torch
+
+        edges = Edges(**chosen)
+    return {"edges": edges, "lag": request.lag or 0, "offline": request.offline}
