@@ -10,7 +10,19 @@ import pytest
 import netwarp
 
 ORDER = (
-    *("_version", "_moved", "errors", "label_sets", "output_files", "distributed", "freed_memory", "weights"),
+    *(
+        "_version",
+        "_moved",
+        "errors",
+        "label_sets",
+        "input_files",
+        "output_files",
+        "output_places",
+        "kept_arrays",
+        "distributed",
+        "weights",
+        "freed_memory",
+    ),
     *("ops", "flow", "metrics", "video", "engines"),
     *("model", "bases", "datasets", "inference", "evaluation", "training", "convert", "export"),
     *("cli", "streets", "lab"),

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from netwarp.errors import InputError, OutputError
-from netwarp.output_files import atomic_write, check_places, prepare_file, prepare_folder, write_file
+from netwarp.output_files import Lock, atomic_write, write_file
+from netwarp.output_places import check_places, prepare_file, prepare_folder
 
 
 def names_in(folder: Path) -> list[str]:
@@ -152,3 +153,79 @@ def test_a_place_is_neither_a_folder_nor_the_input(tmp_path):
 def test_text_is_written_as_utf_8(tmp_path):
     write_file(tmp_path / "a.md", "1 × 1\n")
     assert (tmp_path / "a.md").read_bytes() == "1 × 1\n".encode()
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write_and_what_is_being_written_stays(tmp_path):
+    code = (
+        "import os, sys, pathlib\nfrom netwarp.output_files import atomic_write\n"
+        "with atomic_write(pathlib.Path(sys.argv[1])) as file:\n    file.write(b'half'); os.kill(os.getpid(), 9)"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.bin")])
+        assert len(names_in(tmp_path)) == 1
+    (tmp_path / ".of.a.user.partial").touch()
+    with atomic_write(tmp_path / "b.bin"):
+        swept = names_in(tmp_path)
+        assert len(swept) == 2
+        script = "import sys, pathlib, netwarp.output_files as o\no.write_file(pathlib.Path(sys.argv[1]), b'other')"
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / "c.bin")], check=True)
+        assert names_in(tmp_path) == sorted([*swept, "c.bin"])
+    assert names_in(tmp_path) == [".of.a.user.partial", "b.bin", "c.bin"]
+
+
+def test_a_link_stays_a_link_and_what_it_leads_to_is_written(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "file")
+    for content in (b"first", b"second"):
+        prepare_file(tmp_path / "link")
+        write_file(tmp_path / "link", content)
+        assert (tmp_path / "deep" / "file").read_bytes() == content
+    assert (tmp_path / "link").is_symlink()
+    assert names_in(tmp_path / "deep") == ["file"]
+
+
+def test_a_pipe_gets_the_content_and_stays_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    prepare_file(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        write_file(tmp_path / "pipe", b"content")
+        assert reader.communicate()[0] == b"content"
+    assert (tmp_path / "pipe").is_fifo()
+    assert names_in(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("redirected", [False, True])
+def test_stdout_by_its_name_gets_the_content_behind_what_was_printed(tmp_path, redirected):
+    code = (
+        "import pathlib, netwarp.output_files as o\nprint('said')\n"
+        "o.write_file(pathlib.Path('/dev/stdout'), b'content ')\nprint('more')"
+    )
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run([sys.executable, "-c", code], stdout=out if redirected else subprocess.PIPE, check=True)
+    assert ((tmp_path / "out").read_bytes() if redirected else done.stdout) == b"said\ncontent more\n"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "folder"])
+def test_a_lock_keeps_a_second_process_out_and_ends_with_its_process(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    code = (
+        "import sys, pathlib, time\nfrom netwarp.output_files import Lock\n"
+        "held = Lock(pathlib.Path(sys.argv[1]), 'writing')\nprint('held', flush=True)\ntime.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path / name], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(OutputError, match=name):
+            Lock(tmp_path / name, "writing")
+        process.kill()
+    with Lock(tmp_path / name, "writing"), pytest.raises(OutputError):
+        Lock(tmp_path / name, "writing")
+    assert names_in(tmp_path) == ["folder"]
+    assert names_in(tmp_path / "folder") == []
+
+
+def test_a_lock_does_not_follow_a_link_that_waits_at_its_place(tmp_path):
+    (tmp_path / "victim").write_bytes(b"precious")
+    (tmp_path / ".a.mp4.lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(OutputError, match=r"a\.mp4"):
+        Lock(tmp_path / "a.mp4", "writing")
+    assert (tmp_path / "victim").read_bytes() == b"precious"

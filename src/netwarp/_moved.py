@@ -18,6 +18,7 @@ NEW_PLACES = {
     "netwarp.engine.evaluate": "netwarp.evaluation.evaluate",
     "netwarp.engine.stream": "netwarp.inference.stream",
     "netwarp.engine.training": "netwarp.training",
+    "netwarp.engine.training.fitting": "netwarp.training.loop",
 }
 PACKAGES = ("netwarp.data", "netwarp.engine")
 

@@ -7,6 +7,7 @@ are caught with ``except netwarp.NetWarpError``.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -69,17 +70,29 @@ class MissingExtraError(NetWarpError):
         )
 
 
+def shown(value: object) -> str:
+    """A value that somebody gave, as Python writes it, cut where it is long or deep.
+
+    >>> shown("x" * 1000)[:30], len(shown([["x" * 1000] * 1000] * 1000)) < 1000
+    ("'xxxxxxxxxxxxxxxxxxxxxxxxxxxxx", True)
+    """
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = brief.maxlong = 100
+    brief.maxlevel = 2
+    return brief.repr(value)
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigurationError:
     """Build the error for a misspelt name of a kind, such as ``"layer"``, naming the closest of the known ones."""
-    names = list(known)
-    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    names, name = list(known), str(name)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5) if len(name) <= LONGEST else []
     if close:
         hint = f"did you mean {' or '.join(repr(c) for c in close)}?"
     elif not names:
         hint = "there is none to choose from"
     else:
         hint = f"known: {_listed(names)}"
-    return ConfigurationError(f"no {kind} named {name!r}: {hint}")
+    return ConfigurationError(f"no {kind} named {shown(name)}: {hint}")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -87,6 +100,17 @@ def _listed(names: Sequence[str]) -> str:
     words = [repr(name) if set(name) & set(", ") else name for name in names]
     shown = [word for n, word in enumerate(words, 1) if n == 1 or len(", ".join(words[:n])) <= LONGEST]
     return ", ".join(shown) + (f" and {len(words) - len(shown)} more" if len(shown) < len(words) else "")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's, a GPU's, or a CPU's, which torch says by a RuntimeError.
+
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
+    True
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
 def few(names: Sequence[str]) -> str:

@@ -1,43 +1,211 @@
-"""Write files whole or not at all, and see beforehand whether they can be written."""
+"""Write files whole or not at all, by one process at a time, and leave nothing of a process that was killed.
+
+A file is written beside its place, under a random name that did not exist, and moved when it is whole. Both that file
+and what others must not write meanwhile are locked; a lock ends with its process.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
-from collections.abc import Iterable, Iterator
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from netwarp.errors import OutputError
+from netwarp.input_files import expanded, special_kind
 
 ADVICE = "free space or choose another place"
 
-VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")
-"""Names of video files that :class:`netwarp.video.writer.VideoWriter` writes."""
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_UNFINISHED = re.compile(r"\..*\.[0-9a-f]{8}\.partial(\.\w+)?", re.DOTALL)
+_swept: set[Path] = set()
+
+
+class UnfinishedFile:
+    """A file on its way to ``path``: :attr:`place` until :meth:`finish` or :meth:`discard`.
+
+    A link is followed. What is there and no regular file, such as ``/dev/stdout`` or a named pipe, is never replaced:
+    the whole content goes into it at the end.
+    """
+
+    def __init__(self, path: Path, ending: str = "") -> None:
+        self.path = Path(os.path.realpath(path)) if path.is_symlink() else path
+        self.streams = _is_stream(path)
+        if self.streams:
+            self.path, folder = path, Path(tempfile.gettempdir())
+        else:
+            folder = self.path.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            _sweep_once(folder)
+        self.place, self.descriptor = _created(folder, self.path.name, ending)
+
+    def finish(self, path: Path | None = None) -> None:
+        """Put the file in its place, or in another one beside that."""
+        if self.streams:
+            with self.place.open("rb") as content, _opened(self.path) as target:
+                shutil.copyfileobj(content, target)
+            self.discard()
+            return
+        if os.name == "nt":  # moves no open file
+            self._close()
+        self.place.replace(path or self.path)
+        self._close()
+
+    def discard(self) -> None:
+        """Remove it."""
+        self._close()
+        with contextlib.suppress(OSError):
+            self.place.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether content goes into what is there: a device, a pipe, or this process's own stdout or stderr."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    own = any(os.path.samestat(there, os.fstat(number)) for number in _own_streams())
+    return own or special_kind(path) not in (None, "a folder")
+
+
+def _own_streams() -> Iterator[int]:
+    for number in (1, 2):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            yield number
+
+
+def _opened(path: Path) -> BinaryIO:
+    there = path.stat()
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        if number in _own_streams() and os.path.samestat(there, os.fstat(number)):
+            stream.flush()
+            return os.fdopen(os.dup(number), "wb")
+    return path.open("wb")
+
+
+def _created(folder: Path, name: str, ending: str) -> tuple[Path, int]:
+    """A new, locked file, and its descriptor."""
+    while True:
+        beside = folder / f".{name[:50]}.{secrets.token_hex(4)}.partial{ending}"
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o666)
+        _locked(descriptor)
+        with contextlib.suppress(FileNotFoundError):  # swept by another process before it was locked
+            if os.path.samestat(os.fstat(descriptor), beside.lstat()):
+                return beside, descriptor
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, *, wait: bool = False) -> bool | None:
+    """Lock an open file or folder: whether that went well; None where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems
+        return None
+    return True
+
+
+def _sweep_once(folder: Path) -> None:
+    """Remove the unfinished files in a folder that nobody is writing: their processes were killed."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _UNFINISHED.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    _remove_if_free(entry.path)
+
+
+def _remove_if_free(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW)
+    try:
+        if _locked(descriptor):
+            os.unlink(path)  # noqa: PTH108 (a text)
+    finally:
+        os.close(descriptor)
+
+
+class Lock:
+    """Keep other processes out of a folder, or of the place of a file, until :meth:`release`; a context manager.
+
+    A file's lock is another file beside it (``.NAME.lock``), which goes when it is released. With ``wait`` others wait
+    for each other, else the second is refused; ``doing`` says in the error what the first is at.
+    """
+
+    def __init__(self, path: Path, doing: str, *, wait: bool = False) -> None:
+        self._file = None if path.is_dir() else path.with_name(f".{path.name[:50]}.lock")
+        while True:
+            flags = os.O_RDONLY if self._file is None else os.O_RDWR | os.O_CREAT | _NO_FOLLOW
+            try:
+                self._descriptor = os.open(self._file or path, flags, 0o666)
+            except OSError as error:  # among them a link at the lock's place, which is not followed
+                raise cannot_write(path, error) from error
+            taken = _locked(self._descriptor, wait=wait)
+            if taken is False:
+                self._close()
+                raise OutputError(f"another process is {doing} {path}: wait for it, or choose another place")
+            with contextlib.suppress(FileNotFoundError):  # who had it before took its file away
+                if os.path.samestat(os.fstat(self._descriptor), (self._file or path).stat()):
+                    return
+            self._close()
+
+    def release(self) -> None:
+        """Let others in."""
+        if self._descriptor >= 0:
+            if self._file is not None:
+                with contextlib.suppress(OSError):
+                    self._file.unlink(missing_ok=True)
+            self._close()
+
+    def _close(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path, advice: str = ADVICE) -> Iterator[BinaryIO]:
     """Open a file that takes ``path``'s place when the block ends, and vanishes if the block fails.
 
-    Readers of ``path`` see the old file, or none, until then, and several processes may write it at once. The new one
-    lies hidden in the same folder (``.NAME.….partial``), which is made where needed; the umask gives its permissions.
-    An ``OSError``, also one of the block, becomes an ``OutputError`` that ends with ``advice``.
+    Readers of ``path`` see the old file, or none, until then, and several processes may write it at once. Its folder is
+    made where needed; the umask gives its permissions. An ``OSError``, also one of the block, becomes an
+    ``OutputError`` that ends with ``advice``.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    unfinished: UnfinishedFile | None = None
     try:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            unfinished = UnfinishedFile(expanded(path))
         except ValueError as error:  # a name that holds a zero
             raise cannot_write(path, error, advice) from error
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(unfinished.descriptor, "wb", closefd=False) as file:
             yield file
-        beside.replace(path)
+        unfinished.finish()
     except BaseException as error:
-        with contextlib.suppress(OSError, ValueError):
-            beside.unlink(missing_ok=True)
+        if unfinished is not None:
+            unfinished.discard()
         if isinstance(error, OSError):
             raise cannot_write(path, error, advice) from error
         raise
@@ -47,6 +215,16 @@ def write_file(path: Path, content: bytes | str, advice: str = ADVICE) -> None:
     """Write a whole file by :func:`atomic_write`; a text as UTF-8."""
     with atomic_write(path, advice) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename a damaged file (``NAME.damaged``), so that it is made anew; None where that cannot be done."""
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        path.replace(aside)
+    except OSError:
+        return None
+    return aside
 
 
 def cannot_write(path: Path, error: Exception, advice: str = ADVICE) -> OutputError:
@@ -61,70 +239,3 @@ def cannot_write(path: Path, error: Exception, advice: str = ADVICE) -> OutputEr
 def reason(error: Exception) -> str:
     """Give the cause of a failed write in one line: the system's words where there are any."""
     return str(getattr(error, "strerror", None) or error).split("\n", 1)[0] or type(error).__name__
-
-
-def prepare_folder(folder: Path) -> None:
-    """Make a folder, and write and remove a file in it to see that this can be done."""
-    _check_folder(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".netwarp-{secrets.token_hex(4)}.probe"
-        probe.touch()
-        probe.unlink()
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{folder} cannot be written to ({reason(error)}): choose another folder") from error
-
-
-def prepare_file(path: Path, inputs: Iterable[Path] = ()) -> None:
-    """Make a file's folder and see that the file can be written; ``inputs`` are read meanwhile and must not be it."""
-    _check_file(path, inputs)
-    prepare_folder(path.parent)
-
-
-def check_places(
-    inputs: Iterable[Path], *, video: Path | None = None, masks: Path | None = None, file: Path | None = None
-) -> None:
-    """See, without writing anything, whether a video, a folder of label maps and another file can be written.
-
-    For use before work that takes long, such as loading a network. ``inputs`` are the files that are read meanwhile.
-    """
-    if video is not None:
-        check_video_name(video)
-    sources = tuple(inputs)
-    for each in (video, file):
-        if each is not None:
-            _check_file(each, sources)
-            _check_folder(each.parent)
-    if masks is not None:
-        _check_folder(masks)
-
-
-def check_video_name(path: Path) -> None:
-    """See that a name ends as that of a video does."""
-    if path.suffix.lower() not in VIDEO_ENDINGS:
-        raise OutputError(f"{path} has no ending of a video: name it {', '.join(VIDEO_ENDINGS)}")
-
-
-def _check_file(path: Path, inputs: Iterable[Path]) -> None:
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder: name a file in it")
-    for source in inputs:
-        with contextlib.suppress(OSError):  # one of the two does not exist
-            if path.samefile(source):
-                raise OutputError(f"{path} is the input itself, which would be overwritten: choose another name")
-
-
-def _check_folder(folder: Path) -> None:
-    """See whether files can be written into a folder, or the folder be made."""
-    for place in (folder, *folder.parents):
-        try:
-            if not place.exists():
-                continue
-            if not place.is_dir():
-                what = "is a file, not a folder" if place == folder else f"lies below the file {place}"
-                raise OutputError(f"{folder} {what}: choose another place")
-        except (OSError, ValueError) as error:
-            raise OutputError(f"{folder} cannot be written to ({reason(error)}): choose another folder") from error
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise OutputError(f"{folder} cannot be written to (no permission in {place}): choose another place")
-        return

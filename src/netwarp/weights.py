@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netwarp.errors import WeightsError, few, reason_of
+from netwarp.errors import WeightsError, few, is_out_of_memory, reason_of
+from netwarp.input_files import check_regular
 
 State = dict[str, Tensor]
 
@@ -28,8 +31,7 @@ def read_weights(path: Path) -> State:
     """Read a network's state dict from a ``.safetensors`` file or a checkpoint, without running any code in it."""
     if not path.exists():
         raise WeightsError(f"no weights file at {path}")
-    if not path.is_file():
-        raise WeightsError(f"{path} is a folder: give the weights file in it")
+    check_regular(path, WeightsError)
     if path.suffix.lower() == ".safetensors":
         content, metadata = read_safetensors(path)
         if MODEL_KEY in metadata:
@@ -77,11 +79,33 @@ def read_safetensors(path: Path) -> tuple[Any, dict[str, str]]:
         raise WeightsError(f"{path} cannot be read as safetensors: {reason_of(error)}") from error
 
 
+class DamagedFileError(WeightsError):
+    """A file whose bytes are not those that were written."""
+
+
+def check_archive(path: Path) -> None:
+    """Compare the checksums in a file of ``torch.save``, at which torch does not look. Older forms have none."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                raise WeightsError(f"{path} is a compressed archive: write it with torch.save")
+            wrong = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, zlib.error, RuntimeError) as error:
+        raise DamagedFileError(f"{path} is damaged ({reason_of(error)}): copy or download it again") from error
+    if wrong is not None:
+        raise DamagedFileError(f"{path} is damaged (the checksum of {wrong} is another): copy or download it again")
+
+
 def _read_torch(path: Path) -> Any:  # noqa: ANN401
     try:
+        check_archive(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or reason_of(error)}") from error
     except pickle.UnpicklingError as error:
@@ -96,6 +120,8 @@ def _read_torch(path: Path) -> Any:  # noqa: ANN401
             "save the network's state_dict() alone"
         ) from error
     except Exception as error:  # damaged bytes may raise anything
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(f"{path} is not a checkpoint, or is damaged ({reason_of(error)[:120]})") from error
 
 

@@ -3,17 +3,22 @@
 import copy
 import dataclasses
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netwarp.errors import WeightsError
+from netwarp.errors import OutputError, WeightsError
 from netwarp.training import Rates, TrainSettings
 from netwarp.training.checkpoint import (
     Checkpoint,
+    RunFolder,
     difference,
     fingerprint,
     read_checkpoint,
@@ -191,3 +196,77 @@ def test_every_setting_that_decides_is_in_it():
 def test_a_rate_that_was_too_high_may_be_lowered():
     lower = TrainSettings(rate=1e-5, rates=Rates(netwarps=1e-4), clip_gradient=1.0)
     assert difference(marks(), marks(settings=lower)) is None
+
+
+@pytest.mark.parametrize("how", ["a bit", "a block", "the end", "gone"])
+def test_the_checkpoint_before_does_for_one_that_is_damaged(tmp_path: Path, how: str, caplog):
+    folder = RunFolder(tmp_path)
+    for step in (6, 7):
+        write_checkpoint(folder.last, made(step), [])
+    content = bytearray(folder.last.read_bytes())
+    if how == "a bit":
+        content[len(content) // 3] ^= 0x40
+    elif how == "a block":
+        content[len(content) // 2 : len(content) // 2 + 512] = bytes(512)
+    elif how == "the end":
+        del content[-40:]
+    folder.last.unlink()
+    if how != "gone":
+        folder.last.write_bytes(content)
+    assert folder.newest().step == 6
+    assert "last.ckpt" in caplog.text
+    folder.previous.write_bytes(content[: len(content) // 2])
+    if how != "gone":
+        with pytest.raises(WeightsError, match=r"last\.ckpt"):
+            folder.newest()
+
+
+def test_a_bit_anywhere_is_noticed_or_changes_nothing(tmp_path: Path):
+    """torch.load itself compares no checksums."""
+    path, ours = tmp_path / "last.ckpt", made()
+    write_checkpoint(path, ours, [])
+    whole = path.read_bytes()
+    for at in np.random.default_rng(0).integers(0, len(whole), 60):
+        content = bytearray(whole)
+        content[at] ^= 1 << (at % 8)
+        path.write_bytes(content)
+        try:
+            theirs = read_checkpoint(path)
+        except WeightsError:
+            continue
+        assert theirs.step == ours.step
+        assert same_weights(theirs.tensors, ours.tensors)
+
+
+def test_tensors_that_are_missing_or_not_finite_are_not_put_back():
+    model = small_model()
+    kept = trained_tensors(model)
+    name = next(iter(kept))
+    for wrong in ({k: v for k, v in kept.items() if k != name}, {**kept, name: torch.full_like(kept[name], torch.nan)}):
+        with pytest.raises(WeightsError, match=re.escape(name)):
+            restore(small_model(1), wrong)
+
+
+def test_a_full_disk_is_said_in_the_systems_words_and_without_a_checkpoint_that_is_not_there(tmp_path: Path):
+    code = (
+        "import resource, sys, torch\nfrom pathlib import Path\nfrom netwarp.training.checkpoint import *\n"
+        "from netwarp.errors import OutputError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))\n"
+        "big = Checkpoint(1, {}, {'a': torch.rand(10**6)}, {}, None, 0.0)\n"
+        "try: write_checkpoint(Path(sys.argv[1]), big, [])\nexcept OutputError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code, tmp_path / "last.ckpt"], capture_output=True, text=True).stdout
+    assert "File too large" in said
+    assert "still there" not in said
+    assert files_in(tmp_path) == []
+
+
+def test_files_of_others_are_not_overwritten(tmp_path: Path):
+    (tmp_path / "log.csv").write_text("date,temperature\n2026-01-01,3\n")
+    with pytest.raises(OutputError, match=r"log\.csv"):
+        RunFolder(tmp_path).check()
+    (tmp_path / "log.csv").unlink()
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "events.out.tfevents.1").touch()
+    with pytest.raises(OutputError, match="tfevents"):
+        RunFolder(tmp_path).check()

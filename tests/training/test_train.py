@@ -439,7 +439,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(tmp_path: Path)
     settings = {"steps": 12, "batch_size": 1, "rate": 1e-3, "checkpoint_every": 2}
     with pytest.raises(WeightsError, match=r"nan at step 8 \(frames clip\d/\d\)"):
         trained(model, folder=tmp_path, **settings)
-    assert files_in(tmp_path) == ["last.ckpt", "log.csv"]
+    assert files_in(tmp_path) == ["last.ckpt", "log.csv", "previous.ckpt"]
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
     again = small_model()
     result = trained(again, folder=tmp_path, **settings)

@@ -1,6 +1,9 @@
 """Video files: healthy ones of many kinds without a false alarm, damaged ones with a true one."""
 
 import gc
+import os
+import struct
+import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +16,7 @@ from clips import encode, irregular_times, picture, set_display_matrix
 from netwarp.errors import InputError
 from netwarp.video import decoding
 from netwarp.video.container_check import is_cut_off, is_damaged_inside
+from netwarp.video.file import VideoFile
 from netwarp.video.open import open_frames
 from netwarp.video.source import AfterDamage, FrameSource
 
@@ -320,3 +324,55 @@ def test_a_file_is_closed_after_reading_and_after_leaving(tmp_path: Path) -> Non
     source.close()
     path.unlink()
     assert not path.exists()
+
+
+def _half_of_a_gif(path: Path) -> Path:
+    whole = encode(path.with_suffix(".gif"), "gif", frames=12, pix_fmt="rgb8")
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    return whole
+
+
+def _corrupt_packets(path: Path) -> Path:
+    """A transport packet that its sender marked as broken, and one that is missing."""
+    whole = encode(path.with_suffix(".ts"), frames=12, b_frames=0)
+    data = bytearray(whole.read_bytes())
+    at = len(data) // 188 // 2 * 188
+    data[at + 1] ^= 0x80
+    data[at + 190] ^= 0x10
+    data[at + 4 : at + 188] = bytes(184)
+    whole.write_bytes(data)
+    return whole
+
+
+def _index_with_a_wrong_bit(path: Path) -> Path:
+    whole = encode(path.with_suffix(".avi"), "mpeg4", frames=12, b_frames=0)
+    data = bytearray(whole.read_bytes())
+    data[data.rindex(b"idx1") + 18] ^= 0x10
+    whole.write_bytes(data)
+    return whole
+
+
+@pytest.mark.parametrize("damaged", [_half_of_a_gif, _corrupt_packets, _index_with_a_wrong_bit])
+def test_frames_do_not_go_without_a_word(tmp_path: Path, damaged: Callable[[Path], Path]) -> None:
+    source = VideoFile(damaged(tmp_path / "a"))
+    assert sum(1 for _ in source) < 12
+    assert source.loss is not None
+
+
+def test_a_pipe_is_read_once_and_ends(tmp_path: Path) -> None:
+    content = encode(tmp_path / "a.mkv", frames=12).read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,), daemon=True).start()
+    with VideoFile(tmp_path / "pipe") as source:
+        assert sum(1 for _ in source) == 12
+    threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"no video",), daemon=True).start()
+    with pytest.raises(InputError):
+        VideoFile(tmp_path / "pipe")
+
+
+def test_a_video_that_claims_vast_frames_is_refused(tmp_path: Path) -> None:
+    data = bytearray(encode(tmp_path / "a.gif", "gif", frames=2, pix_fmt="rgb8").read_bytes())
+    data[6:10] = struct.pack("<HH", 13_000, 13_000)
+    (tmp_path / "a.gif").write_bytes(data)
+    with pytest.raises(InputError, match="13000×13000"):
+        VideoFile(tmp_path / "a.gif")

@@ -1,5 +1,8 @@
 """Indexed PNG masks, read back by Pillow alone."""
 
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.label_sets import CITYSCAPES
+from netwarp.video.images import read_image
 from netwarp.video.label_maps import MaskFolder, full_palette, read_classes, read_mask, write_mask
 
 PALETTE = [(1, 2, 3), (40, 50, 60), (255, 0, 128)]
@@ -157,3 +161,43 @@ def test_every_value_is_a_class_or_ignored_or_an_error(file: Path, values: list[
             read_classes(file, classes, void)
     else:
         assert read_classes(file, classes, void).tolist() == [[v if v < classes else 255 for v in values]]
+
+
+def test_images_of_others_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "7.png").write_bytes(b"made by hand")
+    with pytest.raises(OutputError, match=r"7\.png"):
+        MaskFolder(tmp_path, [(0, 0, 0)])
+    assert (tmp_path / "7.png").read_bytes() == b"made by hand"
+
+
+@pytest.mark.parametrize("clean", [False, True])
+def test_label_maps_of_an_earlier_run_are_said_or_removed(tmp_path: Path, clean: bool, caplog) -> None:
+    labels = np.zeros((4, 6), np.uint8)
+    for frames in (5, 2):
+        with MaskFolder(tmp_path, [(0, 0, 0)], clean=clean) as folder, pytest.raises(OutputError):
+            MaskFolder(tmp_path, [(0, 0, 0)]).__enter__()
+        with MaskFolder(tmp_path, [(0, 0, 0)], clean=clean) as folder:
+            for index in range(frames):
+                folder.write(labels, index)
+    assert len(list(tmp_path.iterdir())) == (2 if clean else 5)
+    assert ("3 label maps" in caplog.text) == (not clean)
+
+
+@pytest.mark.parametrize("size", [(64, 1 << 20), (13_000, 13_000), (1 << 20, 1 << 20)])
+def test_an_image_that_claims_to_be_vast_is_refused_from_its_head(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = tmp_path / "a.png"
+    write_mask(path, np.zeros((4, 6), np.uint8), PALETTE)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", *size)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    for read in (read_mask, read_image):
+        with pytest.raises(InputError, match="too large"):
+            read(path)
+
+
+def test_a_pipe_in_place_of_an_image_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    for read in (read_mask, read_image):
+        with pytest.raises(InputError, match="pipe"):
+            read(tmp_path / "a.png")

@@ -16,7 +16,7 @@ import pytest
 from clips import TICK, encode, irregular_times, names_in, picture
 
 from netwarp.errors import ConfigurationError, OutputError
-from netwarp.output_files import VIDEO_ENDINGS
+from netwarp.output_places import VIDEO_ENDINGS
 from netwarp.video.open import open_frames
 from netwarp.video.writer import VideoWriter
 
@@ -136,7 +136,8 @@ def test_folder_is_made_and_result_appears_only_at_the_end(tmp_path: Path) -> No
     with VideoWriter(path) as writer:
         assert path.parent.is_dir()
         writer.write(picture(0))
-        assert names_in(path.parent) == [".out.partial.mp4"]
+        beside = names_in(path.parent)
+        assert [name.partition(".mp4")[0] for name in beside] == [".out", ".out"]  # unfinished, and its lock
     assert names_in(path.parent) == ["out.mp4"]
 
 
@@ -166,6 +167,48 @@ def _interrupting(make, at: int):
         return make(*args, **options)
 
     return interrupted
+
+
+def test_ctrl_c_never_replaces_an_earlier_video(tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").write_bytes(b"whole")
+    for place in ("out.interrupted.mp4", "out.interrupted-2.mp4"):
+        with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "out.mp4") as writer:  # noqa: PT012
+            writer.write(picture(0))
+            raise KeyboardInterrupt
+        assert writer.written == tmp_path / place
+        assert len(read_back(tmp_path / place)[0]) == 1
+    assert (tmp_path / "out.mp4").read_bytes() == b"whole"
+    with VideoWriter(tmp_path / "out.mp4") as writer:
+        writer.write(picture(0))
+    assert len(read_back(tmp_path / "out.mp4")[0]) == 1
+    assert names_in(tmp_path) == ["out.interrupted-2.mp4", "out.interrupted.mp4", "out.mp4"]
+
+
+def test_one_video_is_written_by_one_process(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "out.mp4") as writer:
+        with pytest.raises(OutputError, match=r"out\.mp4"):
+            VideoWriter(tmp_path / "out.mp4")
+        writer.write(picture(0))
+    assert names_in(tmp_path) == ["out.mp4"]
+
+
+def test_a_pipe_gets_the_whole_video(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "out.mp4")
+    with subprocess.Popen(["cat", tmp_path / "out.mp4"], stdout=subprocess.PIPE) as reader:
+        with VideoWriter(tmp_path / "out.mp4") as writer:
+            for index in range(3):
+                writer.write(picture(index))
+        (tmp_path / "copy.mp4").write_bytes(reader.communicate()[0])
+    assert (tmp_path / "out.mp4").is_fifo()
+    assert len(read_back(tmp_path / "copy.mp4")[0]) == 3
+
+
+def test_what_h264_and_its_containers_cannot_say_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="10000"):
+        VideoWriter(tmp_path / "a.mp4", fps=10_000)
+    with pytest.raises(OutputError, match="8×17000"), VideoWriter(tmp_path / "a.mp4") as writer:
+        writer.write(np.zeros((17_000, 8, 3), np.uint8))
+    assert names_in(tmp_path) == []
 
 
 def test_writing_works_outside_the_main_thread(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def rebuild_huggingface(source: BaseSource) -> nn.Module:
     kind = values.pop("model_type", None)
     if not isinstance(kind, str):
         raise ConfigurationError(f"the saved configuration of {source.spec} names no model_type")
-    with _quiet(transformers), _one_line(source.spec, "another version of transformers may have saved it"):
+    with _quiet(transformers), _offline(), _one_line(source.spec, "another version of transformers may have saved it"):
         config = transformers.AutoConfig.for_model(kind, **values)
         network: nn.Module = transformers.AutoModelForSemanticSegmentation.from_config(config, trust_remote_code=False)
     if config.num_labels != len(source.classes):
@@ -194,6 +194,18 @@ def _one_line(origin: str, advice: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise WeightsError(f"{origin} cannot be loaded ({reason_of(error)[:200]}): {advice}") from error
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Keep transformers from asking the hub: what a saved model needs is in its file."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 @contextmanager

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from netwarp.bases.registry import rebuild_base
+from netwarp.bases.self_contained import SizeLimit, check_self_contained
 from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
+from netwarp.flow import FlowEstimator
+from netwarp.input_files import expanded
 from netwarp.model import FlowCNN, Preprocess, VideoModel
 from netwarp.model.gates import gate_from_dict
 from netwarp.model.model_file import read
 from netwarp.ops import Grid
 from netwarp.weights import check_fit
 
+_OWN_FLOWS = ("dis", "zero", "true")
+"""Flows that need no file."""
 
-def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
-    """Load a model that :meth:`netwarp.VideoModel.save` wrote. Runs no code out of the file.
+_MOST_PIXELS = 1 << 26
+"""Of sizes that a file may ask for."""
+
+
+def load(
+    path: str | Path,
+    base: nn.Module | None = None,
+    *,
+    flow: str | FlowEstimator | None = None,
+    trust: bool = False,
+) -> VideoModel:
+    """Load a model that :meth:`netwarp.VideoModel.save` wrote, out of that file alone.
+
+    No code of the file runs, and no other file or address that it names is read.
 
     Args:
         path: The file.
         base: The network, where the file does not say how to build it (a module of your own) or was saved without its
             weights. If the file holds the network's weights, they replace those of ``base``, in its own precision.
+        flow: In place of the file's flow.
+        trust: Take what the file names outside of itself too: RAFT's weights, a folder of flow, a backbone's name.
 
     Returns:
         The model, in evaluation mode; a network that was built from the file is in the precision it was saved in.
@@ -30,11 +51,12 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
     Raises:
         InputError: There is no such file.
         WeightsError: The file is damaged, is not a netwarp model, or does not fit ``base``.
-        ConfigurationError: ``base`` is needed and was not given.
+        ConfigurationError: ``base`` is needed and was not given, or the file names something that ``trust``,
+            ``flow`` or ``base`` must allow.
     """
     if not isinstance(path, (str, Path)):
         raise ConfigurationError(f"a saved model is named by its path, not by {path!r}")
-    saved = read(path)
+    saved = read(expanded(path))
     holds_base = any(name.startswith("base.") for name in saved.tensors)
     source = saved.config.get("base")
     rebuilt = base is None
@@ -44,12 +66,16 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
         if not holds_base:
             spec = source.get("spec") if isinstance(source, dict) else source
             raise ConfigurationError(f"{path} was saved without the weights of {spec}: give {{option}}", option="base")
-        base = rebuild_base(source)
+        if not trust:
+            check_self_contained(source, path)
+        held = sum(tensor.numel() for tensor in saved.tensors.values())
+        with nullcontext() if trust else SizeLimit(held, path):
+            base = rebuild_base(source)
     training = base.training
     try:
         if rebuilt and "output_grid" in saved.config:
             base.output_grid = Grid.from_lists(*saved.config["output_grid"])  # type: ignore[assignment]
-        model = _build(saved.config, base)
+        model = _build(saved.config, base, flow or _flow_of(saved.config, path, trust=trust))
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise WeightsError(f"the configuration in {path} is damaged ({reason})") from error
@@ -68,18 +94,35 @@ def load(path: str | Path, base: nn.Module | None = None) -> VideoModel:
     return model.eval()
 
 
-def _build(config: dict[str, Any], base: nn.Module) -> VideoModel:
+def _flow_of(config: dict[str, Any], path: str | Path, *, trust: bool) -> str:
+    """The flow that a file names, if it needs nothing else."""
+    flow = config["flow"]
+    if not isinstance(flow, str):
+        raise ValueError(f"flow {flow!r}")
+    if not trust and re.split("[:@,]", flow)[0] not in _OWN_FLOWS:
+        raise ConfigurationError(
+            f"{path} was saved with the flow {flow!r}, which is not in it: give {{option}}, or load it with trust=True",
+            option="flow",
+        )
+    return flow
+
+
+def _build(config: dict[str, Any], base: nn.Module, flow: str | FlowEstimator) -> VideoModel:
     flow_cnn, example_size = config["flow_cnn"], config["example_size"]
+    preprocess = Preprocess.from_dict(config["preprocess"])
+    for height, width in filter(None, (example_size, preprocess.size, (preprocess.divisor,) * 2)):
+        if not 0 < height * width <= _MOST_PIXELS:
+            raise ValueError(f"a size of {width}×{height}")
     model = VideoModel(
         base,
         config["layers"],
-        config["flow"],
+        flow,
         None if flow_cnn is None else FlowCNN(**flow_cnn),
         memory=config["memory"],
         gate=gate_from_dict(config["gate"]),
         interpolation=config.get("interpolation", "bilinear"),  # formats 1 and 2 know no other
         training_free=config["training_free"],
-        preprocess=Preprocess.from_dict(config["preprocess"]),
+        preprocess=preprocess,
         classes=config["classes"],
         palette=config["palette"],
         example_size=None if example_size is None else tuple(example_size),

@@ -10,10 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netwarp.errors import ConfigurationError, WeightsError, unknown_name
+from netwarp.errors import ConfigurationError, WeightsError, shown, unknown_name
+from netwarp.input_files import expanded
 from netwarp.label_sets import LabelSet, label_set
 from netwarp.model.inputs import Preprocess, base_device, channels_last_inputs
 from netwarp.weights import PREFIXES, read_weights
+
+MOST_CLASSES = 65_536
 
 KNOWN = ("netwarp", "smp", "torchvision")
 """Schemes whose networks work so; all that were tried are faster ('python benchmarks/memory_format.py')."""
@@ -129,8 +132,8 @@ class ClassRequest:
         if classes is None:
             return cls()
         if isinstance(classes, int) and not isinstance(classes, bool):
-            if classes < 1:
-                raise ConfigurationError(f"classes must be at least 1, not {classes}")
+            if not 1 <= classes <= MOST_CLASSES:
+                raise ConfigurationError(f"classes must be 1 to {MOST_CLASSES}, not {shown(classes)}")
             return cls(classes)
         if isinstance(classes, Sequence) and not isinstance(classes, (str, bytes)):
             names = tuple(classes)
@@ -166,7 +169,7 @@ def weights_file(weights: str | Path | None) -> Path | None:
     """
     if weights is None:
         return None
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     named = isinstance(weights, Path) or path.suffix.lower() in _SUFFIXES or len(path.parts) > 1 or path.exists()
     return path if named else None
 

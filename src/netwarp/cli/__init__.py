@@ -17,7 +17,7 @@ from importlib import import_module
 
 from netwarp._version import __version__
 from netwarp.cli.arguments import Command, CommandRequest, Parser, read_request
-from netwarp.cli.terminal import one_line_errors
+from netwarp.cli.terminal import one_line_errors, with_open_streams
 from netwarp.errors import unknown_name
 
 __all__ = ["COMMANDS", "main"]
@@ -54,19 +54,22 @@ _DESCRIPTION = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command: 0, or 2 after one line on stderr that says what was wrong and what to do."""
+    """Run a command: 0, or 2 after one line on stderr that says what was wrong and what to do.
+
+    Without arguments it runs this process's, and is the last that it does.
+    """
+    with_open_streams()
     # Read when torch is first imported. Its threads, waiting for the next operation, would otherwise spin on the cores
     # that decoding, flow, and other programs need: on a busy machine that costs several times what it saves.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("NETWARP_DEBUG", "0") not in ("", "0")
-    with one_line_errors(debug) as outcome:
+    with one_line_errors(debug, whole_process=argv is None) as outcome:
         place = next((i for i, text in enumerate(arguments) if not text.startswith("-")), len(arguments))
         parser = _top_parser()
         parser.read(arguments[:place])  # --help and --version end here
         if place == len(arguments):
-            parser.print_help()
-            return 0
+            parser.print_help()  # which ends here too
         name = arguments[place]
         if name not in COMMANDS:
             raise unknown_name("command", name, COMMANDS)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from netwarp.cli.sections import add_section, fill_sections
 from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.input_files import expanded
 
 Request = TypeVar("Request", bound="CommandRequest")
 
@@ -127,6 +128,14 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return "\n".join(indent + line for line in lines)
 
 
+class Answer(SystemExit):
+    """A text that was asked for, such as a help, and that ends the command."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(0)
+        self.text = text
+
+
 class Parser(argparse.ArgumentParser):
     """argparse that raises :class:`ConfigurationError` with the option and the nearest valid value."""
 
@@ -179,6 +188,9 @@ class Parser(argparse.ArgumentParser):
                 return f"{text}={action.const}"
         return text
 
+    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401
+        raise Answer(message.rstrip("\n"))
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401
         if action.choices is None or value in action.choices:
             return
@@ -229,5 +241,31 @@ def read_request(request: type[Request], parser: Parser, arguments: Sequence[str
             add_section(parser, field.name, field.metadata["section"])
         else:
             parser.add_field(field)
-    values = parser.read(arguments)
+    values = {name: _with_home(value) for name, value in parser.read(arguments).items()}
     return request(**(fill_sections(request, values) if "config" in values else values))
+
+
+def _with_home(value: Any) -> Any:  # noqa: ANN401
+    """An argument with the home folder in place of a leading ``~``, which a shell leaves in ``--out=~/runs``."""
+    if isinstance(value, list):
+        return [_with_home(each) for each in value]
+    return str(expanded(value)) if isinstance(value, str) and value.startswith("~") and value != "~" else value
+
+
+def files_named(request: CommandRequest, *, but: Collection[str]) -> list[Path]:
+    """The files and folders that a request's texts name, also behind a colon, in all fields ``but`` some."""
+    found = []
+    for field in dataclasses.fields(request):
+        value = getattr(request, field.name)
+        texts = [value] if isinstance(value, str) else value if isinstance(value, (list, tuple)) else []
+        for text in (text for text in texts if isinstance(text, str) and text and field.name not in but):
+            places = (expanded(part) for part in {text, text.partition(":")[2]} if part)
+            found += [place for place in places if _is_there(place)]
+    return found
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a text that is no name of a file
+        return False

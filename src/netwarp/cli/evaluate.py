@@ -7,11 +7,12 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netwarp.cli.arguments import MASK_VALUE, flag, local_place, option, option_name, whole_number
+from netwarp.cli.arguments import MASK_VALUE, files_named, flag, local_place, option, option_name, whole_number
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import ModelOptions, build_model, check_model_options
 from netwarp.cli.terminal import progress_bar, say, warn
@@ -113,10 +114,12 @@ def run(request: Request) -> None:
     _check_combinations(request)
     from netwarp.datasets.class_order import in_order_of
     from netwarp.datasets.registry import open_data
+    from netwarp.output_files import Lock
 
     history = 0 if request.history is None and _is_alone(request) else request.history
     length = _LENGTH_OF_VIDEOS if history is None else history + 1
     data = open_data(request.data, request.split, length=length, cache=request.cache, mask_value=request.mask_value)
+    _check_places(request)
     if not any(clip.frames for clip in data.clips):
         raise InputError(f"{data.name} has no frames: there is nothing to evaluate")
     if request.predictions is not None:
@@ -126,9 +129,9 @@ def run(request: Request) -> None:
         classes, data = data.classes, in_order_of(data, next(iter(models.values())).classes)
         saver = _saver(request, classes, data.classes, [*models][-1])
         frames, score = _of_models(request, models, data, history, saver)
-    _check_places(request)
     began = time.perf_counter()
-    with progress_bar(frames) as advance:
+    folder = request.save_predictions
+    with nullcontext() if folder is None else Lock(Path(folder), "writing into"), progress_bar(frames) as advance:
         rows = score(advance)
     _tell(request, data, rows, frames, time.perf_counter() - began)
 
@@ -181,14 +184,23 @@ def _models(request: Request, data: ClipData) -> dict[str, VideoModel | Sliding]
 
 def _check_places(request: Request) -> None:
     """See that results can be written, before hours of work."""
-    from netwarp.output_files import prepare_file
+    from netwarp.output_places import check_places
 
     if request.save_predictions is not None:
         folder, data = Path(request.save_predictions), Path(request.data.partition(":")[2]).expanduser()
         if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
             raise OutputError(f"{folder} lies in the data set, whose labels it could replace: name another folder")
     if request.json is not None:
-        prepare_file(Path(request.json))
+        inputs, path = files_named(request, but=("json", "save_predictions")), Path(request.json)
+        check_places([each for each in inputs if each.is_file() or not _holds_scores(path)], file=path)
+
+
+def _holds_scores(path: Path) -> bool:
+    """Whether a file is an earlier one of the kind that is written, which may lie among label maps."""
+    try:
+        return path.is_file() and "miou" in json.loads(path.read_bytes())
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def _of_predictions(request: Request, data: ClipData) -> tuple[int, Score]:
@@ -270,6 +282,10 @@ def _tell(request: Request, data: ClipData, rows: Mapping[str, Scores], frames: 
     from netwarp.output_files import write_file
 
     name, scores = list(rows.items())[-1]
+    if request.json is not None:  # before anything is said, which may fail
+        others = {row: score_record(its, data.classes.names) for row, its in rows.items() if row != name}
+        record = score_record(scores, data.classes.names) | ({"compared_with": others} if others else {})
+        write_file(Path(request.json), f"{json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)}\n")
     say(score_table(rows))
     if request.per_class:
         say(f"\n{class_table(rows, data.classes.names)}")
@@ -281,7 +297,3 @@ def _tell(request: Request, data: ClipData, rows: Mapping[str, Scores], frames: 
         warn(f"{len(data.left_out)} labelled frames are left out; the first is {first.name}: {first.reason}")
     if not scores["frames"]:
         warn(f"{data.name} has no labels: there are only consistency and time")
-    if request.json is not None:
-        others = {row: score_record(its, data.classes.names) for row, its in rows.items() if row != name}
-        record = score_record(scores, data.classes.names) | ({"compared_with": others} if others else {})
-        write_file(Path(request.json), f"{json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)}\n")

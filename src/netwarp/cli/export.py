@@ -10,7 +10,7 @@ from netwarp.cli.arguments import argument, flag, option, option_name
 from netwarp.cli.models import PREPROCESS, PreprocessOptions, base_of, size, warn_of_random_weights
 from netwarp.cli.terminal import quiet_loading, say
 from netwarp.errors import ConfigurationError, OutputError
-from netwarp.output_files import check_places
+from netwarp.output_places import check_places
 
 if TYPE_CHECKING:
     from netwarp.model import VideoModel

@@ -275,11 +275,9 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
     with quiet_loading(request.debug):
         from netwarp.bases.load_model import load
 
-        model = load(request.model, base).to(where)
+        model = load(request.model, base, flow=flow).to(where)
     if base is None:
         compute_by(model.base, **_how(request))
-    if flow is not None:
-        model.flow = flow
     preprocess = model.preprocess if request.size is None else replace(model.preprocess, size=request.size)
     model.preprocess = preprocess_for(views, preprocess, frame)
     lay_out(model.base)

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.errors import ConfigurationError, shown, unknown_name
+from netwarp.input_files import expanded
 
 _KINDS = {
     int: ("a whole number", "N"),
@@ -67,17 +68,46 @@ def fill_sections(request: type[Any], values: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open("rb") as file:
+            content = file.read(_LONGEST + 1)
+        document = _document(content)
     except OSError as error:
         raise ConfigurationError(f"no configuration file at {path} ({error.strerror or error})") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        why = " ".join(str(error).split())
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # not UTF-8, no such day, a number too long
+        why = " ".join(str(error).split())[:200]
         raise ConfigurationError(f"the configuration file {path} cannot be read as YAML: {why}") from error
     if not isinstance(document, dict):
         raise ConfigurationError(
-            f"the configuration file {path} cannot be read as YAML: it has no keys, but {document!r}"
+            f"the configuration file {path} cannot be read as YAML: it has no keys, but {shown(document)}"
         )
     return document
+
+
+_LONGEST, _MOST = 1 << 20, 10_000
+"""Bytes and values of a configuration; aliases (``*name``) count as what they stand for."""
+
+
+def _document(content: bytes) -> Any:  # noqa: ANN401
+    if len(content) > _LONGEST:
+        raise ValueError(f"it is longer than {_LONGEST} bytes")
+    root = yaml.compose(content.decode(), Loader=yaml.SafeLoader)
+    if root is not None and _count(root, {}) > _MOST:
+        raise ValueError(f"it stands for more than {_MOST} values")
+    return yaml.safe_load(content.decode())
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """The number of values below a node."""
+    if id(node) not in known:
+        known[id(node)] = 0  # of one that holds itself
+        inner = node.value if isinstance(node, yaml.CollectionNode) else []
+        parts = [part for each in inner for part in (each if isinstance(each, tuple) else (each,))]
+        known[id(node)] = 1 + sum(_count(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +130,7 @@ def _section_values(
     """The values of a section out of a file and texts of options, both by key."""
     values = {} if values is None else values
     if not isinstance(values, dict):
-        raise ConfigurationError(f"{name}: a section of a configuration must have keys, and one is {values!r} alone")
+        raise ConfigurationError(f"{name}: a section of a configuration must have keys, not {shown(values)} alone")
     hints = typing.get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key in values:
@@ -126,8 +156,8 @@ def _value_of(text: str, hint: object) -> Any:  # noqa: ANN401
     if (hint is str or str in inner) and not text.lstrip().startswith("["):
         return None if text in ("null", "~") and type(None) in inner else text
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return _document(text.encode())
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
 
 
@@ -135,8 +165,8 @@ def _converted(hint: Any, value: Any, key: str) -> Any:  # noqa: ANN401
     """A value as its type wants it."""
     try:
         return _as(hint, value)
-    except (TypeError, ValueError):
-        raise ConfigurationError(f"{key} must be {_described(hint)[0]}, not {value!r}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigurationError(f"{key} must be {_described(hint)[0]}, not {shown(value)}") from None
 
 
 def _as(hint: Any, value: Any) -> Any:  # noqa: ANN401
@@ -165,7 +195,7 @@ def _as(hint: Any, value: Any) -> Any:  # noqa: ANN401
         return None
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise TypeError
-    return value
+    return str(expanded(value)) if hint is str and value.startswith("~") else value
 
 
 def _described(hint: Any) -> tuple[str, str]:  # noqa: ANN401

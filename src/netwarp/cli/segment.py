@@ -7,17 +7,17 @@ import functools
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netwarp.cli.arguments import argument, flag, local_place, option, seconds, whole_number
+from netwarp.cli.arguments import argument, files_named, flag, local_place, option, seconds, whole_number
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import ModelOptions, build_model, check_model_options
 from netwarp.cli.terminal import progress_bar, say, warn
 from netwarp.cli.view_options import in_views, say_how_many, views_of
 from netwarp.errors import ConfigurationError, InputError, OutputError
-from netwarp.output_files import VIDEO_ENDINGS, check_places
+from netwarp.output_places import VIDEO_ENDINGS, check_places
 
 if TYPE_CHECKING:
     from netwarp.inference.render import Rendered
@@ -59,7 +59,7 @@ def _opacity(text: str) -> float:
 
 
 def _rate(text: str) -> float:
-    return _number(text, 1e-3, 1e4, "a number of frames a second, such as 15")
+    return _number(text, 1e-3, 1000, "a number of frames a second up to 1000, such as 15")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +71,7 @@ class Request(ModelOptions, LabelOptions):
     masks: str | None = option("DIR", "write label maps too, into this folder", type=local_place)
     start: float = option("TIME", "leave out what comes before: seconds, or 1:30", type=seconds, default=0.0)
     duration: float | None = option("TIME", "segment no more than this of it", type=seconds)
+    clean: bool = flag("remove label maps that an earlier run left in the folder and this one did not replace")
     side_by_side: bool = flag("the network frame by frame on the left, over time on the right")
     no_cuts: bool = flag("do not look for scene cuts, which start anew")
     alpha: float = option("ALPHA", "opacity of the classes' colours, 0 to 1 (default: 0.5)", type=_opacity, default=0.5)
@@ -109,8 +110,15 @@ def _segment_one(
     from netwarp.video.open import open_frames
 
     with open_frames(input_, fps=request.fps, start=request.start, duration=request.duration) as source:
+        from netwarp.inference.render import check_size  # imports torch, which a name that is wrong need not wait for
+        from netwarp.video.label_maps import check_mask_folder
+
         _check_rate(request, source)
-        check_places(source.paths, video=places.video, masks=places.masks)
+        inputs = [*source.paths, *files_named(request, but=("input", "output", "masks"))]
+        check_places(inputs, video=places.video, masks=places.masks)
+        if places.masks is not None:
+            check_mask_folder(places.masks, source.paths)
+        check_size(source, places.video, compare=request.side_by_side)
         rendered = _render(request, source, model_for(source.size), places)
     if rendered is None:
         return
@@ -221,6 +229,7 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
                 video=places.video,
                 masks=places.masks,
                 compare=request.side_by_side,
+                clean=request.clean,
                 alpha=request.alpha,
                 quality=request.quality,
                 detect_cuts=not request.no_cuts,
@@ -229,11 +238,15 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
                 on_frame=advance,
             )
         except Interrupted as interrupt:
+            kept, finished = "nothing was written", places
+            if interrupt.frames:
+                finished = replace(places, video=interrupt.video)
+                stays = f", {places.video} stays as it was" if finished.video != places.video else ""
+                kept = f"what is finished is in {finished}{stays}"
             if source.live and interrupt.frames:
                 noun = "frame" if interrupt.frames == 1 else "frames"
-                say(f"{interrupt.frames} {noun} of {source.description}: {places}")
+                say(f"{interrupt.frames} {noun} of {source.description}: {finished}")
                 return None
-            kept = f"what is finished is in {places}" if interrupt.frames else "nothing was written"
             raise KeyboardInterrupt(f"{interrupt}: {kept}") from interrupt
 
 

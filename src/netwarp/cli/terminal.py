@@ -10,18 +10,27 @@ import signal
 import sys
 import threading
 import traceback
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
+from typing import TextIO
 
-from netwarp.cli.arguments import option_name
-from netwarp.errors import NetWarpError
+from netwarp.cli.arguments import Answer, option_name
+from netwarp.errors import NetWarpError, OutputError, is_out_of_memory
+from netwarp.output_files import reason
 
 _LOG = logging.getLogger("netwarp")
 
 _OPTIONS = {"example_size": "--size WIDTHxHEIGHT", "ids": "--prediction-ids cityscapes"}
 """Options that are not called as Python's arguments are."""
+
+_OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Kinds of characters that a terminal obeys instead of showing."""
+
+_LONGEST = 2000
+"""Letters of an error."""
 
 
 @dataclass
@@ -31,33 +40,58 @@ class Outcome:
     status: int = 0
 
 
+_READER_GONE = 128 + 13
+"""What a shell says of a program that SIGPIPE ended."""
+
+_gone: set[TextIO] = set()
+"""Streams that nobody reads any more."""
+
+
+def with_open_streams() -> None:
+    """Open what is closed of stdin, stdout and stderr, as a daemon's may be, or files would get their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 (stays open)
+
+
 @contextlib.contextmanager
-def one_line_errors(debug: bool) -> Iterator[Outcome]:
-    """Run a command in the block: whatever goes wrong becomes one line on stderr and the status 2, Ctrl-C 130."""
+def one_line_errors(debug: bool, *, whole_process: bool = False) -> Iterator[Outcome]:
+    """Run a command in the block: whatever goes wrong becomes one line on stderr and the status 2, Ctrl-C 130.
+
+    Where the command is all that this process is for, signals that come after it change nothing any more.
+    """
     outcome = Outcome()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that has no "×" shall not end the work
-    with _events_shown(), _termination_as_interrupt(), _foreign_noise(debug):
+    with _events_shown(), _foreign_noise(debug):
         try:
-            try:
-                yield outcome
-            except SystemExit as leaving:  # --help and --version
-                outcome.status = leaving.code if isinstance(leaving.code, int) else 0
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Who reads our output has had enough; Python would complain when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            with _termination_as_interrupt(whole_process):
+                try:
+                    yield outcome
+                except Answer as answer:
+                    say(answer.text)
+                except SystemExit as leaving:
+                    outcome.status = leaving.code if isinstance(leaving.code, int) else 0
+            _print("", sys.stdout)
         except BaseException as error:
             if debug:
-                traceback.print_exc()
+                _print(traceback.format_exc().rstrip(), sys.stderr)
             outcome.status = 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 2
-            _print(f"netwarp: error: {_explanation(error)}")
+            _print(f"netwarp: error: {_explanation(error)}", sys.stderr)
+    if outcome.status == 0 and sys.stdout in _gone:
+        outcome.status = _READER_GONE
+    _gone.clear()
 
 
 def say(text: str) -> None:
     """Print a result."""
-    print(text, flush=True)
+    _print(text, sys.stdout)
 
 
 def note(text: str) -> None:
@@ -111,17 +145,45 @@ def _explanation(error: BaseException) -> str:
         text = str(error) or "interrupted"
     elif isinstance(error, NetWarpError):
         text = error.worded(lambda option: _OPTIONS.get(option) or option_name(option))
-    elif isinstance(error, MemoryError):
-        text = "out of memory: let the network work at a smaller --size"
-    elif type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it
-        text = "the GPU is out of memory: let the network work at a smaller --size, or take --device cpu"
+    elif is_out_of_memory(error):
+        gpu = type(error).__name__ == "OutOfMemoryError"
+        text = "the GPU is out of memory" if gpu else "out of memory"
+        text += ": let the network work at a smaller --size" + (", or take --device cpu" if gpu else "")
     else:
         text = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
-    return " ".join(text.split())
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _print(text: str, stream: TextIO) -> None:
+    """Print a line, or flush. Where nobody reads any more that changes nothing: results do not depend on it."""
+    if stream in _gone:
+        return
+    try:
+        stream.write(f"{_printable(text)}\n" if text else "")
+        stream.flush()
+    except OSError as error:
+        _gone.add(stream)
+        with contextlib.suppress(OSError, ValueError):  # or Python would complain when it flushes at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+            raise OutputError(
+                f"stdout cannot be written ({reason(error)}): free space or choose another place"
+            ) from error
+
+
+def _printable(text: str) -> str:
+    r"""Show the control characters of foreign names and texts, which a terminal would obey.
+
+    >>> print(_printable("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c in "\n\t" or unicodedata.category(c) not in _OBEYED else c.encode("unicode_escape").decode()
+        for c in text
+    )
 
 
 class _Events(logging.Handler):
@@ -131,11 +193,12 @@ class _Events(logging.Handler):
         kind = "warning: " if record.levelno >= logging.WARNING else ""
         line = f"netwarp: {kind}{record.getMessage()}"
         if not sys.stderr.isatty():
-            _print(line)
+            _print(line, sys.stderr)
             return
         from tqdm import tqdm
 
-        tqdm.write(line, file=sys.stderr)
+        with tqdm.external_write_mode(file=sys.stderr):
+            _print(line, sys.stderr)
 
 
 @contextlib.contextmanager
@@ -150,10 +213,17 @@ def _events_shown() -> Iterator[None]:
         _LOG.setLevel(level)
 
 
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextlib.contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
+def _termination_as_interrupt(whole_process: bool) -> Iterator[None]:
     """SIGTERM, and a terminal that closes, do what Ctrl-C does: what is finished stays playable."""
-    if threading.current_thread() is not threading.main_thread():
+    if not _in_main_thread():
         yield
         return
 
@@ -165,16 +235,19 @@ def _termination_as_interrupt() -> Iterator[None]:
         else:
             raise KeyboardInterrupt
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     # A signal that is ignored was meant to be: nohup does that.
-    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+    before = {n: signal.getsignal(n) for n in _ENDING if signal.getsignal(n) is not signal.SIG_IGN}
     for number in before:
-        signal.signal(number, interrupt)
+        if number != signal.SIGINT:
+            signal.signal(number, interrupt)
+        elif whole_process:  # until now Ctrl-C ended the process at once
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # When a whole process is done, what comes is too late to interrupt anything.
+            signal.signal(number, signal.SIG_IGN if whole_process else handler)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from netwarp.cli.arguments import CommandRequest, flag, local_place, option
 from netwarp.cli.models import PREPROCESS, NetworkOptions, base_of, has_random_weights, size
 from netwarp.cli.sections import section
 from netwarp.cli.terminal import quiet_loading, say, warn
-from netwarp.errors import ConfigurationError, NetWarpError
+from netwarp.errors import ConfigurationError, NetWarpError, shown
 from netwarp.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ examples:
 The folder gets log.csv, last.ckpt, and at the end model.safetensors (for --model of the other commands) and \
 result.json. Killed or interrupted, the same command goes on from the last checkpoint and ends as if nothing had \
 happened. Options override the file; docs/training.md explains them."""
+
+_LONGEST = 10_000
+"""Frames of a clip."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class DataOptions:
     def __post_init__(self) -> None:
         if not self.spec:
             raise ConfigurationError("--data.spec is missing: say what to train on, such as camvid:DIR or streets")
-        if self.length < 1:
-            raise ConfigurationError(f"data.length must be at least 1 frame, not {self.length}")
+        if not 1 <= self.length <= _LONGEST:
+            raise ConfigurationError(f"data.length must be 1 to {_LONGEST} frames, not {shown(self.length)}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class ModelSection:
     """What is trained.
 
     Attributes:
-        file: A saved model to train on; it says everything below.
+        file: A saved model to train on; it says everything below, but for a flow that is to take its flow's place.
         base: The network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME, onnx:FILE or
             package.module:callable.
         weights: Its weights: a file, or a name such as default; null for random ones.
@@ -80,7 +83,7 @@ class ModelSection:
         order: Of the channels.
         layers: Where it gets its NetWarps ('netwarp layers' lists them), output or log_probs; [] for frame by frame.
         flow: dis[:authors|ultrafast|fast|light|medium|accurate][@FRACTION], raft[:FILE], zero or true
-            (that of rendered clips).
+            (that of rendered clips); null for dis, or the file's.
         flow_cnn: The correction of the flow, in the form of the paper or of its release; null for none.
         flow_cnn_stride: Compute it at a fraction of the frame's size: 1 is the paper's, 2 is half; null for the stride
             of the finest of the layers.
@@ -101,7 +104,7 @@ class ModelSection:
     scale: float | None = None
     order: Literal["rgb", "bgr"] | None = None
     layers: tuple[str, ...] | None = None
-    flow: str = "dis"
+    flow: str | None = None
     flow_cnn: Literal["paper", "release"] | None = "paper"
     flow_cnn_stride: int | None = None
     flow_cnn_start: Literal["identity", "gaussian"] = "identity"
@@ -120,7 +123,7 @@ class ModelSection:
                 )
             return
         for field in dataclasses.fields(self):
-            if field.name != "file" and getattr(self, field.name) != field.default:
+            if field.name not in ("file", "flow") and getattr(self, field.name) != field.default:
                 raise ConfigurationError(f"--model.{field.name} does not go with --model.file, which says it itself")
 
 
@@ -185,7 +188,7 @@ def run(request: Request) -> None:
             validation=validation,
             cache=data.cache,
             folder=request.out,
-            caller={"data": _plain(data, without="cache") | counted, "network": _plain(wanted)},
+            caller={"data": _plain(data, without="cache") | counted, "network": _network(wanted)},
             progress=sys.stderr.isatty(),
         )
     except (NetWarpError, KeyboardInterrupt) as error:
@@ -247,7 +250,7 @@ def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debu
             from netwarp.bases.load_model import load
 
             with quiet_loading(debug):
-                return load(options.file)
+                return load(options.file, flow=options.flow)
         assert options.base is not None
         random = has_random_weights(options.base, options.weights)
         if random and settings.train_base is False:
@@ -260,7 +263,7 @@ def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debu
         return VideoModel(
             base,
             options.layers,
-            options.flow,
+            options.flow or "dis",
             None if cnn is None else FlowCNN(cnn, stride=options.flow_cnn_stride, start=options.flow_cnn_start),
             memory=options.memory,
             start=options.start,
@@ -273,6 +276,11 @@ def _plain(options: DataOptions | ModelSection, without: str = "") -> dict[str, 
     values = dataclasses.asdict(options)
     # What is newer than trainings that are gone on with is theirs only where it is used.
     return {name: value for name, value in values.items() if name != without and (name, value) != ("mask_value", None)}
+
+
+def _network(options: ModelSection) -> dict[str, Any]:
+    """As older versions have it in their checkpoints."""
+    return dataclasses.asdict(options) | {"flow": options.flow or "dis"}
 
 
 def _summary(result: TrainResult, settings: TrainSettings, samples: Samples, out: str) -> str:

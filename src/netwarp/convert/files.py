@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from netwarp.errors import OutputError, WeightsError
-from netwarp.output_files import check_places
+from netwarp.errors import OutputError, WeightsError, is_out_of_memory
+from netwarp.output_places import check_places
 
 ENDING = ".safetensors"
 
@@ -51,8 +51,7 @@ def memory_in_words(path: Path) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # torch raises a RuntimeError.
-        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise WeightsError(
             f"{path} does not fit into memory: converting takes several times a file's size, so close other programs, "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from netwarp.errors import ConfigurationError
+from netwarp.errors import ConfigurationError, shown
+
+_LARGEST, _LONGEST = 16, 16_384
+"""Factor, and side of a crop: beyond them a slip of the pen takes all memory."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,12 @@ class Augmentation:
         if not 0 <= self.flip <= 1:
             raise ConfigurationError(f"flip is a probability of 0 to 1, not {self.flip:g}")
         low, high = self.scale
-        if not 0 < low <= high < math.inf:
+        if not 0 < low <= high <= _LARGEST:
             raise ConfigurationError(
-                f"scale is a smallest and a largest factor, both above 0, not {low:g} and {high:g}"
+                f"scale is a smallest and a largest factor, above 0 and up to {_LARGEST}, not {low:g} and {high:g}"
             )
-        if self.crop is not None and min(self.crop) < 1:
-            raise ConfigurationError(f"crop is (height, width) of at least 1 pixel each, not {self.crop}")
+        if self.crop is not None and not 1 <= min(self.crop) <= max(self.crop) <= _LONGEST:
+            raise ConfigurationError(f"crop is (height, width) of 1 to {_LONGEST} pixels, not {shown(self.crop)}")
         for name in ("brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigurationError(f"{name} varies by 0 to 1, not {getattr(self, name):g}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError
+from netwarp.kept_arrays import load_arrays
 from netwarp.output_files import atomic_write
 
 Array = NDArray[Any]
@@ -60,25 +59,13 @@ class DiskCache:
         """Give the array of a key, made and kept if there is none or a damaged one."""
         # Two characters of the key are a folder: some file systems are slow with a hundred thousand files in one.
         path = self.folder / key[:2] / f"{key}.npz"
-        found = _stored(path)
-        if found is not None:
-            return found
+        found = load_arrays(path)
+        if found is not None and "array" in found:
+            return found["array"]
         array = make()
         with atomic_write(path, "free space or name another folder for flow") as file:
             np.savez(file, array=array)
         return array
-
-
-def _stored(path: Path) -> Array | None:
-    """Load a file's array; None where there is none or a damaged one."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # Read to its end, as only there the checksum is compared; np.load would stop where a damaged header says.
-            content = archive.read("array.npy")
-        array: Array = np.load(io.BytesIO(content))
-    except Exception:  # damage makes zipfile and numpy raise many types (RuntimeError: "encrypted", …)
-        return None
-    return array
 
 
 def flow_key(current: Tensor, previous: Tensor, settings: str) -> str:

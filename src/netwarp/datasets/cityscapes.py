@@ -12,14 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
 from netwarp.datasets.clips import ClipData, ClipFrame, LeftOut
 from netwarp.datasets.frame_numbers import clips_of
 from netwarp.errors import InputError, unknown_name
 from netwarp.label_sets import CITYSCAPES, IGNORE, LabelMap
-from netwarp.video.images import read_image
+from netwarp.video.images import open_picture, read_image
 from netwarp.video.label_maps import read_mask, read_numbers
 
 _VIDEO, _STILLS, _TRUTH = "leftImg8bit_sequence", "leftImg8bit", "gtFine"
@@ -120,7 +119,7 @@ def _read_instances(path: Path, image: Path) -> NDArray[np.int32]:
 def _check_size(path: Path, shape: tuple[int, ...], image: Path) -> None:
     """See that labels are as large as their image, of which only the head is read."""
     try:
-        with PIL.Image.open(image) as picture:
+        with open_picture(image) as picture:
             width, height = picture.size
     except Exception:  # what is wrong with the image, reading it will say
         return

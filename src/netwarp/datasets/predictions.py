@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from netwarp.datasets.cityscapes import IDS, to_ids, to_train_ids
 from netwarp.datasets.clips import ClipData
 from netwarp.errors import ConfigurationError, InputError
+from netwarp.input_files import expanded
 from netwarp.label_sets import CITYSCAPES, IGNORE, Colour, LabelSet
-from netwarp.output_files import prepare_folder
-from netwarp.video.label_maps import is_label_map, read_mask, write_mask
+from netwarp.output_places import prepare_folder
+from netwarp.video.label_maps import is_label_map, read_mask, refuse_foreign, write_mask
 
 
 class Predictions:
@@ -31,7 +32,7 @@ class Predictions:
 
     def __init__(self, folder: str | Path, data: ClipData, ids: bool = False) -> None:
         _check_ids(ids, data.classes)
-        self.folder = Path(folder)
+        self.folder = expanded(folder)
         self.ids = ids
         self._classes = len(data.classes)
         frames = [frame for clip in data.clips for frame in clip.frames]
@@ -89,10 +90,11 @@ class PredictionWriter:
 
     def __init__(self, folder: str | Path, classes: LabelSet, ids: bool = False) -> None:
         _check_ids(ids, classes)
-        self.folder = Path(folder)
+        self.folder = expanded(folder)
         self.ids = ids
         self._classes = len(classes)
         self._palette = _id_palette() if ids else list(classes.palette)
+        refuse_foreign(self.folder, "**/*.png")
         prepare_folder(self.folder)
 
     def write(self, name: str, labels: NDArray[np.integer]) -> Path:

@@ -14,6 +14,7 @@ from netwarp.datasets.clip_folder import clip_folder, splits_in
 from netwarp.datasets.clips import ClipData
 from netwarp.datasets.vspw import vspw
 from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.input_files import expanded
 from netwarp.label_sets import IGNORE
 
 DEFAULT_SPLIT = "val"
@@ -94,7 +95,7 @@ def open_data(
                 f"{{option}} goes with label files of numbers, not with {name}", option="mask_value"
             )
         more["values"] = mask_values(mask_value) if isinstance(mask_value, str) else mask_value
-    return DATASETS[name].open(text, split, length, None if cache is None else Path(cache).expanduser(), **more)
+    return DATASETS[name].open(text, split, length, None if cache is None else expanded(cache), **more)
 
 
 def mask_values(text: str) -> dict[int, int]:
@@ -127,7 +128,7 @@ def _parts(spec: str) -> tuple[str, str]:
     name, _, text = spec.partition(":")
     if name in DATASETS:
         return name, text
-    if spec and Path(spec).expanduser().is_dir():
+    if spec and expanded(spec).is_dir():
         raise ConfigurationError(f"{spec} is a folder: say what lies in it, such as camvid:{spec} or folder:{spec}")
     raise unknown_name("data set", name, DATASETS)
 
@@ -135,7 +136,7 @@ def _parts(spec: str) -> tuple[str, str]:
 def _folder(name: str, text: str) -> Path:
     if not text:
         raise ConfigurationError(f"{name} lies in a folder: write {name}:DIR")
-    return Path(text).expanduser()
+    return expanded(text)
 
 
 def _street_settings(text: str) -> dict[str, Any]:

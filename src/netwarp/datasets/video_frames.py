@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from netwarp.errors import InputError
+from netwarp.errors import ConfigurationError, InputError
+from netwarp.input_files import check_regular
 from netwarp.output_files import write_file
 from netwarp.video.file import VideoFile
 from netwarp.video.images import read_image
@@ -28,7 +29,10 @@ _SUFFIXES = frozenset(
     {".mxf", ".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m2ts", ".mts", ".ts", ".wmv", ".dv"}
 )
 
-_FORMAT = 1
+_LOOK = 1 << 20
+"""Bytes that are looked at in three places of a video, to tell it from others."""
+
+_FORMAT = 2
 """Raised whenever the same video would give other pixels: frames in folders are then taken anew."""
 
 
@@ -39,7 +43,15 @@ def is_video(path: Path) -> bool:
 
 def default_cache() -> Path:
     """Return the default folder for frames: ``$XDG_CACHE_HOME/netwarp`` or ``~/.cache/netwarp``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netwarp"
+    own = os.environ.get("XDG_CACHE_HOME")
+    if own:
+        return Path(own) / "netwarp"
+    try:
+        return Path.home() / ".cache" / "netwarp"
+    except RuntimeError as error:  # a user without an entry, as in a container
+        raise ConfigurationError(
+            "frames of videos are kept in the home folder, which is not known here: give {option}", option="cache"
+        ) from error
 
 
 class VideoFrames:
@@ -59,10 +71,9 @@ class VideoFrames:
     ) -> None:
         self.video, self.size, self.matrix = video, size, matrix
         try:
-            status = video.stat()
+            key = repr((_FORMAT, str(video.resolve()), _content(video), size))
         except OSError as error:
             raise InputError(f"{video} cannot be read: {error.strerror or error}") from error
-        key = repr((_FORMAT, video.name, status.st_size, status.st_mtime_ns, size))
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         # A name may have 255 bytes, and this is longer than the video's.
         stem = os.fsdecode(os.fsencode(video.stem)[:200]).rstrip() if len(os.fsencode(video.stem)) > 200 else video.stem
@@ -129,6 +140,17 @@ class VideoFrames:
             return image
         scaled = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA)
         return np.asarray(scaled, np.uint8)
+
+
+def _content(video: Path) -> tuple[int, int, str]:
+    """What tells a video's content: size, time, and a digest of its beginning, middle and end."""
+    check_regular(video)
+    status, digest = video.stat(), hashlib.sha256()
+    with video.open("rb") as file:
+        for start in (0, status.st_size // 2, max(0, status.st_size - _LOOK)):
+            file.seek(start)
+            digest.update(file.read(_LOOK))
+    return status.st_size, status.st_mtime_ns, digest.hexdigest()
 
 
 def _as_png(image: Image) -> bytes:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow.estimator import check_frames
+from netwarp.input_files import check_regular, expanded
 from netwarp.output_files import atomic_write
 
 MAGIC = b"PIEH"
@@ -28,7 +29,8 @@ def read_flo(path: str | Path) -> Tensor:
     Its direction is the writer's: netwarp wants backward flow. Values that are not finite or marked as unknown (above
     1e9) are refused.
     """
-    path = Path(path)
+    path = expanded(path)
+    check_regular(path)
     try:
         with path.open("rb") as file:
             header = file.read(HEADER.size)
@@ -85,7 +87,7 @@ class PrecomputedFlow:
     def __init__(self, folder: str | Path, first: int = 0, step: int = 1) -> None:
         if first < 0 or step < 1:
             raise ConfigurationError(f"first must be at least 0 and step at least 1, not {first} and {step}")
-        self.folder = Path(folder)
+        self.folder = expanded(folder)
         self.first = first
         self.step = step
         self._files = _numbered(self.folder)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow.estimator import check_frames, check_scale, frames_to_float
+from netwarp.input_files import expanded
 from netwarp.ops.warp import resize_flow
 from netwarp.weights import load_weights, published_weights, read_weights, unwrapped
 
@@ -83,7 +84,7 @@ def _load(weights: str) -> nn.Module:
         state = _download(weights)
         size = weights
     else:
-        path = Path(weights)
+        path = expanded(weights)
         if not path.is_file():
             if path.suffix or path.name != weights:
                 raise ConfigurationError(f"no file of RAFT weights at {weights}")

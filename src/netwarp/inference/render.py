@@ -15,11 +15,11 @@ from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream import Segmented, segment
 from netwarp.inference.threads import Prefetcher
 from netwarp.model import VideoModel
-from netwarp.output_files import check_places
+from netwarp.output_places import check_places
 from netwarp.video.label_maps import MaskFolder, full_palette
-from netwarp.video.overlay import overlay, side_by_side
+from netwarp.video.overlay import overlay, side_by_side, size_beside
 from netwarp.video.source import Frame, FrameSource, Image
-from netwarp.video.writer import VideoWriter
+from netwarp.video.writer import VideoWriter, check_frame_size
 
 CAPTIONS = ("frame by frame", "video network")
 """Captions of the halves of a side-by-side video."""
@@ -39,11 +39,11 @@ class Rendered:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while rendering: the ``frames`` written until then are finished and in place; no video without any."""
+    """Ctrl-C while rendering: the ``frames`` written until then are finished, in ``video``; no video without any."""
 
-    def __init__(self, frames: int) -> None:
+    def __init__(self, frames: int, video: Path | None = None) -> None:
         super().__init__(f"interrupted after frame {frames}" if frames else "interrupted before the first frame")
-        self.frames = frames
+        self.frames, self.video = frames, video
 
 
 def render(
@@ -55,6 +55,7 @@ def render(
     compare: bool = False,
     alpha: float = 0.5,
     quality: int = 18,
+    clean: bool = False,
     detect_cuts: bool = True,
     keyframes: str | int | KeyframePolicy | type = "all",
     edges: EdgesChoice = "auto",
@@ -70,7 +71,8 @@ def render(
     network's thread does not know the caller's modes, such as ``torch.autocast``.
 
     The overlay ``video`` has the source's rate, time stamps, shape of pixels and sound. It replaces an existing file at
-    the end. The folder ``masks`` gets indexed PNG of each frame's own size, named as the image or by the frame's index.
+    the end, but never on Ctrl-C. The folder ``masks`` gets indexed PNG of each frame's own size, named as the image or
+    by the frame's index; those of an earlier run that stay beside them are said, or removed with ``clean``.
     ``compare`` shows the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours,
     0–1; ``quality`` the video's constant rate factor, 0 (lossless) to 51 (worst); ``on_frame`` is called after each
     frame. ``keyframes``, ``edges``, ``lag`` and ``offline`` are those of :func:`.segment`.
@@ -86,6 +88,7 @@ def render(
         )
     full_palette(model.palette)
     check_places(source.paths, video=video, masks=masks)
+    check_size(source, video, compare=compare)
 
     def picture(result: Segmented) -> Image:
         drawn = overlay(result.frame, result.labels, model.palette, alpha=alpha)
@@ -106,11 +109,14 @@ def render(
         lag=lag,
         offline=offline,
     )
-    began, frames, network_ran, writer = time.perf_counter(), 0, 0.0, None
+    began, frames, network_ran, writer, done = time.perf_counter(), 0, 0.0, None, False
     try:
         with _no_empty_folders([place for place in (video and video.parent, masks) if place]), ExitStack() as stack:
             stack.enter_context(source)
-            folder = None if masks is None else MaskFolder(masks, model.palette, inputs=source.paths)
+            folder = None
+            if masks is not None:
+                folder = MaskFolder(masks, model.palette, inputs=source.paths, clean=clean)
+                stack.enter_context(folder)
             if video is not None:
                 writer = VideoWriter(
                     video, fps=source.fps, quality=quality, inputs=source.paths,
@@ -128,10 +134,19 @@ def render(
                 network_ran += result.network
                 if on_frame is not None:
                     on_frame(result)
+            done = True
     except KeyboardInterrupt as interrupt:
-        # The writer's own count: it holds Ctrl-C back until a frame is whole.
-        raise Interrupted(frames if writer is None else writer.frames) from interrupt
+        if not done or (writer is not None and writer.written != writer.path):
+            # The writer's own count: it holds Ctrl-C back until a frame is whole.
+            count, written = (frames, None) if writer is None else (writer.frames, writer.written)
+            raise Interrupted(count, written) from interrupt
     return Rendered(frames, network_ran, time.perf_counter() - began, reading.damage)
+
+
+def check_size(source: FrameSource, video: Path | None, *, compare: bool) -> None:
+    """See before the work that a source's frames, or two of them beside each other, fit into a video."""
+    if video is not None and source.size is not None:
+        check_frame_size(size_beside(source.size) if compare else source.size, video)
 
 
 class _UntilDamage(FrameSource):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
+from netwarp.errors import ConfigurationError, NetWarpError, WeightsError, is_out_of_memory
 from netwarp.model.grid import GridTracer
 from netwarp.model.inputs import Preprocess, base_device, network_input
 from netwarp.model.outputs import check_layers, logits_of, output_grid, representation_of
@@ -70,6 +70,8 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
         except NetWarpError:
             raise
         except Exception as e:  # a foreign network may raise anything
+            if is_out_of_memory(e):
+                raise
             error = e
             continue
         runs = (first, again, _larger(base, preprocess, candidate))

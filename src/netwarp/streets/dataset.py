@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netwarp.errors import ConfigurationError
+from netwarp.kept_arrays import load_arrays
 from netwarp.output_files import atomic_write
 from netwarp.streets.clip import StreetFrame, check_settings, render_clip
 from netwarp.streets.effects import Effects
@@ -157,11 +156,8 @@ class StreetPairs(Sequence[StreetPair]):
     @staticmethod
     def _stored(file: Path) -> dict[str, NDArray[np.generic]] | None:
         """What a file holds; None where there is none, or a damaged one, which costs no more than rendering again."""
-        try:
-            with np.load(file) as stored:
-                return {key: stored[key] for key in _KEPT}
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
-            return None
+        arrays = load_arrays(file)
+        return arrays if arrays is not None and set(_KEPT) <= set(arrays) else None
 
     @staticmethod
     def _store(file: Path, arrays: dict[str, NDArray[np.generic]]) -> None:

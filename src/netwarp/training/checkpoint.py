@@ -5,31 +5,41 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
+import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
 
 from netwarp.datasets.clips import Clip, ClipData, Sample
-from netwarp.errors import OutputError, WeightsError, reason_of
+from netwarp.errors import OutputError, WeightsError, is_out_of_memory, reason_of
+from netwarp.input_files import check_regular, expanded
 from netwarp.model import VideoModel
-from netwarp.output_files import atomic_write, cannot_write, check_places, prepare_folder
-from netwarp.training.logs import Best
+from netwarp.output_files import ADVICE as OUTPUT_ADVICE
+from netwarp.output_files import Lock, atomic_write, cannot_write
+from netwarp.output_places import check_places, prepare_folder
+from netwarp.training.logs import Best, is_log
 from netwarp.training.settings import TrainSettings
+from netwarp.weights import DamagedFileError, check_archive, check_finite, check_fit
+
+log = logging.getLogger("netwarp")
 
 
 class RunFolder:
     """Names of all files that a training writes."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path = expanded(path)
         self.log = path / "log.csv"  # A row for each step
         self.tensorboard = path / "tensorboard"  # the same for TensorBoard: a folder
         self.last = path / "last.ckpt"  # the checkpoint to go on from
+        self.previous = path / PREVIOUS  # the one before, while training, for when that is damaged
         self.best = path / "best.safetensors"  # the model of the best validation so far, for load
         self.model = path / "model.safetensors"  # the result, likewise
         self.result = path / "result.json"  # what is to be said about it, JSON
@@ -37,13 +47,39 @@ class RunFolder:
     def check(self) -> None:
         """See, without writing anything, that the folder can be used."""
         check_places([], masks=self.path)
-        if not self.last.exists():
-            for file in (self.model, self.best, self.result):
-                if file.exists():
-                    raise OutputError(
-                        f"{file} is there, but no checkpoint ({self.last.name}) that it belongs to: "
-                        "it would be overwritten, so name another folder"
-                    )
+        if self.last.exists() or self.previous.exists():
+            return
+        events = self.tensorboard.glob("events.out.tfevents.*") if not self.log.exists() else ()
+        for file in (self.model, self.best, self.result, *events, *([] if is_log(self.log) else [self.log])):
+            if file.exists():
+                raise OutputError(
+                    f"{file} is there, but no checkpoint ({self.last.name}) that it belongs to: "
+                    "it would be overwritten, so name another folder"
+                )
+
+    def newest(self) -> Checkpoint | None:
+        """The last checkpoint; where it is damaged, the one before."""
+        damaged: WeightsError | None = None
+        for path in (self.last, self.previous):
+            try:
+                found = read_checkpoint(path)
+            except _DamagedCheckpointError as error:
+                damaged = damaged or error
+                continue
+            if found is not None and (damaged is not None or path == self.previous):
+                log.warning(
+                    "%s is damaged or gone: going on from the checkpoint before, of step %d", self.last, found.step
+                )
+            if found is not None:
+                return found
+        if damaged is not None:
+            raise damaged
+        return None
+
+    def forget_checkpoints(self, *, all_of_them: bool) -> None:
+        """Remove the checkpoint before the last, and that too if asked for."""
+        for path in (self.previous, self.last) if all_of_them else (self.previous,):
+            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
@@ -51,38 +87,12 @@ class RunFolder:
         made = [place for place in (self.path, *self.path.parents) if not place.exists()]
         prepare_folder(self.path)
         try:
-            with self._locked():
-                # What a process left that was killed while it wrote.
-                for name in (self.last.name, self.best.name, self.model.name, self.result.name, self.log.name):
-                    for part in self.path.glob(f".{name}.*.partial"):
-                        part.unlink(missing_ok=True)
+            with Lock(self.path, "training in"):
                 yield
         finally:
             for place in made:
                 with contextlib.suppress(OSError):
                     place.rmdir()
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            yield
-            return
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                # It ends with the process, however that ends.
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputError(
-                    f"another process is training in {self.path}: wait for it, or name another folder"
-                ) from error
-            except OSError:  # some network file systems have no locks
-                pass
-            yield
-        finally:
-            os.close(descriptor)
 
 
 MAY_CHANGE = ("training.rate", "training.rates.", "training.clip_gradient")
@@ -167,7 +177,11 @@ def _hash_of_tensors(named: Iterable[tuple[str, Tensor]]) -> str:
 
 FORMAT = 1
 
-ADVICE = "the checkpoint before is still there"
+PREVIOUS = "previous.ckpt"
+
+
+class _DamagedCheckpointError(WeightsError):
+    """A checkpoint in whose place the one before may do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,25 +202,61 @@ def trained_tensors(model: VideoModel) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
 
 
-def restore(model: VideoModel, tensors: dict[str, Tensor]) -> None:
-    """Put what :func:`trained_tensors` gave back into a model."""
-    model.load_state_dict(tensors, strict=False)
+def restore(model: VideoModel, tensors: Mapping[str, Tensor], origin: str | Path = "the checkpoint") -> None:
+    """Put what :func:`trained_tensors` gave back into a model: all of it; what is frozen may be there too."""
+    expected, known = trained_tensors(model), model.state_dict()
+    given = {name: tensor for name, tensor in tensors.items() if name in expected or name not in known}
+    check_fit(expected, given, origin)
+    check_finite(given, origin)
+    model.load_state_dict(given, strict=False)
+
+
+class _Noting:
+    """A file that remembers its error: torch makes an unreadable one of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.error = file, None
+        self.flush = file.flush
+
+    error: OSError | None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, logs: Iterable[Path]) -> None:
-    """Write a checkpoint in place of the one before. It is on the disk when this returns."""
+    """Write a checkpoint, and keep the one before as :data:`PREVIOUS`. It is on the disk when this returns."""
     best = None if checkpoint.best is None else asdict(checkpoint.best)
     content = {"format": FORMAT, **vars(checkpoint), "best": best}
+    advice = "free space; the checkpoint before is still there" if path.exists() else OUTPUT_ADVICE
+    noted: _Noting | None = None
     try:
-        for log in logs:
-            _flush(log)
-        with atomic_write(path, ADVICE) as file:
-            torch.save(content, file)
+        for each in logs:
+            _flush(each)
+        with atomic_write(path, advice) as file:
+            noted = _Noting(file)
+            torch.save(content, cast(BinaryIO, noted))
             file.flush()
             os.fsync(file.fileno())
+            if path.exists():
+                _keep(path, path.with_name(PREVIOUS))
         _flush(path.parent)
-    except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a disk that is full
-        raise cannot_write(path, error, ADVICE) from error
+    except (OSError, RuntimeError) as error:
+        raise cannot_write(path, (noted and noted.error) or error, advice) from error
+
+
+def _keep(path: Path, name: Path) -> None:
+    """Give a file another name too, in place of what has it; ``path`` stays."""
+    beside = name.with_name(f".{name.name}.{secrets.token_hex(4)}.partial")
+    try:
+        beside.hardlink_to(path)
+    except OSError:  # some file systems have no links
+        shutil.copyfile(path, beside)
+    os.replace(beside, name)  # noqa: PTH105 (Path.replace is what tests kill the training at)
 
 
 def _flush(path: Path) -> None:
@@ -219,19 +269,22 @@ def _flush(path: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
-    """Read a checkpoint; runs no code that is in it."""
+    """Read a checkpoint, whose checksums must be right; runs no code that is in it."""
     if not path.exists():
         return None
     try:
+        check_regular(path, WeightsError)
+        check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content.pop("format") > FORMAT:
             raise WeightsError(f"{path} was written by a newer netwarp: update netwarp, or name another folder")
         best = content.pop("best")
         return Checkpoint(**content, best=None if best is None else Best(**best))
-    except (WeightsError, MemoryError):
-        raise
     except Exception as error:  # damaged bytes may raise anything
+        ours = isinstance(error, WeightsError) and not isinstance(error, DamagedFileError)
+        if ours or is_out_of_memory(error):
+            raise
         why = reason_of(error)[:120]
-        raise WeightsError(
+        raise _DamagedCheckpointError(
             f"{path} is no checkpoint of a training, or damaged ({why}): move it away to begin anew"
         ) from error

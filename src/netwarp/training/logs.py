@@ -94,6 +94,15 @@ def check_tensorboard() -> None:
         raise MissingExtraError("tensorboard", "train", "training with tensorboard: true") from error
 
 
+def is_log(path: Path) -> bool:
+    """Whether a file is such a log, and not another's of that name."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline(1000).startswith("step,loss,")  # of older versions too
+    except OSError:
+        return False
+
+
 def read_log(path: Path, steps: int) -> list[StepRecord]:
     """The records of the first steps, as far as a log has them."""
     return [record for _, record in _rows(path, steps)]

@@ -8,10 +8,22 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from netwarp.datasets.augment_settings import Augmentation
-from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.errors import ConfigurationError, shown, unknown_name
 
 HOW = ("checkpoint_every", "tensorboard", "accelerator", "workers")
 """Settings that say how a training is run, not what comes out: they may change when it is gone on with."""
+
+_RANGES = {
+    "steps": (1, 10**8),
+    "batch_size": (1, 100_000),
+    "accumulate": (1, 100_000),
+    "seed": (0, 2**63 - 1),
+    "validate_every": (1, 10**8),
+    "patience": (1, 10**8),
+    "checkpoint_every": (1, 10**8),
+    "devices": (1, 1024),
+    "workers": (0, 256),
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,7 @@ class Consistency:
     def __post_init__(self) -> None:
         if not 0 <= self.weight < math.inf:
             raise ConfigurationError(f"consistency.weight must be at least 0, not {self.weight:g}")
-        _check_least("consistency.unlabelled", self.unlabelled, 0)
+        _check_whole("consistency.unlabelled", self.unlabelled, 0, 10_000)
         if self.unlabelled and not self.weight:
             raise ConfigurationError(
                 "consistency.unlabelled needs a consistency.weight above 0: they are for that loss"
@@ -122,10 +134,8 @@ class TrainSettings:
     workers: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "checkpoint_every", "devices", "validate_every", "patience"):
-            _check_least(name, getattr(self, name), 1)
-        for name in ("seed", "workers"):
-            _check_least(name, getattr(self, name), 0)
+        for name, (least, most) in _RANGES.items():
+            _check_whole(name, getattr(self, name), least, most)
         for name in ("rate", "clip_gradient"):
             _check_positive(name, getattr(self, name))
         _check_choice("precision", self.precision, (32, "bf16"))
@@ -149,9 +159,9 @@ class TrainSettings:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in without}
 
 
-def _check_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-        raise ConfigurationError(f"{name} must be a whole number of at least {least}, not {value!r}")
+def _check_whole(name: str, value: int | None, least: int, most: int) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
+        raise ConfigurationError(f"{name} must be a whole number of {least} to {most}, not {shown(value)}")
 
 
 def _check_positive(name: str, value: float | None) -> None:

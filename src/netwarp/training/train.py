@@ -29,7 +29,7 @@ from netwarp.model.model_file import read
 from netwarp.model.netwarp import NetWarp
 from netwarp.output_files import write_file
 from netwarp.training.batches import WorkData
-from netwarp.training.checkpoint import Checkpoint, RunFolder, difference, fingerprint, read_checkpoint, restore
+from netwarp.training.checkpoint import Checkpoint, RunFolder, difference, fingerprint, restore
 from netwarp.training.frozen_prefix import frozen_prefix
 from netwarp.training.logs import StepRecord, TrainResult, check_tensorboard, progress_bar
 from netwarp.training.losses import class_weights
@@ -266,7 +266,8 @@ def train(
         _warn_of_labels(samples, model.classes[:classes])
         weights = _weights(settings, samples, classes, len(model.classes))
         if begun is not None:
-            restore(model, begun.tensors)
+            assert place is not None
+            restore(model, begun.tensors, place.last)
 
         signals = stack.enter_context(HeldSignals())
         bar = stack.enter_context(progress_bar(settings.steps, begun.step if begun else 0, progress and first))
@@ -296,6 +297,7 @@ def train(
         if place is not None and first:
             model.save(place.model)
             write_result(place.result, result, settings, caller)
+            place.forget_checkpoints(all_of_them=False)
     return result
 
 
@@ -309,7 +311,7 @@ def _comes_again(model: VideoModel, samples: Sequence[Sample], settings: TrainSe
 
 def _begun(place: RunFolder, marks: Mapping[str, Any]) -> Checkpoint | None:
     """The checkpoint to go on from; None where there is none."""
-    begun = read_checkpoint(place.last)
+    begun = place.newest()
     if begun is not None and (other := difference(begun.fingerprint, marks)):
         raise WeightsError(
             f"{place.last} is of another training ({other}): name another folder, or go back to what it was"
@@ -346,7 +348,7 @@ def _keep_best(model: VideoModel, settings: TrainSettings, between: BetweenSteps
     if settings.patience is None or best is None or best.step == between.step:
         return between.step
     if between.best_tensors is not None:
-        restore(model, between.best_tensors)
+        restore(model, between.best_tensors, "the best validation")
     elif place is not None:
-        restore(model, read(place.best).tensors)
+        restore(model, read(place.best).tensors, place.best)
     return best.step

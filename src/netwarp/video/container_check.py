@@ -17,14 +17,17 @@ _TRANSPORT_PACKETS = (188, 192, 204)
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = 0x18538067
 _CLUSTER = 0x1F43B675
+_PADDING = 4096
 
 
 def is_cut_off(path: Path) -> bool:
     """Whether the file ends before its container does.
 
-    Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements and MPEG-TS packets; other containers say
-    nothing about their length, and the answer is no.
+    Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements, MPEG-TS packets and GIF's last byte; other
+    containers say nothing about their length, and the answer is no. So it is for pipes, which can be read only once.
     """
+    if not path.is_file():
+        return False
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
@@ -34,6 +37,9 @@ def is_cut_off(path: Path) -> bool:
             return 8 + int(struct.unpack("<I", head[4:8])[0]) > size
         if head[:4] == _EBML:
             return _segment_end(file) > size
+        if head[:4] == b"GIF8":
+            file.seek(-min(size, _PADDING), 2)
+            return not file.read().rstrip(b"\0").endswith(b";")
         if _is_transport_stream(file):
             return all(size % packet for packet in _TRANSPORT_PACKETS)
     return False
@@ -41,6 +47,8 @@ def is_cut_off(path: Path) -> bool:
 
 def is_damaged_inside(path: Path) -> bool:
     """Whether a Matroska/WebM file that is not cut off holds a broken element; ``False`` for other containers."""
+    if not path.is_file():
+        return False
     size = path.stat().st_size
     with path.open("rb") as file:
         if file.read(4) != _EBML:
@@ -59,6 +67,8 @@ def says_its_length(path: Path) -> bool:
 
 def lacks_index(path: Path) -> bool:
     """Whether this is an MP4/MOV file without the box that says where its frames are: it was never finished."""
+    if not path.is_file():
+        return False
     size = path.stat().st_size
     with path.open("rb") as file:
         if file.read(8)[4:] != b"ftyp":

@@ -13,9 +13,10 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from netwarp.errors import InputError
 from netwarp.video.rgb import lies_across, upright_rgb
 from netwarp.video.sound import SoundReader
-from netwarp.video.source import AfterDamage, Frame, FrameSource
+from netwarp.video.source import MOST_PIXELS, AfterDamage, Frame, FrameSource
 
 _LOG = logging.getLogger("netwarp")
 
@@ -74,6 +75,13 @@ def left_out(container: InputContainer, stream: VideoStream) -> str | None:
     return None
 
 
+def check_pixels(stream: VideoStream, what: object) -> None:
+    """Refuse a video of frames beyond :data:`MOST_PIXELS`, now and where they grow while it is decoded."""
+    if stream.width * stream.height > MOST_PIXELS:
+        raise InputError(f"{what} has frames of {stream.width}×{stream.height}, which is too large: scale it down")
+    stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(MOST_PIXELS)}
+
+
 def _decoded_frames(
     container: InputContainer, stream: VideoStream, sound: SoundReader, after_damage: AfterDamage, damage: Damage
 ) -> Iterator[av.VideoFrame]:
@@ -83,7 +91,7 @@ def _decoded_frames(
     """
     stream.thread_type = "FRAME" if stream.width * stream.height >= _FRAME_THREADS_FROM else "SLICE"
     packets = container.demux(stream, *sound.streams)
-    count, waiting, last_pts = 0, False, None
+    count, waiting, begun, dubious, last_pts = 0, False, False, False, None
 
     def note(reason: str) -> None:
         if damage.reason is None:
@@ -99,12 +107,16 @@ def _decoded_frames(
             if packet.stream.index != stream.index:
                 sound.add(packet)
                 continue
-            if packet.is_corrupt and count and after_damage == "stop":
+            broken = packet.is_corrupt and begun
+            begun |= packet.is_keyframe and not packet.is_corrupt
+            if broken:
                 # Half a packet may decode to half a picture without complaint.
                 note("a packet is incomplete")
-                ended = True
-            else:
+                ended = after_damage == "stop"
+            if not ended:
                 frames = stream.decode(packet)
+                damage.resumed |= dubious and bool(frames)
+                dubious |= broken
         except av.error.ExitError:
             damage.timed_out = True
             note("no answer")

@@ -13,13 +13,25 @@ from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
 from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index, says_its_length
-from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, is_raw, left_out, tagged_end, video_stream
+from netwarp.video.decoding import (
+    OPEN_OPTIONS,
+    Damage,
+    DecodedSource,
+    check_pixels,
+    is_raw,
+    left_out,
+    tagged_end,
+    video_stream,
+)
 from netwarp.video.pipe import Pipe, is_pipe
+from netwarp.video.playlist import playlist_files
 from netwarp.video.source import AfterDamage, Frame
 
 _LOG = logging.getLogger("netwarp")
 
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
+_COUNTS_FRAMES = frozenset({"avi"})
+"""Containers that say how many frames they hold, and hold none that are not to be shown."""
 _DECLARES_DURATION = frozenset({"matroska", "webm", "flv"})
 
 
@@ -48,7 +60,7 @@ class VideoFile(DecodedSource):
         self._matrix, self._fps, self.begins = matrix, fps, start
         _check_readable(path)
         self._pipe = Pipe(path) if is_pipe(path) else None
-        self.paths = () if self._pipe else (path,)
+        self.paths = () if self._pipe else (path, *playlist_files(path))
         self._frames: Iterator[Frame] | None = self._begin(self._read())
         if self._left_out:
             _LOG.info("%s: %s", path, self._left_out)
@@ -79,6 +91,7 @@ class VideoFile(DecodedSource):
         container, stream = _open(self._path, self._pipe)
         self._container = container
         self.timed, self._left_out = not is_raw(container), left_out(container, stream)
+        self._counted = stream.frames if container.format.name in _COUNTS_FRAMES else None
         damage = Damage()
         count, end = 0, 0.0
         try:
@@ -114,8 +127,9 @@ class VideoFile(DecodedSource):
         if damage.reason is None:
             ends_early = declared is not None and self.begins + end < declared - max(0.5, 0.01 * declared)
             if not ends_early and not cut_off:
+                lacking = self._counted is not None and not self.begins and count < 0.9 * self._counted
                 inside = self._pipe is None and is_damaged_inside(self._path)
-                return self._describe_gap(count) if inside else None
+                return self._describe_gap(count) if lacking or inside else None
             verb, damage.after = "is cut off", count
         elif not damage.resumed and cut_off:
             verb = "is cut off"
@@ -164,10 +178,11 @@ def _check_readable(path: Path) -> None:
 
 def _open(path: Path, pipe: Pipe | None) -> tuple[InputContainer, VideoStream]:
     try:
-        # "file:" keeps a name such as "a:b.mp4" from being taken for a protocol. A name that is no text, as of a file
-        # from another system, is opened for FFmpeg.
+        # "file:" keeps a name such as "a:b.mp4" from being taken for a protocol; nor is what a file names an address.
+        # A name that is no text, as of a file from another system, is opened for FFmpeg.
         name = f"file:{path}" if _is_text_name(path) else path.open("rb")
-        container = av.open(pipe or name, mode="r", **OPEN_OPTIONS)
+        options = {"protocol_whitelist": "file,crypto,data"}
+        container = av.open(pipe or name, mode="r", options=options, **OPEN_OPTIONS)
     except (av.FFmpegError, ValueError, OSError) as error:
         if pipe is not None:
             pipe.close()
@@ -185,6 +200,7 @@ def _open(path: Path, pipe: Pipe | None) -> tuple[InputContainer, VideoStream]:
             raise InputError(f"{path} holds no video, {has}: give a file with a picture")
         if stream.codec_context is None:
             raise InputError(f"{path} is coded in a way that this FFmpeg cannot decode: convert it to H.264")
+        check_pixels(stream, path)
     except BaseException:
         container.close()
         raise
@@ -219,6 +235,8 @@ def _why_not_opened(path: Path, error: Exception) -> str:
 
 
 def _is_text(path: Path) -> bool:
+    if not path.is_file():  # what a pipe held is gone
+        return False
     with path.open("rb") as file:
         head = file.read(4096)
     printable = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)

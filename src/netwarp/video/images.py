@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ import PIL.Image
 import PIL.ImageOps
 
 from netwarp.errors import ConfigurationError, InputError, few
-from netwarp.video.source import Frame, FrameSource, Image
+from netwarp.input_files import check_regular
+from netwarp.video.source import MOST_PIXELS, Frame, FrameSource, Image
 
 _LOG = logging.getLogger("netwarp")
 
@@ -78,6 +80,26 @@ def images_in(folder: Path) -> list[Path]:
     raise InputError(f"{folder} holds no images among its {len(entries)} files: name a folder of images or a video")
 
 
+@contextmanager
+def open_picture(path: str | Path) -> Iterator[PIL.Image.Image]:
+    """Open an image file, if it is one and of no more than :data:`MOST_PIXELS`: a few bytes may claim any size."""
+    check_regular(Path(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # the limit here is lower
+        try:
+            picture = PIL.Image.open(path)
+        except PIL.Image.DecompressionBombError as error:
+            raise _too_large(path, str(error)) from error
+    with picture:
+        if picture.width * picture.height > MOST_PIXELS:
+            raise _too_large(path, f"{picture.width}×{picture.height} pixels")
+        yield picture
+
+
+def _too_large(path: str | Path, what: str) -> InputError:
+    return InputError(f"{path} is too large to be a video frame ({what}): scale it down")
+
+
 def read_image(path: Path) -> Image:
     """Read one image as RGB uint8 ``[H, W, 3]``, upright (EXIF) and over black; of 16 bits the high byte."""
     with opened_image(path) as picture:
@@ -88,13 +110,13 @@ def read_image(path: Path) -> Image:
 def opened_image(path: Path) -> Iterator[PIL.Image.Image]:
     """Open an image; what goes wrong with it in the block becomes an ``InputError``."""
     try:
-        with PIL.Image.open(path) as picture:
+        with open_picture(path) as picture:
             yield picture
     except PIL.UnidentifiedImageError as error:
         kind = "is empty (0 bytes)" if _size(path) == 0 else "is not an image that can be read"
         raise InputError(f"{path} {kind}: remove or replace it") from error
-    except PIL.Image.DecompressionBombError as error:
-        raise InputError(f"{path} is too large an image to be a video frame: scale it down") from error
+    except InputError:
+        raise
     except FileNotFoundError as error:
         if is_dead_link(path):
             raise InputError(f"{path} is a link to {path.readlink()}, which does not exist: fetch that") from error

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
+import PIL.PngImagePlugin
 
 from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.input_files import expanded, special_kind
 from netwarp.label_sets import IGNORE, Colour, LabelMap, voc_colour
-from netwarp.output_files import atomic_write, prepare_folder
-from netwarp.video.images import is_image
+from netwarp.output_files import Lock, atomic_write
+from netwarp.output_places import prepare_folder
+from netwarp.video.images import is_image, open_picture
+
+_LOG = logging.getLogger(__name__)
+
+_MARK = ("Software", "netwarp")
+"""What a label map says of itself."""
 
 
 def full_palette(palette: Sequence[Colour]) -> npt.NDArray[np.uint8]:
@@ -32,8 +43,35 @@ def write_mask(path: str | Path, labels: npt.NDArray[np.integer], palette: Seque
     target = Path(path)
     picture = PIL.Image.fromarray(_as_bytes(labels))
     picture.putpalette(_palette_bytes(tuple(map(tuple, palette))))
+    mark = PIL.PngImagePlugin.PngInfo()
+    mark.add_text(*_MARK)
     with atomic_write(target, "free space or choose another folder") as file:
-        picture.save(file, format="PNG")
+        picture.save(file, format="PNG", pnginfo=mark)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether :func:`write_mask` wrote an image: it says so in its first bytes."""
+    if special_kind(path):
+        return False
+    with path.open("rb") as file:
+        return "\0".join(_MARK).encode() in file.read(256)
+
+
+def check_mask_folder(folder: Path, inputs: Iterable[Path]) -> None:
+    """See that label maps would not mix with images that are read, nor replace those of others."""
+    if folder.resolve() in {path.parent.resolve() for path in inputs if is_image(path)}:
+        raise OutputError(f"{folder} holds the input's images, with which masks would mix: name another folder")
+    refuse_foreign(folder)
+
+
+def refuse_foreign(folder: Path, pattern: str = "*.png") -> None:
+    """Refuse a folder for label maps that holds images of others, which may be the truth that is learned from."""
+    try:
+        foreign = next((path for path in sorted(folder.glob(pattern)) if not is_ours(path)), None)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be read ({error.strerror or error}): name another folder") from error
+    if foreign is not None:
+        raise OutputError(f"{foreign} is no label map that netwarp wrote, and could be replaced: name another folder")
 
 
 @functools.lru_cache(maxsize=8)
@@ -80,14 +118,14 @@ def read_mask(path: str | Path, values: Mapping[int, int] | None = None) -> npt.
 def read_numbers(path: str | Path, modes: Collection[str], what: str) -> npt.NDArray[np.integer]:
     """Read an image ``[H, W]`` whose pixels are numbers: its mode must be one of ``modes`` of Pillow."""
     try:
-        with PIL.Image.open(path) as picture:
+        with open_picture(path) as picture:
             mode, pages = picture.mode, getattr(picture, "n_frames", 1)
             if mode in modes and pages == 1:
                 return _without_alpha(np.array(picture), path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: check the path") from error
     except InputError:
         raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: check the path") from error
     except Exception as error:  # Pillow's decoders raise many types on damaged files
         why = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be read as {what} ({why}): replace it") from error
@@ -110,19 +148,43 @@ class MaskFolder:
     """Write one indexed PNG a frame into a folder, named as the frame or, for video, by its six-digit index.
 
     A second frame of the same name (from another folder) gets its index added. Every file is whole at any moment.
+    In a ``with`` block nobody else may write into the folder; and when that ends well, label maps of an earlier run
+    that were not replaced are removed (``clean``), or it is said that they stay.
     """
 
-    def __init__(self, folder: str | Path, palette: Sequence[Colour], *, inputs: Iterable[Path] = ()) -> None:
-        self.folder = Path(folder)
+    def __init__(
+        self, folder: str | Path, palette: Sequence[Colour], *, inputs: Iterable[Path] = (), clean: bool = False
+    ) -> None:
+        self.folder, self.clean = expanded(folder), clean
         self.palette = tuple(palette)
         full_palette(self.palette)
-        sources = {path.parent.resolve() for path in inputs if is_image(path)}
-        if self.folder.resolve() in sources:
-            raise OutputError(
-                f"{self.folder} holds the input's images, with which masks would mix: name another folder"
-            )
+        check_mask_folder(self.folder, inputs)
         prepare_folder(self.folder)
         self._written: set[str] = set()
+        self._lock: Lock | None = None
+
+    def __enter__(self) -> Self:
+        self._lock = Lock(self.folder, "writing into")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._say_what_stays()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _say_what_stays(self) -> None:
+        earlier = sorted(p for p in self.folder.glob("*.png") if p.stem not in self._written and is_ours(p))
+        if self.clean:
+            for path in earlier:
+                path.unlink(missing_ok=True)
+        elif earlier:
+            _LOG.warning(
+                "%d label maps of an earlier run stay in %s, such as %s: --clean removes them",
+                len(earlier), self.folder, earlier[0].name,
+            )  # fmt: skip
 
     def write(self, labels: npt.NDArray[np.integer], index: int, name: str | None = None) -> Path:
         """Write one frame's labels ``[H, W]`` and return the file."""

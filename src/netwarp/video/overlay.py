@@ -66,11 +66,24 @@ def side_by_side(left: Image, right: Image, captions: tuple[str, str] | None = N
     if left.shape[0] != right.shape[0]:
         raise ConfigurationError(f"pictures of {_by(left)} and {_by(right)} differ in height: scale one first")
     height = left.shape[0]
-    # An even gap: two pictures of one width then make an even width, which video wants.
-    gap = np.full((height, 2 * max(1, round(height / 360)), 3), 255, dtype=np.uint8)
+    gap = np.full((height, _gap(height), 3), 255, dtype=np.uint8)
     if captions is not None:
         left, right = (_captioned(picture, text) for picture, text in zip((left, right), captions, strict=True))
     return np.concatenate([left, gap, right], axis=1)
+
+
+def _gap(height: int) -> int:
+    """The width between two pictures. Even: two of one width then make an even width, which video wants."""
+    return 2 * max(1, round(height / 360))
+
+
+def size_beside(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of two pictures of a size beside each other.
+
+    >>> size_beside((360, 640))
+    (360, 1282)
+    """
+    return size[0], 2 * size[1] + _gap(size[0])
 
 
 def _captioned(image: Image, text: str) -> Image:

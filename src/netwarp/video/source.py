@@ -16,6 +16,9 @@ import numpy.typing as npt
 Image = npt.NDArray[np.uint8]
 """A picture: RGB uint8 ``[H, W, 3]``, contiguous, upright."""
 
+MOST_PIXELS = 64_000_000
+"""Of a frame; 8K has half as many. What claims more is refused before memory is taken for it."""
+
 AfterDamage = Literal["stop", "resume"]
 """What to do at damage in mid-video: end there, or go on at the next key frame."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import signal
@@ -19,7 +20,9 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from netwarp.errors import ConfigurationError, OutputError, unknown_name
-from netwarp.output_files import check_video_name, prepare_file, reason
+from netwarp.input_files import expanded, special_kind
+from netwarp.output_files import Lock, UnfinishedFile, reason
+from netwarp.output_places import check_video_name, prepare_file
 from netwarp.video.clock import Clock
 from netwarp.video.sound import STRICTNESS, SoundTrack, SoundWriter
 from netwarp.video.source import Image, SoundPacket
@@ -28,13 +31,17 @@ _LOG = logging.getLogger(__name__)
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _FINE = 90_000
 _NOMINAL_RATE = Fraction(25)
+_LONGEST_SIDE = 16_384
+FASTEST = 1000
+"""Frames a second: MP4 says in milliseconds where a video begins and ends, and Matroska all times."""
 
 
 class VideoWriter:
     """Write frames as H.264 video (yuv420p, BT.709, which every player and browser shows); a context manager.
 
-    The file is written under a hidden name and moved into place when the block ends. Ctrl-C also ends it: the file is
-    then finished and playable. Any other exception leaves nothing behind.
+    The file is written beside and moved into place when the block ends; nobody else may write it meanwhile. Ctrl-C also
+    ends it: the file is then finished and playable, but where another was before, that stays, and this one goes beside
+    it (``NAME.interrupted.mp4``). Any other exception leaves nothing behind. :attr:`written` says where it is.
 
     H.264 wants an even height and width: the last row or column of an odd one is repeated. Frames of another size than
     the first are scaled into its size, with black bars. Frames without a time are 1/``fps`` apart; ``quality`` is the
@@ -54,17 +61,14 @@ class VideoWriter:
         pixel_aspect: Fraction = Fraction(1),
         sound: Sequence[SoundTrack] = (),
     ) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
         check_video_name(self.path)
-        if fps is not None and not (math.isfinite(fps) and fps > 0):
-            raise ConfigurationError(f"frames a second must be positive, not {fps}")
+        if fps is not None and not 0 < fps <= FASTEST:
+            raise ConfigurationError(f"a video holds above 0 and up to {FASTEST} frames a second, not {fps:g}")
         if not 0 <= quality <= 51:
             raise ConfigurationError(f"quality must be from 0 (lossless) to 51 (worst), not {quality}")
         if preset not in _PRESETS:
             raise unknown_name("preset of x264", preset, _PRESETS)
-        prepare_file(self.path, inputs)
-        # Hidden, and of the same suffix, by which FFmpeg knows what to write.
-        self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
         self._rate = Fraction(fps).limit_denominator(1001) if fps else _NOMINAL_RATE
         self._rate = self._rate or Fraction(1, 1000)
         # Holds the source's interval exactly.
@@ -77,8 +81,12 @@ class VideoWriter:
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._size: tuple[int, int] | None = None
-        self._warned = self._finished = False
+        self._warned = False
         self.frames = 0
+        self.written: Path | None = None
+        prepare_file(self.path, inputs)
+        self._file: UnfinishedFile | None = None
+        self._lock = None if special_kind(self.path) else Lock(self.path, "writing")
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +95,7 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None or (issubclass(kind, KeyboardInterrupt) and self.frames):
-            self.close()
+            self.close(interrupted=kind is not None)
         else:
             self._discard()
 
@@ -120,21 +128,34 @@ class VideoWriter:
                 self._sound.write(sound)
             self.frames += 1
 
-    def close(self) -> None:
+    def close(self, *, interrupted: bool = False) -> None:
         """Finish the file and move it into place; where that fails, nothing is left behind."""
-        if self._finished:
+        if self.written is not None:
             return
         if self._container is None:
+            self._release()
             why = "writing failed before" if self.frames else "there was no frame to write"
             raise OutputError(f"{self.path} was not written: {why}")
+        assert self._file is not None
         with self._output_errors(), _interrupts_later():
             assert self._stream is not None
             self._container.mux(self._held(self._stream.encode(None)))
             self._container.close()
             self._container = None
-            self._partial.replace(self.path)
-            self._finished = True
+            if not self._file.streams:
+                self._finish(self._file, interrupted=interrupted)
+        if self.written is None:  # a pipe, whose reader may let us wait: Ctrl-C ends that
+            try:
+                with self._output_errors():
+                    self._finish(self._file, interrupted=False)
+            finally:
+                self._discard()
 
+    def _finish(self, file: UnfinishedFile, *, interrupted: bool) -> None:
+        place = _free_name(file.path) if interrupted and file.path.exists() else file.path
+        file.finish(place)
+        self.written = self.path if place == file.path else place
+        self._release()
         if self._sound is not None and self._sound.left_out:
             _LOG.warning("%s has no sound, or not all: %s files do not take %s; %s.mkv takes nearly everything",
                          self.path, self.path.suffix, ", ".join(self._sound.left_out), self.path.stem)  # fmt: skip
@@ -147,10 +168,13 @@ class VideoWriter:
         return packets
 
     def _open(self, height: int, width: int) -> None:
+        check_frame_size((height, width), self.path)
         self._size = (height, width)
         in_mp4 = self.path.suffix.lower() != ".mkv"
+        # Of the same suffix, by which FFmpeg knows what to write.
+        self._file = UnfinishedFile(self.path, self.path.suffix)
         self._container = av.open(
-            f"file:{self._partial}", mode="w",
+            f"file:{self._file.place}", mode="w",
             options=STRICTNESS | ({"movflags": "+faststart"} if in_mp4 else {}),
         )  # fmt: skip
         stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
@@ -196,8 +220,31 @@ class VideoWriter:
         if container is not None:
             with suppress(av.FFmpegError, OSError, ValueError):
                 container.close()
-        with suppress(OSError):
-            self._partial.unlink(missing_ok=True)
+        if self._file is not None and self.written is None:
+            self._file.discard()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+
+def check_frame_size(size: tuple[int, int], path: Path) -> None:
+    """See that frames (height, width) are not larger than H.264 takes."""
+    if max(size) > _LONGEST_SIDE:
+        raise OutputError(
+            f"{path} cannot hold frames of {size[1]}×{size[0]}: H.264 takes {_LONGEST_SIDE} pixels a side at most; "
+            "write label maps (--masks, or a folder as OUTPUT), or scale the frames down"
+        )
+
+
+def _free_name(path: Path) -> Path:
+    """A name beside a file that stays, for what was interrupted."""
+    for number in itertools.count(1):
+        place = path.with_name(f"{path.stem}.interrupted{'' if number == 1 else f'-{number}'}{path.suffix}")
+        if not place.exists():
+            return place
+    raise AssertionError
 
 
 def _letterboxed(image: Image, size: tuple[int, int]) -> Image:

@@ -26,7 +26,8 @@ from netwarp.lab.benchmark.warp import measure_warp
 from netwarp.lab.machine import machine
 from netwarp.lab.output import new_figure, save_figure
 from netwarp.model import VideoModel
-from netwarp.output_files import prepare_file, write_file
+from netwarp.output_files import write_file
+from netwarp.output_places import prepare_file
 
 PARTS: dict[str, Callable[[Request, Progress, Runner], Iterator[Found]]] = {
     "warp": measure_warp,

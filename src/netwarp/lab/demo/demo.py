@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from netwarp.lab.demo.page import render_page
 from netwarp.lab.demo.story import FULL, QUICK, Story, tell
 from netwarp.lab.demo.summary import NETWARP, READING, markdown
 from netwarp.lab.output import need
-from netwarp.output_files import prepare_folder, reason, write_file
+from netwarp.output_files import Lock, reason, write_file
+from netwarp.output_places import prepare_folder
 from netwarp.streets import CLASSES
 from netwarp.training.process_state import need_lightning
 
@@ -77,8 +78,12 @@ def _moved_when_whole(out: Path) -> Iterator[Path]:
     """A folder in ``out``'s, whose files move into ``out`` at the end; gone if anything goes wrong."""
     folder: Path | None = None
     try:
+        for left in out.glob(".netwarp-demo-*"):  # of a process that was killed
+            with suppress(OutputError), Lock(left, "writing"):
+                shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix=".netwarp-demo-", dir=out))
-        yield folder
+        with Lock(folder, "writing"):
+            yield folder
         # The page last: where it is, all that it names is there too.
         for path in sorted(folder.iterdir(), key=lambda p: p.name == "index.html"):
             path.replace(out / path.name)

@@ -30,7 +30,8 @@ from netwarp.lab.study.folds import knows_flow, one_fold
 from netwarp.lab.study.store import Store, units_of
 from netwarp.lab.study.study_context import LENGTH_OF_VIDEOS, StudyContext, StudyInputs, run_units
 from netwarp.lab.study.training import trained_base
-from netwarp.output_files import prepare_folder, write_file
+from netwarp.output_files import write_file
+from netwarp.output_places import prepare_folder
 
 _PERCENT = (
     "Percent, mean ± standard deviation over seeds; tIoU is IoU within 2 pixels of label changes, tc temporal "

@@ -25,7 +25,8 @@ from netwarp.lab.study.store import FORMAT, Store, Unit, plain, units_of
 from netwarp.lab.study.study_context import StudyContext, StudyInputs, run_units
 from netwarp.lab.study.summary import experiment_table, summarise
 from netwarp.lab.study.training import BaseTraining, trained_base
-from netwarp.output_files import prepare_folder, write_file
+from netwarp.output_files import write_file
+from netwarp.output_places import prepare_folder
 
 log = logging.getLogger("netwarp")
 

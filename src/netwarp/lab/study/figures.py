@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netwarp.datasets.clips import ClipData
+from netwarp.kept_arrays import load_arrays
 from netwarp.lab.output import new_figure, number, save_figure
 from netwarp.lab.study.rows import BASE, Row
 from netwarp.lab.study.store import UnitScores
@@ -194,7 +195,7 @@ CROPS_APART = 10
 
 def compared_clips(data: ClipData, base: Path, warped: Path) -> list[ComparedClip]:
     """Stretches of what was tested on, with both labellings."""
-    maps = [dict(np.load(path)) for path in (base, warped)]
+    maps = [load_arrays(path) or {} for path in (base, warped)]
     frames = pictured(data)
     # Crops are of one size.
     size = maps[0][frames[0].name].shape

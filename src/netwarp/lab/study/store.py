@@ -17,8 +17,9 @@ from torch import nn
 
 from netwarp._version import __version__
 from netwarp.datasets.clips import ClipData
+from netwarp.kept_arrays import load_arrays
 from netwarp.lab.study.rows import BASE, Row
-from netwarp.output_files import write_file
+from netwarp.output_files import set_aside, write_file
 
 FORMAT = 2
 """Raised whenever the same settings would give other results: what was kept before is then made anew."""
@@ -165,12 +166,16 @@ class Store:
 
     def load(self, unit: Unit) -> UnitScores | None:
         """What a unit gave; None where it was not done, or not all that is wanted was kept, or that is damaged."""
-        if self.wants_pictures(unit) and not self.pictures(unit).is_file():
+        if self.wants_pictures(unit) and load_arrays(self.pictures(unit)) is None:
             return None
+        path = self.path(unit)
         try:
-            values = json.loads(self.path(unit).read_text(encoding="utf-8"))
+            values = json.loads(path.read_text(encoding="utf-8"))
             return UnitScores.from_json({**values, "row": unit.row.name})  # names may have changed since
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            set_aside(path)
             return None
 
     def keep(self, unit: Unit, scores: UnitScores) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Literal, cast
 
 import torch
-from filelock import FileLock
 from safetensors.torch import save
 from torch import nn
 
@@ -20,7 +20,7 @@ from netwarp.datasets.augment_settings import Augmentation
 from netwarp.datasets.class_order import in_order_of
 from netwarp.datasets.clips import ClipData
 from netwarp.datasets.registry import open_data
-from netwarp.errors import ConfigurationError
+from netwarp.errors import ConfigurationError, WeightsError
 from netwarp.flow import PrecomputedFlow
 from netwarp.lab.study.build import trained_parameters
 from netwarp.lab.study.folds import Fold, with_flow
@@ -29,15 +29,18 @@ from netwarp.lab.study.store import data_digest, environment, key_of
 from netwarp.model import VideoModel
 from netwarp.model.inputs import preprocess_of
 from netwarp.model.model_file import read
-from netwarp.output_files import prepare_folder, write_file
+from netwarp.output_files import Lock, set_aside, write_file
+from netwarp.output_places import prepare_folder
 from netwarp.training import Consistency, Rates, TrainSettings, train
 from netwarp.training.checkpoint import RunFolder, restore
 
+log = logging.getLogger("netwarp")
 
-def file_lock(folder: Path) -> FileLock:
+
+def file_lock(folder: Path) -> Lock:
     """A lock on a folder, which need not exist: others wait for it; a process that is killed keeps nobody out."""
     prepare_folder(folder.parent)
-    return FileLock(folder.with_name(f".{folder.name}.lock"))
+    return Lock(folder.with_name(f"{folder.name}.work"), "working on", wait=True)
 
 
 @dataclass(frozen=True)
@@ -136,14 +139,19 @@ def train_row(
         settings = _settings(model, row, seed, device, unlabelled=bool(others))
         with nullcontext() if place is None else file_lock(place.path):
             if place is not None and place.model.is_file() and not place.last.exists():
-                restore(model, read(place.model).tensors)
-                return []
+                try:
+                    restore(model, read(place.model).tensors, place.model)
+                except WeightsError as error:  # damaged: trained anew
+                    log.warning("%s", error)
+                    set_aside(place.model)
+                else:
+                    return []
             losses = train(
                 model, data.samples(row.length), settings, classes=len(data.classes), unlabelled=others, cache=cache,
                 replay=replay, folder=folder,
             ).losses  # fmt: skip
             if place is not None and row.kept:  # for others, who find the model
-                place.last.unlink()
+                place.forget_checkpoints(all_of_them=True)
         return losses
     finally:
         model.flow = flow
