@@ -79,7 +79,8 @@ def shown(value: object) -> str:
     brief = reprlib.Repr()
     brief.maxstring = brief.maxother = brief.maxlong = 100
     brief.maxlevel = 2
-    return brief.repr(value)
+    text = brief.repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigurationError:
