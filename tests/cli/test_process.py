@@ -14,7 +14,8 @@ from small_videos import decode, encode, picture
 import netwarp
 from netwarp.cli import COMMANDS, main
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+_PATHS = (str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")]))
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(_PATHS), "OMP_NUM_THREADS": "1"}
 COMMAND = [sys.executable, "-m", "netwarp"]
 
 
@@ -114,3 +115,64 @@ def test_disk_that_fills_up(workplace: Path):
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("netwarp: error: new/out.mp4 cannot be written (File too large)")
     assert sorted(p.name for p in workplace.iterdir()) == ["large.mp4"]
+
+
+def in_shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    line = line.replace("netwarp", f'"{sys.executable}" -m netwarp', 1)
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, env={**ENVIRONMENT, **environment})
+
+
+def test_results_do_not_depend_on_who_reads(workplace: Path):
+    """stdout closed, nobody who reads stderr, nobody who reads stdout: the work is done, and said where it can be."""
+    encode(workplace / "a.mp4", [picture(i) for i in range(3)])
+    work = "netwarp segment a.mp4 {} --base tinybase:build"
+    assert in_shell(f"{work.format('1.mp4')} >&-").returncode == 0
+    assert in_shell(f"{work.format('2.mp4')} 2>&-").returncode == 0
+    assert in_shell(f"{{ {work.format('3.mp4')}; echo $? >3; }} | true").returncode == 0
+    assert (workplace / "3").read_text() == "141\n"
+    for name in ("1.mp4", "2.mp4", "3.mp4"):
+        assert len(decode(workplace / name)) == 3
+
+
+def test_what_the_home_folder_and_names_of_files_cannot_do(workplace: Path):
+    (workplace / "home").mkdir()
+    encode(workplace / "a.mp4", [picture(0)])
+    done = in_shell("netwarp segment a.mp4 --masks=~/m ~/o.mp4 --base tinybase:build", HOME=str(workplace / "home"))
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (workplace / "home").iterdir()) == ["m", "o.mp4"]
+    assert not (workplace / "~").exists()
+    done = in_shell("netwarp segment $'no\\e[31mne.mp4' o.mp4 --base tinybase:build")
+    assert "\x1b" not in done.stderr
+    assert "\\x1b[31m" in done.stderr
+
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{name}: &{name} [{','.join(['*' + before] * 9)}]\n" for before, name in zip("abcdef", "bcdefg", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        (BOMB + "model: {base: *g}\n").encode(),
+        b"x: [" + b"1," * 600_000 + b"]",
+        "# pr\xe9f\xe9r\xe9".encode("latin-1"),
+        b"out: [a]",
+        b"training: {seed: 10000000000000000000000}",
+        b"training: {steps: 1000000000000000}",
+        b"training: {workers: 100000}",
+        b"training: {rate: 1" + b"0" * 400 + b"}",
+        b"training: {seed: 1" + b"0" * 5000 + b"}",
+        b"out: 2026-13-45",
+        b"training: {augment: {crop: [1000000, 1000000]}}",
+        b"&a [*a]",
+        b"? [a]\n: b",
+    ],
+)
+def test_configurations_that_are_none_are_said_to_be_so_in_a_short_line(workplace: Path, content: bytes, capsys):
+    (workplace / "c.yaml").write_bytes(content)
+    assert main(["train", "--config", "c.yaml", "--data.spec", "streets", "--model.layers", "[]"]) == 2
+    said = capsys.readouterr().err
+    assert "unexpected" not in said
+    assert len(said) < 1500
+    assert len(said.splitlines()) == 1
