@@ -24,7 +24,7 @@ ORDER = (
         "freed_memory",
     ),
     *("ops", "flow", "metrics", "video", "engines"),
-    *("model", "bases", "datasets", "inference", "evaluation", "training", "convert", "export"),
+    *("model", "bases", "datasets", "inference", "evaluation", "training", "live", "convert", "export"),
     *("cli", "streets", "lab"),
 )
 ROOT = Path(netwarp.__file__).parent

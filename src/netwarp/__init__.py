@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from netwarp.errors import NetWarpError
     from netwarp.inference.sliding import Sliding, SlidingState
     from netwarp.inference.stream import segment
+    from netwarp.live import Live
     from netwarp.model import FlowCNN, LearnedGate, NetWarp, PhotometricGate, Preprocess, VideoModel, VideoState
     from netwarp.ops import resize_flow, warp, warp_combine
 
 _HOMES = {
     "FlowCNN": "netwarp.model",
     "LearnedGate": "netwarp.model",
+    "Live": "netwarp.live",
     "NetWarp": "netwarp.model",
     "NetWarpError": "netwarp.errors",
     "PhotometricGate": "netwarp.model",
@@ -58,6 +60,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "load_base",
     "load",
     "segment",
+    "Live",
     "Sliding",
     "SlidingState",
 ]

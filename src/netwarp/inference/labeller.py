@@ -42,6 +42,37 @@ def small_labels(logits: Tensor) -> Tensor:
     return labels_of(logits).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
 
 
+class Answer(NamedTuple):
+    """What a model said of a keyframe: the state after it, labels ``[1,H,W]``, and with edges their probabilities."""
+
+    state: Any
+    labels: Tensor
+    filtered: Tensor | None
+
+    @classmethod
+    def of(
+        cls,
+        model: StreamModel,
+        state: Any,  # noqa: ANN401 - each model has its own
+        logits: Tensor,
+        image: Tensor,
+        edges: Edges | None,
+        *,
+        keep: bool,
+    ) -> Answer:
+        """Label what a step returned; with ``keep`` for a frame whose labels are carried on."""
+        labels, filtered = small_labels(logits), None
+        if edges is not None:
+            labels, filtered = edges(logits, labels, image, logits=isinstance(model, VideoModel), keep=keep)
+        return cls(state, labels, filtered)
+
+    def carried(self, model: StreamModel, path: Flows) -> Tensor:
+        """Carry the labels along the flow to the keyframe."""
+        if self.filtered is not None:
+            return labels_along(self.filtered, self.labels, path.backward)
+        return model.carry_labels(self.state, path, self.labels)
+
+
 class Labelled(NamedTuple):
     """An item, its labels ``[1,H,W]``, and the share of the network that ran on it: of its windows, or all or none."""
 
@@ -60,15 +91,13 @@ class Labeller:
         self, model: StreamModel, *, carries: bool = False, edges: Edges | None = None, delay: Delay | None = None
     ) -> None:
         self._model, self._carries, self._edges = model, carries, edges
-        self._logits = isinstance(model, VideoModel)
         self._lookahead = None if delay is None else Lookahead(model, delay)
         self._state: Any = None
-        self._labels: Tensor | None = None  # of the last keyframe
-        self._filtered: Tensor | None = None  # its probabilities where they decide, with edges
+        self._answer: Answer | None = None  # of the last keyframe
 
     def start(self) -> list[Labelled]:
         """Forget the past: the next frame does not follow the last one. Returns what still waited."""
-        self._state = self._labels = self._filtered = None  # at once: a state in windows is large
+        self._state = self._answer = None  # at once: a state in windows is large
         return [] if self._lookahead is None else self._in_order(self._lookahead.finish())
 
     def add(
@@ -108,23 +137,16 @@ class Labeller:
                 kept = Flows(ahead.backward.clone(), None, None if ahead.trust is None else ahead.trust.clone())
             return self._in_order(self._lookahead.add((item, image.clone(), network), answer, kept))
         if logits is not None:
-            self._labels, self._filtered = self._label(logits, image, keep=self._carries)
-            return [Labelled(item, self._labels, network)]
+            self._answer = Answer.of(self._model, self._state, logits, image, self._edges, keep=self._carries)
+            return [Labelled(item, self._answer.labels, network)]
         assert path is not None
-        assert self._labels is not None
-        if self._filtered is not None:
-            return [Labelled(item, labels_along(self._filtered, self._labels, path.backward), network)]
-        return [Labelled(item, self._model.carry_labels(self._state, path, self._labels), network)]
+        assert self._answer is not None
+        return [Labelled(item, self._answer.carried(self._model, path), network)]
 
     def _in_order(self, found: Any) -> list[Labelled]:  # noqa: ANN401
         labelled = []
         for (item, image, network), answer in found:
-            labels, _ = self._label(self._model.enlarge(answer, image), image)
+            logits = self._model.enlarge(answer, image)
+            labels = Answer.of(self._model, None, logits, image, self._edges, keep=False).labels
             labelled.append(Labelled(item, labels, network))
         return labelled[::-1]
-
-    def _label(self, logits: Tensor, image: Tensor, *, keep: bool = False) -> tuple[Tensor, Tensor | None]:
-        labels = small_labels(logits)
-        if self._edges is None:
-            return labels, None
-        return self._edges(logits, labels, image, logits=self._logits, keep=keep)

@@ -255,7 +255,7 @@ def prepare_frames(
             host = as_frames(frame.image, CPU)
             image = staging.upload(host)
             for_flow = host if on_host else image
-            fresh, flow = _flow_back(frame, for_flow, last, video, looks_ahead or tracker is not None)
+            fresh, flow = flow_back(frame, for_flow, last, video, looks_ahead or tracker is not None)
             path, ahead, keyframe, seen = None, None, True, None
             if flow is not None and before is not None:
                 path = Flows(staging.upload(flow))
@@ -296,7 +296,7 @@ def prepare_frames(
         )  # not beside what the next frame takes
 
 
-def _flow_back(
+def flow_back(
     frame: Frame, image: Tensor, previous: Tensor | None, video: StreamModel, needed: bool
 ) -> tuple[str | None, Tensor | None]:
     """Why a frame has to start anew, or the checked flow ``[1,2,H,W]`` to the frame before it, where it is needed."""

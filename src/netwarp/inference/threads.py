@@ -114,6 +114,21 @@ class Prefetcher(Generic[Item]):
             return not self._stopped
 
 
+class Newest(Prefetcher[Item]):
+    """The same, but its thread never waits: who asks gets the newest item, and ``dropped`` counts the others."""
+
+    dropped = 0
+
+    def _hand_over(self, item: Item) -> bool:
+        with self._changed:
+            if not self._stopped:
+                self.dropped += len(self._ready)
+                self._ready.clear()
+                self._ready.append(item)
+            self._changed.notify_all()
+            return not self._stopped
+
+
 def _close(items: object) -> None:
     if isinstance(items, (Generator, Prefetcher)):
         items.close()
@@ -170,11 +185,16 @@ class Staging:
         if mark is not None:
             torch.cuda.current_stream(self.device).wait_event(mark)
 
+    def finish(self) -> None:
+        """Wait until this thread's work on the device is done."""
+        if self._on_gpu:
+            torch.cuda.current_stream(self.device).synchronize()
+
     def download(self, *tensors: Tensor) -> list[Tensor]:
         """Copy tensors to the host: the one time that a frame is waited for."""
         copies = [tensor.to("cpu", non_blocking=self._on_gpu) for tensor in tensors]
+        self.finish()
         if self._on_gpu:
-            torch.cuda.current_stream(self.device).synchronize()
             # Out of pinned memory, which a caller who keeps results would fill.
             copies = [copy.clone() for copy in copies]
         return copies

@@ -1,0 +1,185 @@
+"""Follow a camera from frame to frame, and carry the network's last answer to each of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netwarp.inference.keyframes import Cuts, Doubt, KeyframePolicy, half_grey, is_other_scene
+from netwarp.inference.labeller import Answer
+from netwarp.inference.stream import CPU, Segmented, flow_back
+from netwarp.inference.stream_model import StreamModel
+from netwarp.inference.threads import Staging
+from netwarp.live.stats import LiveStats
+from netwarp.model.inputs import as_frames
+from netwarp.model.netwarp import Flows
+from netwarp.ops import Edges
+from netwarp.video.source import Frame
+
+QUICK = 0.5
+"""A network that takes less than this share of the time between frames is waited for: labels are then this frame's."""
+
+
+@dataclass(frozen=True, eq=False)
+class LiveFrame(Segmented):
+    """A frame and its labels, as they come.
+
+    Attributes:
+        age: Frames of the camera between the one that the network saw and this one, along which labels were carried.
+        latency: Seconds from when the frame was read until its labels were there.
+    """
+
+    age: int = 0
+    latency: float = 0.0
+
+
+@dataclass(eq=False)
+class _Asked:
+    """A frame that the network was given."""
+
+    index: int
+    image: Tensor
+    answer: Future[Answer]
+    path: Flows | None = None  # from the newest frame to it
+    frames: int = 0  # that path's length
+
+    def follow(self, flows: Flows) -> None:
+        self.path, self.frames = flows if self.path is None else flows.on_to(self.path), self.frames + 1
+
+
+class Follower:
+    """Estimates the flow between frames as they come, and carries labels along it while the network works.
+
+    The network is given the newest frame whenever it is free, and combines it with the state after its last one. The
+    flow to both of these frames is composed from frame to frame: that to the last answered carries its labels, that to
+    the one under way will carry the next.
+    """
+
+    def __init__(
+        self,
+        model: StreamModel,
+        *,
+        policy: KeyframePolicy | None,
+        edges: Edges | None,
+        cuts: Cuts | None,
+        staging: Staging,
+        stats: LiveStats,
+    ) -> None:
+        self._model, self._policy, self._edges, self._cuts = model, policy, edges, cuts
+        self._staging, self._stats = staging, stats
+        self._known: _Asked | None = None  # whose labels are carried
+        self._under_way: _Asked | None = None
+        self._outdated = False  # whether a new scene has begun since the network began
+        self._pass_seconds = float("inf")
+
+    def follow(self, frames: Iterable[tuple[Frame, float]], network: Executor) -> Iterator[LiveFrame]:
+        """Label frames, each given with the time at which it was taken; ``network`` has a thread."""
+        on_host = getattr(self._model.flow, "on_cpu", False)
+        last: Tensor | None = None  # the frame before, where flow is estimated
+        before: Tensor | None = None  # the same, on the network's device
+        unlabelled: tuple[Frame, float, str | None] | None = None
+        fresh: str | None = None
+        interval, previous = 0.0, None
+        for frame, taken in frames:
+            with self._staging.aside():
+                host = as_frames(frame.image, CPU)
+                image = self._staging.upload(host)
+                for_flow = host if on_host else image
+                why, flow = flow_back(frame, for_flow, last, self._model, True)
+                flows = None
+                if flow is not None and before is not None:
+                    flows = self._model.trusted(image, before, Flows(self._staging.upload(flow)))
+                if self._cuts is not None and flow is not None and last is not None:
+                    why = self._cut(image, frame, for_flow, last, flow, flows)
+                self._go_on(flows if why is None else None)
+                fresh = why or fresh
+                interval, previous = taken - (taken if previous is None else previous), taken
+                self._ask(image, frame.index, network, wait=self._pass_seconds < QUICK * interval)
+                result = self._labelled(frame, taken, fresh)
+            last, before = for_flow, image
+            unlabelled = None if result is not None else (frame, taken, fresh)
+            if result is not None:
+                fresh = None
+                yield result
+            del result, image, host, for_flow, flow, flows
+        if unlabelled is not None:  # the source has ended before the network has answered
+            self._take(wait=True)
+            with self._staging.aside():
+                result = self._labelled(*unlabelled)
+            if result is not None:
+                yield result
+
+    def _cut(
+        self, image: Tensor, frame: Frame, current: Tensor, last: Tensor, flow: Tensor, flows: Flows | None
+    ) -> str | None:
+        assert self._cuts is not None
+        explained = False
+        if self._known is not None and self._known.path is not None and flows is not None:
+            path = flows.on_to(self._known.path)
+            explained = not is_other_scene(self._doubt(self._known, image, frame.index, path).look)
+        cut = self._cuts.between(current, last, flow, index=frame.index, time=frame.time, explained=explained)
+        return "scene cut" if cut else None
+
+    def _doubt(self, key: _Asked, image: Tensor, index: int, path: Flows) -> Doubt:
+        return Doubt(index, key.frames, path, (half_grey(image), half_grey(key.image)))
+
+    def _go_on(self, flows: Flows | None) -> None:
+        """Go on to the next frame along the flow to the one before; None where it starts anew."""
+        if flows is None:
+            self._known, self._outdated = None, self._under_way is not None
+        for asked in (self._known, self._under_way):
+            if asked is not None and flows is not None:
+                asked.follow(flows)
+        self._take()
+
+    def _take(self, *, wait: bool = False) -> None:
+        """Take the network's answer, if it is there."""
+        if self._under_way is not None and (wait or self._under_way.answer.done()):
+            self._under_way.answer.result()
+            if not self._outdated:
+                self._known = self._under_way
+            self._under_way, self._outdated = None, False
+
+    def _ask(self, image: Tensor, index: int, network: Executor, *, wait: bool) -> None:
+        """Let the network begin on a frame, if it is free and the policy says so."""
+        if self._under_way is not None:
+            return
+        key, state, motion = self._known, None, None
+        if key is not None and key.path is not None:
+            if self._policy is not None and not self._policy(self._doubt(key, image, index, key.path)):
+                return
+            state = key.answer.result().state
+            motion = self._model.estimate_motion(image, key.image, key.path, index)
+        answer = network.submit(self._answer, image, state, motion, self._staging.mark())
+        self._under_way = _Asked(index, image, answer)
+        self._take(wait=wait)
+
+    @torch.no_grad()
+    def _answer(self, image: Tensor, state: Any, motion: Any, mark: Any) -> Answer:  # noqa: ANN401
+        began = time.monotonic()
+        self._staging.join(mark)
+        logits, after = self._model.step(image, state, motion)
+        answer = Answer.of(self._model, after, logits, image, self._edges, keep=True)
+        self._staging.finish()
+        self._pass_seconds = time.monotonic() - began
+        self._stats.network()
+        return answer
+
+    def _labelled(self, frame: Frame, taken: float, fresh: str | None) -> LiveFrame | None:
+        key = self._known
+        if key is None:
+            return None
+        answer = key.answer.result()
+        labels = answer.labels if key.path is None else answer.carried(self._model, key.path)
+        found = self._staging.download(labels)[0][0].numpy()
+        age = frame.index - key.index
+        latency = self._stats.label(taken, age)
+        named = (frame.index, frame.time, frame.name, frame.image)
+        ran = float(key.path is None)
+        return LiveFrame(*named, found, fresh, keyframe=ran > 0, network=ran, age=age, latency=latency)

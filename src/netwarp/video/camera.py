@@ -1,0 +1,119 @@
+"""Sources that behave as a camera does: files are played at their rate, and streams opened again when they break."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from netwarp.errors import ConfigurationError, InputError
+from netwarp.video.open import open_frames
+from netwarp.video.source import Frame, FrameSource
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0
+"""Seconds until a broken stream is opened again: the first time, and at most; each time twice as many."""
+
+
+def open_as_camera(
+    source: str | Path | int | FrameSource,
+    *,
+    loop: bool = False,
+    on_state: Callable[[str], None] = lambda state: None,
+) -> FrameSource:
+    """Open a source so that its frames come when a camera's would, and go on after a break.
+
+    Args:
+        source: A source, or what :func:`.open_frames` takes.
+        loop: Play a file again and again.
+        on_state: Is told in a line what the source does, when that changes.
+
+    Raises:
+        InputError: The source cannot be read.
+        ConfigurationError: ``loop`` is asked of a camera or a stream.
+    """
+    opened = source if isinstance(source, FrameSource) else open_frames(source)
+    if opened.live and loop:
+        opened.close()
+        raise ConfigurationError(
+            f"loop plays a file again, and {opened.description} is live: leave it out", option="loop"
+        )
+    if not opened.live:
+        return PlayedFile(opened, loop=loop)
+    return opened if isinstance(source, FrameSource) else Reconnecting(opened, lambda: open_frames(source), on_state)
+
+
+class _Wrapped(FrameSource):
+    """What is known about another source, which is closed with it."""
+
+    live = True
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+        self._closed = threading.Event()
+        self.description, self.paths, self.fps, self.size = source.description, source.paths, source.fps, source.size
+
+    def close(self) -> None:
+        """Close the source."""
+        self._closed.set()
+        self._source.close()
+
+
+class PlayedFile(_Wrapped):
+    """A recorded video whose frames come at their times, once or again and again."""
+
+    def __init__(self, source: FrameSource, *, loop: bool = False) -> None:
+        super().__init__(source)
+        self._loop = loop
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Wait for each frame's time."""
+        index, began, offset = 0, time.monotonic(), 0.0
+        while not self._closed.is_set():
+            last = 0.0
+            for frame in self._source:
+                last = max(last, frame.time)
+                if self._closed.wait(max(0.0, began + offset + frame.time - time.monotonic())):
+                    return
+                yield replace(frame, index=index, time=offset + frame.time)
+                index += 1
+            self.loss = self._source.loss
+            if not self._loop:
+                return
+            offset += last + 1 / (self.fps or 25)
+
+
+class Reconnecting(_Wrapped):
+    """A camera or a stream that is opened again when it ends, after waits that grow."""
+
+    def __init__(self, source: FrameSource, reopen: Callable[[], FrameSource], on_state: Callable[[str], None]) -> None:
+        super().__init__(source)
+        self._reopen, self._on_state = reopen, on_state
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames of all connections, counted on; times go on by the clock."""
+        index, began, wait = 0, time.monotonic(), FIRST_WAIT
+        while True:
+            offset, why = time.monotonic() - began, "it ended"
+            try:
+                for frame in self._source:
+                    yield replace(frame, index=index, time=(offset if index else 0.0) + frame.time)
+                    index, wait = index + 1, FIRST_WAIT
+                why = self._source.loss or why
+            except InputError as error:
+                why = str(error)
+            self._source.close()
+            while True:
+                self._on_state(f"no picture ({why}): trying again in {wait:g} s")
+                if self._closed.wait(wait):
+                    return
+                wait = min(2 * wait, LONGEST_WAIT)
+                try:
+                    self._source = self._reopen()
+                    break
+                except InputError as error:
+                    why = str(error)
+            if self._closed.is_set():
+                self._source.close()
+                return
