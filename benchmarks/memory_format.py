@@ -16,7 +16,7 @@ import torch
 
 import netwarp
 from netwarp.bases.spec import lay_channels_last
-from netwarp.model.outputs import logits_of
+from netwarp.model.answer import logits_of
 
 NETWORKS = (
     "netwarp:espnet", "netwarp:streetnet", "netwarp:playdata@0.25", "netwarp:dilation8@0.25", "netwarp:pspnet101@0.25",

@@ -22,6 +22,7 @@ ORDER = (
         "distributed",
         "weights",
         "freed_memory",
+        "imports",
     ),
     *("ops", "flow", "metrics", "video", "engines"),
     *("model", "bases", "datasets", "inference", "evaluation", "training", "live", "convert", "export"),

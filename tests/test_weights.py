@@ -1,8 +1,11 @@
 """Weights files: read without running code, and loaded whole or not at all."""
 
+import argparse
+import pathlib
 import pickle
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
@@ -30,6 +33,23 @@ def assert_same(state, other):
     assert all(torch.equal(state[key], other[key]) for key in state)
 
 
+class HyperParameters(dict):
+    """As Lightning's AttributeDict: a class of whoever wrote the file."""
+
+    def __init__(self, **values):
+        super().__init__(values)
+        self.note = "x"
+
+    def __reduce__(self):
+        return type(self), (), vars(self), None, iter(self.items())
+
+
+def _loaded_network():
+    target = network()
+    target.load_state_dict(fresh_state())
+    return target
+
+
 WRAPPINGS = {
     "bare": lambda state: state,
     "state_dict": lambda state: {"state_dict": state, "epoch": 3},
@@ -37,6 +57,21 @@ WRAPPINGS = {
     "twice": lambda state: {"model": {"state_dict": state}},
     "data parallel": lambda state: {f"module.{key}": value for key, value in state.items()},
     "compiled": lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
+    "torchvision's train.py": lambda state: {"model": state, "epoch": 3, "args": argparse.Namespace(lr=0.01)},
+    "numpy's numbers": lambda state: {"state_dict": state, "best": np.float64(0.7), "counts": {"n": np.int64(3)}},
+    "Lightning": lambda state: {
+        "state_dict": {**{f"model.{key}": value for key, value in state.items()}, "loss.weight": torch.ones(4)},
+        "hyper_parameters": HyperParameters(lr=0.1),
+        "folder": pathlib.PurePosixPath("runs"),
+    },
+    "AveragedModel": lambda _: torch.optim.swa_utils.AveragedModel(_loaded_network()).state_dict(),
+    "its checkpoint": lambda _: {"ema": torch.optim.swa_utils.AveragedModel(_loaded_network()).state_dict()},
+    "BasicSR": lambda state: {"params": {k: v + 1 for k, v in state.items()}, "params_ema": state},
+    "model_state": lambda state: {"model_state": state, "optimizer_state": {}},
+    "teacher and student": lambda state: {
+        **{f"teacher.net.{key}": value + 1 for key, value in state.items()},
+        **{f"student.net.{key}": value for key, value in state.items()},
+    },
     "both": lambda state: {"state_dict": {f"_orig_mod.module.{key}": value for key, value in state.items()}},
 }
 

@@ -7,7 +7,8 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,13 @@ State = dict[str, Tensor]
 MODEL_KEY = "netwarp"
 """Metadata of a safetensors file that holds a whole video model."""
 
-# Where training scripts put the state dict, and what DataParallel and torch.compile put before its keys.
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "weights")
+# Where training scripts put the state dict, the likeliest first; an average of weights comes last where both are there,
+# but for BasicSR's, which is what that tests with.
+_WRAPPERS = (
+    *("state_dict", "model_state_dict", "model_state", "params_ema", "params", "model", "network", "net", "weights"),
+    *("module", "student", "ema_state_dict", "state_dict_ema", "model_ema", "ema", "average_model"),
+)
+# What DataParallel and torch.compile put before the keys.
 PREFIXES = ("module.", "_orig_mod.")
 
 
@@ -47,6 +53,8 @@ def read_weights(path: Path) -> State:
         content = inner
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(f"{path} holds no state dict but {type(content).__name__}: save the network's state_dict()")
+    if isinstance(content.get("n_averaged"), Tensor):  # torch's AveragedModel counts
+        content = {name: value for name, value in content.items() if name != "n_averaged"}
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise WeightsError(
@@ -98,12 +106,36 @@ def check_archive(path: Path) -> None:
         raise DamagedFileError(f"{path} is damaged (the checksum of {wrong} is another): copy or download it again")
 
 
+_MOST_STAND_INS = 64
+"""Kinds of foreign objects in one file that are passed over."""
+
+_STAND_IN = "stand-in"
+# As torch takes the parts of an object: its state alone, the items of a dict besides, or those of a list.
+_FORMS: tuple[Callable[[type], object], ...] = (object.__new__, lambda _: OrderedDict(), lambda _: [])
+
+_NEVER = ("torch", "builtins", "__builtin__", "os", "posix", "nt", "sys", "subprocess", "runpy", "importlib", "shutil")
+"""Packages whose objects in a file mean that it is no checkpoint, but a whole network, or runs code."""
+
+
 def _read_torch(path: Path) -> Any:  # noqa: ANN401
+    """Read a checkpoint; foreign objects beside its tensors (arguments, scores, configurations) become stand-ins."""
+    stand_ins: dict[str, int] = {}  # by a foreign class's name, how many forms did not do
     try:
         check_archive(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+        while True:
+            kinds: list[Any] = [(_stand_in(name, _FORMS[form]), name) for name, form in stand_ins.items()]
+            try:
+                with warnings.catch_warnings(), torch.serialization.safe_globals(kinds):
+                    warnings.simplefilter("ignore")
+                    return torch.load(path, map_location="cpu", weights_only=True)
+            except pickle.UnpicklingError as error:
+                foreign = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+                failed = re.search(rf"{_STAND_IN} ([^\s'>]+)", str(error))
+                name = foreign[1] if foreign else failed[1] if failed else "torch"
+                form = stand_ins.get(name, -1) + 1
+                if name.partition(".")[0] in _NEVER or form == len(_FORMS) or len(stand_ins) >= _MOST_STAND_INS:
+                    raise
+                stand_ins[name] = form
     except WeightsError:
         raise
     except OSError as error:
@@ -125,6 +157,23 @@ def _read_torch(path: Path) -> Any:  # noqa: ANN401
         raise WeightsError(f"{path} is not a checkpoint, or is damaged ({reason_of(error)[:120]})") from error
 
 
+def _stand_in(name: str, make: Callable[[type], object]) -> type:
+    """A class that takes the place of a foreign one in a file: it takes whatever that is made of, and does nothing."""
+
+    class StandIn:
+        def __new__(cls, *args: object, **kwargs: object) -> Any:  # noqa: ANN401
+            return make(cls)
+
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            pass
+
+        def __setstate__(self, state: object) -> None:
+            pass
+
+    StandIn.__qualname__ = f"{_STAND_IN} {name}"
+    return StandIn
+
+
 def load_weights(
     network: nn.Module, state: Mapping[str, Tensor], origin: str | Path, spare: tuple[str, ...] = ()
 ) -> None:
@@ -144,8 +193,17 @@ def load_weights(
 
 
 def unwrapped(state: Mapping[str, Tensor], expected: Iterable[str] = ()) -> State:
-    """Strip the prefixes that ``DataParallel`` and ``torch.compile`` put before every name."""
-    names, own = dict(state), tuple(expected)
+    """Strip what training scripts put before every name: ``module.``, ``_orig_mod.``, Lightning's ``model.``, others.
+
+    Where all expected names are there behind one prefix, the tensors without it (a loss's, a teacher's) are left out.
+    """
+    names, own = dict(state), tuple(name for name in expected if not name.endswith("num_batches_tracked"))
+    if own and not all(name in names for name in own):
+        ends = [name[: -len(own[-1])] for name in names if name.endswith(f".{own[-1]}")]
+        whole = [prefix for prefix in ends if all(f"{prefix}{name}" in names for name in own)]
+        if whole:
+            prefix = min(whole, key=lambda each: ("ema" in each or "teacher" in each, len(each)))
+            return {name.removeprefix(prefix): value for name, value in names.items() if name.startswith(prefix)}
     for prefix in PREFIXES * 2:  # in either order
         wrapped = bool(names) and all(name.startswith(prefix) for name in names)
         if wrapped and not any(name.startswith(prefix) for name in own):

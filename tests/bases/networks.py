@@ -28,9 +28,19 @@ class Network:
     size: tuple[int, int]
 
 
-def _transformers(model_type: str, preprocess: Preprocess, **config: Any) -> nn.Module:
-    labels = label_set(CLASSES)
-    options = {"config": {"model_type": model_type, "num_labels": CLASSES, "initializer_range": 0.2, **config}}
+def _transformers(
+    model_type: str,
+    preprocess: Preprocess,
+    *,
+    outputs: int = CLASSES,
+    inputs: dict[str, Any] | None = None,
+    **config: Any,
+) -> nn.Module:
+    labels = label_set(outputs)
+    options = {
+        "config": {"model_type": model_type, "num_labels": outputs, "initializer_range": 0.2, **config},
+        "inputs": inputs or {},
+    }
     source = BaseSource(f"hf:tiny/{model_type}", labels.names, labels.palette, preprocess, options)
     return rebuild_base(source)
 
@@ -60,6 +70,61 @@ def _enet() -> nn.Module:
     """ENet at its frames' own size, in place of the 512×512 of its public weights."""
     source = load_base("netwarp:enet", classes=CLASSES).source
     return rebuild_base(replace(source, preprocess=replace(source.preprocess, size=None)))
+
+
+SWIN: dict[str, Any] = {
+    "model_type": "swin",
+    "image_size": 64,
+    "embed_dim": 16,
+    "depths": [1, 1, 1, 1],
+    "num_heads": [1, 1, 2, 2],
+    "out_features": ["stage1", "stage2", "stage3", "stage4"],
+}
+QUERIES: dict[str, Any] = {
+    "backbone_config": SWIN,
+    "hidden_dim": 32,
+    "num_attention_heads": 2,
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "dim_feedforward": 32,
+    "encoder_feedforward_dim": 32,
+    "num_queries": 10,
+}
+MASK2FORMER: dict[str, Any] = {**QUERIES, "feature_size": 32, "mask_feature_size": 32}
+ONEFORMER: dict[str, Any] = {
+    **QUERIES,
+    "conv_dim": 32,
+    "mask_dim": 32,
+    "task_seq_len": 8,
+    "text_encoder_width": 32,
+    "text_encoder_num_layers": 1,
+    "text_encoder_vocab_size": 50,
+}
+EOMT: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "image_size": 64,
+    "num_queries": 10,
+    "num_blocks": 2,
+    "num_upscale_blocks": 1,
+}
+DEPTH_ANYTHING: dict[str, Any] = {
+    "backbone_config": {
+        "model_type": "dinov2",
+        "hidden_size": 32,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "image_size": 56,
+        "patch_size": 14,
+        "out_indices": [1, 2, 3, 4],
+        "reshape_hidden_states": False,
+    },
+    "reassemble_hidden_size": 32,
+    "neck_hidden_sizes": [8, 8, 16, 16],
+    "fusion_hidden_size": 16,
+    "head_hidden_size": 8,
+}
 
 
 def _loaded(spec: str, layers: tuple[str, ...], size: tuple[int, int]) -> Network:
@@ -96,8 +161,62 @@ THIRD_PARTY: dict[str, Network] = {
 }
 """Twelve networks of other libraries: four of torchvision, five of smp, three of Hugging Face."""
 
+
+def _multilabel() -> nn.Module:
+    network = load_base("smp:Unet/mobilenet_v2", classes=3)
+    network.task = "multilabel"  # type: ignore[assignment]
+    return network
+
+
+OTHER_OUTPUTS: dict[str, Network] = {
+    "binary": Network(partial(load_base, "smp:Unet/mobilenet_v2", classes=1), ("decoder.blocks.2",), _SMALL),
+    "multilabel": Network(_multilabel, ("decoder.blocks.2",), _SMALL),
+    "hf:mask2former": Network(
+        partial(_transformers, "mask2former", Preprocess(divisor=32), **MASK2FORMER),
+        ("model.pixel_level_module.decoder.mask_projection",),
+        _LARGE,
+    ),
+    "hf:maskformer": Network(
+        partial(
+            _transformers, "maskformer", Preprocess(divisor=32), backbone_config=SWIN, fpn_feature_size=32,
+            mask_feature_size=32,
+            decoder_config={
+                "model_type": "detr", "d_model": 32, "decoder_layers": 1, "decoder_attention_heads": 2,
+                "decoder_ffn_dim": 32, "num_queries": 10,
+            },
+        ),
+        ("model.pixel_level_module.decoder.mask_projection",),
+        _LARGE,
+    ),
+    "hf:oneformer": Network(
+        partial(
+            _transformers, "oneformer", Preprocess(divisor=32), inputs={"task_inputs": [1, 2, 3, 0, 0, 0, 0, 0]},
+            **ONEFORMER,
+        ),
+        ("model.pixel_level_module.decoder.mask_projection",),
+        _LARGE,
+    ),
+    "hf:eomt": Network(
+        partial(_transformers, "eomt", Preprocess(size=(64, 64)), **EOMT),
+        ("embeddings.patch_embeddings.projection",),
+        _SMALL,
+    ),
+    "hf:videomt": Network(
+        partial(_transformers, "videomt", Preprocess(size=(64, 64)), inputs={"clips": True}, **EOMT),
+        ("upscale_block",),
+        _SMALL,
+    ),
+    "hf:depth_anything": Network(
+        partial(_transformers, "depth_anything", Preprocess(divisor=14), outputs=1, **DEPTH_ANYTHING),
+        ("neck.fusion_stage.layers.3",),
+        (56, 70),
+    ),
+}  # fmt: skip
+"""Networks whose outputs are no logits of classes."""
+
 NETWORKS: dict[str, Network] = {
     **THIRD_PARTY,
+    **OTHER_OUTPUTS,
     "netwarp:espnet": _loaded("netwarp:espnet", ("encoder.b2", "conv"), _LARGE),
     "netwarp:enet": Network(_enet, ("b14", "b38", "b42"), _LARGE),
     # The paper's, with a sixteenth of their channels.

@@ -346,7 +346,7 @@ def test_huggingface_folders_that_cannot_be_used(tmp_path):
     (tmp_path / "config.json").write_text("{ this is no JSON")
     refused("cannot be loaded", f"hf:{tmp_path}", kind=WeightsError)
     transformers.ViTConfig(hidden_size=8).save_pretrained(tmp_path)
-    refused("cannot be loaded", f"hf:{tmp_path}", kind=NetWarpError)
+    refused("vit of transformers neither segments", f"hf:{tmp_path}", kind=NetWarpError)
     config = transformers.SegformerConfig(**SEGFORMER)
     config.save_pretrained(tmp_path)
     refused("cannot be loaded", f"hf:{tmp_path}", kind=WeightsError)  # no weights

@@ -4,8 +4,8 @@ import pytest
 import torch
 from networks import NETWORKS, build
 
+from netwarp.model.answer import logits_of
 from netwarp.model.layers import probe
-from netwarp.model.outputs import logits_of
 
 
 @pytest.mark.parametrize("name", NETWORKS)

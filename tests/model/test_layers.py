@@ -76,9 +76,9 @@ def test_tries_larger_frames_until_the_network_takes_one():
 
 class TestPlacement:
     def test_in_the_order_in_which_they_run(self):
-        places, output = place(tiny(), ["output", "mid", "stem"], PLAIN)
+        places, seen = place(tiny(), ["output", "mid", "stem"], PLAIN)
         assert [(info.name, info.channels) for info in places] == [("stem", 8), ("mid", 6), ("output", 5)]
-        assert output.channels == 5
+        assert seen.output.channels == 5
 
     def test_a_layer_inside_another_ends_first(self):
         net = Wrapped(lambda self, x: self.net(x))
@@ -113,3 +113,20 @@ class TestPlacement:
         with pytest.raises(ConfigurationError, match=says):
             place(net, layers, PLAIN)
         assert hooks_on(net) == 0
+
+
+@pytest.mark.parametrize("multiple", [2, 4, 8, 14, 16, 28, 32, 64])
+def test_the_multiple_that_a_network_needs_is_found(multiple):
+    def picky(self, x):
+        if x.shape[-1] % multiple or x.shape[-2] % multiple:
+            raise RuntimeError("Sizes of tensors must match")
+        return self.net(x)
+
+    assert probe(Wrapped(picky), PLAIN).preprocess.divisor == multiple
+    seen = probe(Wrapped(picky), PLAIN, (357, 481))
+    assert (seen.preprocess.divisor, seen.frame) == (multiple, (357, 481))
+    assert probe(Wrapped(picky), Preprocess(divisor=multiple)).preprocess == Preprocess(divisor=multiple)
+
+
+def test_a_network_that_takes_any_size_is_not_padded():
+    assert probe(tiny(), PLAIN).preprocess == PLAIN

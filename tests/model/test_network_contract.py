@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from bases.networks import NETWORKS, build
 from model.tiny import Pan, frozen_copy, hooks_on, same_state, set_weights, stream
 from netwarp import VideoModel
-from netwarp.model.outputs import logits_of, output_grid, to_frame_size
+from netwarp.model.answer import logits_of
+from netwarp.model.outputs import output_grid, to_frame_size
 
 PLACES = [(name, layer) for name, network in NETWORKS.items() for layer in (*network.layers, "output")]
 every_place = pytest.mark.parametrize(("name", "layer"), PLACES, ids=[f"{n} at {p}" for n, p in PLACES])

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from model.tiny import LAYERS, PLAIN, Pan, rough_flow, tiny, video
 from netwarp import VideoModel
 from netwarp.model import PhotometricGate, Preprocess
-from netwarp.model.outputs import logits_of
+from netwarp.model.answer import logits_of
 
 
 def logits_alone(net, frame, preprocess=PLAIN):

@@ -15,16 +15,16 @@ from torch import nn
 
 from model.tiny import tiny
 from netwarp.errors import ConfigurationError
+from netwarp.model.answer import logits_of
 from netwarp.model.outputs import (
     Hooks,
     StopPass,
-    labels_of,
-    logits_of,
     output_grid,
     representation_of,
     to_frame_size,
     with_representation,
 )
+from netwarp.model.task import Task
 from netwarp.ops import Grid
 
 LOGITS = torch.randn(1, 5, 4, 6)
@@ -47,6 +47,10 @@ class MappingWithAttribute(OrderedDict):
         OrderedDict(aux=LOGITS + 1, out=LOGITS),
         SimpleNamespace(logits=LOGITS, loss=None),
         MappingWithAttribute(logits=LOGITS, hidden_states=None),
+        (LOGITS, LOGITS + 1),
+        [LOGITS],
+        ({"out": LOGITS}, None),
+        {"masks": LOGITS},
     ],
 )
 def test_logits_are_found(output):
@@ -57,12 +61,12 @@ def test_logits_are_found(output):
     ("output", "says"),
     [
         (None, "NoneType"),
-        ([LOGITS], "list"),
-        ((LOGITS, LOGITS), "tuple"),
-        ({"masks": LOGITS}, "dict"),
+        ([], "list"),
+        ((None, LOGITS), "tuple"),
+        ({"masks": LOGITS, "edges": LOGITS}, "dict with masks, edges"),
         ({"out": None}, "dict"),
         (SimpleNamespace(logits="no"), "SimpleNamespace"),
-        (LOGITS[0], r"\[5, 4, 6\]"),
+        (LOGITS[0, 0], r"\[4, 6\]"),
         (LOGITS.argmax(1, keepdim=True), "int64"),
     ],
 )
@@ -144,9 +148,9 @@ def test_labels_in_places_are_a_grids_own():
     wrong = to_frame_size(scores, (30, 45), (32, 48), (30, 45), Grid((8, 8)))
     F.cross_entropy(wrong, 4 - labels, reduction="sum").backward()
     assert scores.grad.isfinite().all()
-    assert torch.equal(labels_of(read)[:, ::8, ::8], labels[:, ::8, ::8])
+    assert torch.equal(Task(5).labels(read)[:, ::8, ::8], labels[:, ::8, ::8])
     as_cells = to_frame_size(logits, (30, 45), (32, 48), (30, 45))
-    assert not torch.equal(labels_of(as_cells)[:, 4::8, 4::8], labels_of(read)[:, 4::8, 4::8])
+    assert not torch.equal(Task(5).labels(as_cells)[:, 4::8, 4::8], Task(5).labels(read)[:, 4::8, 4::8])
 
 
 @pytest.mark.parametrize("grid", [8, (8, 8), Grid((0.0, 8.0)), "8"])
@@ -166,7 +170,7 @@ def test_labels_are_argmax(batch, classes, h, w, last, levels, dtype, seed):
     logits = torch.randint(0, levels, (batch, classes, h, w), generator=generator).to(dtype)  # full of ties
     if last:
         logits = logits.contiguous(memory_format=torch.channels_last)
-    labels = labels_of(logits)
+    labels = Task(5).labels(logits)
     assert labels.dtype == torch.int64
     assert torch.equal(labels, logits.argmax(1))
 
@@ -175,7 +179,7 @@ def test_labels_are_argmax(batch, classes, h, w, last, levels, dtype, seed):
 def test_labels_of_what_is_not_finite(value):
     logits = torch.zeros(1, 5, 2, 33)
     logits[:, 3, :, ::3] = value
-    assert torch.equal(labels_of(logits), logits.argmax(1))
+    assert torch.equal(Task(5).labels(logits), logits.argmax(1))
 
 
 X = torch.rand(1, 3, 16, 24)

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netwarp.model import PhotometricGate
+from netwarp.model.task import Task
 from netwarp.training import class_weights
-from netwarp.training.losses import consistency_sum, label_weight, segmentation_sum
+from netwarp.training.losses import consistency_sum, label_weight
 from training.toy import CLASSES
 
 
@@ -26,7 +27,7 @@ def test_a_batch_in_pieces_is_the_weighted_mean_of_the_whole(seed, batch, classe
     cut = data.draw(st.integers(0, batch))
     pieces = [slice(0, cut), slice(cut, batch)]
     total = sum(float(label_weight(labels[p], weights)) for p in pieces)
-    loss = sum(float(segmentation_sum(logits[p], labels[p], weights)) for p in pieces if p.stop > p.start)
+    loss = sum(float(Task(3).loss_sum(logits[p], labels[p], weights)) for p in pieces if p.stop > p.start)
     expected = F.cross_entropy(logits.float(), labels, weights, ignore_index=255)
     assert loss / total == pytest.approx(float(expected), rel=1e-5)
 
@@ -34,7 +35,7 @@ def test_a_batch_in_pieces_is_the_weighted_mean_of_the_whole(seed, batch, classe
 def test_nothing_labelled_weighs_and_costs_nothing():
     labels = torch.full((1, 4, 5), 255)
     assert float(label_weight(labels, None)) == float(label_weight(labels, torch.ones(3))) == 0
-    assert float(segmentation_sum(torch.randn(1, 3, 4, 5), labels, torch.ones(3))) == 0
+    assert float(Task(3).loss_sum(torch.randn(1, 3, 4, 5), labels, torch.ones(3))) == 0
 
 
 def always(current, previous, flow):
@@ -64,7 +65,7 @@ def test_consistency_is_the_divergence_from_what_the_flow_brings(length):
     flows = torch.randint(-2, 3, (2, length - 1, 2, 5, 6)).float()
     trust = [torch.rand(2, 1, 5, 6) for _ in range(length - 1)]
     left = list(trust)
-    got = consistency_sum(logits, torch.zeros(2, length, 3, 5, 6), flows, lambda *_: left.pop(0))
+    got = consistency_sum(logits, torch.zeros(2, length, 3, 5, 6), flows, lambda *_: left.pop(0), Task(3))
     assert float(got) == pytest.approx(by_hand(logits, flows, trust), rel=1e-4)
 
 
@@ -74,13 +75,13 @@ def test_frames_that_agree_along_the_flow_cost_nothing():
     flows = torch.zeros(1, 1, 2, 6, 8)
     flows[:, :, 0] = 2
     frames = torch.zeros(1, 2, 3, 6, 8)
-    assert float(consistency_sum([before, now], frames, flows, always)) == pytest.approx(0, abs=1e-6)
-    assert float(consistency_sum([before, now], frames, -flows, always)) > 0.1
+    assert float(consistency_sum([before, now], frames, flows, always, Task(3))) == pytest.approx(0, abs=1e-6)
+    assert float(consistency_sum([before, now], frames, -flows, always, Task(3))) > 0.1
 
 
 def test_the_past_is_not_to_follow_the_present():
     before, now = torch.randn(1, 3, 4, 4, requires_grad=True), torch.randn(1, 3, 4, 4, requires_grad=True)
-    consistency_sum([before, now], torch.zeros(1, 2, 3, 4, 4), torch.zeros(1, 1, 2, 4, 4), always).backward()
+    consistency_sum([before, now], torch.zeros(1, 2, 3, 4, 4), torch.zeros(1, 1, 2, 4, 4), always, Task(3)).backward()
     assert before.grad is None
     assert now.grad.abs().sum() > 0
 
@@ -92,9 +93,9 @@ def test_where_frames_do_not_match_it_counts_less():
     other[:, 1, :, :4] = 1 - other[:, 1, :, :4].round()
     flows = torch.zeros(1, 1, 2, 8, 8)
     gate = PhotometricGate()
-    full = consistency_sum(logits, same, flows, gate)
-    assert float(full) == pytest.approx(float(consistency_sum(logits, same, flows, always)))
-    assert float(consistency_sum(logits, other, flows, gate)) < 0.8 * float(full)
+    full = consistency_sum(logits, same, flows, gate, Task(3))
+    assert float(full) == pytest.approx(float(consistency_sum(logits, same, flows, always, Task(3))))
+    assert float(consistency_sum(logits, other, flows, gate, Task(3))) < 0.8 * float(full)
     assert math.isfinite(float(full))
 
 

@@ -1,8 +1,9 @@
-"""``hf:REPO_OR_FOLDER``: semantic segmentation networks of Hugging Face's transformers."""
+"""``hf:REPO_OR_FOLDER``: semantic and universal segmentation, and depth, by networks of Hugging Face's transformers."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,9 @@ from netwarp.model.inputs import Preprocess
 from netwarp.weights import check_finite, unwrapped
 
 # Position embeddings that are not interpolated, or a neck that takes squares alone.
-_FIXED_SIZE = ("dpt", "data2vec-vision")
+_FIXED_SIZE = ("dpt", "data2vec-vision", "eomt", "eomt_dinov3", "videomt")
+# What networks of transformers are taken for.
+_WHAT = ("SEMANTIC_SEGMENTATION", "UNIVERSAL_SEGMENTATION", "DEPTH_ESTIMATION")
 # Convolutions that pad: any size works.
 _ANY_SIZE = ("segformer", "mobilevit", "mobilevitv2", "mobilenet_v2")
 
@@ -39,7 +42,7 @@ def load_huggingface(name: str, weights: str | Path | None, classes: int | Seque
     with _quiet(transformers):
         with _one_line(f"hf:{name}", "check the name, and the connection for a hub name"):
             config = transformers.AutoConfig.from_pretrained(where, **options)
-        count = asked.agreed(config.num_labels, None, f"hf:{name}")
+        count = asked.agreed(_outputs(transformers, config), None, f"hf:{name}")
         preprocess = _preprocess(transformers, where, config, options)
         origin = f"hf:{name}" if weights is None else str(weights)
         arguments = {
@@ -48,21 +51,20 @@ def load_huggingface(name: str, weights: str | Path | None, classes: int | Seque
             "output_loading_info": True,
             "ignore_mismatched_sizes": True,  # reported by _check_loaded, in one line
         }
-        with _one_line(origin, f"it must hold a semantic segmentation network of type {config.model_type}"):
+        kind = _class_of(transformers, config)
+        with _one_line(origin, f"it must hold a {kind.__name__}"):
             if state is None:
-                network, info = transformers.AutoModelForSemanticSegmentation.from_pretrained(
-                    where, **arguments, **options
-                )
+                network, info = kind.from_pretrained(where, **arguments, **options)
             else:
                 # Through transformers, which knows the older names of its tensors.
-                network, info = _class_of(transformers, config).from_pretrained(
-                    None, state_dict=unwrapped(state), **arguments
-                )
+                with torch.device("meta"):
+                    expected = kind(config).state_dict()
+                network, info = kind.from_pretrained(None, state_dict=unwrapped(state, expected), **arguments)
+            inputs = _inputs(transformers, where, config, options)
     _check_loaded(info, origin)
     check_finite(network.state_dict(), origin)
-    names = tuple(str(config.id2label[i]) for i in range(count))
-    labels = asked.labels(count, label_set(count, names))
-    return attach_source(network, _source(name, labels, preprocess, config))
+    labels = asked.labels(count, known_labels(config, count))
+    return attach_source(_fed(network, inputs), _source(name, labels, preprocess, config, inputs))
 
 
 def rebuild_huggingface(source: BaseSource) -> nn.Module:
@@ -74,13 +76,13 @@ def rebuild_huggingface(source: BaseSource) -> nn.Module:
         raise ConfigurationError(f"the saved configuration of {source.spec} names no model_type")
     with _quiet(transformers), _offline(), _one_line(source.spec, "another version of transformers may have saved it"):
         config = transformers.AutoConfig.for_model(kind, **values)
-        network: nn.Module = transformers.AutoModelForSemanticSegmentation.from_config(config, trust_remote_code=False)
-    if config.num_labels != len(source.classes):
+        network: nn.Module = _class_of(transformers, config)(config)
+    outputs = _outputs(transformers, config)
+    if outputs != len(source.classes):
         raise ConfigurationError(
-            f"the saved configuration of {source.spec} has {config.num_labels} outputs, its classes are "
-            f"{len(source.classes)}"
+            f"the saved configuration of {source.spec} has {outputs} outputs, its classes are {len(source.classes)}"
         )
-    return network
+    return _fed(network, source.options.get("inputs", {}))
 
 
 def _transformers() -> Any:  # noqa: ANN401
@@ -92,10 +94,57 @@ def _transformers() -> Any:  # noqa: ANN401
 
 
 def _class_of(transformers: Any, config: Any) -> Any:  # noqa: ANN401
-    mapping = transformers.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING
-    if type(config) not in mapping:
-        raise ConfigurationError(f"{config.model_type} is not a semantic segmentation network of transformers")
-    return mapping[type(config)]
+    """The class that a configuration was saved of, else the first that does semantic segmentation, or depth."""
+    mappings = [getattr(transformers, f"MODEL_FOR_{what}_MAPPING") for what in _WHAT]
+    kinds = [mapping[type(config)] for mapping in mappings if type(config) in mapping]
+    if not kinds:
+        raise ConfigurationError(
+            f"{config.model_type} of transformers neither segments nor gives depth: wrap it in a module whose forward "
+            "returns logits, and give that as package.module:callable"
+        )
+    return next((kind for kind in kinds if kind.__name__ in (config.architectures or ())), kinds[0])
+
+
+def _outputs(transformers: Any, config: Any) -> int:  # noqa: ANN401
+    depth = transformers.MODEL_FOR_DEPTH_ESTIMATION_MAPPING
+    outputs: int = config.num_labels
+    return 1 if type(config) in depth and _class_of(transformers, config) is depth[type(config)] else outputs
+
+
+def known_labels(config: Any, count: int) -> LabelSet:  # noqa: ANN401
+    """Names of a configuration's outputs (``id2label``), as far as it has as many."""
+    names = getattr(config, "id2label", None)
+    if not isinstance(names, dict) or len(names) != count:
+        return label_set(count, ("depth",) if count == 1 else None)
+    return label_set(count, tuple(str(names[i]) for i in range(count)))
+
+
+def _inputs(transformers: Any, where: str, config: Any, options: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+    """What a network's forward takes besides the image, as plain values; see :func:`_fed`."""
+    if config.model_type == "videomt":
+        return {"clips": True}
+    if config.model_type != "oneformer":
+        return {}
+    tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
+    length = config.task_seq_len
+    tokens = tokenizer("the task is semantic", padding="max_length", max_length=length, truncation=True)
+    return {"task_inputs": list(tokens["input_ids"])}
+
+
+def _fed(network: nn.Module, inputs: dict[str, Any]) -> nn.Module:
+    """Let a network take the image alone: OneFormer gets its task, and a network of clips a clip of one frame."""
+
+    def add(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if "clips" in inputs and args and args[0].ndim == 4:
+            args = (args[0].unsqueeze(1), *args[1:])
+        if "task_inputs" in inputs and len(args) == 1 and "task_inputs" not in kwargs:
+            tokens = torch.tensor(inputs["task_inputs"], device=args[0].device)
+            kwargs = {**kwargs, "task_inputs": tokens.expand(len(args[0]), -1)}
+        return args, kwargs
+
+    if inputs:
+        network.register_forward_pre_hook(add, with_kwargs=True)
+    return network
 
 
 def _place(name: str) -> tuple[str, bool]:
@@ -110,10 +159,16 @@ def _place(name: str) -> tuple[str, bool]:
     return name, False
 
 
-def _source(name: str, labels: LabelSet, preprocess: Preprocess, config: Any) -> BaseSource:  # noqa: ANN401
+def _source(
+    name: str,
+    labels: LabelSet,
+    preprocess: Preprocess,
+    config: Any,  # noqa: ANN401
+    inputs: dict[str, Any],
+) -> BaseSource:
     values: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
     values["_name_or_path"] = ""  # a path of this machine
-    options = {"config": _without_downloads(values)}
+    options = {"config": _without_downloads(values), **({"inputs": inputs} if inputs else {})}
     return BaseSource(f"hf:{name}", labels.names, labels.palette, preprocess, options)
 
 
@@ -192,6 +247,9 @@ def _one_line(origin: str, advice: str) -> Iterator[None]:
         yield
     except NetWarpError:
         raise
+    except ImportError as error:  # Mask2Former and its like need scipy, others another library
+        wanted = re.search(r"requires the (\w+) library", str(error))
+        raise MissingExtraError(wanted[1] if wanted else str(error.name), "models", origin) from error
     except Exception as error:
         raise WeightsError(f"{origin} cannot be loaded ({reason_of(error)[:200]}): {advice}") from error
 

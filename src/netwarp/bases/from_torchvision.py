@@ -31,7 +31,7 @@ def load_torchvision(name: str, weights: str | Path | None, classes: int | Seque
     count = asked.agreed(held, len(VOC), spec)
     network = _build(name, count)
     if state is not None:
-        load_weights(network, state, origin, spare=("aux_classifier.", "module.aux_classifier."))
+        load_weights(network, state, origin, spare=("aux_classifier.",))
     labels = asked.labels(count, VOC)
     return attach_source(network, BaseSource(spec, labels.names, labels.palette, Preprocess()))
 

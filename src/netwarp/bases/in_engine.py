@@ -20,7 +20,7 @@ from netwarp._version import __version__
 from netwarp.engines import Engine, check_engine, open_engine
 from netwarp.engines.export import to_onnx
 from netwarp.errors import ConfigurationError, WeightsError, unknown_name
-from netwarp.model.outputs import logits_of
+from netwarp.model.answer import logits_of
 from netwarp.output_files import write_file
 
 log = logging.getLogger("netwarp")

@@ -15,8 +15,9 @@ from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
 from netwarp.flow import FlowEstimator
 from netwarp.input_files import expanded
 from netwarp.model import FlowCNN, Preprocess, VideoModel
-from netwarp.model.gates import gate_from_dict
+from netwarp.model.gates import Gate, GateFunction, gate_from_dict
 from netwarp.model.model_file import read
+from netwarp.model.task import Task, task_from_dict
 from netwarp.ops import Grid
 from netwarp.weights import check_fit
 
@@ -32,6 +33,7 @@ def load(
     base: nn.Module | None = None,
     *,
     flow: str | FlowEstimator | None = None,
+    gate: str | Gate | GateFunction | None = None,
     trust: bool = False,
 ) -> VideoModel:
     """Load a model that :meth:`netwarp.VideoModel.save` wrote, out of that file alone.
@@ -43,6 +45,7 @@ def load(
         base: The network, where the file does not say how to build it (a module of your own) or was saved without its
             weights. If the file holds the network's weights, they replace those of ``base``, in its own precision.
         flow: In place of the file's flow.
+        gate: In place of the file's gate; needed where that is the user's own.
         trust: Take what the file names outside of itself too: RAFT's weights, a folder of flow, a backbone's name.
 
     Returns:
@@ -75,7 +78,7 @@ def load(
     try:
         if rebuilt and "output_grid" in saved.config:
             base.output_grid = Grid.from_lists(*saved.config["output_grid"])  # type: ignore[assignment]
-        model = _build(saved.config, base, flow or _flow_of(saved.config, path, trust=trust))
+        model = _build(saved.config, base, flow or _flow_of(saved.config, path, trust=trust), gate)
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise WeightsError(f"the configuration in {path} is damaged ({reason})") from error
@@ -107,7 +110,12 @@ def _flow_of(config: dict[str, Any], path: str | Path, *, trust: bool) -> str:
     return flow
 
 
-def _build(config: dict[str, Any], base: nn.Module, flow: str | FlowEstimator) -> VideoModel:
+def _build(
+    config: dict[str, Any],
+    base: nn.Module,
+    flow: str | FlowEstimator,
+    gate: str | Gate | GateFunction | None,
+) -> VideoModel:
     flow_cnn, example_size = config["flow_cnn"], config["example_size"]
     preprocess = Preprocess.from_dict(config["preprocess"])
     for height, width in filter(None, (example_size, preprocess.size, (preprocess.divisor,) * 2)):
@@ -119,10 +127,11 @@ def _build(config: dict[str, Any], base: nn.Module, flow: str | FlowEstimator) -
         flow,
         None if flow_cnn is None else FlowCNN(**flow_cnn),
         memory=config["memory"],
-        gate=gate_from_dict(config["gate"]),
+        gate=gate_from_dict(config["gate"]) if gate is None else gate,
         interpolation=config.get("interpolation", "bilinear"),  # formats 1 and 2 know no other
         training_free=config["training_free"],
         preprocess=preprocess,
+        task=task_from_dict(config["task"]) if "task" in config else Task(len(config["classes"])),
         classes=config["classes"],
         palette=config["palette"],
         example_size=None if example_size is None else tuple(example_size),

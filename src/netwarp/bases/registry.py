@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from netwarp.bases.from_huggingface import load_huggingface, rebuild_huggingface
-from netwarp.bases.from_import import load_import, module_exists, rebuild_import
+from netwarp.bases.from_import import load_import, rebuild_import
 from netwarp.bases.from_onnx import load_onnx, rebuild_onnx
 from netwarp.bases.from_smp import load_smp, rebuild_smp
 from netwarp.bases.from_torchvision import load_torchvision, rebuild_torchvision
@@ -20,6 +19,7 @@ from netwarp.bases.in_engine import compute_by
 from netwarp.bases.shipped import BASES, load_shipped, rebuild_shipped
 from netwarp.bases.spec import BaseSource, attach_source
 from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.imports import is_import, module_exists
 
 Load = Callable[[str, "str | Path | None", "int | Sequence[str] | None"], nn.Module]
 
@@ -42,7 +42,6 @@ SCHEMES: dict[str, Scheme] = {
 """The part of a spec before the colon. Anything else is a module to import."""
 
 _FORMS = "torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME, onnx:FILE or package.module:callable"
-_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def load_base(
@@ -134,7 +133,7 @@ def rebuild_base(source: BaseSource | Mapping[str, Any], *, run_imports: bool = 
 
 
 def _check_import(module: str, path: str, spec: str) -> None:
-    if not _DOTTED.fullmatch(module) or not _DOTTED.fullmatch(path):
+    if not is_import(f"{module}:{path}"):
         raise ConfigurationError(f"{spec!r} names no base: write {_FORMS}")
     if not module_exists(module):
         if "." not in module:

@@ -14,7 +14,7 @@ from netwarp.errors import ConfigurationError, WeightsError, shown, unknown_name
 from netwarp.input_files import expanded
 from netwarp.label_sets import LabelSet, label_set
 from netwarp.model.inputs import Preprocess, base_device, channels_last_inputs
-from netwarp.weights import PREFIXES, read_weights
+from netwarp.weights import read_weights
 
 MOST_CLASSES = 65_536
 
@@ -187,10 +187,10 @@ def weights_from_file(weights: str | Path | None, spec: str, known: str = "") ->
 def outputs_in(state: Mapping[str, Tensor], heads: Iterable[tuple[str, int]]) -> int | None:
     """The number of outputs that weights have, by the name and dimension of the last layer's tensor."""
     for name, dimension in heads:
-        for prefix in ("", *PREFIXES):
-            tensor = state.get(prefix + name)
-            if tensor is not None and tensor.ndim > dimension:
-                return tensor.shape[dimension]
+        there = [key for key in state if key == name or key.endswith(f".{name}")]
+        tensor = state[min(there, key=len)] if there else None
+        if tensor is not None and tensor.ndim > dimension:
+            return tensor.shape[dimension]
     return None
 
 

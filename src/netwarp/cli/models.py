@@ -17,7 +17,7 @@ from netwarp.errors import ConfigurationError
 if TYPE_CHECKING:
     from torch import nn
 
-    from netwarp.model import VideoModel
+    from netwarp.model import Preprocess, VideoModel
 
 
 def size(text: str) -> tuple[int, int]:
@@ -55,6 +55,17 @@ def _keyframes(text: str) -> str:
             f"{text!r} names no keyframes: write all, auto, a number from 1, or budget:SHARE with a share up to 1"
         )
     return text
+
+
+def _divisor(text: str) -> int:
+    """Check ``--divisor``.
+
+    >>> _divisor("32")
+    32
+    """
+    if not re.fullmatch(r"[1-9]\d{0,3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no multiple to pad to: write a whole number from 1 to 9999")
+    return int(text)
 
 
 def several_keyframes(text: str) -> tuple[str, ...]:
@@ -208,6 +219,19 @@ class ModelOptions(NetworkOptions, ViewOptions, DeviceOption):
         "auto, or budget:SHARE of them at most (default: all)",
         type=_keyframes,
     )
+    gate: str | None = option(
+        "NAME",
+        "trust in the flow: photometric, learned (of a --model alone) or package.module:name (default: photometric)",
+    )
+    task: str | None = option(
+        "TASK",
+        "what the outputs of a --base are: classes, binary (one logit), multilabel or regression (depth and other "
+        "values; default: what they look like)",
+        choices=("classes", "binary", "multilabel", "regression"),
+    )
+    divisor: int | None = option(
+        "N", "pad frames to multiples of N for the network (default: what it turns out to need)", type=_divisor
+    )
     size: tuple[int, int] | None = option(
         "WxH", "size that frames get for the network; results come at frame size", type=size
     )
@@ -220,13 +244,13 @@ def check_model_options(request: ModelOptions, *memory: str) -> None:
             if getattr(request, name) is not None:
                 raise ConfigurationError(f"--{name} goes with --base: a model's are in its file", option=name)
     if request.model is not None:
-        for name in ("layers", "interpolation", *(name for name in memory if name == "training_free")):
+        for name in ("layers", "interpolation", "task", *(name for name in memory if name == "training_free")):
             if getattr(request, name):
                 raise ConfigurationError(
                     f"{option_name(name)} goes with --base: a model's are in its file", option=name
                 )
     if request.frame_by_frame:
-        for name in ("layers", "interpolation", *(() if request.keyframes else ("flow",)), *memory):
+        for name in ("layers", "interpolation", "gate", *(() if request.keyframes else ("flow",)), *memory):
             if getattr(request, name):
                 raise ConfigurationError(
                     f"{option_name(name)} makes no sense with --frame-by-frame: leave one of them out", option=name
@@ -257,8 +281,7 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
     base = None if request.base is None else base_of(request).to(where)
     if request.model is None:
         assert base is not None  # check_model_options and the command have seen to it
-        preprocess = preprocess_of(base)
-        preprocess = preprocess if request.size is None else replace(preprocess, size=request.size)
+        preprocess = _as_asked(request, preprocess_of(base))
         lay_out(base)
         model = VideoModel(
             base,
@@ -266,6 +289,8 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
             flow or "dis",
             interpolation=request.interpolation or "bilinear",
             training_free=memory,
+            task=request.task,
+            gate=request.gate if memory else None,
             preprocess=preprocess_for(views, preprocess, frame),
             example_size=example,
         )
@@ -275,19 +300,25 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
     with quiet_loading(request.debug):
         from netwarp.bases.load_model import load
 
-        model = load(request.model, base, flow=flow).to(where)
+        model = load(request.model, base, flow=flow, gate=request.gate).to(where)
     if base is None:
         compute_by(model.base, **_how(request))
-    preprocess = model.preprocess if request.size is None else replace(model.preprocess, size=request.size)
-    model.preprocess = preprocess_for(views, preprocess, frame)
+    model.preprocess = preprocess_for(views, _as_asked(request, model.preprocess), frame)
     lay_out(model.base)
     if views or not memory:
         model.example_size = example  # what the network frame by frame is tried on
     if not memory:
         model.remove()
         return _running(model.without_memory(), request)
-    probe(model.base, model.preprocess, example)
+    model.preprocess = probe(model.base, model.preprocess, example).preprocess
     return _running(model, request)
+
+
+def _as_asked(request: ModelOptions, preprocess: Preprocess) -> Preprocess:
+    """A network's preprocessing with ``--size`` and ``--divisor``."""
+    if request.divisor is not None:
+        preprocess = replace(preprocess, divisor=request.divisor, remainder=0)
+    return preprocess if request.size is None else replace(preprocess, size=request.size)
 
 
 def _running(model: VideoModel, request: ModelOptions) -> VideoModel:

@@ -62,6 +62,21 @@ def _rate(text: str) -> float:
     return _number(text, 1e-3, 1000, "a number of frames a second up to 1000, such as 15")
 
 
+def _range(text: str) -> tuple[float, float]:
+    """Read ``--range``.
+
+    >>> _range("0,80")
+    (0.0, 80.0)
+    """
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of values: write LOW,HIGH, such as 0,80")
+    return low, high
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request(ModelOptions, LabelOptions):
     """What is asked for."""
@@ -75,6 +90,9 @@ class Request(ModelOptions, LabelOptions):
     side_by_side: bool = flag("the network frame by frame on the left, over time on the right")
     no_cuts: bool = flag("do not look for scene cuts, which start anew")
     alpha: float = option("ALPHA", "opacity of the classes' colours, 0 to 1 (default: 0.5)", type=_opacity, default=0.5)
+    range: tuple[float, float] | None = option(
+        "LOW,HIGH", "of a regression network's values: masks are 16-bit PNG of it, else 32-bit TIFF", type=_range
+    )
     quality: int = option("CRF", "of the video, 0 (lossless) to 51 (default: 18)", type=whole_number(0, 51), default=18)
     fps: float | None = option(
         "FPS", "frames a second of images and raw streams, which do not say it themselves (default: 25)", type=_rate
@@ -235,6 +253,7 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
                 detect_cuts=not request.no_cuts,
                 keyframes=request.keyframes or "all",
                 **label_settings(request),
+                value_range=request.range,
                 on_frame=advance,
             )
         except Interrupted as interrupt:

@@ -47,6 +47,7 @@ def run(request: Request) -> None:
         palette_in,
         saved_files,
     )
+    from netwarp.model.task import Task
     from netwarp.video.images import ImageFiles
     from netwarp.video.open import open_frames
 
@@ -69,6 +70,7 @@ def run(request: Request) -> None:
             SavedAnswers(files, classes),
             flow=request.flow or "dis",
             training_free=True,
+            task=Task(classes),
             classes=labels,
             palette=palette_in(files, classes),
         )

@@ -132,7 +132,7 @@ def _two(numbers: Sequence[float]) -> str:
 def score_table(rows: Mapping[str, Scores]) -> str:
     """A line for each row, a column for each figure that applies to one of them."""
     columns: list[tuple[str, list[float], int]] = []
-    for key, figure in figures().items():
+    for key, figure in figures(next(iter(rows.values()))).items():
         values = [scores[key] for scores in rows.values()]
         if all(value == figure.usual for value in values):
             continue
@@ -155,7 +155,7 @@ def _by_width(head: str, values: list[Any]) -> list[tuple[str, list[Any]]]:
 def class_table(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
     """A line for each class, a column for each row's figure by class, if it applies to one class of one row."""
     columns: list[tuple[str, Sequence[float], int]] = []
-    for key, figure in figures().items():
+    for key, figure in figures(next(iter(rows.values()))).items():
         for head, parts in _by_width(figure.head, [scores[key] for scores in rows.values()]):
             by_class = {name: values for name, values in zip(rows, parts, strict=True) if isinstance(values, tuple)}
             if not columns or any(math.isfinite(value) for values in by_class.values() for value in values):

@@ -81,6 +81,7 @@ class ModelSection:
         std: What it is divided by then; null likewise, as below.
         scale: The value of white before, such as 1 or 255.
         order: Of the channels.
+        task: What its outputs are: classes, binary (one logit) or multilabel; null for what they look like.
         layers: Where it gets its NetWarps ('netwarp layers' lists them), output or log_probs; [] for frame by frame.
         flow: dis[:authors|ultrafast|fast|light|medium|accurate][@FRACTION], raft[:FILE], zero or true
             (that of rendered clips); null for dis, or the file's.
@@ -103,6 +104,7 @@ class ModelSection:
     std: tuple[float, float, float] | None = None
     scale: float | None = None
     order: Literal["rgb", "bgr"] | None = None
+    task: Literal["classes", "binary", "multilabel"] | None = None
     layers: tuple[str, ...] | None = None
     flow: str | None = None
     flow_cnn: Literal["paper", "release"] | None = "paper"
@@ -269,6 +271,7 @@ def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debu
             start=options.start,
             interpolation=options.interpolation,
             gate=options.gate,
+            task=options.task,
         )
 
 

@@ -14,6 +14,7 @@ from netwarp.datasets.clip_folder import clip_folder, splits_in
 from netwarp.datasets.clips import ClipData
 from netwarp.datasets.vspw import vspw
 from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.imports import is_own, own_part
 from netwarp.input_files import expanded
 from netwarp.label_sets import IGNORE
 
@@ -62,7 +63,8 @@ def open_data(
     """Open a data set, or one split of it; only names are read yet, and frames that must be taken out of videos.
 
     Args:
-        spec: A name of :data:`DATASETS`, a colon, and a folder or settings.
+        spec: A name of :data:`DATASETS`, a colon, and a folder or settings; or ``package.module:name``, a function of
+            your own that returns :class:`.ClipData` (called with ``split`` and ``length`` if it takes those).
         split: By default ``"val"``, or the only one that there is.
         length: Frames of a sample. From videos (CamVid's original release, videos in ``folder:``) so many frames are
             taken out; other data does not depend on it.
@@ -78,6 +80,8 @@ def open_data(
     >>> len(open_data("streets:clips=3,frames=4,size=64x48").samples())
     9
     """
+    if is_own(spec, tuple(DATASETS)):
+        return _own_data(spec, split, length)
     name, text = _parts(spec)
     known = splits_of(spec)
     if split is None:
@@ -114,6 +118,13 @@ def mask_values(text: str) -> dict[int, int]:
             )
         found[int(match[1])] = int(match[2])
     return found
+
+
+def _own_data(spec: str, split: str | None, length: int) -> ClipData:
+    data: object = own_part(spec, "the clips", split=split or DEFAULT_SPLIT, length=length)
+    if not isinstance(data, ClipData):
+        raise ConfigurationError(f"{spec} returns {type(data).__name__}, not netwarp.datasets.clips.ClipData")
+    return data
 
 
 def splits_of(spec: str) -> tuple[str, ...]:

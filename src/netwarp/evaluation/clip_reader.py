@@ -14,7 +14,7 @@ from netwarp.datasets.clips import Clip
 from netwarp.errors import InputError
 from netwarp.flow import FlowSource, PrecomputedFlow, spec_of
 from netwarp.label_sets import LabelMap
-from netwarp.model.gates import forward_backward_error
+from netwarp.model.gates import PhotometricGate, forward_backward_error
 from netwarp.model.inputs import as_frames
 
 
@@ -117,6 +117,11 @@ class CachedFrame:
             forward = estimator(self.before.image(CPU), self.image(CPU), None)
             self._visible = forward_backward_error(backward[0], forward)[:, 0] <= 1
         return self._visible
+
+    def trust(self, flow: Tensor) -> Tensor:
+        """The photometric gate's trust ``[1,1,H,W]`` in the flow to the frame before."""
+        assert self.before is not None  # which the flow leads to
+        return PhotometricGate()(self.image(CPU), self.before.image(CPU), flow)
 
     @cached_property
     def labels(self) -> LabelMap | None:

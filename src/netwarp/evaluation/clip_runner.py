@@ -138,10 +138,11 @@ def _measure_clip(
 def _count(plan: EvaluationPlan, name: str, collection: MetricCollection, done: list[Labelled]) -> None:
     for each in done:
         labels, frame = each.labels, each.frame
-        truth = frame.truth((labels.shape[1], labels.shape[2]), labels.device)
+        truth = frame.truth((labels.shape[-2], labels.shape[-1]), labels.device)
         flow = frame.flow(plan.consistency_flow, CPU)
         visible = frame.visible(plan.consistency_flow)
-        collection.add(labels, **truth, flow=None if flow is None else flow[0], visible=visible)
+        trust = frame.trust(flow[0]) if flow is not None and plan.metrics.need_trust else None
+        collection.add(labels, **truth, flow=None if flow is None else flow[0], visible=visible, trust=trust)
         if each.seconds is not None:
             collection.time(each.seconds, each.network)
         if plan.on_labels is not None:

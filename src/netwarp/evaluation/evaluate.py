@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from netwarp.distributed import fail_together
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.evaluation.clip_reader import CPU, CachedFrame, joined, runs_of, wait_for
 from netwarp.evaluation.clip_runner import EvaluationPlan, Labelled, OnLabels, Row, measure
+from netwarp.evaluation.own_metrics import OwnMetric, own_metrics
 from netwarp.evaluation.scores import MetricSettings, Scores
 from netwarp.flow import FlowEstimator, flow_source
 from netwarp.inference import labeller
@@ -52,6 +54,7 @@ def evaluate(
     intervals: bool = False,
     on_frame: Callable[[], None] | None = None,
     on_labels: OnLabels | None = None,
+    metrics: Sequence[OwnMetric] = (),
 ) -> dict[str, Scores]:
     """Run models over clips and score them, by their names.
 
@@ -82,6 +85,9 @@ def evaluate(
         intervals: Whether scores tell how sure they are, over all and by clip (:data:`.Scores`).
         on_frame: Called after each frame that was run, whatever the number of models; with workers, by their threads.
         on_labels: Called with each frame's labels; with workers, by their threads.
+        metrics: Metrics of one's own, beside those of the models' task: classes or functions that make a
+            :class:`netwarp.metrics.Metric` (with ``classes=`` if they take that), whose ``update`` names what it takes
+            (:class:`.MetricSpec`), or texts ``package.module:callable``. Each has its name as key.
     """
     if not models:
         raise ConfigurationError("nothing to evaluate: give at least one model")
@@ -102,11 +108,15 @@ def evaluate(
         return {name: row(name, model) for name, model in models.items()}
 
     rows()  # an error in time
+    tasks = {model.task.name: model.task for model in models.values()}
+    if len(tasks) > 1:
+        raise ConfigurationError(f"models of different tasks ({', '.join(tasks)}) have no common scores: evaluate each")
+    (task,) = tasks.values()
     plan = EvaluationPlan(
         data,
         lambda clip: runs_of(clip, history),
         rows,
-        _settings(data, widths, windows, average_sizes),
+        replace(_settings(data, widths, windows, average_sizes), task=task.name, own=own_metrics(metrics)),
         flow_source(consistency_flow),
         on_frame,
         on_labels,

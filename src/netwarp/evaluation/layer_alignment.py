@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.flow import FlowEstimator, make_flow
 from netwarp.inference.keyframes import is_cut
+from netwarp.model.answer import logits_of
 from netwarp.model.inputs import (
     Preprocess,
     as_frames,
@@ -32,7 +33,7 @@ from netwarp.model.inputs import (
 )
 from netwarp.model.layers import OUTPUTS, evaluating, margin_of, probe
 from netwarp.model.netwarp import Flows, Motion
-from netwarp.model.outputs import Hooks, logits_of
+from netwarp.model.outputs import Hooks
 from netwarp.ops import warp
 from netwarp.video.source import FrameSource
 

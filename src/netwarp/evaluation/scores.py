@@ -10,7 +10,7 @@ import copy
 import math
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, groupby
 from typing import Any, Self
@@ -21,14 +21,18 @@ from netwarp.distributed import all_processes
 from netwarp.evaluation.intervals import BLOCK, Block, block_between, counts_of, interval, of_blocks, resampled
 from netwarp.metrics import (
     InstanceIoU,
+    LabelConsistency,
+    LabelIoU,
     Metric,
     TemporalConsistency,
     TrimapCurve,
     VideoConsistencyCurve,
     WarpedIoU,
+    WarpingError,
     iou_per_class,
     mean_iou,
 )
+from netwarp.model.task import Task
 
 Scores = dict[str, Any]
 """The figures of one row by JSON key, in percent, nan where a metric does not apply: a number, a tuple with one for
@@ -55,6 +59,18 @@ class MetricSettings:
     windows: tuple[int, ...] = (8, 16)
     average_sizes: Mapping[int, float] | None = None
     script: bool = False
+    task: str = Task.name
+    own: Mapping[str, MetricSpec] = field(default_factory=dict)
+
+    @property
+    def specs(self) -> dict[str, MetricSpec]:
+        """The metrics to count: those of the task, and the caller's own."""
+        return {**{name: spec for name, spec in METRICS.items() if self.task in spec.tasks}, **self.own}
+
+    @property
+    def need_trust(self) -> bool:
+        """Whether one of them looks at the trust in the flow."""
+        return any("trust" in spec.inputs for spec in self.specs.values())
 
 
 @dataclass(frozen=True)
@@ -75,14 +91,17 @@ class MetricSpec:
         make: Makes an empty one.
         inputs: What ``update`` takes, in this order: ``prediction``, ``previous`` (the prediction before), ``target``,
             ``annotation`` (the target with void values told apart, where they are known), ``instances``, ``visible``
-            (the pixels that the frame before shows; ``[1,H,W]`` each) and ``flow`` (``[1,2,H,W]``). A frame that lacks
-            one of them is not counted, and interrupts a metric of consecutive frames (:meth:`.Metric.start_clip`).
+            (the pixels that the frame before shows; ``[1,H,W]`` each), ``flow`` (``[1,2,H,W]``) and ``trust`` in it
+            (``[1,1,H,W]``, the photometric gate's). A frame that lacks one of them is not counted, and interrupts a
+            metric of consecutive frames (:meth:`.Metric.start_clip`).
         figures: By JSON key.
+        tasks: Names of the tasks whose results it measures.
     """
 
     make: Callable[[MetricSettings], Metric]
     inputs: tuple[str, ...]
     figures: dict[str, Figure]
+    tasks: tuple[str, ...] = ("classes", "binary")
 
 
 METRICS: dict[str, MetricSpec] = {
@@ -121,22 +140,43 @@ METRICS: dict[str, MetricSpec] = {
         ("prediction", "annotation"),
         {"vc": Figure("VC{}")},
     ),
+    "label_iou": MetricSpec(
+        lambda settings: LabelIoU(settings.classes),
+        ("prediction", "target"),
+        {"miou": Figure("IoU"), "per_class": Figure("IoU", lambda iou: iou.per_class())},
+        ("multilabel",),
+    ),
+    "label_consistency": MetricSpec(
+        lambda settings: LabelConsistency(),
+        ("previous", "prediction", "flow"),
+        {"tc": Figure("consistency")},
+        ("multilabel",),
+    ),
+    "warping_error": MetricSpec(
+        lambda settings: WarpingError(),
+        ("previous", "prediction", "flow", "trust"),
+        {"warping_error": Figure("warping error %")},
+        ("regression",),
+    ),
 }
 """The metrics of ``netwarp evaluate``, in the order of its table and JSON."""
 
 
-def figures() -> dict[str, Figure]:
-    """All figures that are printed, by JSON key."""
+def figures(scores: Scores) -> dict[str, Figure]:
+    """All figures of a row that are printed, by JSON key."""
     metrics = {key: figure for spec in METRICS.values() for key, figure in spec.figures.items()}
     share = Figure("network on %", digits=1, usual=100.0)
-    return {**metrics, "network_share": share, "ms_per_frame": Figure("ms a frame", digits=1)}
+    known = {**metrics, "network_share": share, "ms_per_frame": Figure("ms a frame", digits=1)}
+    own = {key: Figure(key) for key in scores if key not in known and isinstance(scores[key], float)}
+    return {key: figure for key, figure in {**own, **known}.items() if key in scores}
 
 
 class MetricCollection:
     """Counts :data:`METRICS` and times for one row of the table: frame after frame, clip after clip."""
 
     def __init__(self, settings: MetricSettings) -> None:
-        self.metrics = {name: spec.make(settings) for name, spec in METRICS.items()}
+        self._specs = settings.specs
+        self.metrics = {name: spec.make(settings) for name, spec in self._specs.items()}
         self.frames = 0
         self.seconds: tuple[list[float], ...] = ([], [], [])  # by kind
         self.network = 0.0  # on how many of those frames it ran; in windows, shares of it
@@ -161,15 +201,16 @@ class MetricCollection:
         flow: Tensor | None = None,
         visible: Tensor | None = None,
         annotation: Tensor | None = None,
+        trust: Tensor | None = None,
     ) -> None:
         """Add the next frame; inputs as :class:`MetricSpec` has them."""
         if self._previous is not None and self._previous.shape != prediction.shape:
             self._forget()
         given = {"prediction": prediction, "previous": self._previous}
-        given |= {"target": target, "instances": instances, "flow": flow, "visible": visible}
+        given |= {"target": target, "instances": instances, "flow": flow, "visible": visible, "trust": trust}
         given["annotation"] = target if annotation is None else annotation
         for name in self._counted:
-            inputs = [given[each] for each in METRICS[name].inputs]
+            inputs = [given[each] for each in self._specs[name].inputs]
             if any(each is None for each in inputs):
                 self.metrics[name].start_clip()
             else:
@@ -233,34 +274,31 @@ class MetricCollection:
         frames = sum(map(len, self.seconds))
         milliseconds = 1000 * sum(len(each) * statistics.median(each) for each in timed)
         return {
-            **_figures_of(self.metrics),
+            **self._figures(self.metrics),
             "frames": self.frames,
             "network_share": 100 * self.network / frames if frames else math.nan,
             "ms_per_frame": milliseconds / sum(map(len, timed)) if timed else math.nan,
             **(self._intervals() if intervals and self._blocks else {}),
         }
 
+    def _figures(self, metrics: Mapping[str, Metric], *, by_class: bool = True) -> dict[str, Any]:
+        return {
+            key: figure.read(metric)
+            for name, metric in metrics.items()
+            for key, figure in self._specs[name].figures.items()
+            if by_class or not key.endswith("per_class")
+        }
+
     def _intervals(self) -> dict[str, Any]:
+        figures = partial(self._figures, by_class=False)
         metrics = copy.deepcopy(self.metrics)
-        draws = resampled(metrics, self._blocks, _without_classes)
+        draws = resampled(metrics, self._blocks, figures)
         clips = {}
         for clip, group in groupby(self._blocks, key=lambda block: block.clip):
             blocks = list(group)
-            own = draws if len(blocks) == len(self._blocks) else resampled(metrics, blocks, _without_classes)
+            own = draws if len(blocks) == len(self._blocks) else resampled(metrics, blocks, figures)
             labelled = sum(block.frames for block in blocks)
             clips[clip] = {
-                **of_blocks(metrics, blocks, _without_classes), "frames": labelled, "intervals": interval(own),
+                **of_blocks(metrics, blocks, figures), "frames": labelled, "intervals": interval(own),
             }  # fmt: skip
         return {"intervals": interval(draws), "clips": clips, "resampled": draws}
-
-
-def _figures_of(metrics: Mapping[str, Metric], *, by_class: bool = True) -> dict[str, Any]:
-    return {
-        key: figure.read(metric)
-        for name, metric in metrics.items()
-        for key, figure in METRICS[name].figures.items()
-        if by_class or not key.endswith("per_class")
-    }
-
-
-_without_classes = partial(_figures_of, by_class=False)

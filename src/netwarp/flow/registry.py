@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from netwarp.flow.estimator import DISFlow, FlowEstimator, ZeroFlow
 from netwarp.flow.lucas_kanade import LucasKanadeFlow
 from netwarp.flow.precomputed import PrecomputedFlow
 from netwarp.flow.raft import RAFTFlow
+from netwarp.imports import is_own, own_part
 
 FLOWS: dict[str, Callable[..., FlowEstimator]] = {
     "dis": DISFlow,
@@ -45,6 +47,7 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
     ``precomputed:FOLDER,first=1``          ``.flo`` files by frame number; the first frame's is 1
     ``lk``                                  Lucas–Kanade, in PyTorch on every device: what goes into an exported graph
     ``zero``                                no motion
+    ``package.module:name``                 your own: a class or function that makes an estimator
     ======================================  ==============================================================
 
     Where clips are read that come with flow (rendered ones), ``true`` names theirs: no estimator, see
@@ -72,6 +75,8 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
     name, rest = re.fullmatch(r"([^:@,]*)(.*)", spec, re.DOTALL).groups()  # type: ignore[union-attr]
     if name == TRUE_FLOW:
         raise ConfigurationError(f"flow {spec!r}: write 'true' alone") if rest else only_in_clips()
+    if is_own(spec, tuple(FLOWS)):
+        return _own_flow(spec)
     if name not in FLOWS:
         raise unknown_name("flow", name, [*FLOWS, TRUE_FLOW])
     build = FLOWS[name]
@@ -97,6 +102,17 @@ def make_flow(spec: str | FlowEstimator) -> FlowEstimator:
     except TypeError as error:
         raise ConfigurationError(f"flow {spec!r} does not fit what {name!r} takes: {error}") from None
     return build(*bound.args, **bound.kwargs)
+
+
+def _own_flow(spec: str) -> FlowEstimator:
+    flow: FlowEstimator = own_part(spec, "a flow estimator")
+    if not callable(flow):
+        raise ConfigurationError(f"{spec} makes {type(flow).__name__}, which is not called as flow(current, previous)")
+    _check_takes_index(flow)
+    if spec_of(flow) is None:
+        with contextlib.suppress(AttributeError):  # a function can be named, a frozen class not
+            flow.spec = spec  # type: ignore[attr-defined]
+    return flow
 
 
 def flow_source(spec: str | FlowEstimator) -> FlowSource:

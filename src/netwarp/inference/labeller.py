@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from netwarp.errors import unknown_name
@@ -14,7 +13,6 @@ from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.windows_in_turn import TurnsState
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.netwarp import Flows, Motion
-from netwarp.model.outputs import labels_of
 from netwarp.ops import Edges
 from netwarp.ops.kernels import labels_along
 
@@ -34,12 +32,15 @@ def make_edges(edges: EdgesChoice, model: StreamModel) -> Edges | None:
         return edges
     if edges not in (True, False, "on", "off", "auto"):
         raise unknown_name("edges", str(edges), ("on", "off", "auto"))
-    return Edges() if edges in (True, "on") or (edges == "auto" and model.training_free) else None
+    wanted = edges in (True, "on") or (edges == "auto" and model.training_free)
+    return Edges() if wanted and model.task.normalised else None  # it filters probabilities of classes
 
 
-def small_labels(logits: Tensor) -> Tensor:
-    """Labels ``[B,H,W]`` in one byte each, where they fit."""
-    return labels_of(logits).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
+def labels_alone(model: StreamModel, image: Tensor) -> Tensor:
+    """Labels of a frame ``[B,3,H,W]`` without a past, in the smallest type that holds them."""
+    if isinstance(model, VideoModel):
+        return model.step(image, as_labels=True)[0].to(model.task.stored)
+    return model.labels(model.step(image)[0]).to(model.task.stored)
 
 
 class Answer(NamedTuple):
@@ -61,7 +62,7 @@ class Answer(NamedTuple):
         keep: bool,
     ) -> Answer:
         """Label what a step returned; with ``keep`` for a frame whose labels are carried on."""
-        labels, filtered = small_labels(logits), None
+        labels, filtered = model.labels(logits).to(model.task.stored), None
         if edges is not None:
             labels, filtered = edges(logits, labels, image, logits=isinstance(model, VideoModel), keep=keep)
         return cls(state, labels, filtered)
@@ -123,8 +124,10 @@ class Labeller:
             Items whose labels are known now, in order.
         """
         logits, network = None, 0.0
+        direct = isinstance(self._model, VideoModel) and self._edges is None and self._lookahead is None
         if path is None:
-            logits, after = self._model.step(image, self._state, motion, index=index)
+            as_labels = {"as_labels": True} if direct else {}
+            logits, after = self._model.step(image, self._state, motion, index=index, **as_labels)
             if not self._carries and self._lookahead is None and isinstance(after, (VideoState, SlidingState)):
                 after = after.without_answer()
             self._state = after
@@ -136,6 +139,9 @@ class Labeller:
             if ahead is not None:
                 kept = Flows(ahead.backward.clone(), None, None if ahead.trust is None else ahead.trust.clone())
             return self._in_order(self._lookahead.add((item, image.clone(), network), answer, kept))
+        if logits is not None and direct:
+            self._answer = Answer(self._state, logits.to(self._model.task.stored), None)
+            return [Labelled(item, self._answer.labels, network)]
         if logits is not None:
             self._answer = Answer.of(self._model, self._state, logits, image, self._edges, keep=self._carries)
             return [Labelled(item, self._answer.labels, network)]

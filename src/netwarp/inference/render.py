@@ -14,10 +14,10 @@ from netwarp.inference.labeller import EdgesChoice
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream import Segmented, segment
 from netwarp.inference.threads import Prefetcher
+from netwarp.label_sets import LabelSet
 from netwarp.model import VideoModel
 from netwarp.output_places import check_places
-from netwarp.video.label_maps import MaskFolder, full_palette
-from netwarp.video.overlay import overlay, side_by_side, size_beside
+from netwarp.video.overlay import side_by_side, size_beside
 from netwarp.video.source import Frame, FrameSource, Image
 from netwarp.video.writer import VideoWriter, check_frame_size
 
@@ -61,6 +61,7 @@ def render(
     edges: EdgesChoice = "auto",
     lag: int = 0,
     offline: bool = False,
+    value_range: tuple[float, float] | None = None,
     on_frame: Callable[[Segmented], None] | None = None,
 ) -> Rendered:
     """Segment a video and write the result, frame by frame, in memory that does not grow with its length.
@@ -74,28 +75,25 @@ def render(
     the end, but never on Ctrl-C. The folder ``masks`` gets indexed PNG of each frame's own size, named as the image or
     by the frame's index; those of an earlier run that stay beside them are said, or removed with ``clean``.
     ``compare`` shows the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours,
-    0–1; ``quality`` the video's constant rate factor, 0 (lossless) to 51 (worst); ``on_frame`` is called after each
-    frame. ``keyframes``, ``edges``, ``lag`` and ``offline`` are those of :func:`.segment`.
+    0–1; ``quality`` the video's constant rate factor, 0 (lossless) to 51 (worst). A regression network's values are
+    written as 32-bit TIFF, or with a ``value_range`` as 16-bit PNG, and as colours into the video. ``on_frame`` is
+    called after each frame. ``keyframes``, ``edges``, ``lag`` and ``offline`` are those of :func:`.segment`.
     """
     if video is None and masks is None:
         raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")
     if not 0 <= alpha <= 1:
         raise ConfigurationError(f"alpha must be from 0 to 1, not {alpha}")
-    if len(model.palette) > 256:
-        raise ConfigurationError(
-            f"a network of {len(model.palette)} classes does not fit label maps, which hold 256: "
-            "use netwarp.segment from Python"
-        )
-    full_palette(model.palette)
     check_places(source.paths, video=video, masks=masks)
     check_size(source, video, compare=compare)
 
+    names = LabelSet(model.classes, model.palette)
+    paint = model.task.painter(model.palette, alpha, value_range)
+
     def picture(result: Segmented) -> Image:
-        drawn = overlay(result.frame, result.labels, model.palette, alpha=alpha)
+        drawn = paint(result.frame, result.labels)
         if result.base_labels is None:
             return drawn
-        single = overlay(result.frame, result.base_labels, model.palette, alpha=alpha)
-        return side_by_side(single, drawn, CAPTIONS)
+        return side_by_side(paint(result.frame, result.base_labels), drawn, CAPTIONS)
 
     reading = _UntilDamage(source)
     # Before anything is made on disk: it may refuse the model.
@@ -115,8 +113,7 @@ def render(
             stack.enter_context(source)
             folder = None
             if masks is not None:
-                folder = MaskFolder(masks, model.palette, inputs=source.paths, clean=clean)
-                stack.enter_context(folder)
+                folder = stack.enter_context(model.task.folder(masks, names, source.paths, value_range, clean=clean))
             if video is not None:
                 writer = VideoWriter(
                     video, fps=source.fps, quality=quality, inputs=source.paths,

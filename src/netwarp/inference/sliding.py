@@ -23,6 +23,7 @@ from netwarp.inference.views import Flip, Tiling, View, Views
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.inputs import as_frames, base_device
 from netwarp.model.netwarp import Flows
+from netwarp.model.task import Task
 from netwarp.ops import warp
 from netwarp.ops.kernels import labels_along
 
@@ -177,7 +178,7 @@ class Sliding:
         self.batch = batch
         self.base, self.layers, self.flow = model.base, model.layers, model.flow
         self.training_free = model.training_free
-        self.classes, self.palette = model.classes, model.palette
+        self.classes, self.palette, self.task = model.classes, model.palette, model.task
 
     def over(self, model: VideoModel) -> Sliding:
         """The same views for another model."""
@@ -234,8 +235,8 @@ class Sliding:
             keyframe: Whether the network runs on this frame; see :meth:`VideoModel.step`.
 
         Returns:
-            Probabilities ``[B,classes,H,W]``, float32 (float64 of a network that computes so), and the state for the
-            next step.
+            Probabilities ``[B,classes,H,W]``, float32 (float64 of a network that computes so), or a regression
+            network's values, and the state for the next step.
 
         Raises:
             InputError: As :meth:`VideoModel.step`, or the state was used up before. It can still be used after that;
@@ -293,7 +294,13 @@ class Sliding:
     def carry_labels(self, state: SlidingState, path: Flows, labels: Tensor) -> Tensor:
         """Carry the labels of the last keyframe likewise; see :meth:`VideoModel.carry_labels`."""
         assert state.answer is not None  # which the labels are of
-        return labels_along(state.answer, labels, path.backward)
+        if self.task.normalised:
+            return labels_along(state.answer, labels, path.backward)
+        return self.labels(self.carry_answer(state, path)).to(labels.dtype)
+
+    def labels(self, result: Tensor) -> Tensor:
+        """What :meth:`step`'s result says at each pixel; see :meth:`VideoModel.labels`."""
+        return self.task.labels_of_probabilities(result)
 
     def _checked(self, state: SlidingState | None) -> SlidingState | None:
         if state is None:
@@ -328,7 +335,7 @@ class Sliding:
         views = tiling.views(self.views.flip)
         videos = seen.present.shape[0]
         batch = self.batch or _views_in_a_pass(tiling.window, seen.present.device)
-        mean = MeanOfViews(tiling, self.views.flip)
+        mean = MeanOfViews(tiling, self.views.flip, self.task)
         for first in range(0, len(views), batch):
             shown = views[first : first + batch]
             part = slice(first * videos, (first + len(shown)) * videos)
@@ -359,10 +366,10 @@ def add_scale(total: Tensor | None, probabilities: Tensor, size: tuple[int, int]
 class MeanOfViews:
     """Averages the probabilities of a scale's views, which come in their order, where they overlap."""
 
-    def __init__(self, tiling: Tiling, flip: Flip) -> None:
-        self._tiling, self._flip = tiling, flip
+    def __init__(self, tiling: Tiling, flip: Flip, task: Task) -> None:
+        self._tiling, self._flip, self._task = tiling, flip, task
         self._total: Tensor | None = None
-        self._twin: Tensor | float = 0.0
+        self._twin: Tensor | None = None
 
     def add(self, view: View, logits: Tensor) -> None:
         """Add a view's logits ``[B,classes,h,w]``; what lies beyond the frame is dropped."""
@@ -371,7 +378,8 @@ class MeanOfViews:
         if self._flip == "logits" and not view.mirrored:
             self._twin = upright  # the next view is its mirrored twin
             return
-        probabilities = (upright + self._twin if self._flip == "logits" else upright).softmax(1)
+        task = self._task
+        probabilities = task.probabilities(upright) if self._twin is None else task.of_mirrors(upright, self._twin)
         size = self._tiling.size
         if not self._flip and self._tiling.window == size:
             self._total = probabilities

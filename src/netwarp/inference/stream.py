@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError
 from netwarp.flow.registry import only_in_clips
 from netwarp.inference.keyframes import Cuts, KeyframePolicy, KeyframeTracker, is_other_scene
-from netwarp.inference.labeller import EdgesChoice, Labelled, Labeller, make_edges, small_labels
+from netwarp.inference.labeller import EdgesChoice, Labelled, Labeller, labels_alone, make_edges
 from netwarp.inference.lookahead import Delay, make_delay
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream_model import StreamModel
@@ -51,7 +51,9 @@ class Segmented:
         time: Seconds since the first frame.
         name: The image file's stem; None for video.
         frame: RGB uint8 ``[H,W,3]``.
-        labels: ``[H,W]``, indices into ``model.classes``; uint8, or int32 with more than 256 classes.
+        labels: ``[H,W]``, indices into ``model.classes``; uint8, or int32 with more than 256 classes. Of a multilabel
+            network ``[C,H,W]``, uint8, 1 where a label is there; of regression the values, float32, ``[H,W]``, or
+            ``[C,H,W]`` of several outputs.
         fresh: Why this frame starts a new state: ``"first frame"``, ``"scene cut"``, ``"change of size"``; else None.
         base_labels: The labels of the network frame by frame, with ``compare``.
         keyframe: Whether the network ran on this frame; else its labels are those of the last keyframe, moved along.
@@ -64,9 +66,9 @@ class Segmented:
     time: float
     name: str | None
     frame: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.integer]
+    labels: npt.NDArray[Any]
     fresh: str | None
-    base_labels: npt.NDArray[np.integer] | None = None
+    base_labels: npt.NDArray[Any] | None = None
     keyframe: bool = True
     network: float = 1.0
     duration: float | None = None
@@ -200,7 +202,7 @@ def _through_network(
         with torch.no_grad(), turn():
             staging.join(prepared.mark)
             done = labeller.start() if prepared.fresh else []
-            alone = None if single is None else small_labels(single.step(prepared.image)[0])
+            alone = None if single is None else labels_alone(single, prepared.image)
             item = prepared.frame, prepared.fresh, alone
             done += labeller.add(
                 item, prepared.image, prepared.motion, prepared.path, prepared.ahead, prepared.frame.index

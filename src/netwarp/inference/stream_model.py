@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from netwarp.flow import FlowSource
 from netwarp.model.netwarp import Flows
+from netwarp.model.task import Task
 
 
 class StreamModel(Protocol):
@@ -40,6 +41,13 @@ class StreamModel(Protocol):
         keyframe: bool = True,
     ) -> tuple[Tensor, Any]:
         """Segment the next frame, without the network where it is no keyframe."""
+
+    @property
+    def task(self) -> Task:
+        """What the network's output is."""
+
+    def labels(self, result: Tensor) -> Tensor:
+        """What a result of :meth:`step` says at each pixel."""
 
     def trusted(self, current: Tensor, previous: Tensor, flows: Flows) -> Flows:
         """Add the gate's confidence in the flows between two frames, where there is a gate."""

@@ -57,12 +57,17 @@ class WindowsInTurn:
         self.flow: FlowSource = sliding.flow
         self.layers: Sequence[str] = sliding.layers
         self.training_free = sliding.training_free
+        self.task = sliding.task
         self._doubt = Auto()
 
     def eval(self) -> WindowsInTurn:
         """Set evaluation mode."""
         self.sliding.eval()
         return self
+
+    def labels(self, result: Tensor) -> Tensor:
+        """See :meth:`.Sliding.labels`."""
+        return self.sliding.labels(result)
 
     def trusted(self, current: Tensor, previous: Tensor, flows: Flows) -> Flows:
         """See :meth:`.Sliding.trusted`."""
@@ -162,7 +167,7 @@ class WindowsInTurn:
         result: Tensor | None = None
         states: list[VideoState] = []
         for tiling in tilings:
-            mean = MeanOfViews(tiling, self.sliding.views.flip)
+            mean = MeanOfViews(tiling, self.sliding.views.flip, self.task)
             for _ in tiling.views(self.sliding.views.flip):
                 number = len(states)
                 view, seen = shown[number]

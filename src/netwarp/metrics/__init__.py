@@ -1,5 +1,6 @@
 """Metrics of label maps, in percent: a pure function each, and a class that accumulates over a data set."""
 
+from netwarp.metrics.by_label import LabelConsistency, LabelIoU, WarpingError
 from netwarp.metrics.instance import InstanceIoU, iiou_per_class, instance_counts
 from netwarp.metrics.iou import IoU, confusion_matrix, iou_per_class, mean_iou
 from netwarp.metrics.metric import Metric
@@ -11,6 +12,8 @@ from netwarp.metrics.warped_iou import WarpedIoU
 __all__ = [
     "InstanceIoU",
     "IoU",
+    "LabelConsistency",
+    "LabelIoU",
     "Metric",
     "TemporalConsistency",
     "TrimapCurve",
@@ -18,6 +21,7 @@ __all__ = [
     "VideoConsistency",
     "VideoConsistencyCurve",
     "WarpedIoU",
+    "WarpingError",
     "band_matrices",
     "confusion_matrix",
     "iiou_per_class",

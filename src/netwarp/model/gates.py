@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.imports import is_own, own_part
 from netwarp.ops import Grid, sample_confidence, warp
 from netwarp.ops.kernels import photometric_error
 
@@ -290,20 +291,40 @@ def gate_to_dict(gate: object) -> dict[str, Any] | None:
     for kind, known in GATES.items():
         if isinstance(gate, known):
             return gate.to_dict() if kind == "photometric" else {kind: gate.to_dict()}
+    if isinstance(own := getattr(gate, "spec", None), str):
+        return {OWN: own}
     raise ConfigurationError(
-        f"a model with the gate {type(gate).__name__} cannot be saved: only a PhotometricGate or a LearnedGate can"
+        f"a model with the gate {type(gate).__name__} cannot be saved: give the gate a text 'spec', package.module:name"
     )
 
 
 def gate_from_dict(values: dict[str, Any] | None) -> PhotometricGate | LearnedGate | None:
-    """Build the gate that :func:`gate_to_dict` describes."""
+    """Build the gate that :func:`gate_to_dict` describes; one of the user's own only the user can name."""
     if values is None:
         return None
+    if OWN in values:
+        raise ConfigurationError(
+            f"the model's gate is {values[OWN]}, which is code outside of netwarp: if you trust it, give it as "
+            "{option}",
+            option="gate",
+        )
     kind = next((kind for kind in GATES if kind in values), "photometric")
     return GATES[kind].from_dict(values.get(kind, values))
 
 
-def make_gate(spec: str) -> PhotometricGate | LearnedGate:
+def _own_gate(spec: str) -> Gate | GateFunction:
+    gate: Gate | GateFunction = own_part(spec, "a gate")
+    if not callable(gate):
+        raise ConfigurationError(f"{spec} makes {type(gate).__name__}, which is not called as a gate is")
+    gate.spec = spec  # type: ignore[union-attr]
+    return gate
+
+
+OWN = "own"
+"""Key of a saved model's gate that is the user's own, by its name."""
+
+
+def make_gate(spec: str) -> Gate | GateFunction:
     """Build the gate that a text names.
 
     ===========================================  ==============================================================
@@ -311,6 +332,7 @@ def make_gate(spec: str) -> PhotometricGate | LearnedGate:
     ``learned``, ``learned:open``                :class:`LearnedGate` with all its terms, exactly 1 at first
     ``learned:photometric``                      the same, at first the photometric one
     ``learned:open,terms=photometric+features``  with some of its terms
+    ``package.module:name``                      your own: a class or function that makes a gate
     ===========================================  ==============================================================
 
     Raises:
@@ -319,6 +341,8 @@ def make_gate(spec: str) -> PhotometricGate | LearnedGate:
     >>> make_gate("learned:photometric,terms=photometric").terms
     ('photometric',)
     """
+    if is_own(spec, tuple(GATES)):
+        return _own_gate(spec)
     form = re.fullmatch(r"([^:,]*)(?::([^,]*))?(?:,terms=([^,]*))?", spec)
     if form is None:
         raise ConfigurationError(f"cannot read gate {spec!r}: the form is NAME[:START][,terms=TERM+TERM]")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -11,10 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, NetWarpError, WeightsError, is_out_of_memory
+from netwarp.model.answer import is_depth, logits_of, maps_in
 from netwarp.model.grid import GridTracer
 from netwarp.model.inputs import Preprocess, base_device, network_input
-from netwarp.model.outputs import check_layers, logits_of, output_grid, representation_of
+from netwarp.model.outputs import check_layers, output_grid, representation_of
+from netwarp.model.task import Task, task_of
 from netwarp.ops import Grid
+
+log = logging.getLogger("netwarp")
 
 OUTPUTS = ("output", "log_probs")
 """Layer names that stand for the network's result instead of one of its modules."""
@@ -42,50 +49,113 @@ class LayerInfo:
         return self.calls == 1 and not self.fault
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Probe:
     """What a network did with one frame."""
 
     layers: tuple[LayerInfo, ...]  # that returned a feature map, in the order in which they (first) ran
     output: LayerInfo  # the logits, before they are brought to frame size, under the name "output"
     frame: tuple[int, int]  # (height, width)
+    preprocess: Preprocess  # as it was given, or with the divisor that the network turned out to need
+    answers: tuple[Tensor, ...]  # the output on two frames
+    said: str | None  # the task that its output is named by
 
     @property
     def classes(self) -> int:
         """How many classes the logits have."""
         return self.output.channels
 
+    def task(self, base: nn.Module, name: str | None = None) -> Task:
+        """What the output is; see :func:`task_of`."""
+        return task_of(base, self.answers, name or self.said)
+
 
 def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None = None) -> Probe:
     """Run a network in evaluation mode and describe all its layers. The network is left as it was.
 
     It runs on a frame of the size (by default the first of :data:`SIZES` that it takes), on another of that size, and
-    on one of another size: what differs between them is no map that flow can move, or has no grid of its own.
+    on one of another size: what differs between them is no map that flow can move, or has no grid of its own. Where it
+    takes no frame of odd size, and padding to a multiple helps, that multiple becomes the divisor of its preprocessing.
     """
     sizes = (size,) if size is not None else SIZES
     error: Exception | None = None
-    for candidate in sizes:
-        try:
-            first, again = _run(base, preprocess, candidate), _run(base, preprocess, candidate, dark=True)
-        except NetWarpError:
-            raise
-        except Exception as e:  # a foreign network may raise anything
-            if is_out_of_memory(e):
+    # A compiled network runs as it was written: hooks and the tracer see nothing of compiled code.
+    with torch.compiler.set_stance("force_eager"):
+        for candidate in sizes:
+            try:
+                return _probe(base, preprocess, candidate)
+            except NetWarpError:
                 raise
-            error = e
-            continue
-        runs = (first, again, _larger(base, preprocess, candidate))
-        shrunk = [f / r for f, r in zip(candidate, preprocess.grid(candidate)[0], strict=True)]
-        *inner, output = (_describe(name, *runs, shrunk) for name in first.maps)  # the logits come last
-        # Each place of the result is learned from the label in the middle of its cell, wherever the place looks.
-        learned = output_grid(base) or (output.grid and Grid.of_cells(output.grid.stride))
-        return Probe(tuple(inner), replace(output, grid=learned), candidate)
+            except _NOT_THE_SIZE as e:
+                raise ConfigurationError(
+                    f"the base fails on a frame: {_reason(e)} (it must take a tensor [B,3,H,W] and nothing else)"
+                ) from e
+            except Exception as e:  # a foreign network may raise anything
+                if is_out_of_memory(e):
+                    raise
+                error = e
+    if channels := re.search(r"to have (\d+) channels, but got 3\b", str(error)):
+        raise ConfigurationError(
+            f"the base takes {channels[1]} channels, but a frame has 3 (RGB): put a layer before it that makes one of "
+            "the other"
+        ) from error
     h, w = sizes[-1]
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise ConfigurationError(
-        f"the base fails on a frame of {w}×{h}: {reason} (say by {{option}} which size it takes)",
+        f"the base fails on a frame of {w}×{h}: {_reason(error)} (say by {{option}} which size it takes)",
         option="example_size",
     ) from error
+
+
+_NOT_THE_SIZE = (AttributeError, TypeError, NameError, KeyError, ImportError)
+"""Errors of a network that no other frame would mend."""
+
+DIVISORS = (2, 4, 8, 14, 16, 28, 32, 64)
+
+
+def _probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Probe:
+    free = preprocess.size is None and preprocess.divisor == 1
+    try:
+        first = _run(base, preprocess, size)
+    except (RuntimeError, ValueError, AssertionError):
+        if not free:
+            raise
+        preprocess = _padded(base, preprocess, size)
+        if preprocess.divisor == 1:
+            raise
+        first = _run(base, preprocess, size)
+    larger = _larger(base, preprocess, size)
+    if larger is None and preprocess.divisor == 1 and free:
+        preprocess = _padded(base, preprocess, size)
+        if preprocess.divisor > 1:
+            first, larger = _run(base, preprocess, size), _larger(base, preprocess, size)
+    if larger is None and preprocess.size is None:
+        with suppress(Exception):  # a foreign network may raise anything
+            larger = _run(base, preprocess, (2 * size[0], 2 * size[1]))
+    again = _run(base, preprocess, size, dark=True)
+    shrunk = [f / r for f, r in zip(size, preprocess.grid(size)[0], strict=True)]
+    *inner, output = (_describe(name, first, again, larger, shrunk) for name in first.maps)  # the logits come last
+    # Each place of the result is learned from the label in the middle of its cell, wherever the place looks.
+    output = replace(output, grid=output_grid(base) or (output.grid and Grid.of_cells(output.grid.stride)))
+    if first.several > 1:
+        log.warning("the base returns %d maps: the first is its result, the others are left out", first.several)
+    return Probe(tuple(inner), output, size, preprocess, (first.answer, again.answer), first.said)
+
+
+def _padded(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Preprocess:
+    """Pad to the smallest multiple with which a network takes a frame of one pixel more than a multiple of all."""
+    odd = (64 * max(size[0] // 64, 1) + 1, 64 * max(size[1] // 64, 1) + 1)
+    for divisor in DIVISORS:
+        padded = replace(preprocess, divisor=divisor)
+        with suppress(Exception):  # a foreign network may raise anything
+            _run(base, padded, odd)
+            return padded
+    return preprocess
+
+
+def _reason(error: Exception | None) -> str:
+    """The line of an error that says most: of TorchScript's the last one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return lines[-1 if "TorchScript" in lines[0] else 0][:160]
 
 
 @dataclass(frozen=True)
@@ -106,6 +176,9 @@ class _Run:
 
     maps: dict[str, _Seen]
     input: tuple[int, int]  # (height, width) of the network's input, padding included
+    answer: Tensor
+    several: int  # maps that it returned
+    said: str | None  # the task that its output is named by
 
 
 def _run(base: nn.Module, preprocess: Preprocess, size: tuple[int, int], *, dark: bool = False) -> _Run:
@@ -124,7 +197,7 @@ def _run(base: nn.Module, preprocess: Preprocess, size: tuple[int, int], *, dark
     handles = [
         module.register_forward_hook(lambda m, _, output, name=name: note(name, m, output))
         for name, module in base.named_modules()
-        if name
+        if name and not isinstance(module, torch.jit.ScriptModule)  # which runs no hooks of Python's
     ]
     device = base_device(base)
     devices = [device] if device.type == "cuda" else []  # whose random state may be touched, besides the CPU's
@@ -134,22 +207,23 @@ def _run(base: nn.Module, preprocess: Preprocess, size: tuple[int, int], *, dark
             image = network_input(base, preprocess, frame / 4 if dark else frame)
             tracer.begin_at(image)
             with tracer:
-                logits: Tensor = logits_of(base(image))
+                output = base(image)
+                logits = logits_of(output)
     finally:
         for handle in handles:
             handle.remove()
     if not bool(torch.isfinite(logits).all()):
         raise WeightsError("the base gives NaN or infinite logits on an ordinary frame: its weights are damaged")
     note("", base, logits)
-    return _Run(maps, (image.shape[-2], image.shape[-1]))
+    said = "regression" if is_depth(output) else None
+    return _Run(maps, (image.shape[-2], image.shape[-1]), logits, maps_in(output), said)
 
 
 def _larger(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> _Run | None:
-    """A pass over a frame that is larger by no round number, or twice as large; None for a network of one size."""
+    """A pass over a frame that is larger by no round number; None for a network that takes none."""
     if preprocess.size is None:
-        for height, width in ((size[0] + 37, size[1] + 53), (2 * size[0], 2 * size[1])):
-            with suppress(Exception):  # a foreign network may raise anything
-                return _run(base, preprocess, (height, width))
+        with suppress(Exception):  # a foreign network may raise anything
+            return _run(base, preprocess, (size[0] + 37, size[1] + 53))
     return None
 
 
@@ -215,8 +289,8 @@ def evaluating(base: nn.Module) -> Iterator[None]:
 
 def place(
     base: nn.Module, layers: Sequence[str], preprocess: Preprocess, example_size: tuple[int, int] | None = None
-) -> tuple[list[LayerInfo], LayerInfo]:
-    """Check that layers can hold a NetWarp, by running the network: them in running order, and its result."""
+) -> tuple[list[LayerInfo], Probe]:
+    """Check that layers can hold a NetWarp, by running the network: them in running order, and all that was seen."""
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not all(isinstance(n, str) for n in layers):
         raise ConfigurationError(f"layers must be a list of names, not {layers!r}")
     if not isinstance(preprocess, Preprocess):
@@ -226,6 +300,11 @@ def place(
     inner = [name for name in layers if name not in OUTPUTS]
     outputs = [name for name in layers if name in OUTPUTS]
     check_layers(base, inner)
+    if inner and (form := _without_hooks(base)):
+        raise ConfigurationError(
+            f"layer {inner[0]!r} is in a {form} network, which runs no hooks: give the network as it was before, or "
+            "take 'output' or 'log_probs'"
+        )
     if len(outputs) > 1:
         raise ConfigurationError("'output' and 'log_probs' are the same place: name one of them, once")
     seen = probe(base, preprocess, example_size)
@@ -244,7 +323,17 @@ def place(
             )
     places = [info for info in seen.layers if info.name in inner]
     places += [replace(seen.output, name=name, kind="") for name in outputs]
-    return places, seen.output
+    return places, seen
+
+
+def _without_hooks(base: nn.Module) -> str | None:
+    """How a network was changed so that hooks on its layers do not run; None where it was not."""
+    if any(isinstance(module, torch.jit.ScriptModule) for module in base.modules()):
+        return "scripted"
+    compiled = (torch._dynamo.eval_frame.OptimizedModule,) if "torch._dynamo" in sys.modules else ()
+    if any(isinstance(m, compiled) or m._compiled_call_impl is not None for m in base.modules()):
+        return "compiled"
+    return None
 
 
 def _is_size(value: object) -> bool:

@@ -14,7 +14,7 @@ from netwarp.errors import InputError, WeightsError
 from netwarp.output_files import write_file
 from netwarp.weights import MODEL_KEY, check_finite, read_safetensors
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Output of a network and its layers: logits, labels, and representations, which hooks read and replace."""
+"""Output of a network, brought to the frame's size, and its layers' representations, which hooks read and replace."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,32 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.model.task import Task
 from netwarp.ops import Grid, sample
-
-
-def labels_of(logits: Tensor) -> Tensor:
-    """Return the class of the largest logit, ``[B,H,W]``; of equal ones the first."""
-    # As argmax(1), which on the CPU takes ten times as long where the classes lie far apart in memory.
-    return logits.max(1).indices
-
-
-def logits_of(output: Any) -> Tensor:  # noqa: ANN401
-    """Find the logits in what a segmentation network returns."""
-    logits = output
-    if isinstance(output, Mapping) and "out" in output:
-        logits = output["out"]
-    elif not isinstance(output, Tensor):
-        logits = getattr(output, "logits", None)
-    if not isinstance(logits, Tensor):
-        raise ConfigurationError(
-            f"the base returns {type(output).__name__}: a segmentation network must return a tensor, "
-            "a dict with 'out', or an object with .logits"
-        )
-    if logits.ndim != 4 or not logits.is_floating_point():
-        raise ConfigurationError(
-            f"the base returns {logits.dtype} {list(logits.shape)}: logits must be floating point [B,classes,h,w]"
-        )
-    return logits
 
 
 def representation_of(output: Any) -> Tensor | None:  # noqa: ANN401
@@ -79,6 +55,7 @@ def to_frame_size(
     padded: tuple[int, int],
     frame: tuple[int, int],
     grid: Grid | None = None,
+    task: Task | None = None,
 ) -> Tensor:
     """Bring logits from the network's output size to the frame's: back through padding and resizing.
 
@@ -88,13 +65,25 @@ def to_frame_size(
     if grid is None:
         maps = _scaled(logits, padded)
     else:
-        probabilities = logits.softmax(1, dtype=torch.promote_types(torch.float32, logits.dtype))
-        maps = sample(probabilities, Grid().among(grid), padded)
+        task = task or Task(logits.shape[1])
+        maps = sample(task.probabilities(logits), Grid().among(grid), padded)
     if padded != resized:
         maps = maps[..., : resized[0], : resized[1]]
     maps = _scaled(maps, frame)
-    # Far above the smallest float: a probability's logarithm has the gradient 1/p, and many may be summed.
-    return maps if grid is None else maps.clamp_min(1e-30).log().to(logits.dtype)
+    return maps if task is None or grid is None else task.logits(maps).to(logits.dtype)
+
+
+def contenders(logits: Tensor) -> Tensor:
+    """Classes of ``[B,C,h,w]`` that can be the largest somewhere between its places, ascending.
+
+    What is interpolated lies between its neighbours' values: a class that is nowhere as high as the least of the
+    winners around cannot win.
+    """
+    winners = logits.max(1, keepdim=True).values
+    around = partial(F.max_pool2d, kernel_size=3, stride=1, padding=1)
+    least = -around(-winners) - 1e-5 * winners.abs().max()  # for rounding on the way
+    can = [bool((around(logits[:, c : c + 1]) >= least).any()) for c in range(logits.shape[1])]
+    return torch.tensor(can, device=logits.device).nonzero().flatten()
 
 
 def _scaled(maps: Tensor, size: tuple[int, int]) -> Tensor:

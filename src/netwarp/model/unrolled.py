@@ -16,16 +16,22 @@ from netwarp.errors import ConfigurationError, InputError, NetWarpError
 from netwarp.flow import FlowSource, PrecomputedFlow
 from netwarp.flow.registry import only_in_clips
 from netwarp.freed_memory import keep_freed_memory
+from netwarp.model.answer import logits_of
 from netwarp.model.checkpointing import recomputed
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, PhotometricGate, as_gate
 from netwarp.model.inputs import Preprocess, as_clip, as_frames, base_device, check_flow, network_input
 from netwarp.model.netwarp import Flows, Motion, confidence_in
-from netwarp.model.outputs import Hooks, StopPass, labels_of, logits_of, output_grid, to_frame_size
+from netwarp.model.outputs import Hooks, StopPass, contenders, output_grid, to_frame_size
+from netwarp.model.task import Task
 from netwarp.ops import Grid, warp
 from netwarp.ops.kernels import labels_along
 
 Frame = Tensor | np.ndarray
+Finish = Callable[[Tensor, tuple[int, int]], Tensor]
+
+AT_ONCE = 1 << 26
+"""Logits that are brought to a frame's size at once, where only labels are wanted: 256 MB."""
 Memory = Literal["previous", "fused"]
 
 
@@ -63,6 +69,7 @@ class UnrolledNetwork(nn.Module):
 
     base: nn.Module
     preprocess: Preprocess
+    task: Task  # what the network's output is
     hooks: Hooks | None  # on the network's layers; None once they are removed
     layers: tuple[str, ...]  # in the order in which they run, "output" or "log_probs" last
     answer_grid: Grid | None  # where the places of the network's result lie, likewise
@@ -108,6 +115,7 @@ class UnrolledNetwork(nn.Module):
         *,
         index: int | None = None,
         keyframe: bool = True,
+        as_labels: bool = False,
     ) -> tuple[Tensor, VideoState]:
         """Segment the next frame of a stream: one pass of the network per frame, or none.
 
@@ -125,6 +133,8 @@ class UnrolledNetwork(nn.Module):
                 :meth:`estimate_motion` made of it; else it is estimated.
             index: Number of the frame in its video, from 0, for flow that is looked up (``precomputed:``).
             keyframe: Whether the network runs on this frame. It does on a first one.
+            as_labels: Return :meth:`labels` in place of logits: at 3840×2160 those of 150 classes take 5 GB, and their
+                way to the frame's size the most of the time.
 
         Returns:
             Logits ``[B,classes,H,W]``, and the state for the next step, which may share their memory: change a copy.
@@ -152,11 +162,12 @@ class UnrolledNetwork(nn.Module):
         if state is not None and not keyframe:
             if not isinstance(motion, Flows):
                 raise InputError("a frame without the network needs flow, not what estimate_motion made of it")
-            return self.carry(state, motion), replace(state, latest=kept, path=motion)
-        logits, after = self.advance(present, state, motion)
-        assert logits is not None
+            carried = self.carry(state, motion)
+            return self.labels(carried) if as_labels else carried, replace(state, latest=kept, path=motion)
+        result, after = self.advance(present, state, motion, finish=self._labels_at if as_labels else None)
+        assert result is not None
         after = replace(after, frame=kept)
-        return logits, after if self.training else after.detached()
+        return result, after if self.training else after.detached()
 
     def carry(self, state: VideoState, path: Flows) -> Tensor:
         """Carry the answer of the last keyframe along the flow to it: logits ``[B,classes,H,W]``, without the network.
@@ -182,16 +193,24 @@ class UnrolledNetwork(nn.Module):
     def enlarge(self, answer: Tensor, frame: Tensor) -> Tensor:
         """Bring an answer to the size of a frame ``[B,3,H,W]``."""
         size = (frame.shape[-2], frame.shape[-1])
-        return to_frame_size(answer, *self.preprocess.grid(size), size, output_grid(self.base))
+        return self._at_frame_size(answer, size)
 
     def carry_labels(self, state: VideoState, path: Flows, labels: Tensor) -> Tensor:
         """Carry the labels ``[B,H,W]`` of the last keyframe likewise, mostly without its answer."""
         assert state.answer is not None
         size = (state.frame.shape[-2], state.frame.shape[-1])
         whole = self.answer_grid in (None, Grid()) and output_grid(self.base) is None
-        if whole and {size} == {*self.preprocess.grid(size), tuple(state.answer.shape[-2:])}:
+        if (
+            whole
+            and type(self.task) is Task
+            and {size} == {*self.preprocess.grid(size), tuple(state.answer.shape[-2:])}
+        ):
             return labels_along(state.answer, labels, path.backward)
-        return labels_of(self.carry(state, path)).to(labels.dtype)
+        return self.labels(self.carry(state, path)).to(labels.dtype)
+
+    def labels(self, logits: Tensor) -> Tensor:
+        """What :meth:`step`'s result says at each pixel: the class ``[B,H,W]``, or what else the task has."""
+        return self.task.labels(logits)
 
     def unroll(
         self,
@@ -303,11 +322,18 @@ class UnrolledNetwork(nn.Module):
         return results
 
     def advance(
-        self, frame: Tensor, state: VideoState | None, motion: Flows | Motion | None, *, need_logits: bool = True
+        self,
+        frame: Tensor,
+        state: VideoState | None,
+        motion: Flows | Motion | None,
+        *,
+        need_logits: bool = True,
+        finish: Finish | None = None,
     ) -> tuple[Tensor | None, VideoState]:
         """Run the network on a frame, combine its layers with the state, and keep them for the next frame.
 
-        Without logits the pass ends at the last layer that is kept.
+        Without logits the pass ends at the last layer that is kept. ``finish`` brings the network's result to the
+        frame's size, by default as logits.
         """
         if state is not None and isinstance(motion, tuple):
             motion = self.motion_between(frame, state.frame, motion)
@@ -327,7 +353,7 @@ class UnrolledNetwork(nn.Module):
         answer: Tensor | None = None
         with self.hooks.intercept(combine):
             output = self.base(network_input(self.base, self.preprocess, frame))
-            answer = self._at_output(logits_of(output), combine)
+            answer = self._at_output(self.task.read(logits_of(output)), combine)
         for name in self.layers:
             if name not in kept:
                 raise ConfigurationError(
@@ -336,7 +362,7 @@ class UnrolledNetwork(nn.Module):
         logits: Tensor | None = None
         if answer is not None:
             size = (frame.shape[-2], frame.shape[-1])
-            logits = to_frame_size(answer, *self.preprocess.grid(size), size, output_grid(self.base))
+            logits = (finish or self._at_frame_size)(answer, size)
         return logits, VideoState(frame, tuple(kept[name] for name in self.layers), answer)
 
     def _combine(self, name: str, current: Tensor, state: VideoState, motion: Motion) -> Tensor:
@@ -357,18 +383,44 @@ class UnrolledNetwork(nn.Module):
         return combined
 
     def _at_output(self, logits: Tensor, combine: Callable[[str, Tensor], Tensor]) -> Tensor:
-        """Combine the network's output ``[B,classes,h,w]``, where it is a layer, as logits or log-probabilities."""
+        """Combine the network's output ``[B,classes,h,w]``, where it is a layer, as logits or log-probabilities.
+
+        What is no class among others has no normaliser: its memory is of logits, or values, under both names.
+        """
         if "output" in self.layers:
             return combine("output", logits)
         if "log_probs" not in self.layers:
             return logits
         dtype = torch.promote_types(torch.float32, logits.dtype)
+        # Weights that are the same for all classes: log-softmax would only add a constant to a pixel's logits.
         uniform_weights = self.training_free and not any(w.requires_grad for w in self.netwarps.parameters())
-        if uniform_weights:  # the same for all classes: log-softmax would only add a constant to a pixel's logits
+        if uniform_weights or not self.task.normalised:
             return combine("log_probs", logits.to(dtype)).to(logits.dtype)
         current = F.log_softmax(logits, dim=1, dtype=dtype)
         # Adding the change keeps the logits of a fresh model bitwise, where log-probabilities would round anew.
         return logits + (combine("log_probs", current) - current).to(logits.dtype)
+
+    def _labels_at(self, answer: Tensor, size: tuple[int, int]) -> Tensor:
+        """Labels at the frame's size; of many classes few are brought there at a time, and those alone that can win."""
+        grid = output_grid(self.base)
+        if not self.task.normalised or grid is not None or answer[:, :1].numel() == 0:
+            return self.labels(self._at_frame_size(answer, size))
+        if answer.shape[1] * size[0] * size[1] <= AT_ONCE:
+            return self.labels(self._at_frame_size(answer, size))
+        best: Tensor | None = None
+        labels = torch.empty(0)
+        for numbers in torch.split(contenders(answer), max(1, AT_ONCE // (size[0] * size[1]))):
+            value, place = self._at_frame_size(answer[:, numbers], size).max(1)
+            found = numbers[place]
+            if best is None:
+                best, labels = value, found
+            else:
+                labels = torch.where(value > best, found, labels)  # of equal ones the first
+                best = torch.maximum(value, best)
+        return labels
+
+    def _at_frame_size(self, answer: Tensor, size: tuple[int, int]) -> Tensor:
+        return to_frame_size(answer, *self.preprocess.grid(size), size, output_grid(self.base), self.task)
 
     def flows_between(
         self,

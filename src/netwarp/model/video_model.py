@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow import FlowEstimator, flow_source, spec_of
-from netwarp.label_sets import Colour, LabelSet, label_set
+from netwarp.label_sets import Colour, LabelSet
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, LearnedGate, PhotometricGate, gate_to_dict, make_gate
 from netwarp.model.inputs import Preprocess, base_device, preprocess_of
@@ -21,6 +21,7 @@ from netwarp.model.layers import OUTPUTS, margin_of, place
 from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
 from netwarp.model.outputs import Hooks, output_grid
+from netwarp.model.task import Task, check_task
 from netwarp.model.unrolled import Memory, UnrolledNetwork
 from netwarp.ops.warp import Interpolation, check_interpolation
 
@@ -68,8 +69,11 @@ class VideoModel(UnrolledNetwork):
             less where memory is warped again and again.
         training_free: The mode that needs no training and no labels: ``"log_probs"`` unless ``layers`` says otherwise,
             fixed weights, photometric gate, fused memory, no FlowCNN (docs/training_free.md).
+        task: What the network's output is: ``"classes"``, ``"binary"`` (one logit: an object against the rest),
+            ``"multilabel"`` (independent logits) or ``"regression"`` (depth and other values). By default
+            ``base.task``, else what the output shows (:func:`netwarp.model.task.task_of`).
         preprocess: What the network wants done to a frame; by default ``base.preprocess``, else ImageNet's mean and
-            standard deviation.
+            standard deviation. Where a divisor of 1 does not do, the network is tried for the one that does.
         classes: Class names; by default ``base.classes``.
         palette: RGB colours (0–255) of the classes; by default ``base.palette``.
         example_size: (height, width) of a frame that the network takes, for finding out what its layers return;
@@ -104,6 +108,7 @@ class VideoModel(UnrolledNetwork):
         gate: str | Gate | GateFunction | None = None,
         interpolation: Interpolation = "bilinear",
         training_free: bool = False,
+        task: str | Task | None = None,
         preprocess: Preprocess | None = None,
         classes: Sequence[str] | None = None,
         palette: Sequence[tuple[int, int, int]] | None = None,
@@ -123,8 +128,14 @@ class VideoModel(UnrolledNetwork):
         start = _checked_start(start, training_free)
         check_interpolation(interpolation)
         preprocess = preprocess_of(base) if preprocess is None else preprocess
-        places, output = place(base, layers, preprocess, example_size)
-        labels = _label_set(base, output.channels, classes, palette)
+        if task is not None and not isinstance(task, Task):
+            check_task(task)
+        places, seen = place(base, layers, preprocess, example_size)
+        output, preprocess = seen.output, seen.preprocess
+        task = task if isinstance(task, Task) else seen.task(base, task)
+        if task.outputs != output.channels:
+            raise ConfigurationError(f"the base has {output.channels} outputs, not the {task.outputs} of the task")
+        labels = _label_set(base, task, classes, palette)
 
         self.layers = tuple(info.name for info in places)
         self.grids = tuple(info.grid for info in places)
@@ -146,6 +157,7 @@ class VideoModel(UnrolledNetwork):
         self.interpolation: Interpolation = interpolation
         self.training_free = training_free
         self.preprocess = preprocess
+        self.task = task
         self.freeze_batch_norm = False
         self.example_size = example_size
         self.classes = labels.names
@@ -189,6 +201,7 @@ class VideoModel(UnrolledNetwork):
             self.base,
             [],
             self.flow,
+            task=self.task,
             preprocess=self.preprocess,
             classes=self.classes,
             palette=self.palette,
@@ -226,9 +239,11 @@ class VideoModel(UnrolledNetwork):
         describe = getattr(getattr(self.base, "source", None), "to_dict", None)
         gate, grid = gate_to_dict(self.gate), output_grid(self.base)
         of_gate = 2 if gate is not None and "learned" in gate else 1
+        usual = self.task == Task(self.task.outputs)
         return {
             # The oldest that says it all, so that older versions read what they can.
-            "format": of_gate if self.interpolation == "bilinear" else FORMAT,
+            "format": FORMAT if not usual else of_gate if self.interpolation == "bilinear" else 3,
+            **({} if usual else {"task": self.task.to_dict()}),
             "layers": list(self.layers),
             "grids": [grid and [list(grid.stride), list(grid.offset)] for grid in self.grids],
             "flow": flow,
@@ -302,23 +317,19 @@ def _checked_start(start: tuple[float, float] | None, training_free: bool) -> tu
 
 
 def _label_set(
-    base: nn.Module, classes: int, names: Sequence[str] | None, palette: Iterable[Sequence[int]] | None
+    base: nn.Module, task: Task, names: Sequence[str] | None, palette: Iterable[Sequence[int]] | None
 ) -> LabelSet:
-    """Names and colours of a network's classes: those that are given, else the network's own, else made up."""
+    """Names and colours of a network's labels: those that are given, else the network's own, else made up."""
     if names is None and _are_names(own := getattr(base, "classes", None)):
         names = own
     elif names is not None and not _are_names(names):
         raise ConfigurationError(f"classes must be a list of names, not {names!r}")
-    labels = label_set(classes, None if names is None else tuple(names))
     if palette is None:
         own = getattr(base, "palette", None)
-        palette = own if isinstance(own, (list, tuple)) else labels.palette
-    if isinstance(palette, str) or not isinstance(palette, Iterable):
+        palette = own if isinstance(own, (list, tuple)) else None
+    if palette is not None and (isinstance(palette, str) or not isinstance(palette, Iterable)):
         raise ConfigurationError(f"palette must be a list of RGB colours (0–255), not {palette!r}")
-    colours = tuple(_colour(colour) for colour in palette)
-    if len(colours) != classes:
-        raise ConfigurationError(f"{len(colours)} colours for {classes} classes: give one for each")
-    return LabelSet(labels.names, colours)
+    return task.named(names, None if palette is None else tuple(_colour(colour) for colour in palette))
 
 
 def _are_names(value: Any) -> bool:  # noqa: ANN401

@@ -132,13 +132,17 @@ def fingerprint(
     return plain
 
 
-def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
+STEPS = "training.steps"
+
+
+def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any], done: int | None = None) -> str | None:
     """The first thing that two trainings do not have in common, in words; None where they are the same.
 
-    Rates and the clipping of gradients may differ.
+    Rates and the clipping of gradients may differ; and a training whose steps are all ``done`` may get more.
 
     >>> difference({"training": {"steps": 100}}, {"training": {"steps": 200}})
     'training.steps was 100 and is 200'
+    >>> difference({"training": {"steps": 100}}, {"training": {"steps": 200}}, done=100)
     """
     before, now = _flat(theirs), _flat(ours)
     changed = sorted(
@@ -146,6 +150,8 @@ def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
         for name in before.keys() | now.keys()
         if before.get(name) != now.get(name) and not name.startswith(MAY_CHANGE)
     )
+    if done is not None and changed == [STEPS] and done == before[STEPS] < now[STEPS]:
+        return None
     if not changed:
         return None
     name = changed[0].removeprefix("caller.")

@@ -1,4 +1,4 @@
-"""What is minimised: cross entropy of labels, and the disagreement of neighbouring frames.
+"""What is minimised: the task's loss of labels (cross entropy), and the disagreement of neighbouring frames.
 
 Both are sums divided by what the whole step counts, over all its batches and devices, so that a step means the same
 however it is cut into pieces.
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from netwarp.errors import InputError
 from netwarp.label_sets import IGNORE
 from netwarp.model import PhotometricGate
 from netwarp.model.inputs import to_unit_range
+from netwarp.model.task import Task
 from netwarp.ops import warp
 
 
@@ -45,23 +45,20 @@ def label_weight(labels: Tensor, weights: Tensor | None) -> Tensor:
     )
 
 
-def segmentation_sum(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    """Cross entropy, summed over the pixels that have labels."""
-    return F.cross_entropy(logits.float(), labels, weights, ignore_index=IGNORE, reduction="sum")
-
-
-def consistency_sum(logits: Sequence[Tensor], frames: Tensor, flows: Tensor, gate: PhotometricGate) -> Tensor:
+def consistency_sum(
+    logits: Sequence[Tensor], frames: Tensor, flows: Tensor, gate: PhotometricGate, task: Task
+) -> Tensor:
     """How far each frame is from the labels that the flow brings, where the flow can be trusted.
 
-    KL(brought ‖ present) of the classes' probabilities, times the photometric gate, where the flow comes from inside
-    the frame. What is brought is detached: the present is to follow the past, not the other way round (its gradient is
-    then also that of cross entropy). Mean over pixels and pairs of frames, sum over clips.
+    The task's disagreement (KL(brought ‖ present) of the classes' probabilities), times the photometric gate, where the
+    flow comes from inside the frame. What is brought is detached: the present is to follow the past, not the other way
+    round (its gradient is then also that of cross entropy). Mean over pixels and pairs of frames, sum over clips.
     """
     total = logits[0].new_zeros((), dtype=torch.float32)
     for t in range(1, len(logits)):
         flow = flows[:, t - 1]
-        brought = warp(logits[t - 1].detach().float().softmax(1), flow)
-        disagreement = F.kl_div(logits[t].float().log_softmax(1), brought, reduction="none").sum(1, keepdim=True)
+        brought = warp(task.probabilities(logits[t - 1].detach().float()), flow)
+        disagreement = task.disagreement(logits[t], brought)
         trust = gate(to_unit_range(frames[:, t]), to_unit_range(frames[:, t - 1]), flow) * _from_inside(flow)
         total = total + (disagreement * trust).mean((1, 2, 3)).sum()
     return total / (len(logits) - 1)

@@ -18,7 +18,7 @@ from netwarp.model import PhotometricGate, VideoModel
 from netwarp.model.netwarp import Flows
 from netwarp.training.batches import Part, Work, torch_seed
 from netwarp.training.logs import StepRecord
-from netwarp.training.losses import consistency_sum, label_weight, segmentation_sum
+from netwarp.training.losses import consistency_sum, label_weight
 from netwarp.training.parameters import share_of_rate
 from netwarp.training.settings import TrainSettings
 
@@ -53,7 +53,7 @@ class _Losses(nn.Module):
         frames, flows, truth = labelled
         weight = self.settings.consistency.weight
         logits = self._unroll(frames, flows, every=weight > 0)
-        labels = segmentation_sum(logits[-1], truth, self.weights) / pixels
+        labels = self.model.task.loss_sum(logits[-1], truth, self.weights) / pixels
         agreement = labels.new_zeros(())
         if weight:
             clips = [(frames, flows, logits)]
@@ -61,7 +61,7 @@ class _Losses(nn.Module):
                 clips.append((*unlabelled, self._unroll(*unlabelled, every=True)))
             for images, motion, results in clips:
                 assert motion is not None
-                agreement = agreement + consistency_sum(results, images, motion, self.gate)
+                agreement = agreement + consistency_sum(results, images, motion, self.gate, self.model.task)
             agreement = agreement * (weight / self.clips)
         return labels, agreement, logits[-1].detach()
 
@@ -98,6 +98,7 @@ class Stepper:
         if optimiser is not None:
             self.optimiser.load_state_dict(optimiser)
         self._fabric, self._settings, self._weights, self._classes = fabric, settings, weights, classes
+        self._task = model.task
         self._rates = [group["lr"] for group in groups]
         self.between = True
 
@@ -124,7 +125,8 @@ class Stepper:
                 # DDP takes the mean over devices of what is already a share of the sum over all of them.
                 self._fabric.backward((labels + agreement) * peers.count)
             losses += torch.stack([labels, agreement]).detach().double().cpu()
-            matrix += confusion_matrix(logits[SAMPLING].argmax(1), _labels(part)[SAMPLING], self._classes)
+            predicted = self._task.one_label(logits[SAMPLING])
+            matrix += confusion_matrix(predicted, _labels(part)[SAMPLING], self._classes)
         gradient = self._clip()
         rate = share_of_rate(work.step, settings.steps)
         sums = peers.sum([*losses.tolist(), *matrix.flatten().tolist()])

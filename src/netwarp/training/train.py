@@ -125,6 +125,7 @@ def check_training(
 ) -> None:
     """Check the arguments of :func:`netwarp.training.train` against each other, the machine and the folder."""
     _check_clips(samples, unlabelled, settings)
+    model.task.check_training()
     outputs = len(model.classes)
     if not 1 <= classes <= outputs:
         raise ConfigurationError(
@@ -204,7 +205,8 @@ def train(
 
     With a folder, the training survives its process: called again with the same arguments it goes on from the last
     checkpoint, and on a CPU ends with bitwise the weights that it would have had undisturbed. A checkpoint of another
-    training is refused.
+    training is refused, but a finished one goes on where only ``steps`` are more: at the rate that the longer
+    training has there.
 
     With several devices, this process starts the others, each of which runs the same program again up to this call:
     one such call in a program.
@@ -312,7 +314,7 @@ def _comes_again(model: VideoModel, samples: Sequence[Sample], settings: TrainSe
 def _begun(place: RunFolder, marks: Mapping[str, Any]) -> Checkpoint | None:
     """The checkpoint to go on from; None where there is none."""
     begun = place.newest()
-    if begun is not None and (other := difference(begun.fingerprint, marks)):
+    if begun is not None and (other := difference(begun.fingerprint, marks, begun.step)):
         raise WeightsError(
             f"{place.last} is of another training ({other}): name another folder, or go back to what it was"
         )

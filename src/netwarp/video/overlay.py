@@ -45,6 +45,27 @@ def overlay(
     return blended
 
 
+def overlay_sets(
+    image: Image, labels: npt.NDArray[np.integer], palette: Sequence[Colour], *, alpha: float = 0.5
+) -> Image:
+    """Lay the colours of labels ``[C,H,W]`` (1 where each is, else 0; or ``[H,W]`` of one) over a frame.
+
+    Where there are several it is the mean of their colours, and where there is none the frame stays as it is.
+    """
+    sets = labels if labels.ndim == 3 else labels[None]
+    if sets.shape != (len(palette), *image.shape[:2]):
+        raise ConfigurationError(f"labels {list(labels.shape)} do not fit {len(palette)} colours, {_by(image)}")
+    colours = np.tensordot(sets, np.array(palette, np.float32), (0, 0))
+    count = sets.sum(0, dtype=np.int32)[..., None]
+    mixed = np.round(colours / np.maximum(count, 1)).astype(np.uint8)
+    blended: Image = np.where(count > 0, cv2.addWeighted(image, 1 - alpha, mixed, alpha, 0), image)
+    edges = np.zeros(image.shape[:2], dtype=np.bool_)
+    for each in sets:
+        edges |= _edges(np.ascontiguousarray(each, dtype=np.uint8), max(1, round(image.shape[0] / 720)))
+    blended[edges] = blended[edges] // 2 + 127
+    return blended
+
+
 @lru_cache(maxsize=8)
 def _lookup(palette: tuple[Colour, ...]) -> npt.NDArray[np.uint8]:
     return full_palette(palette)

@@ -74,6 +74,7 @@ class DenseCRFModel(VideoModel):
         *,
         index: int | None = None,
         keyframe: bool = True,
+        as_labels: bool = False,
     ) -> tuple[Tensor, Any]:
         """Segment the next frame: probabilities, and log-probabilities, frames and flows for the next step."""
         present = self._checked(frame)
@@ -84,4 +85,4 @@ class DenseCRFModel(VideoModel):
         log_probs = (*log_probs, super().step(present)[0].log_softmax(1))[-self.frames :]
         frames = (*frames, present)[-self.frames :]
         found = dense_crf(torch.cat(log_probs), frames_to_bytes(torch.cat(frames)), flows)
-        return found[None], (log_probs, frames, flows)
+        return self.labels(found[None]) if as_labels else found[None], (log_probs, frames, flows)

@@ -1,0 +1,128 @@
+"""Folders that the results of networks are written into, a file a frame: values, and maps of several outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from netwarp.errors import OutputError
+from netwarp.output_files import atomic_write
+from netwarp.output_places import prepare_folder
+from netwarp.video.images import is_image
+
+
+class MapFolder(Protocol):
+    """Writes one file a frame, named as the frame or, for video, by its six-digit index; in a ``with`` block."""
+
+    def __enter__(self) -> Self:
+        """Begin to write."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, well or by an error."""
+
+    def write(self, labels: npt.NDArray[Any], index: int, name: str | None = None) -> Path:
+        """Write one frame's map ``[H,W]``, or maps ``[C,H,W]``, and return the file."""
+
+
+class FolderPerName:
+    """Writes maps ``[C,H,W]`` into folders, one for each of C names; ``make`` opens one."""
+
+    def __init__(self, place: Path, names: Sequence[str], make: Callable[[Path, int], MapFolder]) -> None:
+        safe = ["".join(c if c.isalnum() or c in " -_" else "_" for c in name).strip() for name in names]
+        unique = [f"{n:02d}" if not name or name in safe[:n] else name for n, name in enumerate(safe)]
+        self._folders = [make(place / name, number) for number, name in enumerate(unique)]
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for folder in self._folders:
+                stack.enter_context(folder)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def write(self, labels: npt.NDArray[Any], index: int, name: str | None = None) -> Path:
+        """See :class:`MapFolder`."""
+        return [folder.write(each, index, name) for folder, each in zip(self._folders, labels, strict=True)][-1]
+
+
+class ValueFolder:
+    """Writes values ``[H,W]``: as they are into 32-bit TIFF, or within a range into 16-bit PNG.
+
+    In PNG 0 is the range's lower end or less, 65535 its upper end or more.
+    """
+
+    def __init__(
+        self, folder: Path, value_range: tuple[float, float] | None = None, *, inputs: Iterable[Path] = ()
+    ) -> None:
+        if folder.resolve() in {path.parent.resolve() for path in inputs if is_image(path)}:
+            raise OutputError(f"{folder} holds the input's images, with which values would mix: name another folder")
+        prepare_folder(folder)
+        self._folder, self._range = folder, value_range
+        self._written: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def write(self, labels: npt.NDArray[Any], index: int, name: str | None = None) -> Path:
+        """See :class:`MapFolder`."""
+        stem = f"{index:06d}" if name is None else name
+        while stem in self._written:
+            stem = f"{stem}_{index:06d}"
+        self._written.add(stem)
+        if self._range is None:
+            path, picture = self._folder / f"{stem}.tiff", PIL.Image.fromarray(labels.astype(np.float32))
+        else:
+            share = np.clip(_share(labels, self._range), 0, 1)
+            path, picture = (
+                self._folder / f"{stem}.png",
+                PIL.Image.fromarray(np.round(65535 * share).astype(np.uint16)),
+            )
+        with atomic_write(path, "free space or choose another folder") as file:
+            picture.save(file, format="TIFF" if self._range is None else "PNG")
+        return path
+
+
+class ValuePainter:
+    """Shows values ``[H,W]`` (of several outputs the first) as colours, dark where they are low.
+
+    Without a range it is that of the first frame, but for the lowest and highest hundredth, so that one colour is one
+    value in the whole video.
+    """
+
+    def __init__(self, value_range: tuple[float, float] | None = None) -> None:
+        self._range = value_range
+
+    def __call__(self, image: npt.NDArray[np.uint8], labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Draw a frame's values; the frame itself is not seen."""
+        import cv2
+
+        values = labels if labels.ndim == 2 else labels[0]
+        if self._range is None:
+            low, high = np.percentile(values, (1, 99))
+            self._range = float(low), float(high)
+        share = np.clip(_share(values, self._range), 0, 1)
+        coloured = cv2.applyColorMap(np.round(255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)
+        return np.ascontiguousarray(coloured[..., ::-1])
+
+
+def _share(values: npt.NDArray[Any], value_range: tuple[float, float]) -> npt.NDArray[np.float64]:
+    low, high = value_range
+    return np.nan_to_num((values.astype(np.float64) - low) / max(high - low, 1e-12))
