@@ -40,6 +40,12 @@ def test_antialiased_sizes(size):
     torch.testing.assert_close(export.resize_antialiased(image, size, False), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("padding", [(3, 2, 0, 5), (200, -60, -3, 1), (-70, 80, 90, -50)])
+def test_replicated_borders(padding):
+    image = torch.rand(2, 3, 64, 70)
+    assert torch.equal(export.pad(image, padding, "replicate"), F.pad(image, padding, mode="replicate"))
+
+
 class Shrinking(nn.Module):
     def forward(self, x):
         return F.interpolate(x, size=(20, 30), mode="bilinear", antialias=True) * x.flatten(1).median(1).values

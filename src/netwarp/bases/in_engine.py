@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from netwarp._version import __version__
 from netwarp.engines import Engine, check_engine, open_engine
 from netwarp.engines.export import to_onnx
-from netwarp.errors import ConfigurationError, WeightsError, unknown_name
+from netwarp.errors import ConfigurationError, WeightsError, reason_of, unknown_name
 from netwarp.model.answer import logits_of
 from netwarp.output_files import write_file
 
@@ -106,7 +106,13 @@ class _Runner:
         )
 
     def _run(self, engine: Engine, image: Tensor) -> Tensor:
-        return torch.from_numpy(engine({"image": image.contiguous().numpy()})["logits"])
+        try:
+            return torch.from_numpy(engine({"image": image.contiguous().numpy()})["logits"])
+        except Exception as error:  # each engine has kinds of its own
+            reason = reason_of(error)[:300]
+            raise ConfigurationError(
+                f"{self._name} fails on the network ({reason}): leave {{option}} out", option="engine"
+            ) from error
 
     def _made(self, own: Callable[[Tensor], Any], image: Tensor) -> Engine:
         """The engine for an image's size: of a graph that is kept, else of a new one, if it computes the same."""

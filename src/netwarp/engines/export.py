@@ -1,4 +1,4 @@
-"""Modules of PyTorch as ONNX graphs: what our operators and two of torch's become in it, and the export itself."""
+"""Modules of PyTorch as ONNX graphs: what our operators and three of torch's become in it, and the export itself."""
 
 from __future__ import annotations
 
@@ -80,6 +80,16 @@ def median(values: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Ten
     return found if keepdim else (found[0].squeeze(dim), found[1].squeeze(dim))
 
 
+def pad(image: Tensor, padding: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:  # noqa: ANN401
+    """``pad(mode="replicate")``; ONNX Runtime refuses to cut off more at one end than there is before it is padded."""
+    if mode != "replicate" or len(padding) != 4:
+        return NotImplemented  # the exporter goes on with its own
+    for dim, (before, behind) in zip((-1, -2), (padding[:2], padding[2:]), strict=True):
+        places = torch.arange(-before, image.shape[dim] + behind).clamp(0, image.shape[dim] - 1)
+        image = image.index_select(dim, places)
+    return image
+
+
 def resize_antialiased(
     image: Tensor,
     output_size: Sequence[int] | None,
@@ -113,6 +123,7 @@ _IN_PLAIN_OPERATORS: dict[Any, Callable[..., Any]] = {
     warp_operator: warp,
     warp_combine_operator: warp_combine,
     torch.ops.aten.median.dim: median,
+    torch.ops.aten.pad.default: pad,
     torch.ops.aten._upsample_bilinear2d_aa.vec: resize_antialiased,
 }
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from netwarp.engines import Engine
-from netwarp.errors import ConfigurationError
+from netwarp.errors import ConfigurationError, reason_of
 from netwarp.export.step import StreamStep
 from netwarp.model import VideoModel
 from netwarp.model.netwarp import Flows
@@ -59,7 +59,11 @@ def check(engine: Engine, name: str, model: VideoModel, step: StreamStep, size: 
             flows = Flows(step.flow(present, past), step.flow(past, present))
         with torch.no_grad():
             logits, state = model.step(frame, state, flows)
-        results = engine({key: tensor.numpy() for key, tensor in inputs.items()})
+        try:
+            results = engine({key: tensor.numpy() for key, tensor in inputs.items()})
+        except Exception as problem:  # each engine has kinds of its own
+            reason = reason_of(problem)[:300]
+            raise ConfigurationError(f"the exported graph fails in {name} ({reason}); nothing was written") from problem
         equal = min(equal, float((results["labels"] == logits.argmax(1).numpy()).mean()))
         memory = [torch.from_numpy(results[f"new_memory_{i}"]) for i in range(len(memory))]
         error = max([error, *(_distance(*pair) for pair in zip(memory, state.memory, strict=True))])
