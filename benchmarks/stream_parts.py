@@ -22,7 +22,7 @@ from netwarp.flow import make_flow
 from netwarp.freed_memory import keep_freed_memory
 from netwarp.inference.keyframes import is_cut
 from netwarp.model.inputs import as_frames, to_unit_range
-from netwarp.model.outputs import labels_of
+from netwarp.model.task import Task
 from netwarp.ops import warp_combine
 from netwarp.streets import render_clip
 
@@ -58,7 +58,7 @@ def parts(contiguous: bool) -> dict[str, Callable[[], object]]:
         "warp and sum of the logits, with gate": lambda: warp_combine(logits, memory, flow, w1, w2, trust),
         "the same without gate": lambda: warp_combine(logits, memory, flow, w1, w2),
         "copy of the memory": lambda: logits.clone(),
-        "labels": lambda: labels_of(logits),
+        "labels": lambda: Task(logits.shape[1]).labels(logits),
         "a step without training, flow known": lambda: free.step(now, state, flow),
     }
 

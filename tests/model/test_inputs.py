@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.model.inputs import Preprocess, as_frames, check_flow, to_unit_range
+from netwarp.model.inputs import Preprocess, as_frames, as_preprocess, check_flow, to_unit_range
 
 CPU = torch.device("cpu")
 
@@ -160,3 +161,19 @@ def test_round_trip_through_json():
 def test_values_that_make_no_sense(options):
     with pytest.raises(ConfigurationError, match=list(options)[-1]):
         Preprocess(**options)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mean": None}, {"std": "abc"}, {"scale": "1"}, {"divisor": "8"}, {"size": 7}, {"size": ("a", 2)}]
+)
+def test_what_is_no_number_is_refused(wrong):
+    with pytest.raises(ConfigurationError):
+        Preprocess(**wrong)
+
+
+def test_an_image_processor_is_taken_for_preprocessing():
+    processor = SimpleNamespace(image_mean=[0.1, 0.2, 0.3], image_std=0.5, do_normalize=True)
+    processor.do_flip_channel_order = True
+    assert as_preprocess(processor) == Preprocess((0.1, 0.2, 0.3), (0.5, 0.5, 0.5), order="bgr")
+    with pytest.raises(ConfigurationError, match="image processor"):
+        as_preprocess("imagenet")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import nn
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, weights_file, weights_from_file
 from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError, few, reason_of
 from netwarp.label_sets import LabelSet, label_set
-from netwarp.model.inputs import Preprocess
+from netwarp.model.inputs import Preprocess, as_preprocess
 from netwarp.weights import check_finite, unwrapped
 
 # Position embeddings that are not interpolated, or a neck that takes squares alone.
@@ -182,15 +183,9 @@ def _without_downloads(values: Any) -> Any:  # noqa: ANN401
 def _preprocess(transformers: Any, where: str, config: Any, options: dict[str, Any]) -> Preprocess:  # noqa: ANN401
     """The image processor's mean, standard deviation and channel order. Its size, of training crops, is not used."""
     processor = _processor(transformers, where, config, options)
-    rescale = getattr(processor, "rescale_factor", 1 / 255) if getattr(processor, "do_rescale", True) else 1.0
-    normalize = bool(getattr(processor, "do_normalize", False))
     size = getattr(config, "image_size", None) if config.model_type in _FIXED_SIZE else None
-    return Preprocess(
-        mean=_three(processor.image_mean) if normalize else (0.0, 0.0, 0.0),
-        std=_three(processor.image_std) if normalize else (1.0, 1.0, 1.0),
-        # Processors work on 0–255. 255 × (1/255) is 1 to the last bit, but not for every factor.
-        scale=round(255 * float(rescale), 12),
-        order="bgr" if getattr(processor, "do_flip_channel_order", False) else "rgb",
+    return replace(
+        as_preprocess(processor),
         divisor=_divisor(config),
         size=None if size is None else ((size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))),
     )
@@ -212,11 +207,6 @@ def _processor(transformers: Any, where: str, config: Any, options: dict[str, An
         return next(kind for kind in kinds if kind is not None)()
     except Exception as error:  # a damaged file may raise anything
         raise ConfigurationError(f"the image processor of {where} cannot be read: {reason_of(error)}") from error
-
-
-def _three(values: Any) -> tuple[float, float, float]:  # noqa: ANN401
-    r, g, b = (float(v) for v in ([values] * 3 if isinstance(values, (int, float)) else values))
-    return r, g, b
 
 
 def _divisor(config: Any) -> int:  # noqa: ANN401

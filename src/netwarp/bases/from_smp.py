@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ def load_smp(name: str, weights: str | Path | None, classes: int | Sequence[str]
 
     Named weights are the encoder's (``"imagenet"``); a file holds the whole network.
     """
+    if (folder := Path(name).expanduser()).is_dir():
+        return _saved(folder, weights, ClassRequest.of(classes))
     architecture, encoder = _names(name)
     spec = f"smp:{architecture}/{encoder}"
     path = weights_file(weights)
@@ -39,7 +42,46 @@ def load_smp(name: str, weights: str | Path | None, classes: int | Sequence[str]
 
 def rebuild_smp(source: BaseSource) -> nn.Module:
     """Build the network of a source with random weights; nothing is downloaded."""
+    if "saved" in source.options:
+        return _of_config(dict(source.options["saved"]), source.spec)
     return _build(*_names(source.name), len(source.classes), None)
+
+
+def _saved(folder: Path, weights: str | Path | None, asked: ClassRequest) -> nn.Module:
+    """A network that ``save_pretrained`` wrote: its configuration and weights, or other weights."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        encoder, classes = str(config["encoder_name"]), int(config["classes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{folder} holds no config.json of smp ({reason_of(error)}): give a folder that save_pretrained() wrote"
+        ) from error
+    network = _of_config(config, f"smp:{folder}")
+    path = weights_file(weights) or next((p for p in map(folder.joinpath, _SAVED) if p.is_file()), None)
+    if path is None:
+        raise WeightsError(f"{folder} holds no weights ({' or '.join(_SAVED)})")
+    load_weights(network, read_weights(path), path)
+    labels = asked.labels(asked.agreed(classes, None, f"smp:{folder}"))
+    preprocess = _preprocess(str(config["_model_class"]), encoder, None, network)
+    source = BaseSource(f"smp:{folder.name}", labels.names, labels.palette, preprocess, {"saved": config})
+    return attach_source(network, source)
+
+
+_SAVED = ("model.safetensors", "pytorch_model.bin")
+
+
+def _of_config(config: dict[str, Any], spec: str) -> nn.Module:
+    smp = _smp()
+    known = {network.__name__: network for network in smp.MODEL_ARCHITECTURES_MAPPING.values()}
+    name = str(config.get("_model_class"))
+    if name not in known:
+        raise unknown_name(f"smp architecture (of {spec})", name, known)
+    arguments = {key: value for key, value in config.items() if not key.startswith("_")}
+    try:
+        network: nn.Module = known[name](**{**arguments, "encoder_weights": None})
+    except Exception as error:  # every architecture refuses in its own way
+        raise ConfigurationError(f"{spec} cannot be built: {reason_of(error)}") from error
+    return network
 
 
 def _smp() -> Any:  # noqa: ANN401

@@ -99,6 +99,9 @@ class Request(ModelOptions, LabelOptions):
     per_class: bool = flag("print the IoU and tIoU of each class too")
     json: str | None = option("FILE", "write the scores there too", type=local_place)
     save_predictions: str | None = option("DIR", "write the label maps of all frames that are run", type=local_place)
+    metric: list[str] | None = option(
+        "SPEC", "a metric of your own besides, package.module:name; may be given again", action="append"
+    )
     workers: int | None = option(
         "N",
         "clips at a time; on a CPU each gets its part of the threads, and times are those of a network on that "
@@ -229,7 +232,7 @@ def _of_models(
     options |= settings
     options["keyframes"] = {**dict.fromkeys(models, "all"), [*models][-1]: request.keyframes or "all"}
     return frames_to_run(data, history), lambda advance: evaluate(
-        models, data, **options, history=history, on_frame=advance, on_labels=on_labels
+        models, data, **options, history=history, on_frame=advance, on_labels=on_labels, metrics=request.metric or ()
     )
 
 

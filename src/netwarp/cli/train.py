@@ -171,6 +171,7 @@ def run(request: Request) -> None:
     RunFolder(Path(request.out)).check()
     clips, validation = _data(data)
     model = _model(wanted, clips, settings, request.debug)
+    _take_names(model, clips)
     if resized is not None:
         model.preprocess = dataclasses.replace(model.preprocess, size=resized)
         model.without_memory()  # tries the network at this size
@@ -273,6 +274,22 @@ def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debu
             gate=options.gate,
             task=options.task,
         )
+
+
+def _take_names(model: VideoModel, clips: ClipData) -> None:
+    """Give a model the data's names where its own are made up, and the data's colours of classes called the same."""
+    from netwarp.datasets.class_order import same_name
+
+    names, palette = clips.classes.names, clips.classes.palette
+    made_up = all(name.startswith("class ") for name in model.classes) or model.classes == ("background", "object")
+    if made_up and len(model.classes) == len(names):
+        model.classes, model.palette = names, palette
+        return
+    colours = list(zip(names, palette, strict=True))
+    known = [next((colour for own, colour in colours if same_name(own, name)), None) for name in model.classes]
+    model.palette = tuple(found or kept for found, kept in zip(known, model.palette, strict=True))
+    if len(model.classes) > len(names):
+        warn(f"the network has {len(model.classes)} outputs, the data {len(names)} classes: the others learn nothing")
 
 
 def _plain(options: DataOptions | ModelSection, without: str = "") -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, InputError
+
+log = logging.getLogger("netwarp")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,12 @@ class Preprocess:
     remainder: int = 0
 
     def __post_init__(self) -> None:
+        size = () if self.size is None else _parts(self.size)
+        numbers = (*_parts(self.mean), *_parts(self.std), self.scale, self.divisor, self.remainder, *size)
+        if not all(isinstance(value, (int, float)) for value in numbers):
+            raise ConfigurationError(
+                f"mean, std, scale, divisor, remainder and size must be numbers, not those of {self}"
+            )
         if len(self.mean) != 3 or len(self.std) != 3:
             raise ConfigurationError(f"mean and std need 3 values each, got {self.mean} and {self.std}")
         if not all(math.isfinite(value) for value in (*self.mean, *self.std, self.scale)):
@@ -108,6 +118,10 @@ class Preprocess:
         return cls(**fields)
 
 
+def _parts(value: Any) -> Iterable[Any]:  # noqa: ANN401
+    return value if isinstance(value, (tuple, list)) else ("no list",)
+
+
 def _by_channel(values: tuple[float, float, float], like: Tensor) -> Tensor:
     """``[1,3,1,1]``, on a GPU without waiting for it."""
     on_gpu = like.device.type == "cuda"
@@ -118,7 +132,40 @@ def _by_channel(values: tuple[float, float, float], like: Tensor) -> Tensor:
 def preprocess_of(base: nn.Module) -> Preprocess:
     """``base.preprocess``, or ImageNet's mean and standard deviation where there is none."""
     own = getattr(base, "preprocess", None)
-    return own if isinstance(own, Preprocess) else Preprocess()
+    if isinstance(own, Preprocess):
+        return own
+    if hasattr(getattr(base, "config", None), "id2label"):
+        log.warning(
+            "%s says nothing of its preprocessing: ImageNet's mean and standard deviation are assumed; give its image "
+            "processor as preprocess, or load it as hf:REPO_OR_FOLDER",
+            type(base).__name__,
+        )
+    return Preprocess()
+
+
+def as_preprocess(given: Any) -> Preprocess:  # noqa: ANN401
+    """Take mean, standard deviation, scale and channel order from an image processor of transformers.
+
+    Its size, of training crops, is not used: frames keep theirs, padded to the multiple that the network needs.
+    """
+    if isinstance(given, Preprocess):
+        return given
+    if not hasattr(given, "image_mean") or not hasattr(given, "image_std"):
+        raise ConfigurationError(f"preprocess must be a netwarp.Preprocess or an image processor, not {given!r}")
+    rescale = getattr(given, "rescale_factor", 1 / 255) if getattr(given, "do_rescale", True) else 1.0
+    normalise = bool(getattr(given, "do_normalize", False))
+    return Preprocess(
+        mean=_three(given.image_mean) if normalise else (0.0, 0.0, 0.0),
+        std=_three(given.image_std) if normalise else (1.0, 1.0, 1.0),
+        # Processors work on 0–255. 255 × (1/255) is 1 to the last bit, but not for every factor.
+        scale=round(255 * float(rescale), 12),
+        order="bgr" if getattr(given, "do_flip_channel_order", False) else "rgb",
+    )
+
+
+def _three(values: Any) -> tuple[float, float, float]:  # noqa: ANN401
+    r, g, b = (float(v) for v in ([values] * 3 if isinstance(values, (int, float)) else values))
+    return r, g, b
 
 
 def base_dtype(base: nn.Module) -> torch.dtype:

@@ -16,7 +16,7 @@ from netwarp.flow import FlowEstimator, flow_source, spec_of
 from netwarp.label_sets import Colour, LabelSet
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gates import Gate, GateFunction, LearnedGate, PhotometricGate, gate_to_dict, make_gate
-from netwarp.model.inputs import Preprocess, base_device, preprocess_of
+from netwarp.model.inputs import Preprocess, as_preprocess, base_device, preprocess_of
 from netwarp.model.layers import OUTPUTS, margin_of, place
 from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
@@ -72,8 +72,9 @@ class VideoModel(UnrolledNetwork):
         task: What the network's output is: ``"classes"``, ``"binary"`` (one logit: an object against the rest),
             ``"multilabel"`` (independent logits) or ``"regression"`` (depth and other values). By default
             ``base.task``, else what the output shows (:func:`netwarp.model.task.task_of`).
-        preprocess: What the network wants done to a frame; by default ``base.preprocess``, else ImageNet's mean and
-            standard deviation. Where a divisor of 1 does not do, the network is tried for the one that does.
+        preprocess: What the network wants done to a frame, or an image processor of transformers; by default
+            ``base.preprocess``, else ImageNet's mean and standard deviation. Where a divisor of 1 does not do, the
+            network is tried for the one that does.
         classes: Class names; by default ``base.classes``.
         palette: RGB colours (0–255) of the classes; by default ``base.palette``.
         example_size: (height, width) of a frame that the network takes, for finding out what its layers return;
@@ -127,7 +128,7 @@ class VideoModel(UnrolledNetwork):
         memory = _checked_memory(memory, training_free)
         start = _checked_start(start, training_free)
         check_interpolation(interpolation)
-        preprocess = preprocess_of(base) if preprocess is None else preprocess
+        preprocess = preprocess_of(base) if preprocess is None else as_preprocess(preprocess)
         if task is not None and not isinstance(task, Task):
             check_task(task)
         places, seen = place(base, layers, preprocess, example_size)
@@ -322,6 +323,8 @@ def _label_set(
     """Names and colours of a network's labels: those that are given, else the network's own, else made up."""
     if names is None and _are_names(own := getattr(base, "classes", None)):
         names = own
+    elif names is None:
+        names = _id2label(base, task.outputs)
     elif names is not None and not _are_names(names):
         raise ConfigurationError(f"classes must be a list of names, not {names!r}")
     if palette is None:
@@ -330,6 +333,15 @@ def _label_set(
     if palette is not None and (isinstance(palette, str) or not isinstance(palette, Iterable)):
         raise ConfigurationError(f"palette must be a list of RGB colours (0–255), not {palette!r}")
     return task.named(names, None if palette is None else tuple(_colour(colour) for colour in palette))
+
+
+def _id2label(base: nn.Module, outputs: int) -> Sequence[str] | None:
+    """The names in the configuration of a network of transformers, unless they are made up or of another number."""
+    found = getattr(getattr(base, "config", None), "id2label", None)
+    if not isinstance(found, dict) or sorted(found) != list(range(outputs)):
+        return None
+    names = [str(found[number]) for number in range(outputs)]
+    return None if all(name.startswith("LABEL_") for name in names) else names
 
 
 def _are_names(value: Any) -> bool:  # noqa: ANN401
