@@ -349,3 +349,14 @@ def test_real_street():
     truth = [read_mask(CAMVID_DATA / "camvid" / "valannot" / path.name) for path in sorted(Path("m").glob("*.png"))]
     right = [(mask == true)[true != 11].mean() for mask, true in zip(labels, truth, strict=True)]
     assert min(right) > 0.85
+
+
+def test_confidence_as_gray_files(clips: Path, workplace: Path):
+    arguments = ["segment", str(clips / "ok.mp4"), "maps", "--base", "tinybase:build", "--frame-by-frame"]
+    assert main([*arguments, "--confidence", "sure"]) == 0
+    names = sorted(path.name for path in Path("maps").iterdir())
+    assert names == sorted(path.name for path in Path("sure").iterdir())
+    with PIL.Image.open(Path("sure") / names[0]) as picture:
+        assert picture.mode == "L"
+        assert np.array(picture).min() >= 255 // 3
+    assert main([*arguments, "--confidence", "maps"]) == 2

@@ -84,6 +84,9 @@ class Request(ModelOptions, LabelOptions):
     input: list[str] = argument("INPUT", "what to segment", nargs="+")
     output: str = argument("OUTPUT", "the video or folder to write", type=local_place)
     masks: str | None = option("DIR", "write label maps too, into this folder", type=local_place)
+    confidence: str | None = option(
+        "DIR", "write each label's probability too, into this folder: gray PNG, 0 to 255", type=local_place
+    )
     start: float = option("TIME", "leave out what comes before: seconds, or 1:30", type=seconds, default=0.0)
     duration: float | None = option("TIME", "segment no more than this of it", type=seconds)
     clean: bool = flag("remove label maps that an earlier run left in the folder and this one did not replace")
@@ -132,10 +135,12 @@ def _segment_one(
         from netwarp.video.label_maps import check_mask_folder
 
         _check_rate(request, source)
-        inputs = [*source.paths, *files_named(request, but=("input", "output", "masks"))]
+        inputs = [*source.paths, *files_named(request, but=("input", "output", "masks", "confidence"))]
         check_places(inputs, video=places.video, masks=places.masks)
-        if places.masks is not None:
-            check_mask_folder(places.masks, source.paths)
+        check_places(inputs, masks=places.confidence)
+        for folder in (places.masks, places.confidence):
+            if folder is not None:
+                check_mask_folder(folder, source.paths)
         check_size(source, places.video, compare=request.side_by_side)
         rendered = _render(request, source, model_for(source.size), places)
     if rendered is None:
@@ -160,14 +165,15 @@ class _Places:
 
     video: Path | None
     masks: Path | None
+    confidence: Path | None = None
 
     def __str__(self) -> str:
-        return " and ".join(str(place) for place in (self.video, self.masks) if place is not None)
+        return " and ".join(str(place) for place in (self.video, self.masks, self.confidence) if place)
 
 
 def _works(request: Request) -> list[tuple[str | list[str], _Places]]:
     """What is segmented, each with the places of its results."""
-    for name in ("output", "masks"):
+    for name in ("output", "masks", "confidence"):
         if getattr(request, name) == "":
             raise ConfigurationError(f"{name.upper()} is an empty text: name a place ('.' is the current folder)")
     from netwarp.video.images import is_image
@@ -187,7 +193,14 @@ def _works(request: Request) -> list[tuple[str | list[str], _Places]]:
             raise ConfigurationError(f"two of INPUT are called {name}: segment them apart, or rename one")
         output, masks = (_filled(place, name, several) for place in (request.output, request.masks))
         assert output is not None
-        works[name] = each, _places(request, output, masks)
+        places = _places(request, output, masks)
+        if request.confidence is not None:
+            places = replace(places, confidence=Path(_filled(request.confidence, name, several) or ""))
+        if places.confidence is not None and places.confidence == places.masks:
+            raise ConfigurationError(
+                f"label maps and --confidence would both be in {places.masks}: name two folders", option="confidence"
+            )
+        works[name] = each, places
     return list(works.values())
 
 
@@ -246,6 +259,7 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
                 model,
                 video=places.video,
                 masks=places.masks,
+                confidence=places.confidence,
                 compare=request.side_by_side,
                 clean=request.clean,
                 alpha=request.alpha,

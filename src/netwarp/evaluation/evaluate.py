@@ -201,7 +201,7 @@ class _ModelRow(Row):
         if not done:
             return []
         each, self._seconds = self._seconds / len(done), 0.0
-        return [Labelled(frame, labels.long(), each, network) for frame, labels, network in done]
+        return [Labelled(found.item, found.labels.long(), each, found.network) for found in done]
 
 
 _ROW = "predictions"

@@ -12,6 +12,7 @@ from netwarp.inference.sliding import SlidingState
 from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.windows_in_turn import TurnsState
 from netwarp.model import VideoModel, VideoState
+from netwarp.model.gates import resize_confidence
 from netwarp.model.netwarp import Flows, Motion
 from netwarp.ops import Edges
 from netwarp.ops.kernels import labels_along
@@ -75,23 +76,35 @@ class Answer(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """An item, its labels ``[1,H,W]``, and the share of the network that ran on it: of its windows, or all or none."""
+    """An item, its labels ``[1,H,W]``, and the share of the network that ran on it: of its windows, or all or none.
+
+    Where they are asked for, the probability of each label and the trust in the memory, ``[1,H,W]`` in 0–1.
+    """
 
     item: Any
     labels: Tensor
     network: float
+    confidence: Tensor | None = None
+    trust: Tensor | None = None
 
 
 class Labeller:
     """Runs a model over the frames of a stream, one after the other, and labels them.
 
-    With a delay a frame's labels come with a later one's. ``carries`` says whether frames without the network follow.
+    With a delay a frame's labels come with a later one's. ``carries`` says whether frames without the network follow,
+    ``confidence`` whether it is asked for.
     """
 
     def __init__(
-        self, model: StreamModel, *, carries: bool = False, edges: Edges | None = None, delay: Delay | None = None
+        self,
+        model: StreamModel,
+        *,
+        carries: bool = False,
+        edges: Edges | None = None,
+        delay: Delay | None = None,
+        confidence: bool = False,
     ) -> None:
-        self._model, self._carries, self._edges = model, carries, edges
+        self._model, self._carries, self._edges, self._confidence = model, carries, edges, confidence
         self._lookahead = None if delay is None else Lookahead(model, delay)
         self._state: Any = None
         self._answer: Answer | None = None  # of the last keyframe
@@ -124,7 +137,8 @@ class Labeller:
             Items whose labels are known now, in order.
         """
         logits, network = None, 0.0
-        direct = isinstance(self._model, VideoModel) and self._edges is None and self._lookahead is None
+        plain = self._edges is None and self._lookahead is None and not self._confidence
+        direct = isinstance(self._model, VideoModel) and plain
         if path is None:
             as_labels = {"as_labels": True} if direct else {}
             logits, after = self._model.step(image, self._state, motion, index=index, **as_labels)
@@ -138,21 +152,44 @@ class Labeller:
             kept = None
             if ahead is not None:
                 kept = Flows(ahead.backward.clone(), None, None if ahead.trust is None else ahead.trust.clone())
-            return self._in_order(self._lookahead.add((item, image.clone(), network), answer, kept))
+            trust = self._trust(motion, path, image)
+            waits = item, image.clone(), network, None if trust is None else trust.clone()
+            return self._in_order(self._lookahead.add(waits, answer, kept))
         if logits is not None and direct:
             self._answer = Answer(self._state, logits.to(self._model.task.stored), None)
             return [Labelled(item, self._answer.labels, network)]
         if logits is not None:
             self._answer = Answer.of(self._model, self._state, logits, image, self._edges, keep=self._carries)
-            return [Labelled(item, self._answer.labels, network)]
-        assert path is not None
-        assert self._answer is not None
-        return [Labelled(item, self._answer.carried(self._model, path), network)]
+            labels = self._answer.labels
+        else:
+            assert path is not None
+            assert self._answer is not None
+            labels = self._answer.carried(self._model, path)
+            if self._confidence:
+                logits = self._model.enlarge(self._model.carry_answer(self._state, path), image)
+        return [Labelled(item, labels, network, self._probability(logits, labels), self._trust(motion, path, image))]
 
     def _in_order(self, found: Any) -> list[Labelled]:  # noqa: ANN401
         labelled = []
-        for (item, image, network), answer in found:
+        for (item, image, network, trust), answer in found:
             logits = self._model.enlarge(answer, image)
             labels = Answer.of(self._model, None, logits, image, self._edges, keep=False).labels
-            labelled.append(Labelled(item, labels, network))
+            labelled.append(Labelled(item, labels, network, self._probability(logits, labels), trust))
         return labelled[::-1]
+
+    def _probability(self, logits: Tensor | None, labels: Tensor) -> Tensor | None:
+        """What the model gives the labels, before they are filtered along edges."""
+        if not self._confidence or logits is None:
+            return None
+        task = self._model.task
+        return task.confidence(task.probabilities(logits) if isinstance(self._model, VideoModel) else logits, labels)
+
+    def _trust(self, motion: Tensor | Flows | Motion | None, path: Flows | None, image: Tensor) -> Tensor | None:
+        """The gate's, in what memory was brought to the frame."""
+        if isinstance(motion, Motion):
+            found = motion.confidence
+        else:
+            found = getattr(motion if path is None else path, "trust", None)
+        if not self._confidence or found is None:
+            return None
+        return resize_confidence(found, (image.shape[-2], image.shape[-1]))[:, 0]

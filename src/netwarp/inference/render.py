@@ -17,6 +17,7 @@ from netwarp.inference.threads import Prefetcher
 from netwarp.label_sets import LabelSet
 from netwarp.model import VideoModel
 from netwarp.output_places import check_places
+from netwarp.video.label_maps import ConfidenceFolder
 from netwarp.video.overlay import side_by_side, size_beside
 from netwarp.video.source import Frame, FrameSource, Image
 from netwarp.video.writer import VideoWriter, check_frame_size
@@ -52,6 +53,7 @@ def render(
     *,
     video: Path | None = None,
     masks: Path | None = None,
+    confidence: Path | None = None,
     compare: bool = False,
     alpha: float = 0.5,
     quality: int = 18,
@@ -74,6 +76,7 @@ def render(
     The overlay ``video`` has the source's rate, time stamps, shape of pixels and sound. It replaces an existing file at
     the end, but never on Ctrl-C. The folder ``masks`` gets indexed PNG of each frame's own size, named as the image or
     by the frame's index; those of an earlier run that stay beside them are said, or removed with ``clean``.
+    ``confidence`` gets the probability of each label likewise, as gray PNG of 0 to 255.
     ``compare`` shows the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours,
     0–1; ``quality`` the video's constant rate factor, 0 (lossless) to 51 (worst). A regression network's values are
     written as 32-bit TIFF, or with a ``value_range`` as 16-bit PNG, and as colours into the video. ``on_frame`` is
@@ -84,6 +87,7 @@ def render(
     if not 0 <= alpha <= 1:
         raise ConfigurationError(f"alpha must be from 0 to 1, not {alpha}")
     check_places(source.paths, video=video, masks=masks)
+    check_places(source.paths, masks=confidence)
     check_size(source, video, compare=compare)
 
     names = LabelSet(model.classes, model.palette)
@@ -106,14 +110,21 @@ def render(
         edges=edges,
         lag=lag,
         offline=offline,
+        confidence=confidence is not None,
     )
     began, frames, network_ran, writer, done = time.perf_counter(), 0, 0.0, None, False
     try:
-        with _no_empty_folders([place for place in (video and video.parent, masks) if place]), ExitStack() as stack:
+        with (
+            _no_empty_folders([place for place in (video and video.parent, masks, confidence) if place]),
+            ExitStack() as stack,
+        ):
             stack.enter_context(source)
             folder = None
             if masks is not None:
                 folder = stack.enter_context(model.task.folder(masks, names, source.paths, value_range, clean=clean))
+            sureness = None
+            if confidence is not None:
+                sureness = stack.enter_context(ConfidenceFolder(confidence, inputs=source.paths, clean=clean))
             if video is not None:
                 writer = VideoWriter(
                     video, fps=source.fps, quality=quality, inputs=source.paths,
@@ -125,6 +136,8 @@ def render(
             for result in prepared:
                 if folder is not None:
                     folder.write(result.labels, result.index, result.name)
+                if sureness is not None and result.confidence is not None:
+                    sureness.write(result.confidence, result.index, result.name)
                 if writer is not None:
                     writer.write(picture(result), result.time, result.duration, result.sound)
                 frames += 1

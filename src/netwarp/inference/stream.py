@@ -58,6 +58,9 @@ class Segmented:
         base_labels: The labels of the network frame by frame, with ``compare``.
         keyframe: Whether the network ran on this frame; else its labels are those of the last keyframe, moved along.
         network: How much of it ran: 1 or 0, or the share of its windows where those take turns.
+        confidence: ``[H,W]``, 0–1, on request: the probability that the model gives to the pixel's label.
+        trust: ``[H,W]``, 0–1, on request: the gate's trust in what the memory (or the last keyframe) brought to the
+            pixel; None where nothing was brought, or there is no gate.
         duration: Seconds for which the frame is shown; None where the source does not say it.
         sound: Coded sound that stands beside it in a video (:class:`netwarp.video.source.SoundPacket`).
     """
@@ -71,6 +74,8 @@ class Segmented:
     base_labels: npt.NDArray[Any] | None = None
     keyframe: bool = True
     network: float = 1.0
+    confidence: npt.NDArray[np.float32] | None = None
+    trust: npt.NDArray[np.float32] | None = None
     duration: float | None = None
     sound: tuple[SoundPacket, ...] = ()
 
@@ -86,6 +91,7 @@ def segment(
     edges: EdgesChoice = "auto",
     lag: int = 0,
     offline: bool = False,
+    confidence: bool = False,
 ) -> Iterator[Segmented]:
     """Segment a video frame by frame, in memory that does not grow with its length.
 
@@ -114,6 +120,7 @@ def segment(
         lag: Frames of delay: what so many later frames say at most is brought back to each.
         offline: Look ahead as far as is of use, in a recorded video: it is handed out in pieces, and while they wait
             the network's answers lie in temporary files, in half precision.
+        confidence: Hand out the probability of each pixel's label, and the trust in the memory.
 
     Yields:
         A result for each frame, in order.
@@ -132,7 +139,7 @@ def segment(
     frames = source if isinstance(source, FrameSource) else open_frames(source)
     _check_delay(delay, frames, offline=offline)
     video.eval()
-    labeller = Labeller(video, carries=policy is not None, edges=chosen, delay=delay)
+    labeller = Labeller(video, carries=policy is not None, edges=chosen, delay=delay, confidence=confidence)
     return _segment(frames, video, single, labeller, detect_cuts, overlap, policy, delay)
 
 
@@ -216,11 +223,15 @@ def _through_network(
 
 
 def _segmented(labelled: Labelled, staging: Staging) -> Segmented:
-    (frame, fresh, alone), labels, network = labelled
-    found = [each[0].numpy() for each in staging.download(labels, *(() if alone is None else (alone,)))]
-    compared = found[1] if alone is not None else None
-    named = (frame.index, frame.time, frame.name, frame.image)
-    return Segmented(*named, found[0], fresh, compared, network > 0, network, frame.duration, frame.sound)
+    frame, fresh, alone = labelled.item
+    maps = (labelled.labels, alone, labelled.confidence, labelled.trust)
+    found = iter(staging.download(*(each for each in maps if each is not None)))
+    labels, compared, confidence, trust = (None if each is None else next(found)[0].numpy() for each in maps)
+    assert labels is not None
+    return Segmented(
+        frame.index, frame.time, frame.name, frame.image, labels, fresh, compared, labelled.network > 0,
+        labelled.network, confidence, trust, frame.duration, frame.sound,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

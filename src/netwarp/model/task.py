@@ -77,6 +77,10 @@ class Task:
         """The same of :meth:`probabilities`."""
         return self.labels(probabilities)
 
+    def confidence(self, probabilities: Tensor, labels: Tensor) -> Tensor | None:
+        """The probability of each of :meth:`labels`, in their shape; None where results are no labels."""
+        return probabilities.gather(1, labels.long().unsqueeze(1))[:, 0]
+
     def one_label(self, logits: Tensor) -> Tensor:
         """A class at each pixel ``[B,H,W]``, to compare with a label map."""
         return self.labels(logits)
@@ -152,6 +156,11 @@ class Multilabel(Task):
     def labels(self, logits: Tensor) -> Tensor:
         """``[B,C,H,W]``, 1 where a label is there, else 0."""
         return (logits > 0).long()
+
+    def confidence(self, probabilities: Tensor, labels: Tensor) -> Tensor | None:
+        """See :class:`Task`; of being there or not."""
+        there = probabilities.reshape(labels.shape)
+        return torch.where(labels.bool(), there, 1 - there)
 
     def one_label(self, logits: Tensor) -> Tensor:
         """See :class:`Task`; the label of the largest logit."""
@@ -283,6 +292,10 @@ class Regression(Task):
     def stored(self) -> torch.dtype:
         """See :class:`Task`."""
         return torch.float32
+
+    def confidence(self, probabilities: Tensor, labels: Tensor) -> Tensor | None:
+        """Values have none; see :class:`Task`."""
+        return None
 
     def of_mirrors(self, logits: Tensor, others: Tensor) -> Tensor:
         """See :class:`Task`."""

@@ -39,10 +39,11 @@ def full_palette(palette: Sequence[Colour]) -> npt.NDArray[np.uint8]:
 
 
 def write_mask(path: str | Path, labels: npt.NDArray[np.integer], palette: Sequence[Colour]) -> None:
-    """Write a label map as an indexed PNG, complete or not at all."""
+    """Write a label map as an indexed PNG, or without colours a gray one, complete or not at all."""
     target = Path(path)
     picture = PIL.Image.fromarray(_as_bytes(labels))
-    picture.putpalette(_palette_bytes(tuple(map(tuple, palette))))
+    if palette:
+        picture.putpalette(_palette_bytes(tuple(map(tuple, palette))))
     mark = PIL.PngImagePlugin.PngInfo()
     mark.add_text(*_MARK)
     with atomic_write(target, "free space or choose another folder") as file:
@@ -195,6 +196,17 @@ class MaskFolder:
         write_mask(path, labels, self.palette)
         self._written.add(stem)
         return path
+
+
+class ConfidenceFolder(MaskFolder):
+    """Write confidence (0–1) as gray PNG of 0–255, named as masks are."""
+
+    def __init__(self, folder: str | Path, *, inputs: Iterable[Path] = (), clean: bool = False) -> None:
+        super().__init__(folder, (), inputs=inputs, clean=clean)
+
+    def write(self, labels: npt.NDArray[np.generic], index: int, name: str | None = None) -> Path:
+        """Write one frame's ``[H, W]`` and return the file."""
+        return super().write(np.rint(255 * labels).astype(np.uint8), index, name)
 
 
 def read_classes(
