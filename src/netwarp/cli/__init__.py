@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "segment": ("netwarp.cli.segment", "segment a video: any network for single images, as an online video network"),
     "smooth": ("netwarp.cli.smooth", "steady label maps that another program saved, or fill a video from some of them"),
+    "live": ("netwarp.cli.live", "show a camera and its labels in a browser, at the camera's rate"),
     "layers": ("netwarp.cli.layers", "list the layers of a network where a NetWarp can go"),
     "check-data": ("netwarp.cli.check_data", "read a whole data set, name its first fault, or say what is in it"),
     "train": ("netwarp.cli.train", "train a video model, or a network frame by frame, on labelled clips"),

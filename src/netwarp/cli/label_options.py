@@ -27,8 +27,8 @@ def _sigma(text: str) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelOptions(CommandRequest):
-    """How labels are made; :func:`label_settings` brings it into the form that Python takes."""
+class EdgeOptions(CommandRequest):
+    """Whether labels follow the picture's edges; :func:`edges_of` brings it into the form that Python takes."""
 
     edges: Literal["on", "off", "auto"] = option(
         "on|off|auto",
@@ -40,14 +40,20 @@ class LabelOptions(CommandRequest):
     edges_sigma: float | None = option(
         "S", "difference of colours, 0 to 1, that is an edge to it (default: 0.05)", type=_sigma
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions(EdgeOptions):
+    """How labels are made; :func:`label_settings` brings it into the form that Python takes."""
+
     lag: int | None = option(
         "N", "frames of delay: what later frames say is brought back (default: 0)", type=whole_number(0, 500)
     )
     offline: bool = flag("look ahead as far as is of use, in a recorded video")
 
 
-def label_settings(request: LabelOptions) -> dict[str, Any]:
-    """Keyword arguments of :func:`netwarp.segment` and of :func:`netwarp.evaluation.evaluate.evaluate`."""
+def edges_of(request: EdgeOptions) -> Any:  # noqa: ANN401 - a name or a filter, whose module imports torch
+    """What Python takes as ``edges``."""
     given = {"window": request.edges_window, "sigma": request.edges_sigma}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if chosen and request.edges == "off":
@@ -55,11 +61,16 @@ def label_settings(request: LabelOptions) -> dict[str, Any]:
         raise ConfigurationError(
             f"{option_name(name)} makes no sense with --edges off: leave one of them out", option=name
         )
+    if not chosen:
+        return request.edges
+    from netwarp.ops import Edges  # imports torch
+
+    return Edges(**chosen)
+
+
+def label_settings(request: LabelOptions) -> dict[str, Any]:
+    """Keyword arguments of :func:`netwarp.segment` and of :func:`netwarp.evaluation.evaluate.evaluate`."""
+    edges = edges_of(request)
     if request.offline and request.lag:
         raise ConfigurationError("--offline looks ahead as far as is of use: leave --lag out", option="lag")
-    edges: Any = request.edges
-    if chosen:
-        from netwarp.ops import Edges  # imports torch
-
-        edges = Edges(**chosen)
     return {"edges": edges, "lag": request.lag or 0, "offline": request.offline}

@@ -22,7 +22,7 @@ from netwarp.live.follower import Follower, LiveFrame
 from netwarp.live.stats import LiveStats
 from netwarp.model import VideoModel
 from netwarp.model.inputs import base_device
-from netwarp.video.camera import open_as_camera
+from netwarp.video.camera import Reconnecting, open_as_camera
 from netwarp.video.source import Frame, FrameSource
 
 
@@ -47,6 +47,7 @@ class Live:
     Attributes:
         source: What is read.
         stats: What it counts (:class:`netwarp.live.stats.LiveStats`).
+        labelled: Frames that the caller was given.
 
     Raises:
         InputError: The source cannot be read.
@@ -77,8 +78,11 @@ class Live:
             staging=self._staging,
             stats=self.stats,
         )
-        self.source = open_as_camera(source, loop=loop, on_state=self._say)
+        self.source = open_as_camera(source, loop=loop)
+        if isinstance(self.source, Reconnecting):
+            self.source.on_state = self._say
         self.model.eval()
+        self.labelled = 0
         self._reading = Newest(self._read(), name="netwarp-reading")
         self._results = Newest(self._label(), name="netwarp-flow")
 
@@ -87,6 +91,7 @@ class Live:
 
     def __next__(self) -> LiveFrame:
         result = next(self._results)
+        self.labelled += 1
         self.stats.dropped = self._reading.dropped + self._results.dropped
         return result
 
@@ -94,6 +99,7 @@ class Live:
         """End all threads, after the pass of the network that is under way, and close the source."""
         self._results.stop()
         self._reading.stop()
+        self.source.stop()
         self._results.close()
         self._reading.close()
         self.source.close()

@@ -66,7 +66,7 @@ class LiveStats:
     def as_json(self) -> dict[str, Any]:
         """The numbers of ``/stats``."""
         latency, ages = sorted(1000 * seconds for seconds in self._values("label")), self._values("age")
-        p95 = quantiles(latency, n=20, method="inclusive")[-1] if len(latency) > 1 else sum(latency)
+        p95 = quantiles(latency, n=20, method="inclusive")[-1] if len(latency) > 1 else sum(latency, 0.0)
         return {
             "camera_fps": round(self._rate("camera"), 2),
             "label_fps": round(self._rate("label"), 2),

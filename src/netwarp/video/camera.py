@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from netwarp.errors import ConfigurationError, InputError
 from netwarp.video.open import open_frames
 from netwarp.video.source import Frame, FrameSource
 
+log = logging.getLogger("netwarp")
+
 FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0
 """Seconds until a broken stream is opened again: the first time, and at most; each time twice as many."""
 
@@ -20,14 +23,12 @@ def open_as_camera(
     source: str | Path | int | FrameSource,
     *,
     loop: bool = False,
-    on_state: Callable[[str], None] = lambda state: None,
 ) -> FrameSource:
     """Open a source so that its frames come when a camera's would, and go on after a break.
 
     Args:
         source: A source, or what :func:`.open_frames` takes.
         loop: Play a file again and again.
-        on_state: Is told in a line what the source does, when that changes.
 
     Raises:
         InputError: The source cannot be read.
@@ -41,7 +42,7 @@ def open_as_camera(
         )
     if not opened.live:
         return PlayedFile(opened, loop=loop)
-    return opened if isinstance(source, FrameSource) else Reconnecting(opened, lambda: open_frames(source), on_state)
+    return opened if isinstance(source, FrameSource) else Reconnecting(opened, lambda: open_frames(source))
 
 
 class _Wrapped(FrameSource):
@@ -53,10 +54,16 @@ class _Wrapped(FrameSource):
         self._source = source
         self._closed = threading.Event()
         self.description, self.paths, self.fps, self.size = source.description, source.paths, source.fps, source.size
+        self.pixel_aspect = source.pixel_aspect
+
+    def stop(self) -> None:
+        """End the frames, also for a thread that waits for the next one."""
+        self._closed.set()
+        self._source.stop()
 
     def close(self) -> None:
         """Close the source."""
-        self._closed.set()
+        self.stop()
         self._source.close()
 
 
@@ -85,35 +92,40 @@ class PlayedFile(_Wrapped):
 
 
 class Reconnecting(_Wrapped):
-    """A camera or a stream that is opened again when it ends, after waits that grow."""
+    """A camera or a stream that is opened again when it ends, after waits that grow.
 
-    def __init__(self, source: FrameSource, reopen: Callable[[], FrameSource], on_state: Callable[[str], None]) -> None:
+    ``on_state`` is told in a line what the source does, when that changes.
+    """
+
+    def __init__(self, source: FrameSource, reopen: Callable[[], FrameSource]) -> None:
         super().__init__(source)
-        self._reopen, self._on_state = reopen, on_state
+        self._reopen = reopen
+        self.on_state: Callable[[str], None] = lambda state: None
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames of all connections, counted on; times go on by the clock."""
         index, began, wait = 0, time.monotonic(), FIRST_WAIT
-        while True:
-            offset, why = time.monotonic() - began, "it ended"
+        while not self._closed.is_set():
+            offset, why = time.monotonic() - began if index else 0.0, "it ended"
             try:
                 for frame in self._source:
-                    yield replace(frame, index=index, time=(offset if index else 0.0) + frame.time)
+                    yield replace(frame, index=index, time=offset + frame.time)
                     index, wait = index + 1, FIRST_WAIT
                 why = self._source.loss or why
             except InputError as error:
                 why = str(error)
             self._source.close()
-            while True:
-                self._on_state(f"no picture ({why}): trying again in {wait:g} s")
+            if not self._closed.is_set():
+                log.warning("%s: no picture (%s): opening it again until it is there", self.description, why)
+            while not self._closed.is_set():
+                self.on_state(f"no picture ({why}): trying again in {wait:g} s")
                 if self._closed.wait(wait):
                     return
                 wait = min(2 * wait, LONGEST_WAIT)
                 try:
                     self._source = self._reopen()
-                    break
                 except InputError as error:
                     why = str(error)
-            if self._closed.is_set():
-                self._source.close()
-                return
+                    continue
+                log.info("%s is there again", self.description)
+                break

@@ -30,6 +30,8 @@ from netwarp.video.source import Image, SoundPacket
 _LOG = logging.getLogger(__name__)
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _FINE = 90_000
+_PIECE = 2
+"""Seconds of the pieces in which a growing file is written."""
 _NOMINAL_RATE = Fraction(25)
 _LONGEST_SIDE = 16_384
 FASTEST = 1000
@@ -48,6 +50,9 @@ class VideoWriter:
     constant rate factor, 0 (lossless) to 51; ``inputs`` are the files being read, which must not be overwritten;
     ``pixel_aspect`` is the width of a pixel over its height. The tracks of ``sound`` are copied, as far as the file's
     kind takes them, and a warning says which it does not.
+
+    With ``growing`` the file is in its place from the first frame on and plays while it grows, also after an error or a
+    process that was killed: it is written in pieces of two seconds.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class VideoWriter:
         inputs: Iterable[Path] = (),
         pixel_aspect: Fraction = Fraction(1),
         sound: Sequence[SoundTrack] = (),
+        growing: bool = False,
     ) -> None:
         self.path = expanded(path)
         check_video_name(self.path)
@@ -74,7 +80,7 @@ class VideoWriter:
         # Holds the source's interval exactly.
         whole = self._rate.numerator * math.ceil(_FINE / self._rate.numerator)
         self._clock = Clock(Fraction(1, whole if whole < 2 * _FINE else _FINE), 1 / float(self._rate))
-        self._pixel_aspect, self._tracks = pixel_aspect, tuple(sound)
+        self._pixel_aspect, self._tracks, self._growing = pixel_aspect, tuple(sound), growing
         self._sound: SoundWriter | None = None
         self._shown = 0  # how long the last frame is shown, in ticks
         self._options = {"crf": str(quality), "preset": preset}
@@ -94,7 +100,7 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None or (issubclass(kind, KeyboardInterrupt) and self.frames):
+        if kind is None or (self.frames and (self._growing or issubclass(kind, KeyboardInterrupt))):
             self.close(interrupted=kind is not None)
         else:
             self._discard()
@@ -130,7 +136,7 @@ class VideoWriter:
 
     def close(self, *, interrupted: bool = False) -> None:
         """Finish the file and move it into place; where that fails, nothing is left behind."""
-        if self.written is not None:
+        if self.written is not None and self._container is None:
             return
         if self._container is None:
             self._release()
@@ -142,7 +148,9 @@ class VideoWriter:
             self._container.mux(self._held(self._stream.encode(None)))
             self._container.close()
             self._container = None
-            if not self._file.streams:
+            if self.written is not None:
+                self._release()
+            elif not self._file.streams:
                 self._finish(self._file, interrupted=interrupted)
         if self.written is None:  # a pipe, whose reader may let us wait: Ctrl-C ends that
             try:
@@ -170,12 +178,20 @@ class VideoWriter:
     def _open(self, height: int, width: int) -> None:
         check_frame_size((height, width), self.path)
         self._size = (height, width)
-        in_mp4 = self.path.suffix.lower() != ".mkv"
+        options = {} if self.path.suffix.lower() == ".mkv" else {"movflags": "+faststart"}
+        if self._growing:
+            options = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"} if options else {}
+            options["flush_packets"] = "1"
+            self._options["g"] = str(max(1, round(_PIECE * self._rate)))
         # Of the same suffix, by which FFmpeg knows what to write.
         self._file = UnfinishedFile(self.path, self.path.suffix)
+        place = self._file.place
+        if self._growing and not self._file.streams:
+            self._file.finish()
+            place, self.written = self._file.path, self.path
         self._container = av.open(
-            f"file:{self._file.place}", mode="w",
-            options=STRICTNESS | ({"movflags": "+faststart"} if in_mp4 else {}),
+            f"file:{place}", mode="w",
+            options=STRICTNESS | options,
         )  # fmt: skip
         stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
         stream.width, stream.height = width + width % 2, height + height % 2
