@@ -91,6 +91,7 @@ class Request(ModelOptions, LabelOptions):
     duration: float | None = option("TIME", "segment no more than this of it", type=seconds)
     clean: bool = flag("remove label maps that an earlier run left in the folder and this one did not replace")
     side_by_side: bool = flag("the network frame by frame on the left, over time on the right")
+    every_frame: bool = flag("of a camera or a stream, each frame in order, however far that falls behind")
     no_cuts: bool = flag("do not look for scene cuts, which start anew")
     alpha: float = option("ALPHA", "opacity of the classes' colours, 0 to 1 (default: 0.5)", type=_opacity, default=0.5)
     range: tuple[float, float] | None = option(
@@ -266,6 +267,7 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
                 quality=request.quality,
                 detect_cuts=not request.no_cuts,
                 keyframes=request.keyframes or "all",
+                every_frame=request.every_frame,
                 **label_settings(request),
                 value_range=request.range,
                 on_frame=advance,
@@ -278,7 +280,8 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
                 kept = f"what is finished is in {finished}{stays}"
             if source.live and interrupt.frames:
                 noun = "frame" if interrupt.frames == 1 else "frames"
-                say(f"{interrupt.frames} {noun} of {source.description}: {finished}")
+                behind = _behind(interrupt.dropped, interrupt.lag)
+                say(f"{interrupt.frames} {noun} of {source.description}{behind}: {finished}")
                 return None
             raise KeyboardInterrupt(f"{interrupt}: {kept}") from interrupt
 
@@ -288,4 +291,10 @@ def _count(rendered: Rendered) -> str:
     noun = "frame" if rendered.frames == 1 else "frames"
     ran = rendered.keyframes
     share = f", the network on {ran:.3g} ({ran / rendered.frames:.0%})" if 0 < ran < rendered.frames else ""
-    return f"{rendered.frames} {noun} in {rendered.seconds:.1f} s ({rate:.1f} a second){share}"
+    behind = _behind(rendered.dropped, rendered.lag)
+    return f"{rendered.frames} {noun} in {rendered.seconds:.1f} s ({rate:.1f} a second){share}{behind}"
+
+
+def _behind(dropped: int, lag: float | None) -> str:
+    """What became of the frames of a camera, and how late the others were."""
+    return "" if lag is None else f", {dropped} left out, {lag:.2f} s behind the camera"

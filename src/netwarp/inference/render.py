@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.inference.keyframes import KeyframePolicy
@@ -22,29 +26,39 @@ from netwarp.video.overlay import side_by_side, size_beside
 from netwarp.video.source import Frame, FrameSource, Image
 from netwarp.video.writer import VideoWriter, check_frame_size
 
+log = logging.getLogger("netwarp")
+
 CAPTIONS = ("frame by frame", "video network")
 """Captions of the halves of a side-by-side video."""
+LATE = 5.0
+"""Seconds behind a camera from which on it is said."""
 
 
 @dataclass(frozen=True)
 class Rendered:
     """What was written: frames, on how many the network ran (in windows: shares of it), and seconds to finished files.
 
-    ``damage`` is the input's, in one line.
+    ``damage`` is the input's, in one line. Of a camera or a stream, ``dropped`` frames were left out, and the labels of
+    the last ones came ``lag`` seconds after their frames, in the median.
     """
 
     frames: int
     keyframes: float
     seconds: float
     damage: str | None
+    dropped: int = 0
+    lag: float | None = None
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while rendering: the ``frames`` written until then are finished, in ``video``; no video without any."""
+    """Ctrl-C while rendering: the ``frames`` written until then are finished, in ``video``; no video without any.
 
-    def __init__(self, frames: int, video: Path | None = None) -> None:
+    ``dropped`` and ``lag`` are as in :class:`Rendered`.
+    """
+
+    def __init__(self, frames: int, video: Path | None = None, dropped: int = 0, lag: float | None = None) -> None:
         super().__init__(f"interrupted after frame {frames}" if frames else "interrupted before the first frame")
-        self.frames, self.video = frames, video
+        self.frames, self.video, self.dropped, self.lag = frames, video, dropped, lag
 
 
 def render(
@@ -64,6 +78,7 @@ def render(
     lag: int = 0,
     offline: bool = False,
     value_range: tuple[float, float] | None = None,
+    every_frame: bool = False,
     on_frame: Callable[[Segmented], None] | None = None,
 ) -> Rendered:
     """Segment a video and write the result, frame by frame, in memory that does not grow with its length.
@@ -80,7 +95,8 @@ def render(
     ``compare`` shows the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours,
     0–1; ``quality`` the video's constant rate factor, 0 (lossless) to 51 (worst). A regression network's values are
     written as 32-bit TIFF, or with a ``value_range`` as 16-bit PNG, and as colours into the video. ``on_frame`` is
-    called after each frame. ``keyframes``, ``edges``, ``lag`` and ``offline`` are those of :func:`.segment`.
+    called after each frame. ``keyframes``, ``edges``, ``lag``, ``offline`` and ``every_frame`` are those
+    of :func:`.segment`. The video of a camera or a stream plays while it grows.
     """
     if video is None and masks is None:
         raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")
@@ -111,7 +127,9 @@ def render(
         lag=lag,
         offline=offline,
         confidence=confidence is not None,
+        every_frame=every_frame,
     )
+    live, behind, dropped = source.live and source.length is None, _Lag(), 0
     began, frames, network_ran, writer, done = time.perf_counter(), 0, 0.0, None, False
     try:
         with (
@@ -128,7 +146,7 @@ def render(
             if video is not None:
                 writer = VideoWriter(
                     video, fps=source.fps, quality=quality, inputs=source.paths,
-                    pixel_aspect=source.pixel_aspect, sound=source.sound,
+                    pixel_aspect=source.pixel_aspect, sound=source.sound, growing=live,
                 )  # fmt: skip
                 stack.enter_context(writer)
             prepared = stack.enter_context(Prefetcher(results, name="netwarp-network"))
@@ -141,6 +159,9 @@ def render(
                 if writer is not None:
                     writer.write(picture(result), result.time, result.duration, result.sound)
                 frames += 1
+                if live:
+                    behind.add(result)
+                    dropped = result.index + 1 - frames
                 network_ran += result.network
                 if on_frame is not None:
                     on_frame(result)
@@ -149,8 +170,30 @@ def render(
         if not done or (writer is not None and writer.written != writer.path):
             # The writer's own count: it holds Ctrl-C back until a frame is whole.
             count, written = (frames, None) if writer is None else (writer.frames, writer.written)
-            raise Interrupted(count, written) from interrupt
-    return Rendered(frames, network_ran, time.perf_counter() - began, reading.damage)
+            raise Interrupted(count, written, dropped, behind.median()) from interrupt
+    seconds = time.perf_counter() - began
+    return Rendered(frames, network_ran, seconds, reading.damage, dropped, behind.median())
+
+
+class _Lag:
+    """How many seconds after frames of a camera came their results are there, by the camera's clock and ours."""
+
+    def __init__(self) -> None:
+        self._last: deque[float] = deque(maxlen=256)
+        self._least = math.inf
+        self._warned = False
+
+    def add(self, result: Segmented) -> None:
+        """Count a result. What was read later than another frame, by the frames' times, had waited for so long."""
+        read = time.monotonic() - result.latency - result.time
+        self._least = min(self._least, read)
+        self._last.append(result.latency + read - self._least)
+        if self._last[-1] > LATE and not self._warned:
+            self._warned = True
+            log.warning("frame %d is %.1f s behind the camera", result.index, self._last[-1])
+
+    def median(self) -> float | None:
+        return median(self._last) if self._last else None
 
 
 def check_size(source: FrameSource, video: Path | None, *, compare: bool) -> None:

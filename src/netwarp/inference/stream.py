@@ -6,6 +6,7 @@ Each stage has a thread of its own. The motion's also looks for scene cuts, afte
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from netwarp.inference.labeller import EdgesChoice, Labelled, Labeller, labels_a
 from netwarp.inference.lookahead import Delay, make_delay
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream_model import StreamModel
-from netwarp.inference.threads import Prefetcher, Staging, ThreadBudget, opencv_on_one_thread
+from netwarp.inference.threads import Newest, Prefetcher, Staging, ThreadBudget, opencv_on_one_thread
 from netwarp.inference.windows_in_turn import windows_in_turn
 from netwarp.model import VideoModel
 from netwarp.model.inputs import as_frames, base_device, check_flow
@@ -63,6 +64,7 @@ class Segmented:
             pixel; None where nothing was brought, or there is no gate.
         duration: Seconds for which the frame is shown; None where the source does not say it.
         sound: Coded sound that stands beside it in a video (:class:`netwarp.video.source.SoundPacket`).
+        latency: Seconds from when the frame was read until its labels were there.
     """
 
     index: int
@@ -78,6 +80,7 @@ class Segmented:
     trust: npt.NDArray[np.float32] | None = None
     duration: float | None = None
     sound: tuple[SoundPacket, ...] = ()
+    latency: float = 0.0
 
 
 def segment(
@@ -92,6 +95,7 @@ def segment(
     lag: int = 0,
     offline: bool = False,
     confidence: bool = False,
+    every_frame: bool = False,
 ) -> Iterator[Segmented]:
     """Segment a video frame by frame, in memory that does not grow with its length.
 
@@ -121,6 +125,8 @@ def segment(
         offline: Look ahead as far as is of use, in a recorded video: it is handed out in pieces, and while they wait
             the network's answers lie in temporary files, in half precision.
         confidence: Hand out the probability of each pixel's label, and the trust in the memory.
+        every_frame: Segment each frame of a camera or a stream too, however far that falls behind: without it the
+            newest one is next, and what nobody had time for is left out (``index`` counts it).
 
     Yields:
         A result for each frame, in order.
@@ -140,7 +146,8 @@ def segment(
     _check_delay(delay, frames, offline=offline)
     video.eval()
     labeller = Labeller(video, carries=policy is not None, edges=chosen, delay=delay, confidence=confidence)
-    return _segment(frames, video, single, labeller, detect_cuts, overlap, policy, delay)
+    newest = frames.live and frames.length is None and not every_frame
+    return _segment(frames, video, single, labeller, detect_cuts, overlap, policy, delay, newest)
 
 
 def _check_delay(delay: Delay | None, frames: FrameSource, *, offline: bool) -> None:
@@ -164,6 +171,7 @@ def _segment(
     overlap: bool,
     policy: KeyframePolicy | None,
     delay: Delay | None,
+    newest: bool,
 ) -> Iterator[Segmented]:
     staging = Staging(base_device(video.base))
     with frames, ExitStack() as threads:
@@ -181,7 +189,12 @@ def _segment(
             return stages[-1]
 
         stages: list[Prefetcher[Any]] = []
-        read = on_a_thread(_owned(frames), "reading")
+        read: Iterator[Frame]
+        if newest and overlap:
+            stages.append(threads.enter_context(Newest(_owned(frames), "netwarp-reading", _with_its_sound)))
+            read = stages[-1]
+        else:
+            read = on_a_thread(_owned(frames), "reading")
         looks_ahead = delay is not None
         prepared = on_a_thread(prepare_frames(read, video, detect_cuts, staging, policy, looks_ahead), "flow")
         for stage in stages:
@@ -195,7 +208,11 @@ def _segment(
 def _owned(frames: FrameSource) -> Iterator[Frame]:
     """Copy frames, since a source may fill one array again and again."""
     for frame in frames:
-        yield replace(frame, image=frame.image.copy())
+        yield replace(frame, image=frame.image.copy(), read_at=time.monotonic())
+
+
+def _with_its_sound(dropped: Frame, frame: Frame) -> Frame:
+    return replace(frame, sound=dropped.sound + frame.sound)
 
 
 def _through_network(
@@ -231,6 +248,7 @@ def _segmented(labelled: Labelled, staging: Staging) -> Segmented:
     return Segmented(
         frame.index, frame.time, frame.name, frame.image, labels, fresh, compared, labelled.network > 0,
         labelled.network, confidence, trust, frame.duration, frame.sound,
+        time.monotonic() - frame.read_at,
     )  # fmt: skip
 
 

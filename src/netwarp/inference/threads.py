@@ -8,7 +8,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Generic, Self, TypeVar
 
@@ -115,15 +115,27 @@ class Prefetcher(Generic[Item]):
 
 
 class Newest(Prefetcher[Item]):
-    """The same, but its thread never waits: who asks gets the newest item, and ``dropped`` counts the others."""
+    """The same, but its thread never waits: who asks gets the newest item, and ``dropped`` counts the others.
 
-    dropped = 0
+    What of a dropped item must not be lost, ``merge`` adds to the one behind it.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[Item],
+        name: str = "netwarp-newest",
+        merge: Callable[[Item, Item], Item] = lambda dropped, item: item,
+    ) -> None:
+        super().__init__(items, name=name)
+        self._merge = merge
+        self.dropped = 0
 
     def _hand_over(self, item: Item) -> bool:
         with self._changed:
             if not self._stopped:
-                self.dropped += len(self._ready)
-                self._ready.clear()
+                if self._ready:
+                    item = self._merge(self._ready.popleft(), item)
+                    self.dropped += 1
                 self._ready.append(item)
             self._changed.notify_all()
             return not self._stopped

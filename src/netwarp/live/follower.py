@@ -32,11 +32,9 @@ class LiveFrame(Segmented):
 
     Attributes:
         age: Frames of the camera between the one that the network saw and this one, along which labels were carried.
-        latency: Seconds from when the frame was read until its labels were there.
     """
 
     age: int = 0
-    latency: float = 0.0
 
 
 @dataclass(eq=False)

@@ -45,6 +45,7 @@ class Frame:
         name: The image file's stem; ``None`` for video.
         duration: Seconds for which it is shown; ``None`` where the source does not say it.
         sound: Coded sound that stands beside it in the file.
+        read_at: When it was read, by ``time.monotonic``, where a stream counts its lag.
     """
 
     index: int
@@ -53,6 +54,7 @@ class Frame:
     name: str | None = None
     duration: float | None = None
     sound: tuple[SoundPacket, ...] = ()
+    read_at: float = 0.0
 
 
 class FrameSource(ABC):
