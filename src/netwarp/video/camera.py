@@ -35,12 +35,13 @@ def open_as_camera(
         ConfigurationError: ``loop`` is asked of a camera or a stream.
     """
     opened = source if isinstance(source, FrameSource) else open_frames(source)
-    if opened.live and loop:
+    recorded = not opened.live or opened.length is not None  # as a video file's address is
+    if not recorded and loop:
         opened.close()
         raise ConfigurationError(
             f"loop plays a file again, and {opened.description} is live: leave it out", option="loop"
         )
-    if not opened.live:
+    if recorded:
         return PlayedFile(opened, loop=loop)
     return opened if isinstance(source, FrameSource) else Reconnecting(opened, lambda: open_frames(source))
 
@@ -78,7 +79,7 @@ class PlayedFile(_Wrapped):
         """Wait for each frame's time."""
         index, began, offset = 0, time.monotonic(), 0.0
         while not self._closed.is_set():
-            last = 0.0
+            last, first = 0.0, index
             for frame in self._source:
                 last = max(last, frame.time)
                 if self._closed.wait(max(0.0, began + offset + frame.time - time.monotonic())):
@@ -86,7 +87,7 @@ class PlayedFile(_Wrapped):
                 yield replace(frame, index=index, time=offset + frame.time)
                 index += 1
             self.loss = self._source.loss
-            if not self._loop:
+            if not self._loop or index == first:  # a stream is not read twice
                 return
             offset += last + 1 / (self.fps or 25)
 
