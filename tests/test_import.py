@@ -37,6 +37,12 @@ def test_heavy_libraries_are_left_alone_until_they_are_used():
     assert modules_after(LIGHT_USES).isdisjoint(HEAVY)
 
 
+def test_a_model_is_built_without_the_compiler():
+    build = "netwarp.VideoModel(torch.nn.Conv2d(3, 4, 3), training_free=True)"
+    found = modules_after(f"import netwarp, torch; {build}")
+    assert not any(name.startswith(("torch._dynamo", "torch._inductor", "numba")) for name in found)
+
+
 def test_import_alone_does_not_even_need_torch():
     assert modules_after("import netwarp").isdisjoint({"torch", "numpy", *HEAVY})
 

@@ -36,6 +36,11 @@ class GridTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._maps: Any = WeakTensorKeyDictionary()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch would else import its compiler, for seconds, to leave this class out of what it compiles."""
+        return False
+
     def begin_at(self, picture: Tensor) -> None:
         """Take a picture ``[B,C,H,W]`` as what grids are of."""
         self._maps[picture] = _Map(Grid(), (picture.shape[-2], picture.shape[-1]))

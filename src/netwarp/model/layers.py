@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,7 +80,7 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
     sizes = (size,) if size is not None else SIZES
     error: Exception | None = None
     # A compiled network runs as it was written: hooks and the tracer see nothing of compiled code.
-    with torch.compiler.set_stance("force_eager"):
+    with _as_written():
         for candidate in sizes:
             try:
                 return _probe(base, preprocess, candidate)
@@ -104,6 +104,11 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
         f"the base fails on a frame of {w}×{h}: {_reason(error)} (say by {{option}} which size it takes)",
         option="example_size",
     ) from error
+
+
+def _as_written() -> AbstractContextManager[object]:
+    """Run compiled networks as they were written; where there are none, importing the compiler would take seconds."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 _NOT_THE_SIZE = (AttributeError, TypeError, NameError, KeyError, ImportError)
