@@ -114,8 +114,8 @@ def test_a_concatenation_is_trained_with_the_network():
 def test_a_network_of_one_size_is_tested_at_another():
     base = nn.Conv2d(3, 2, 1)
     base.preprocess = Preprocess(size=(40, 60))
-    row = next(row for row in keyframe_rows(["2"]) if row.name.endswith("at 0.75 ×"))
+    row = next(row for row in keyframe_rows(["2"]) if row.name.endswith("at 1.125 ×"))
     model = build(row, base)
     for _ in range(2):
-        assert build_module.tested_model(row, model).preprocess.size == (30, 45)
+        assert build_module.tested_model(row, model).preprocess.size == (45, 68)
     assert base.preprocess.size == (40, 60)
