@@ -203,7 +203,7 @@ OTHER_OUTPUTS: dict[str, Network] = {
     ),
     "hf:videomt": Network(
         partial(_transformers, "videomt", Preprocess(size=(64, 64)), inputs={"clips": True}, **EOMT),
-        ("upscale_block",),
+        ("embeddings.patch_embeddings.projection",),
         _SMALL,
     ),
     "hf:depth_anything": Network(

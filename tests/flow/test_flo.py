@@ -1,3 +1,4 @@
+import re
 import struct
 
 import cv2
@@ -91,7 +92,7 @@ def test_unknown_flow_is_neither_read_nor_written(tmp_path, value):
 def test_files_that_cannot_be_opened(tmp_path):
     with pytest.raises(InputError, match=r"missing\.flo"):
         read_flo(tmp_path / "missing.flo")
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match=re.escape(str(tmp_path))):
         read_flo(tmp_path)
 
 

@@ -137,7 +137,7 @@ class _OneShort:
     def __getattr__(self, name: str) -> object:
         return getattr(self.model, name)
 
-    def step(self, frame, state, flow):
-        found, state = self.model.step(frame, state, flow)
+    def step(self, frame, state, flow, index):
+        found, state = self.model.step(frame, state, flow, index=index)
         before, self.before = found if self.before is None else self.before, found
         return before, state
