@@ -184,8 +184,9 @@ def test_the_page_in_a_browser(width):
         tab.locator("canvas[data-index]").wait_for(timeout=20_000)
         assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         tab.locator("#freeze").click()
-        tab.wait_for_timeout(300)
-        frozen = tab.locator("#labels").get_attribute("data-index")
+        frozen = None  # a picture that was being drawn then is drawn still
+        while frozen != (frozen := tab.locator("#labels").get_attribute("data-index")):
+            tab.wait_for_timeout(700)
 
         def shown():
             tab.wait_for_timeout(200)
