@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 EXAMPLE = """\
 examples:
   netwarp export trained.safetensors step.onnx --size 640x360
-  netwarp export step.onnx --base netwarp:espnet --weights espnet.pth --size 480x360
-  netwarp export step.onnx --base netwarp:espnet --weights espnet.pth --flow inside
+  netwarp export step.onnx --base netwarp:espnet --weights espnet.pth \\
+      --size 480x360
+  netwarp export step.onnx --base netwarp:espnet --weights espnet.pth \\
+      --flow inside
 
 The graph is one step: a frame, the one before, the flow between them and the memories go in; labels and the next
 memories come out. It is run in ONNX Runtime, and in OpenVINO where that is installed, and compared with the model

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 EXAMPLE = """\
 examples:
   netwarp live 0 --base netwarp:espnet --weights espnet.pth
-  netwarp live rtsp://camera.local/stream --model trained.safetensors --record seen.mp4
-  netwarp live street.mp4 --loop --base torchvision:lraspp_mobilenet_v3_large --weights default
+  netwarp live rtsp://camera.local/stream --model trained.safetensors \\
+      --record seen.mp4
+  netwarp live street.mp4 --loop \\
+      --base torchvision:lraspp_mobilenet_v3_large --weights default
   netwarp live browser --base netwarp:espnet --weights espnet.pth
   netwarp live 0 --base netwarp:espnet --host 0.0.0.0
 
