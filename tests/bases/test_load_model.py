@@ -14,7 +14,7 @@ from model.tiny import PLAIN, OneSize, frozen_copy, hooks_on, same_state, set_we
 from netwarp import NetWarpError, VideoModel, load, load_base
 from netwarp.errors import ConfigurationError, InputError, OutputError, WeightsError
 from netwarp.model import FlowCNN, LearnedGate, PhotometricGate, Preprocess
-from netwarp.model.model_file import MODEL_KEY, read
+from netwarp.model.model_file import FORMAT, MODEL_KEY, read
 from netwarp.ops import Grid
 
 FRAMES = torch.randint(0, 256, (3, 1, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -269,7 +269,7 @@ class TestRefusals:
             (lambda path: save_file({"weight": torch.zeros(3)}, path), "no netwarp model"),
             (lambda path: save_file({"weight": torch.zeros(3)}, path, {"format": "pt"}), "no netwarp model"),
             (lambda path: torch.save(tiny().state_dict(), path), "VideoModel.save"),
-            (lambda path: rewrite(path, lambda config: config.update(format=4)), "update netwarp"),
+            (lambda path: rewrite(path, lambda config: config.update(format=FORMAT + 1)), "update netwarp"),
         ],
     )
     def test_something_else(self, write, says, saved):

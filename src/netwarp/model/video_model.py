@@ -135,7 +135,9 @@ class VideoModel(UnrolledNetwork):
         output, preprocess = seen.output, seen.preprocess
         task = task if isinstance(task, Task) else seen.task(base, task)
         if task.outputs != output.channels:
-            raise ConfigurationError(f"the base has {output.channels} outputs, not the {task.outputs} of the task")
+            raise ConfigurationError(
+                f"the base has {output.channels} outputs, not the {task.outputs} of the task {task.name!r}"
+            )
         labels = _label_set(base, task, classes, palette)
 
         self.layers = tuple(info.name for info in places)
