@@ -98,7 +98,7 @@ MISTAKES = {
     f"{OUT} --base torchvision:fcn_resnet5": ["'fcn_resnet50'"],
     f"{OUT} --base hf:./nothing": ["./nothing"],
     f"{OUT} --base netwarp:espnet --layers encoder.level2_1": ["'encoder.level2_0'"],
-    "odd.png out.mp4 --base tinybase:Even": ["51×40", "--size WIDTHxHEIGHT"],
+    "odd.png out.mp4 --base tinybase:Fixed": ["713×713", "--size WIDTHxHEIGHT"],
     f"{OUT} {WITH} --weights other.pth": ["other.pth", "0.weight", "encoder.weight"],
     # Python's "classes=" is "--classes" here, but not in the name of a folder.
     f"{OUT} {WITH} --weights runs/classes=3/w.pth": ["runs/classes=3/w.pth"],
@@ -211,7 +211,7 @@ def test_an_error_that_nobody_thought_of(clips: Path, fails: Fails, monkeypatch:
     def bug(*args: object, **options: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr("netwarp.inference.render.overlay", bug)
+    monkeypatch.setattr("netwarp.video.overlay.overlay", bug)
     line = fails("segment", clips / "ok.mp4", "new/out.mp4", *BASE)
     assert line == "unexpected ZeroDivisionError: division by zero (--debug shows where)"
 

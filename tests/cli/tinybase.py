@@ -44,6 +44,15 @@ class Even(nn.Module):
         return self.body(image)
 
 
+class Fixed(Even):
+    """A network of one width, which no padding of a wider frame reaches."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.shape[-1] != 50:
+            raise RuntimeError(f"sizes must match except in dimension 3: got {image.shape[-1]}")
+        return self.body(image)
+
+
 class Slow(nn.Module):
     """A network that takes its time."""
 

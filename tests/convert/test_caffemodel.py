@@ -213,5 +213,5 @@ def _no_protobuf(monkeypatch):
 
 @pytest.mark.usefixtures("_no_protobuf")
 def test_without_protobuf(tmp_path):
-    with pytest.raises(MissingExtraError, match=r"netwarp\[convert\]"):
+    with pytest.raises(MissingExtraError, match=r"protobuf.*\[convert\]"):
         read_caffemodel(write(tmp_path / "m.caffemodel", caffemodel(net())))

@@ -46,7 +46,7 @@ def test_arguments_reach_the_experiment(calls: list, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize("said", ["", "interrupted before the first step", "interrupted: goes on from step 3"])
 @pytest.mark.parametrize("command", ["experiment", "reproduce"])
-def test_whoever_interrupts_it_is_told_that_it_goes_on(calls, monkeypatch, fails, command: str, said: str):
+def test_whoever_interrupts_it_is_told_that_it_goes_on(calls, monkeypatch, capsys, command: str, said: str):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt(*([said] if said else []))
 
@@ -55,8 +55,9 @@ def test_whoever_interrupts_it_is_told_that_it_goes_on(calls, monkeypatch, fails
     module.reproduce = interrupted
     monkeypatch.setitem(sys.modules, "netwarp.lab.paper.reproduce", module)
     given = ["--quick"] if command == "experiment" else ["table1", "--quick"]
-    line = fails(command, *given, "--device", "cpu")
-    assert line.startswith(said or "interrupted")
+    assert main([command, *given, "--device", "cpu"]) == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"netwarp: error: {said or 'interrupted'}")
     assert line.count("goes on") == 1
 
 
