@@ -9,6 +9,8 @@ import torch
 from netwarp.metrics import (
     InstanceIoU,
     IoU,
+    LabelConsistency,
+    LabelIoU,
     Metric,
     TemporalConsistency,
     TrimapCurve,
@@ -16,6 +18,7 @@ from netwarp.metrics import (
     VideoConsistency,
     VideoConsistencyCurve,
     WarpedIoU,
+    WarpingError,
 )
 
 CLASSES = 4
@@ -30,7 +33,12 @@ MAKE = {
     "VideoConsistencyCurve": lambda: VideoConsistencyCurve((2, 4)),
     "VideoConsistencyCurve, script": lambda: VideoConsistencyCurve((2, 3), script=True),
     "WarpedIoU": lambda: WarpedIoU(CLASSES),
+    "LabelIoU": lambda: LabelIoU(CLASSES),
+    "LabelConsistency": lambda: LabelConsistency(),
+    "WarpingError": lambda: WarpingError(),
 }
+OF_OTHER_MAPS = "LabelIoU", "LabelConsistency", "WarpingError"
+"""Those that are given something else than label maps."""
 
 
 def slow_iou(prediction: np.ndarray, target: np.ndarray, classes: int) -> list[float]:
@@ -54,8 +62,16 @@ def feed(metric: Metric, seed: int, *, singly: bool = False) -> None:
     maps = prediction, target
     if isinstance(metric, InstanceIoU):
         maps = *maps, rng.integers(0, 3, target.shape)
-    elif isinstance(metric, (TemporalConsistency, WarpedIoU)):
+    elif isinstance(metric, LabelIoU):
+        maps = torch.from_numpy(prediction[:, None] == np.arange(CLASSES)[:, None, None]), torch.from_numpy(target)
+        if singly:
+            maps = tuple(each[:, None] for each in maps)
+    elif isinstance(metric, (TemporalConsistency, WarpedIoU, WarpingError)):
         maps = prediction[:-1], prediction[1:], torch.from_numpy(rng.normal(0, 1, (3, 2, 9, 9)).astype(np.float32))
+        if isinstance(metric, (LabelConsistency, WarpingError)):  # a pair at a time, of several labels or values
+            trust = [torch.from_numpy(rng.random((3, 1, 9, 9)))] if isinstance(metric, WarpingError) else []
+            there = (torch.from_numpy(each[:, None] == np.arange(CLASSES)[:, None, None]).int() for each in maps[:2])
+            maps, singly = tuple(each[:, None] for each in (*there, maps[2], *trust)), True
     elif isinstance(metric, VideoConsistencyCurve):
         metric.start_clip()
         singly = True

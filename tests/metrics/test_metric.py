@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import netwarp.metrics
-from metrics.feeding import MAKE, feed, reduced_in_process
+from metrics.feeding import MAKE, OF_OTHER_MAPS, feed, reduced_in_process
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.metrics import (
     InstanceIoU,
@@ -69,7 +69,7 @@ def test_a_batch_is_its_frames(name):
     assert counted(at_once) == counted(singly)
 
 
-@every_metric
+@pytest.mark.parametrize("name", [name for name in MAKE if name not in OF_OTHER_MAPS])
 @pytest.mark.parametrize(
     ("prediction", "target", "value"),
     [
@@ -88,6 +88,21 @@ def test_what_is_no_pair_of_label_maps_is_refused_and_changes_nothing(name, pred
     more[WarpedIoU] = more[TemporalConsistency]
     with pytest.raises(InputError, match=value):
         metric.update(prediction, target, *(more[kind] for kind in more if isinstance(metric, kind)))
+    assert counted(metric) == counted(MAKE[name]())
+
+
+@pytest.mark.parametrize("name", OF_OTHER_MAPS)
+@pytest.mark.parametrize(
+    ("shape", "value"), [((1, 4, 2, 2), r"2, 2\]"), ((1, 3, 2, 3), r"3, 2, 3\]"), ((2, 3), r"2, 3\]"), (None, "list")]
+)
+def test_other_maps_that_do_not_fit_are_refused_and_change_nothing(name, shape, value):
+    metric = MAKE[name]()
+    wrong = [[0]] if shape is None else torch.zeros(shape, dtype=torch.int32)
+    right = torch.zeros(1, 4, 2, 3, dtype=torch.int32)
+    flow, trust = torch.zeros(1, 2, 2, 3), torch.ones(1, 1, 2, 3)
+    more = {"LabelIoU": [right[:, 0]], "LabelConsistency": [right, flow], "WarpingError": [right, flow, trust]}
+    with pytest.raises(InputError, match=value):
+        metric.update(wrong, *more[name])
     assert counted(metric) == counted(MAKE[name]())
 
 

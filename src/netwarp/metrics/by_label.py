@@ -33,8 +33,9 @@ class LabelIoU(Metric):
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add frames: ``[B,C,H,W]`` of 0 and 1, and labels ``[B,H,W]`` or ``[H,W]``."""
         wanted = as_labels(target, "the target")
-        if prediction.ndim != 4 or prediction[:, 0].shape != wanted.shape:
-            raise InputError(f"labels {list(prediction.shape)} do not fit a target {list(wanted.shape)}")
+        b, h, w = wanted.shape
+        _check(prediction, b, None, h, w)
+        _check(prediction[:, : self.classes], b, self.classes, h, w)
         known = (wanted != IGNORE)[:, None]
         there = torch.stack([wanted == number for number in range(self.classes)], 1)
         said = prediction[:, : self.classes].bool() & known
@@ -57,6 +58,8 @@ class LabelConsistency(TemporalConsistency):
 
     def update(self, previous: Tensor, current: Tensor, flow: Tensor) -> None:  # type: ignore[override]
         """Add a pair."""
+        _check(current, 1, None, *flow.shape[-2:])
+        _check(previous, *current.shape)
         super().update(previous[0], current[0], flow.expand(current.shape[1], -1, -1, -1))
 
 
@@ -81,6 +84,9 @@ class WarpingError(Metric):
 
     def update(self, previous: Tensor, prediction: Tensor, flow: Tensor, trust: Tensor) -> None:
         """Add a pair: values ``[1,H,W]`` or ``[1,C,H,W]``, backward flow ``[1,2,H,W]``, and trust ``[1,1,H,W]``."""
+        values = [] if isinstance(prediction, Tensor) and prediction.ndim == 3 else [None]
+        _check(prediction, 1, *values, *flow.shape[-2:])
+        _check(previous, *prediction.shape)
         before, now = (each if each.ndim == 4 else each[:, None] for each in (previous.double(), prediction.double()))
         spread = (now - now.mean((2, 3), keepdim=True)).abs().mean((2, 3), keepdim=True)
         weight = trust.to(now.device, torch.float64).expand_as(now) * (spread > 0)
@@ -93,3 +99,12 @@ class WarpingError(Metric):
     def compute(self) -> float:
         """The mean over all pairs, in percent; nan where there is none."""
         return 100 * int(self.total) / (int(self.pairs) * ONE) if self.pairs else math.nan
+
+
+def _check(maps: Tensor, *sizes: int | None) -> None:
+    """Refuse what is no tensor of these sizes, of which None is any."""
+    if not isinstance(maps, Tensor):
+        raise InputError(f"maps must be a torch.Tensor, not {type(maps).__name__}")
+    if maps.ndim != len(sizes) or any(size not in (None, found) for found, size in zip(maps.shape, sizes, strict=True)):
+        wanted = ", ".join("C" if size is None else str(size) for size in sizes)
+        raise InputError(f"maps must be [{wanted}], not {list(maps.shape)}")
