@@ -162,7 +162,7 @@ def test_mistakes_are_named(odd: Path, fails: Fails, arguments: str):
         ("segment in --base= ", "OUTPUT"),
         ("layers", "--base"),
         ("layers --bsae x", "'--base'"),
-        ("layers --base tinybase:Even --size 51x40", "51×40"),
+        ("layers --base tinybase:Fixed --size 51x40", "713×713"),
     ],
 )
 def test_mistakes_of_other_commands(fails: Fails, arguments: str, value: str):
