@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from netwarp.errors import InputError
 from netwarp.flow import FlowSource
 from netwarp.inference.keyframes import Auto, Budget, Doubt, KeyframePolicy, half_grey, make_policy
-from netwarp.inference.sliding import MeanOfViews, Sliding, add_scale
+from netwarp.inference.mean_of_views import MeanOfViews, add_scale
+from netwarp.inference.sliding import Sliding
 from netwarp.inference.view_tensors import ViewTensors
 from netwarp.inference.views import Tiling, View
 from netwarp.model import VideoModel, VideoState
