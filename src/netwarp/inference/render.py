@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from netwarp.errors import ConfigurationError, InputError
+from netwarp.inference.drawing import folder_for, painter
 from netwarp.inference.keyframes import KeyframePolicy
 from netwarp.inference.labeller import EdgesChoice
 from netwarp.inference.sliding import Sliding
@@ -107,7 +108,7 @@ def render(
     check_size(source, video, compare=compare)
 
     names = LabelSet(model.classes, model.palette)
-    paint = model.task.painter(model.palette, alpha, value_range)
+    paint = painter(model.task, model.palette, alpha, value_range)
 
     def picture(result: Segmented) -> Image:
         drawn = paint(result.frame, result.labels)
@@ -139,7 +140,8 @@ def render(
             stack.enter_context(source)
             folder = None
             if masks is not None:
-                folder = stack.enter_context(model.task.folder(masks, names, source.paths, value_range, clean=clean))
+                opened = folder_for(model.task, masks, names, source.paths, value_range, clean=clean)
+                folder = stack.enter_context(opened)
             sureness = None
             if confidence is not None:
                 sureness = stack.enter_context(ConfidenceFolder(confidence, inputs=source.paths, clean=clean))

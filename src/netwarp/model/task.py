@@ -1,15 +1,14 @@
-"""What the numbers of a network's output mean, and all that follows: memory, labels, losses, metrics, pictures.
+"""What the numbers of a network's output mean, and all that follows: memory, labels, losses, metrics.
 
-To add a task: write its class here, with an entry in :data:`TASKS`.
+To add a task: write its class here, with an entry in :data:`TASKS`, and how it is drawn in
+:mod:`netwarp.inference.drawing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +17,10 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.label_sets import IGNORE, Colour, LabelSet, label_set, voc_colour
 
-if TYPE_CHECKING:
-    from netwarp.video.map_folders import MapFolder
-    from netwarp.video.source import Image
-
-Range = tuple[float, float]
-Painter = Callable[["Image", Any], "Image"]
-"""Draws a frame's result (:attr:`netwarp.inference.stream.Segmented.labels`) over its picture."""
-
+NO_LOSS = (
+    "label maps hold no values to train a regression network on: training_free=True (segment --base) steadies it "
+    "without training"
+)
 NEAR_0 = 1e-6
 """A probability's distance from 0 and 1 where its logit is taken."""
 
@@ -106,31 +101,6 @@ class Task:
             raise ConfigurationError(f"{len(palette)} colours for {self.outputs} classes: give one for each")
         return LabelSet(labels.names, tuple(palette))
 
-    def painter(self, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
-        """What draws a frame's result over it, for one video."""
-        from netwarp.video.overlay import overlay
-
-        return partial(overlay, palette=palette, alpha=alpha)
-
-    def folder(
-        self,
-        place: Path,
-        labels: LabelSet,
-        inputs: Iterable[Path],
-        value_range: Range | None = None,
-        *,
-        clean: bool = False,
-    ) -> MapFolder:
-        """Open the folder that results are written into, a file a frame."""
-        from netwarp.video.label_maps import MaskFolder
-
-        if len(labels) > IGNORE + 1:
-            raise ConfigurationError(
-                f"a network of {len(labels)} classes does not fit label maps, which hold 256: "
-                "use netwarp.segment from Python"
-            )
-        return MaskFolder(place, labels.palette, inputs=inputs, clean=clean)
-
     def check_training(self) -> None:
         """Refuse to train where label maps say nothing of the task."""
 
@@ -190,30 +160,6 @@ class Multilabel(Task):
         made_up = palette is None or tuple(palette) == label_set(self.outputs).palette
         return super().named(names, [voc_colour(i % 254 + 1) for i in range(self.outputs)] if made_up else palette)
 
-    def painter(self, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
-        """See :class:`Task`; of several labels the mean of their colours."""
-        from netwarp.video.overlay import overlay_sets
-
-        return partial(overlay_sets, palette=palette, alpha=alpha)
-
-    def folder(
-        self,
-        place: Path,
-        labels: LabelSet,
-        inputs: Iterable[Path],
-        value_range: Range | None = None,
-        *,
-        clean: bool = False,
-    ) -> MapFolder:
-        """See :class:`Task`; a folder in it for each label."""
-        from netwarp.video.label_maps import MaskFolder
-        from netwarp.video.map_folders import FolderPerName
-
-        def masks(folder: Path, number: int) -> MapFolder:
-            return MaskFolder(folder, [voc_colour(0), labels.palette[number]], inputs=inputs, clean=clean)
-
-        return FolderPerName(place, labels.names, masks)
-
 
 class Binary(Multilabel):
     """An object against the rest, by one logit: label 1 where it is above 0, else 0."""
@@ -247,22 +193,6 @@ class Binary(Multilabel):
                 f"{2 if palette is None else len(palette)}"
             )
         return LabelSet(names, label_set(2, names).palette if palette is None else tuple(palette))
-
-    def painter(self, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
-        """See :class:`Task`; the rest of the frame stays as it is."""
-        return super().painter(palette[1:], alpha)
-
-    def folder(
-        self,
-        place: Path,
-        labels: LabelSet,
-        inputs: Iterable[Path],
-        value_range: Range | None = None,
-        *,
-        clean: bool = False,
-    ) -> MapFolder:
-        """See :class:`Task`."""
-        return Task.folder(self, place, labels, inputs, clean=clean)
 
 
 class Regression(Task):
@@ -303,7 +233,7 @@ class Regression(Task):
 
     def loss_sum(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
         """There is none; see :meth:`check_training`."""
-        raise NotImplementedError
+        raise ConfigurationError(NO_LOSS)
 
     def disagreement(self, logits: Tensor, brought: Tensor) -> Tensor:
         """Their distance; see :class:`Task`."""
@@ -314,35 +244,9 @@ class Regression(Task):
         unnamed = self.outputs == 1 and (names is None or tuple(names) == ("class 0",))
         return super().named(("value",) if unnamed else names, palette)
 
-    def painter(self, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
-        """See :class:`Task`; the values as colours, in place of the frame."""
-        from netwarp.video.map_folders import ValuePainter
-
-        return ValuePainter(value_range)
-
-    def folder(
-        self,
-        place: Path,
-        labels: LabelSet,
-        inputs: Iterable[Path],
-        value_range: Range | None = None,
-        *,
-        clean: bool = False,
-    ) -> MapFolder:
-        """See :class:`Task`; of several outputs a folder each."""
-        from netwarp.video.map_folders import FolderPerName, ValueFolder
-
-        def values(folder: Path, number: int = 0) -> MapFolder:
-            return ValueFolder(folder, value_range, inputs=inputs)
-
-        return values(place) if self.outputs == 1 else FolderPerName(place, labels.names, values)
-
     def check_training(self) -> None:
         """See :class:`Task`."""
-        raise ConfigurationError(
-            "label maps hold no values to train a regression network on: training_free=True (segment --base) steadies "
-            "it without training"
-        )
+        raise ConfigurationError(NO_LOSS)
 
 
 TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (Task, Binary, Multilabel, Regression)}

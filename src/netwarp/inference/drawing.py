@@ -1,0 +1,70 @@
+"""How the results of each kind of task are drawn over frames, and written into folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial, singledispatch
+from pathlib import Path
+from typing import Any
+
+from netwarp.errors import ConfigurationError
+from netwarp.label_sets import IGNORE, Colour, LabelSet, voc_colour
+from netwarp.model.task import Binary, Multilabel, Regression, Task
+from netwarp.video.label_maps import MaskFolder
+from netwarp.video.map_folders import FolderPerName, MapFolder, ValueFolder, ValuePainter
+from netwarp.video.overlay import overlay, overlay_sets
+from netwarp.video.source import Image
+
+Range = tuple[float, float]
+Painter = Callable[[Image, Any], Image]
+"""Draws a frame's result (:attr:`netwarp.inference.stream.Segmented.labels`) over its picture."""
+
+
+@singledispatch
+def painter(task: Task, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
+    """What draws the results of a task, for one video."""
+    return partial(overlay, palette=palette, alpha=alpha)
+
+
+@painter.register
+def _(task: Multilabel, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
+    return partial(overlay_sets, palette=palette, alpha=alpha)
+
+
+@painter.register
+def _(task: Binary, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
+    return partial(overlay_sets, palette=palette[1:], alpha=alpha)
+
+
+@painter.register
+def _(task: Regression, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
+    return ValuePainter(value_range)
+
+
+def folder_for(
+    task: Task,
+    place: Path,
+    labels: LabelSet,
+    inputs: Iterable[Path],
+    value_range: Range | None = None,
+    *,
+    clean: bool = False,
+) -> MapFolder:
+    """Open the folder that results are written into, a file a frame; of several labels or values a folder each."""
+
+    def values(folder: Path, number: int = 0) -> MapFolder:
+        return ValueFolder(folder, value_range, inputs=inputs)
+
+    def masks(folder: Path, number: int) -> MapFolder:
+        return MaskFolder(folder, [voc_colour(0), labels.palette[number]], inputs=inputs, clean=clean)
+
+    if isinstance(task, Regression):
+        return values(place) if task.outputs == 1 else FolderPerName(place, labels.names, values)
+    if isinstance(task, Multilabel) and not isinstance(task, Binary):
+        return FolderPerName(place, labels.names, masks)
+    if len(labels) > IGNORE + 1:
+        raise ConfigurationError(
+            f"a network of {len(labels)} classes does not fit label maps, which hold 256: "
+            "use netwarp.segment from Python"
+        )
+    return MaskFolder(place, labels.palette, inputs=inputs, clean=clean)
