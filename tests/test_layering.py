@@ -22,6 +22,7 @@ ORDER = (
         "distributed",
         "weights",
         "freed_memory",
+        "quiet",
         "imports",
     ),
     *("ops", "flow", "metrics", "video", "engines"),

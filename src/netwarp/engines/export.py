@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, reason_of
 from netwarp.ops.kernels import warp_combine_operator, warp_operator
+from netwarp.quiet import quiet_loggers
 
 OPSET = 18
 """Of the exporter; TensorRT, OpenVINO and ONNX Runtime all know it."""
@@ -154,7 +153,7 @@ def to_onnx(
     except ImportError as error:
         raise MissingExtraError("onnx and onnxscript", "export", "to export") from error
     try:
-        with _quiet(), torch.no_grad():
+        with quiet_loggers("torch.onnx", "torch.export", "onnxscript", "onnx_ir"), torch.no_grad():
             # Not strict: networks and hooks may be any Python, and what they do with tensors is what counts.
             program = torch.export.export(module, tuple(inputs.values()), dynamic_shapes=dynamic, strict=False)
             program = program.run_decompositions(_IN_PLAIN_OPERATORS)
@@ -179,17 +178,3 @@ def _cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return reason_of(error)[:300]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what exporters log: what matters of it is raised."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

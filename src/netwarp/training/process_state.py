@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import threading
@@ -17,6 +16,7 @@ import torch.distributed as dist
 
 from netwarp.distributed import connected
 from netwarp.errors import MissingExtraError
+from netwarp.quiet import quiet_loggers
 
 
 class Interrupted(KeyboardInterrupt):
@@ -84,17 +84,9 @@ def need_lightning(purpose: str = "training") -> None:
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
     """While it lasts, Lightning's and torch's advice is not shown."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quiet_loggers(*_LOGGERS):
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+        yield
 
 
 @contextlib.contextmanager
