@@ -136,6 +136,14 @@ def test_refuses(options, value):
         segment(Listed(scene(frames=3)), tiny(), **options)
 
 
+def test_the_filter_is_for_classes(pictures):
+    one = VideoModel(nn.Conv2d(3, 1, 3, padding=1), training_free=True, task="binary")
+    assert len(list(segment(Clip(pictures(2)), one))) == 2  # "auto" leaves it out
+    for wanted in ("on", Edges()):
+        with pytest.raises(ConfigurationError, match="'binary'"):
+            segment(Clip(pictures(2)), one, edges=wanted)
+
+
 def test_precomputed_flow_has_no_way_ahead(tmp_path, pictures):
     write_flo(tmp_path / "1.flo", torch.zeros(2, 8, 8))
     model = VideoModel(tiny(), training_free=True, flow=f"precomputed:{tmp_path}")

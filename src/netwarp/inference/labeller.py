@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from netwarp.errors import unknown_name
+from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.inference.lookahead import Delay, Lookahead
 from netwarp.inference.sliding import SlidingState
 from netwarp.inference.stream_model import StreamModel
@@ -27,14 +27,20 @@ def make_edges(edges: EdgesChoice, model: StreamModel) -> Edges | None:
     no training, where the filter was never worse than nothing on rendered video.
 
     Raises:
-        ConfigurationError: an unknown name.
+        ConfigurationError: an unknown name, or the filter is asked of a network whose output are no classes.
     """
-    if isinstance(edges, Edges):
-        return edges
-    if edges not in (True, False, "on", "off", "auto"):
+    if not isinstance(edges, Edges) and edges not in (True, False, "on", "off", "auto"):
         raise unknown_name("edges", str(edges), ("on", "off", "auto"))
-    wanted = edges in (True, "on") or (edges == "auto" and model.training_free)
-    return Edges() if wanted and model.task.normalised else None  # it filters probabilities of classes
+    if edges == "auto":
+        return Edges() if model.training_free and model.task.normalised else None
+    if edges in (False, "off"):
+        return None
+    if not model.task.normalised:
+        raise ConfigurationError(
+            f"the filter along edges is for classes, and the task is {model.task.name!r}: leave {{option}} out",
+            option="edges",
+        )
+    return edges if isinstance(edges, Edges) else Edges()
 
 
 def labels_alone(model: StreamModel, image: Tensor) -> Tensor:
