@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from netwarp.flow.estimator import frames_to_bytes
 from netwarp.model import VideoModel
-from netwarp.model.unrolled import Frame
+from netwarp.model.frame_motion import Frame
 from netwarp.ops.warp import warp
 
 if TYPE_CHECKING:
