@@ -85,8 +85,8 @@ def shown(value: object) -> str:
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigurationError:
     """Build the error for a misspelt name of a kind, such as ``"layer"``, naming the closest of the known ones."""
-    names, name = list(known), str(name)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5) if len(name) <= LONGEST else []
+    names, text = list(known), str(name)
+    close = difflib.get_close_matches(text, names, n=3, cutoff=0.5) if len(text) <= LONGEST else []
     if close:
         hint = f"did you mean {' or '.join(repr(c) for c in close)}?"
     elif not names:

@@ -70,7 +70,7 @@ def test_a_new_flow_is_one_class_and_one_line(monkeypatch):
     [
         ("diss", "did you mean 'dis'"),
         ("", "no flow named ''"),
-        ("farneback", "known: dis, raft, zero, precomputed"),
+        ("farneback", "known: dis, raft, lk, zero, precomputed"),
         ("dis:meduim", "did you mean 'medium'"),
         *((f"dis:medium@{scale}", "size fraction") for scale in ("0", "2", "nan")),
         ("dis:medium@half", "not a number"),
