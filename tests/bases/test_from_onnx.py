@@ -1,5 +1,7 @@
 """``onnx:FILE`` in every engine: the right values, in streams and threads, and what unusable files get."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -151,3 +153,15 @@ def test_wrong_options(tmp_path):
     refused(ConfigurationError, "no engine named 'tensorrt'", f"onnx:{file}", engine="tensorrt")
     refused(ConfigurationError, "leave weights=… out", f"onnx:{file}", weights="w.pth")
     refused(WeightsError, "4 classes, not the 3", f"onnx:{file}", classes=3)
+
+
+def test_engines_that_go_in_any_order_leave_the_process_its_signals(tmp_path):
+    code = (
+        "import faulthandler, signal, sys\nfrom netwarp import load_base\nfaulthandler.enable()\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('came'))\n"
+        "one, two = (load_base(f'onnx:{sys.argv[1]}', engine='openvino') for _ in range(2))\n"
+        "del one, two\nsignal.raise_signal(signal.SIGINT)"
+    )
+    file = write_onnx(tmp_path / "n.onnx")
+    ended = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "came\n")

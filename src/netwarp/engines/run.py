@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -46,6 +47,15 @@ class OnnxRuntime:
         return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
 
 
+@functools.cache
+def _core_of(openvino: Any) -> Any:  # noqa: ANN401
+    """OpenVINO's core, one a process: each changes the stack that signals are handled on, and puts back what it found.
+
+    Where the first of two goes first, that is memory which is gone, and the next signal kills the process.
+    """
+    return openvino.Core()
+
+
 class OpenVino:
     """OpenVINO; in float32 on every processor, or in ``precision`` where it can."""
 
@@ -54,7 +64,7 @@ class OpenVino:
             import openvino
         except ImportError as error:
             raise MissingExtraError("openvino", "openvino", "the engine openvino") from error
-        core = openvino.Core()
+        core = _core_of(openvino)
         settings = {
             # On processors that know bfloat16 it would compute in that, unasked.
             "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float16": "f16"}.get(precision or "", "f32"),
