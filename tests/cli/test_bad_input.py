@@ -211,7 +211,7 @@ def test_an_error_that_nobody_thought_of(clips: Path, fails: Fails, monkeypatch:
     def bug(*args: object, **options: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr("netwarp.video.overlay.overlay", bug)
+    monkeypatch.setattr("netwarp.inference.drawing.overlay", bug)
     line = fails("segment", clips / "ok.mp4", "new/out.mp4", *BASE)
     assert line == "unexpected ZeroDivisionError: division by zero (--debug shows where)"
 

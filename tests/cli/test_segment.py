@@ -236,7 +236,7 @@ def test_an_existing_result_is_replaced_only_by_a_whole_one(clips: Path, monkeyp
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr("netwarp.video.overlay.overlay", bug)
+        patch.setattr("netwarp.inference.drawing.overlay", bug)
         assert run("segment", clips / "ok.mp4", "out.mp4", *BASE) == 2
     assert Path("out.mp4").read_bytes() == b"the old one"
     assert run("segment", clips / "ok.mp4", "out.mp4", *BASE) == 0

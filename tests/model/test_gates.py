@@ -151,7 +151,7 @@ def test_names_of_gates(spec, start, terms):
         ("learned:photometric,terms=features", "needs the term"),
         ({"start": 3}, "no start"),
         *(({"terms": terms}, "terms") for terms in ((), "features")),
-        ({"terms": [3]}, "no term .* '3'"),
+        ({"terms": [3]}, "no term .* 3:"),
         ({"error": 0.3}, "PhotometricGate"),
     ],
 )

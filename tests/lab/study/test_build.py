@@ -119,3 +119,16 @@ def test_a_network_of_one_size_is_tested_at_another():
     for _ in range(2):
         assert build_module.tested_model(row, model).preprocess.size == (45, 68)
     assert base.preprocess.size == (40, 60)
+
+
+def test_memory_without_training_stands_beside_trained_netwarps_inside():
+    row = Row("", ("encoder.b3",), memory="fused", gate="photometric", trained=("after encoder.b3",), then_free=True)
+    model = build(row, load_base("netwarp:espnet", classes=12))
+    with torch.no_grad():
+        model.netwarps[0].w2.fill_(0.4)
+    tested = build_module.tested_model(row, model)
+    assert tested.layers == ("encoder.b3", "log_probs")
+    assert [netwarp.w2.mean().item() for netwarp in tested.netwarps] == pytest.approx([0.4, 0.8])
+    at_output = replace(row, layers=("log_probs",))
+    tested = build_module.tested_model(at_output, build(at_output, load_base("netwarp:espnet", classes=12)))
+    assert (tested.layers, tested.training_free) == (("log_probs",), True)

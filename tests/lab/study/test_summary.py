@@ -1,6 +1,7 @@
 """Means, deviations, paired differences and the table, from known scores; and what leaving clips out tells."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,12 +56,26 @@ def test_differences_are_those_of_pairs_not_of_means():
 def test_the_table():
     head, _, base, control, ours = experiment_table(summarise(ROWS, UNITS, TIMES)).splitlines()
     assert [cell.strip() for cell in head.split("|")[1:-1]] == [
-        "", "IoU", "tIoU, 2 px", "tc", "ms a frame", "IoU − control", "tIoU − control", "tc − control",
+        "", "IoU", "tIoU, 2 px", "tc", "ms a frame", "IoU gained", "tIoU gained", "tc gained",
     ]  # fmt: skip
     assert base == "| Frame by frame | 65.00 ± 7.07 | 45.00 ± 7.07 | 97.00 ± 0.00 | 50.0 (1.00 ×) |  |  |  |"
-    assert control.endswith("| 51.0 (1.02 ×) |  |  |  |")
+    assert control.endswith("| 51.0 (1.02 ×) | +1.00 ± 0.41 | +0.00 ± 0.00 | +0.00 ± 0.00 |")
     assert ours.startswith("| NetWarp | 67.50 ± 6.65 |")
     assert ours.endswith("| 60.0 (1.20 ×) | +1.50 ± 0.58 | +1.50 ± 0.58 | +1.25 ± 0.29 |")
+
+
+def test_an_interval_is_that_of_mean_differences_draw_by_draw():
+    rng = np.random.default_rng(0)
+    draws = {(name, fold): rng.normal(60, 5, 300) for name in (BASE, "Control", "NetWarp") for fold in (0, 1)}
+    draws["NetWarp", 0] = draws["Control", 0] + 1.5  # the same blocks are better by as much, however they are drawn
+    draws["NetWarp", 1] = draws["Control", 1] + rng.normal(0, 1, 300)
+    units = [replace(unit, resampled={"miou": tuple(draws[unit.row, unit.fold])}) for unit in UNITS]
+    *_, ours = summarise(ROWS, units, TIMES)
+    apart = (1.5 + draws["NetWarp", 1] - draws["Control", 1]) / 2
+    assert ours["minus_control"]["miou"].interval == pytest.approx(np.percentile(apart, (2.5, 97.5)))
+    assert ours["minus_control"]["tc"].interval is None
+    low, high = ours["minus_control"]["miou"].interval
+    assert f"+1.50 ± 0.58 [−{-low:.2f}, +{high:.2f}]" in experiment_table([ours])
 
 
 def test_a_loss_has_a_minus_one_unit_no_deviation_and_what_was_not_measured_a_dash():

@@ -15,7 +15,8 @@ from netwarp.lab.study.crf import DenseCRFModel
 from netwarp.lab.study.rows import Row
 from netwarp.model import FlowCNN, VideoModel
 from netwarp.model.inputs import base_device, base_dtype, preprocess_of
-from netwarp.model.layers import evaluating, probe
+from netwarp.model.layers import OUTPUTS, evaluating, probe
+from netwarp.model.video_model import TRAINING_FREE_GATE, TRAINING_FREE_START
 from netwarp.training.parameters import hold_w2
 
 
@@ -127,10 +128,22 @@ def build(row: Row, base: nn.Module, seed: int = 0) -> VideoModel:
     return model.eval()
 
 
+def with_free_memory(row: Row, model: VideoModel) -> VideoModel:
+    """A trained network with the memory that needs no training at its output, and its trained NetWarps inside."""
+    inner = {name: netwarp for name, netwarp in zip(model.layers, model.netwarps, strict=True) if name not in OUTPUTS}
+    if not inner:
+        return VideoModel(model.base, training_free=True)
+    layers, start = [*inner, "log_probs"], TRAINING_FREE_START
+    free = VideoModel(model.base, layers, flow_cnn=None, memory="fused", gate=TRAINING_FREE_GATE, start=start)
+    for name, netwarp in inner.items():
+        free.netwarps[free.layers.index(name)].load_state_dict(netwarp.state_dict())
+    return free.eval()
+
+
 def tested_model(row: Row, model: VideoModel) -> StreamModel:
     """A row's model as it is tested: on the frames that the row's windows and scales make of each, or on whole ones."""
     if row.then_free:
-        model = VideoModel(model.base, training_free=True, flow="dis")
+        model = with_free_memory(row, model)
     if row.windows is None:
         return model
     views, own = row.windows, preprocess_of(model.base).size

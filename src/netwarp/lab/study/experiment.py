@@ -33,9 +33,11 @@ log = logging.getLogger("netwarp")
 TIMED_FRAMES = 15
 
 CAPTION = (
-    "Mean ± standard deviation over folds and seeds; differences are taken fold by fold and seed by seed. A control is "
-    "trained as long on the same labels, with every w2 held at 0. Percent; tIoU is IoU within 2 pixels of label "
-    "changes, tc temporal consistency along DIS-medium flow; ms a frame are medians of models that took turns."
+    "Mean ± standard deviation over folds and seeds, in percent; tIoU is IoU within 2 pixels of label changes, tc "
+    "temporal consistency along DIS-medium flow; ms a frame are medians of models that took turns. Gained is the "
+    "difference to the row's control, fold by fold and seed by seed, or to frame by frame where it has none, with the "
+    "interval that holds 95 % of 300 draws of blocks of ten frames. A control is trained as long on the same labels, "
+    "with every w2 held at 0."
 )
 
 
@@ -121,7 +123,7 @@ def run_experiment(asked: Experiment, out: Path, *, jobs: int = 1, progress: boo
         "folds": [{"train": _half(fold.train), "test": _half(fold.test)} for fold in context.folds],
         "settings": {"jobs": jobs, **asked_for, "base_training": training},
         "rows": summaries,
-        "units": [vars(unit) for unit in units],
+        "units": [{name: value for name, value in vars(unit).items() if name != "resampled"} for unit in units],
         "seconds": seconds,
         "machine": machine(inputs.device),
     }

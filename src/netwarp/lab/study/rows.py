@@ -23,6 +23,14 @@ SCALES = (1.125, 1.25)
 WHOLE = ""
 """In :attr:`Row.trained`, the whole network: training end to end, as the paper's."""
 
+INNER: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("decoder trained, start (1, 0)", {"start": (1.0, 0.0)}),
+    ("decoder trained, fused, clips of three", {"memory": "fused", "length": 3}),
+    ("end to end", {"trained": (WHOLE,)}),
+    ("decoder trained, gate, then training-free", {"memory": "fused", "gate": "photometric", "then_free": True}),
+)
+"""Other ways to train an inner layer with what runs behind it."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -75,7 +83,7 @@ class Row:
     keyframes: str = "all"  # the frames that the network runs on when it is tested, as for netwarp.segment
     edges: Literal["on", "off"] = "off"  # whether labels follow the picture's edges when it is tested
     offline: bool = False  # whether it looks ahead when it is tested
-    # whether the network, once it is trained, is tested with the memory that needs no training
+    # whether the network, once it is trained, is tested with the memory that needs no training, beside inner layers
     then_free: bool = False
     windows: Views | None = None  # what the network is shown of a frame when it is tested; None for the frame as it is
     # whether the trained model is kept for other rows and pictures, where training goes on after a kill
@@ -156,8 +164,13 @@ def standard_rows(
         best = netwarp("", last, gate="photometric", trained=(f"after {train_from}",), recipe=tuned)
         rows.append(replace(best, name=f"Best combination: decoder trained, gate, at {last}", drawn=True))
         rows.append(replace(best, name=f"{rows[-1].name}, edges", edges="on", kept=True))
+        # As the paper trains them: what runs behind learns to average.
         behind = Row(f"NetWarp at {train_from}, decoder trained", (train_from,), memory="previous", recipe=tuned)
-        rows.append(replace(behind, trained=best.trained))
+        behind = replace(behind, trained=best.trained)
+        rows += [behind, *(replace(behind, name=f"NetWarp at {train_from}, {name}", **how) for name, how in INNER)]
+        if depths[0] != train_from:
+            name = f"NetWarp at {depths[0]}, all behind it trained"
+            rows.append(replace(behind, name=name, layers=(depths[0],), trained=(f"after {depths[0]}",)))
         # Train first, remember afterwards: the control's network, which no memory was trained with.
         decoder = replace(control_of(best), name="Decoder trained, then training-free", then_free=True, kept=True)
         rows += [decoder, *looks(decoder)]

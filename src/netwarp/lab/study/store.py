@@ -96,6 +96,8 @@ class UnitScores:
     tiou_per_class: dict[str, float] = field(default_factory=dict)  # within 2 pixels; nothing where older work is kept
     # mean IoU without a clip, by the clip's name; nothing for halves of a data set, or of a single clip
     left_out: dict[str, float] = field(default_factory=dict)
+    # IoU, tIoU within 2 pixels and tc of as many blocks of frames, drawn anew: alike for all rows of a fold
+    resampled: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> UnitScores:

@@ -159,6 +159,8 @@ class StudyContext(contextlib.ExitStack):
         for name in ("per_class", "iiou_per_class"):
             values[name] = dict(zip(self.data.classes.names, scores[name], strict=True))
         values["tiou_per_class"] = dict(zip(self.data.classes.names, scores["tiou_per_class"][2], strict=True))
+        draws = scores.get("resampled") or {"miou": (), "tiou": {2: ()}, "tc": ()}
+        values["resampled"] = {"miou": draws["miou"], "tiou2": draws["tiou"][2], "tc": draws["tc"]}
         done = UnitScores(
             row=row.name,
             fold=unit.fold,
@@ -204,6 +206,7 @@ class StudyContext(contextlib.ExitStack):
             keyframes=row.keyframes,
             edges=row.edges,
             offline=row.offline,
+            intervals=True,
             on_labels=note,
         )
         return scores["row"], maps, scores_without_each_clip(confusions)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from netwarp.evaluation.intervals import interval
 from netwarp.evaluation.scores import Scores
 from netwarp.lab.output import EMPTY, markdown_table, number
 from netwarp.lab.study.rows import BASE, Row
@@ -32,6 +35,8 @@ class Spread:
     mean: float  # their mean; nan if there is none
     deviation: float  # their standard deviation (that of a sample); nan if there are fewer than two
     count: int  # how many there are
+    # between which 95 % of the means over draws of blocks of frames lie; None where there are no draws
+    interval: list[float] | None = None
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread:
@@ -43,9 +48,9 @@ class Spread:
             len(finite),
         )
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, Any]:
         """As the JSON has it."""
-        return {"mean": self.mean, "sd": self.deviation, "n": self.count}
+        return {"mean": self.mean, "sd": self.deviation, "n": self.count, "interval": self.interval}
 
 
 def differences(
@@ -55,7 +60,18 @@ def differences(
 ) -> dict[str, Spread]:
     """What a row has more than another, unit by unit: same fold, same seed."""
     pairs = _pairs(units, others)
-    return {name: Spread.of(m(unit) - m(other) for unit, other in pairs) for name, m in measures.items()}
+    spreads = {name: Spread.of(m(unit) - m(other) for unit, other in pairs) for name, m in measures.items()}
+    return {name: replace(spread, interval=_interval_of(pairs, name)) for name, spread in spreads.items()}
+
+
+def _interval_of(pairs: Sequence[tuple[UnitScores, UnitScores]], measure: str) -> list[float] | None:
+    """Of the mean of the differences of pairs, each taken draw by draw."""
+    draws = [[unit.resampled.get(measure, ()), other.resampled.get(measure, ())] for unit, other in pairs]
+    if not pairs or not all(map(len, chain(*draws))):
+        return None
+    ours, others = np.array(draws).transpose(1, 0, 2)
+    found: list[float] | None = interval((ours - others).mean(0))
+    return found
 
 
 def relative_gain(units: Sequence[UnitScores], base: Sequence[UnitScores]) -> dict[int, Spread]:
@@ -118,27 +134,28 @@ def summarise(rows: Sequence[Row], units: Sequence[UnitScores], timed: Mapping[s
 
 
 HEAD = ("", "IoU", "tIoU, 2 px", "tc", "ms a frame")
-CONTROLLED = ("IoU − control", "tIoU − control", "tc − control")
+GAINED = ("IoU gained", "tIoU gained", "tc gained")
 
 
 def experiment_table(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """Means ± standard deviations over seeds and folds, and behind them those of the differences to the control."""
-    head, lines = list(HEAD), []
+    """Means ± standard deviations over seeds and folds, and what each row gains over its control or frame by frame."""
+    head = list(HEAD)
     if keyframes := any(row["network_share"] < 100 for row in summaries):
         head.append("network on")
-    if controlled := any(row["control"] for row in summaries):
-        head += CONTROLLED
+    lines = []
     for row in summaries:
         line = [row["name"], *(_cell(row[name]) for name in MEASURES)]
         line.append(f"{number(row['ms_per_frame'], 1)} ({number(row['times_frame_by_frame'], 2)} ×)")
         if keyframes:
             line.append(f"{number(row['network_share'], 0)} %")
-        if controlled:
-            line += [_cell(row["minus_control"][name], signed=True) if row["control"] else "" for name in MEASURES]
-        lines.append(line)
-    return markdown_table(head, lines)
+        gained = row["minus_control"] or row["minus_frame_by_frame"]
+        lines.append([*line, *(_cell(gained[name], signed=True) if gained else "" for name in MEASURES)])
+    return markdown_table([*head, *GAINED], lines)
 
 
 def _cell(spread: Spread, *, signed: bool = False) -> str:
     mean, deviation = number(spread.mean, 2, signed=signed), number(spread.deviation, 2)
-    return mean if deviation == EMPTY else f"{mean} ± {deviation}"
+    cell = mean if deviation == EMPTY else f"{mean} ± {deviation}"
+    if spread.interval is None:
+        return cell
+    return f"{cell} [{', '.join(number(bound, 2, signed=True) for bound in spread.interval)}]"
