@@ -7,6 +7,7 @@ and what others must not write meanwhile are locked; a lock ends with its proces
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import secrets
@@ -215,6 +216,15 @@ def write_file(path: Path, content: bytes | str, advice: str = ADVICE) -> None:
     """Write a whole file by :func:`atomic_write`; a text as UTF-8."""
     with atomic_write(path, advice) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def free_name(path: Path) -> Path:
+    """A name beside a file that stays, for what was interrupted."""
+    for number in itertools.count(1):
+        place = path.with_name(f"{path.stem}.interrupted{'' if number == 1 else f'-{number}'}{path.suffix}")
+        if not place.exists():
+            return place
+    raise AssertionError
 
 
 def set_aside(path: Path) -> Path | None:

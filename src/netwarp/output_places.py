@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from netwarp.errors import OutputError
@@ -52,6 +53,14 @@ def check_places(
             _check_folder(folder)
     if masks is not None:
         _check_folder(masks)
+
+
+def check_apart(places: Mapping[str, Path | None]) -> None:
+    """See that no two results, by the arguments that name them, go to one place."""
+    given = [(name, os.path.abspath(place)) for name, place in places.items() if place is not None]  # noqa: PTH100
+    for (_, one), (name, other) in itertools.combinations(given, 2):
+        if one == other:
+            raise OutputError(f"{places[name]} is named twice: give {{option}} a place of its own", option=name)
 
 
 def check_video_name(path: Path) -> None:

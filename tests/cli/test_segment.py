@@ -1,13 +1,15 @@
 import io
+import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
+from pycocotools import mask as coco
 from small_videos import decode, encode, expected, masks, picture, same
 
 from netwarp import Preprocess, VideoModel, load_base, segment
@@ -324,6 +326,13 @@ def test_ctrl_c_ends_a_camera(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert re.fullmatch(said, printed.out)
 
 
+def test_ctrl_c_leaves_the_numbers_of_a_cameras_frames(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("netwarp.video.live.open_camera", lambda index: Camera())
+    Path("a.csv").write_text("an earlier table")
+    assert run("segment", 0, "m", *BASE, "--areas", "a.csv", "--every-frame") == 0
+    assert len(Path("a.csv").read_text().splitlines()) == 1 + len(masks("m")) > 1
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -363,3 +372,49 @@ def test_confidence_as_gray_files(clips: Path, workplace: Path):
         assert picture.mode == "L"
         assert np.array(picture).min() >= 255 // 3
     assert main([*arguments, "--confidence", "maps"]) == 2
+
+
+def test_numbers_about_labels(clips: Path, images: Path):
+    numbers = ("--areas", "n/a.csv", "--rle", "n/r.json")
+    assert run("segment", clips / "ok.mp4", "m", *BASE, "--classes", "road,sky,car", *numbers) == 0
+    found = masks("m")
+    rows = [line.split(",") for line in Path("n/a.csv").read_text().splitlines()]
+    assert rows[0] == ["frame", "time", *(f"{n} {w}" for n in ("road", "sky", "car") for w in ("pixels", "share"))]
+    for index, labels in enumerate(found):
+        assert [int(cell) for cell in rows[index + 1][2::2]] == np.bincount(labels.ravel(), minlength=3).tolist()
+        assert float(rows[index + 1][1]) == pytest.approx(index / 12, abs=1e-3)
+    results = json.loads(Path("n/r.json").read_text())
+    sizes = {(each["image_id"], each["category_id"]): int(coco.area(each["segmentation"])) for each in results}
+    assert sizes == {
+        (i, c): n for i, labels in enumerate(found) for c, n in enumerate(np.bincount(labels.ravel())) if n
+    }
+    # Each input its own; and all that is wrong is said before anything is made.
+    assert run("segment", clips / "ok.mp4", "images", "all", *BASE, "--areas", "n/{name}.csv") == 0
+    assert frames_in("n") == ["a.csv", "images.csv", "ok.csv", "r.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("v.mp4 out --areas v.mp4", "v.mp4 is the input"),
+        ("v.mp4 out --areas x.csv --rle ./x.csv", "--rle"),
+        ("v.mp4 out --rle images", "images is a folder"),
+        ("images out --areas images/shot0.png", "images/shot0.png"),
+        ("v.mp4 images out --areas a.csv", "{name}"),
+        ("v.mp4 out --areas new/a.csv --task regression", "--areas"),
+        ("v.mp4 out --areas=", "AREAS"),
+    ],
+)
+def test_numbers_are_refused_where_they_cannot_be(arguments: str, said: str, images: Path, fails: Callable[..., str]):
+    encode(Path("v.mp4"), [picture(0)])
+    assert said in fails("segment", *arguments.split(), *BASE)
+
+
+def test_an_object_against_the_rest_in_numbers(clips: Path):
+    base = ("--base", "tinybase:one", "--task", "binary")
+    assert run("segment", clips / "ok.mp4", "m", *base, "--areas", "a.csv", "--rle", "r.json") == 0
+    assert Path("a.csv").read_text().startswith("frame,time,background pixels,background share,object pixels,")
+    counts = [int((labels == 1).sum()) for labels in masks("m")]
+    found = json.loads(Path("r.json").read_text())
+    assert {each["category_id"] for each in found} == {1}
+    assert [int(coco.area(each["segmentation"])) for each in found] == [count for count in counts if count]

@@ -1,5 +1,6 @@
 """``netwarp smooth``: what another program saved, steadied and filled."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,18 @@ def test_gray_maps_get_usual_colours(video: Path):
     assert PIL.Image.open("out/000000.png").getpalette()[:6] == [*voc_colour(0), *voc_colour(1)]
 
 
+def test_numbers_about_steadied_labels(video: Path):
+    save("saved", {str(i): each for i, each in enumerate(label_maps())})
+    assert run(video, "saved", "out", "--areas", "a.csv", "--rle", "r.json") == 0
+    rows = [line.split(",") for line in Path("a.csv").read_text().splitlines()[1:]]
+    assert [[int(n) for n in row[2::2]] for row in rows] == [np.bincount(m.ravel()).tolist() for m in masks("out")]
+    assert len(json.loads(Path("r.json").read_text())) == 18
+
+
 MISTAKES = {
+    "v.mp4 saved out --areas saved/0.png": ["saved/0.png"],
+    "v.mp4 saved out --overlay v.mp4": ["v.mp4"],
+    "v.mp4 saved out --rle v.mp4": ["v.mp4"],
     "v.mp4 nowhere out": ["nowhere"],
     "v.mp4 empty out": ["empty", "000012.png"],
     "v.mp4 saved saved": ["saved"],

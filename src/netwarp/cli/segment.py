@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from netwarp.cli.arguments import argument, files_named, flag, local_place, option, seconds, whole_number
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import ModelOptions, build_model, check_model_options
+from netwarp.cli.result_options import LABEL_FILES, LabelFileOptions
 from netwarp.cli.terminal import progress_bar, say, warn
 from netwarp.cli.view_options import in_views, say_how_many, views_of
 from netwarp.errors import ConfigurationError, InputError, OutputError
-from netwarp.output_places import VIDEO_ENDINGS, check_places
+from netwarp.output_places import VIDEO_ENDINGS, check_apart, check_places
 
 if TYPE_CHECKING:
     from netwarp.inference.render import Rendered
@@ -31,7 +32,8 @@ examples:
       --base torchvision:lraspp_mobilenet_v3_large --weights default
   netwarp segment "frames/*.jpg" out.mp4 --masks masks/ --side-by-side \\
       --base netwarp:espnet --weights espnet.pth
-  netwarp segment street.mp4 masks/ --model trained.safetensors
+  netwarp segment street.mp4 masks/ --model trained.safetensors \\
+      --areas areas.csv
   netwarp segment street.mp4 out.mp4 --base netwarp:espnet --keyframes auto
   netwarp segment street.mp4 out.mp4 --base netwarp:espnet --offline
   netwarp segment street.mp4 out.mp4 --model psp.safetensors \\
@@ -78,7 +80,7 @@ def _range(text: str) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(ModelOptions, LabelOptions):
+class Request(ModelOptions, LabelOptions, LabelFileOptions):
     """What is asked for."""
 
     input: list[str] = argument("INPUT", "what to segment", nargs="+")
@@ -136,9 +138,10 @@ def _segment_one(
         from netwarp.video.label_maps import check_mask_folder
 
         _check_rate(request, source)
-        inputs = [*source.paths, *files_named(request, but=("input", "output", "masks", "confidence"))]
-        check_places(inputs, video=places.video, masks=places.masks)
-        check_places(inputs, masks=places.confidence)
+        written = ("output", "masks", "confidence", *LABEL_FILES)
+        inputs = [*source.paths, *files_named(request, but=("input", *written))]
+        check_places(inputs, video=places.video, masks=places.masks, file=places.areas)
+        check_places(inputs, masks=places.confidence, file=places.rle)
         for folder in (places.masks, places.confidence):
             if folder is not None:
                 check_mask_folder(folder, source.paths)
@@ -167,14 +170,16 @@ class _Places:
     video: Path | None
     masks: Path | None
     confidence: Path | None = None
+    areas: Path | None = None
+    rle: Path | None = None
 
     def __str__(self) -> str:
-        return " and ".join(str(place) for place in (self.video, self.masks, self.confidence) if place)
+        return " and ".join(str(place) for place in vars(self).values() if place)
 
 
 def _works(request: Request) -> list[tuple[str | list[str], _Places]]:
     """What is segmented, each with the places of its results."""
-    for name in ("output", "masks", "confidence"):
+    for name in ("output", "masks", "confidence", *LABEL_FILES):
         if getattr(request, name) == "":
             raise ConfigurationError(f"{name.upper()} is an empty text: name a place ('.' is the current folder)")
     from netwarp.video.images import is_image
@@ -187,6 +192,11 @@ def _works(request: Request) -> list[tuple[str | list[str], _Places]]:
         raise ConfigurationError(
             f"OUTPUT is one video, and INPUT are {len(inputs)}: name a folder, or {_NAME} in OUTPUT, as out/{_NAME}.mp4"
         )
+    for name in LABEL_FILES:
+        if several and _NAME not in (getattr(request, name) or _NAME):
+            raise ConfigurationError(
+                f"{{option}} is one file, and INPUT are {len(inputs)}: write {_NAME} into its name", option=name
+            )
     works: dict[str, tuple[str | list[str], _Places]] = {}
     for each in inputs:
         name = _name(each)
@@ -195,12 +205,10 @@ def _works(request: Request) -> list[tuple[str | list[str], _Places]]:
         output, masks = (_filled(place, name, several) for place in (request.output, request.masks))
         assert output is not None
         places = _places(request, output, masks)
-        if request.confidence is not None:
-            places = replace(places, confidence=Path(_filled(request.confidence, name, several) or ""))
-        if places.confidence is not None and places.confidence == places.masks:
-            raise ConfigurationError(
-                f"label maps and --confidence would both be in {places.masks}: name two folders", option="confidence"
-            )
+        more = {"confidence": _filled(request.confidence, name, several)}
+        more |= {file: _filled(getattr(request, file), name, several=False) for file in LABEL_FILES}
+        places = replace(places, **{what: Path(place) for what, place in more.items() if place is not None})
+        check_apart(vars(places))
         works[name] = each, places
     return list(works.values())
 
@@ -261,6 +269,8 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
                 video=places.video,
                 masks=places.masks,
                 confidence=places.confidence,
+                areas=places.areas,
+                rle=places.rle,
                 compare=request.side_by_side,
                 clean=request.clean,
                 alpha=request.alpha,
@@ -275,7 +285,7 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
         except Interrupted as interrupt:
             kept, finished = "nothing was written", places
             if interrupt.frames:
-                finished = replace(places, video=interrupt.video)
+                finished = replace(places, video=interrupt.video, **interrupt.files)
                 stays = f", {places.video} stays as it was" if finished.video != places.video else ""
                 kept = f"what is finished is in {finished}{stays}"
             if source.live and interrupt.frames:

@@ -9,8 +9,10 @@ from pathlib import Path
 from netwarp.cli.arguments import argument, flag, option
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import ClassesOption
+from netwarp.cli.result_options import LABEL_FILES, LabelFileOptions
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.output_places import check_places
 
 EXAMPLE = """\
 examples:
@@ -25,7 +27,7 @@ then is filled. --offline fills from both sides."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(LabelOptions, ClassesOption):
+class Request(LabelOptions, ClassesOption, LabelFileOptions):
     """What is asked for."""
 
     input: str = argument("INPUT", "the video: a file, or a folder or quoted glob of images")
@@ -55,7 +57,11 @@ def run(request: Request) -> None:
     output, saved = Path(request.output), Path(request.masks)
     if output.resolve() == saved.resolve():
         raise OutputError(f"{output} holds what was saved, which must stay: name another folder")
+    overlay = None if request.overlay is None else Path(request.overlay)
+    numbers = {name: Path(place) for name in LABEL_FILES if (place := getattr(request, name)) is not None}
     with open_frames(request.input) as source:
+        for place in (None, *numbers.values()):
+            check_places([saved, *source.paths], video=overlay, file=place)
         names = [path.stem for path in source.paths] if isinstance(source, ImageFiles) else None
         files = saved_files(saved, names)
         if 0 not in files:
@@ -79,12 +85,14 @@ def run(request: Request) -> None:
             rendered = render(
                 source,
                 model,
-                video=None if request.overlay is None else Path(request.overlay),
+                video=overlay,
                 masks=output,
                 # A cut would need an answer there.
                 detect_cuts=whole and not request.no_cuts,
                 keyframes="all" if whole else WhereSaved(files),
                 **settings,
+                areas=numbers.get("areas"),
+                rle=numbers.get("rle"),
                 on_frame=advance,
             )
     say(f"{rendered.frames} frames, {len(files)} of them saved before: {output}")

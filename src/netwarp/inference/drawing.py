@@ -1,4 +1,4 @@
-"""How the results of each kind of task are drawn over frames, and written into folders."""
+"""How the results of each kind of task are drawn over frames, and written into folders and files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from netwarp.errors import ConfigurationError
 from netwarp.label_sets import IGNORE, Colour, LabelSet, voc_colour
 from netwarp.model.task import Binary, Multilabel, Regression, Task
+from netwarp.video.label_files import AreasFile, LabelFile, RunLengthFile
 from netwarp.video.label_maps import MaskFolder
 from netwarp.video.map_folders import FolderPerName, MapFolder, ValueFolder, ValuePainter
 from netwarp.video.overlay import overlay, overlay_sets
@@ -68,3 +69,31 @@ def folder_for(
             "use netwarp.segment from Python"
         )
     return MaskFolder(place, labels.palette, inputs=inputs, clean=clean)
+
+
+def label_files(
+    task: Task,
+    labels: LabelSet,
+    *,
+    areas: Path | None = None,
+    rle: Path | None = None,
+    inputs: Iterable[Path] = (),
+    live: bool = False,
+) -> dict[str, LabelFile]:
+    """The files that numbers about labels are written into, by argument; of the rest round an object no region is.
+
+    Raises:
+        ConfigurationError: The results are values and no labels.
+        MissingExtraError: pycocotools, which ``rle`` needs, is not installed.
+    """
+    for option, place in (("areas", areas), ("rle", rle)):
+        if place is not None and isinstance(task, Regression):
+            raise ConfigurationError(f"{{option}} is about labels, and the task is {task.name!r}: leave it out",
+                                     option=option)  # fmt: skip
+    sources, found = tuple(inputs), dict[str, LabelFile]()
+    if areas is not None:
+        found["areas"] = AreasFile(areas, labels.names, inputs=sources, live=live)
+    if rle is not None:
+        rest = (0,) if isinstance(task, Binary) else ()
+        found["rle"] = RunLengthFile(rle, labels.names, inputs=sources, live=live, without=rest)
+    return found

@@ -6,14 +6,14 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.inference.drawing import folder_for, painter
+from netwarp.inference.drawing import folder_for, label_files, painter
 from netwarp.inference.keyframes import KeyframePolicy
 from netwarp.inference.labeller import EdgesChoice
 from netwarp.inference.sliding import Sliding
@@ -21,7 +21,8 @@ from netwarp.inference.stream import Segmented, segment
 from netwarp.inference.threads import Prefetcher
 from netwarp.label_sets import LabelSet
 from netwarp.model import VideoModel
-from netwarp.output_places import check_places
+from netwarp.output_places import check_apart, check_places
+from netwarp.video.label_files import LabelFile
 from netwarp.video.label_maps import ConfidenceFolder
 from netwarp.video.overlay import side_by_side, size_beside
 from netwarp.video.source import Frame, FrameSource, Image
@@ -54,12 +55,19 @@ class Rendered:
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C while rendering: the ``frames`` written until then are finished, in ``video``; no video without any.
 
-    ``dropped`` and ``lag`` are as in :class:`Rendered`.
+    ``dropped`` and ``lag`` are as in :class:`Rendered`; ``files`` are ``areas`` and ``rle``.
     """
 
-    def __init__(self, frames: int, video: Path | None = None, dropped: int = 0, lag: float | None = None) -> None:
+    def __init__(
+        self,
+        frames: int,
+        video: Path | None = None,
+        dropped: int = 0,
+        lag: float | None = None,
+        files: Mapping[str, Path] | None = None,
+    ) -> None:
         super().__init__(f"interrupted after frame {frames}" if frames else "interrupted before the first frame")
-        self.frames, self.video, self.dropped, self.lag = frames, video, dropped, lag
+        self.frames, self.video, self.dropped, self.lag, self.files = frames, video, dropped, lag, files or {}
 
 
 def render(
@@ -69,6 +77,8 @@ def render(
     video: Path | None = None,
     masks: Path | None = None,
     confidence: Path | None = None,
+    areas: Path | None = None,
+    rle: Path | None = None,
     compare: bool = False,
     alpha: float = 0.5,
     quality: int = 18,
@@ -92,19 +102,23 @@ def render(
     The overlay ``video`` has the source's rate, time stamps, shape of pixels and sound. It replaces an existing file at
     the end, but never on Ctrl-C. The folder ``masks`` gets indexed PNG of each frame's own size, named as the image or
     by the frame's index; those of an earlier run that stay beside them are said, or removed with ``clean``.
-    ``confidence`` gets the probability of each label likewise, as gray PNG of 0 to 255.
+    ``confidence`` gets the probability of each label likewise, as gray PNG of 0 to 255. The files ``areas`` (CSV) and
+    ``rle`` (JSON, COCO's run lengths) get numbers of each frame (:mod:`netwarp.video.label_files`), and are there when
+    all is.
     ``compare`` shows the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours,
     0–1; ``quality`` the video's constant rate factor, 0 (lossless) to 51 (worst). A regression network's values are
     written as 32-bit TIFF, or with a ``value_range`` as 16-bit PNG, and as colours into the video. ``on_frame`` is
     called after each frame. ``keyframes``, ``edges``, ``lag``, ``offline`` and ``every_frame`` are those
     of :func:`.segment`. The video of a camera or a stream plays while it grows.
     """
-    if video is None and masks is None:
+    if not any((video, masks, areas, rle)):
         raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")
     if not 0 <= alpha <= 1:
         raise ConfigurationError(f"alpha must be from 0 to 1, not {alpha}")
+    check_apart({"video": video, "masks": masks, "confidence": confidence, "areas": areas, "rle": rle})
     check_places(source.paths, video=video, masks=masks)
-    check_places(source.paths, masks=confidence)
+    check_places(source.paths, masks=confidence, file=areas)
+    check_places(source.paths, file=rle)
     check_size(source, video, compare=compare)
 
     names = LabelSet(model.classes, model.palette)
@@ -131,13 +145,15 @@ def render(
         every_frame=every_frame,
     )
     live, behind, dropped = source.live and source.length is None, _Lag(), 0
+    files: dict[str, LabelFile] = {}
     began, frames, network_ran, writer, done = time.perf_counter(), 0, 0.0, None, False
     try:
         with (
-            _no_empty_folders([place for place in (video and video.parent, masks, confidence) if place]),
+            _no_empty_folders([p for p in (*(f and f.parent for f in (video, areas, rle)), masks, confidence) if p]),
             ExitStack() as stack,
         ):
             stack.enter_context(source)
+            files = label_files(model.task, names, areas=areas, rle=rle, inputs=source.paths, live=live)
             folder = None
             if masks is not None:
                 opened = folder_for(model.task, masks, names, source.paths, value_range, clean=clean)
@@ -151,6 +167,8 @@ def render(
                     pixel_aspect=source.pixel_aspect, sound=source.sound, growing=live,
                 )  # fmt: skip
                 stack.enter_context(writer)
+            for file in files.values():
+                stack.enter_context(file)
             prepared = stack.enter_context(Prefetcher(results, name="netwarp-network"))
             stack.callback(source.stop)  # before the thread that waits for it is waited for
             for result in prepared:
@@ -158,6 +176,8 @@ def render(
                     folder.write(result.labels, result.index, result.name)
                 if sureness is not None and result.confidence is not None:
                     sureness.write(result.confidence, result.index, result.name)
+                for file in files.values():
+                    file.write(result.labels, result.index, result.time, result.name)
                 if writer is not None:
                     writer.write(picture(result), result.time, result.duration, result.sound)
                 frames += 1
@@ -169,10 +189,11 @@ def render(
                     on_frame(result)
             done = True
     except KeyboardInterrupt as interrupt:
-        if not done or (writer is not None and writer.written != writer.path):
+        if not done or any(each.written != each.path for each in (writer, *files.values()) if each is not None):
             # The writer's own count: it holds Ctrl-C back until a frame is whole.
             count, written = (frames, None) if writer is None else (writer.frames, writer.written)
-            raise Interrupted(count, written, dropped, behind.median()) from interrupt
+            kept = {name: file.written for name, file in files.items() if file.written is not None}
+            raise Interrupted(count, written, dropped, behind.median(), kept) from interrupt
     seconds = time.perf_counter() - began
     return Rendered(frames, network_ran, seconds, reading.damage, dropped, behind.median())
 

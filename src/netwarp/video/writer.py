@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import signal
@@ -21,7 +20,7 @@ from av.video.stream import VideoStream
 
 from netwarp.errors import ConfigurationError, OutputError, unknown_name
 from netwarp.input_files import expanded, special_kind
-from netwarp.output_files import Lock, UnfinishedFile, reason
+from netwarp.output_files import Lock, UnfinishedFile, free_name, reason
 from netwarp.output_places import check_video_name, prepare_file
 from netwarp.video.clock import Clock
 from netwarp.video.sound import STRICTNESS, SoundTrack, SoundWriter
@@ -160,7 +159,7 @@ class VideoWriter:
                 self._discard()
 
     def _finish(self, file: UnfinishedFile, *, interrupted: bool) -> None:
-        place = _free_name(file.path) if interrupted and file.path.exists() else file.path
+        place = free_name(file.path) if interrupted and file.path.exists() else file.path
         file.finish(place)
         self.written = self.path if place == file.path else place
         self._release()
@@ -252,15 +251,6 @@ def check_frame_size(size: tuple[int, int], path: Path) -> None:
             f"{path} cannot hold frames of {size[1]}×{size[0]}: H.264 takes {_LONGEST_SIDE} pixels a side at most; "
             "write label maps (--masks, or a folder as OUTPUT), or scale the frames down"
         )
-
-
-def _free_name(path: Path) -> Path:
-    """A name beside a file that stays, for what was interrupted."""
-    for number in itertools.count(1):
-        place = path.with_name(f"{path.stem}.interrupted{'' if number == 1 else f'-{number}'}{path.suffix}")
-        if not place.exists():
-            return place
-    raise AssertionError
 
 
 def _letterboxed(image: Image, size: tuple[int, int]) -> Image:
