@@ -175,9 +175,9 @@ def test_after_a_cut_nothing_comes_until_the_network_has_seen_the_new_scene():
         def __call__(self, current, previous, index=None):
             return super().__call__(current, previous).clamp(-2 * SPEED, 2 * SPEED)
 
-    _, model = slow_model(before + after, 0.03)
+    _, model = slow_model(before + after, 0.06)
     model.flow = Flow(before + after)
-    with Live(Camera(before + after, 0.015), model) as live:
+    with Live(Camera(before + after, 0.04), model) as live:
         results = list(live)
     assert [result.fresh for result in results if result.fresh] == ["first frame", "scene cut"]
     for result in results:

@@ -2,14 +2,17 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from inference.clip import Clip
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.video import camera
-from netwarp.video.camera import PlayedFile, Reconnecting, open_as_camera
+from netwarp.video import reconnecting
+from netwarp.video.camera import PlayedFile, open_as_camera
+from netwarp.video.reconnecting import Reconnecting
+from netwarp.video.source import SoundPacket
 
 IMAGES = [np.full((4, 6, 3), value, np.uint8) for value in range(5)]
 INTERVAL = 0.03
@@ -72,8 +75,8 @@ def test_a_camera_has_no_loop():
 
 
 def test_a_stream_that_breaks_is_opened_again_after_waits_that_grow(monkeypatch, caplog):
-    monkeypatch.setattr(camera, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(camera, "LONGEST_WAIT", 0.03)
+    monkeypatch.setattr(reconnecting, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(reconnecting, "LONGEST_WAIT", 0.03)
     later = [
         InputError("no route"),
         InputError("no route"),
@@ -105,9 +108,32 @@ def test_a_stream_that_breaks_is_opened_again_after_waits_that_grow(monkeypatch,
 
 
 def test_a_wait_for_a_stream_ends_when_it_is_closed(monkeypatch):
-    monkeypatch.setattr(camera, "FIRST_WAIT", 60.0)
+    monkeypatch.setattr(reconnecting, "FIRST_WAIT", 60.0)
     source = Reconnecting(Broken(IMAGES), lambda: pytest.fail("opened again"))
     threading.Timer(0.1, source.close).start()
     began = time.monotonic()
     assert len(list(source)) == 5
     assert time.monotonic() - began < 30
+
+
+def test_a_stream_that_stays_away_has_ended_and_its_sound_moved_with_its_frames(monkeypatch):
+    monkeypatch.setattr(reconnecting, "FIRST_WAIT", 0.01)
+
+    class Heard(Broken):
+        def __iter__(self):
+            for frame in super().__iter__():
+                yield replace(frame, sound=(SoundPacket(0, b"", frame.time, 0.1),))
+
+    later = [Heard(IMAGES[:1])]
+
+    def reopen():
+        if not later:
+            raise InputError("no route")
+        return later.pop(0)
+
+    source = Reconnecting(Heard(IMAGES[:2]), reopen, patience=0.1)
+    frames = list(source)
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    assert [frame.sound[0].time for frame in frames] == [frame.time for frame in frames]
+    assert frames[2].time >= 0.01
+    assert "after frame 3 (no route)" in source.loss

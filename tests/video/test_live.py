@@ -115,6 +115,31 @@ def test_a_stream_that_falls_silent_ends(tmp_path: Path) -> None:
     assert "sent nothing for 0.3 s" in (source.loss or "")
 
 
+def test_a_stream_that_breaks_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netwarp.video.reconnecting.FIRST_WAIT", 0.05)
+    data = encode(tmp_path / "a.ts", frames=40).read_bytes()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def serve() -> None:
+            for sent in (data[: len(data) // 2], b"", data):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + sent)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/live.ts"
+        with open_frames(url, patience=20) as source:
+            frames = iter(source)
+            counted = [next(frames).index for _ in range(45)]
+            source.stop()
+        thread.join()
+    assert counted == list(range(45)), "more than the stream held before it broke"
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cameras are devices on Linux only")
 @pytest.mark.parametrize("spec", [87, "87"])
 def test_a_camera_that_is_not_there(spec: int | str) -> None:

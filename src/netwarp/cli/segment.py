@@ -131,9 +131,10 @@ def _segment_one(
     places: _Places,
     model_for: Callable[[tuple[int, int] | None], VideoModel | Sliding],
 ) -> None:
-    from netwarp.video.open import open_frames
+    from netwarp.video.open import PATIENCE, open_frames
 
-    with open_frames(input_, fps=request.fps, start=request.start, duration=request.duration) as source:
+    fps, start, duration = request.fps, request.start, request.duration
+    with open_frames(input_, fps=fps, start=start, duration=duration, patience=PATIENCE) as source:
         from netwarp.inference.render import check_size  # imports torch, which a name that is wrong need not wait for
         from netwarp.video.label_maps import check_mask_folder
 

@@ -30,7 +30,7 @@ from netwarp.inference.windows_in_turn import windows_in_turn
 from netwarp.model import VideoModel
 from netwarp.model.inputs import as_frames, base_device, check_flow
 from netwarp.model.netwarp import Flows
-from netwarp.video.open import open_frames
+from netwarp.video.open import PATIENCE, open_frames
 from netwarp.video.source import Frame, FrameSource, SoundPacket
 
 log = logging.getLogger("netwarp")
@@ -109,6 +109,7 @@ def segment(
     Args:
         source: A video file, a folder or glob of images, a camera's index, a stream's URL, or RGB pictures uint8
             ``[H,W,3]`` as an array, a list or an iterator (:func:`netwarp.video.open.open_frames`); or an open source.
+            A camera or a stream that breaks is opened again, and has ended after half a minute without a picture.
         model: A video model, one in windows, or any network, which gets the mode that needs no training.
         detect_cuts: Detect scene cuts.
         compare: Also segment each frame on its own (in windows, if the model is), at the price of another pass.
@@ -142,7 +143,7 @@ def segment(
     single = whole.without_memory() if compare else None
     video, policy = windows_in_turn(whole, keyframes)
     chosen, delay = make_edges(edges, video), make_delay(lag, offline=offline)
-    frames = source if isinstance(source, FrameSource) else open_frames(source)
+    frames = source if isinstance(source, FrameSource) else open_frames(source, patience=PATIENCE)
     _check_delay(delay, frames, offline=offline)
     video.eval()
     labeller = Labeller(video, carries=policy is not None, edges=chosen, delay=delay, confidence=confidence)

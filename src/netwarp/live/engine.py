@@ -22,7 +22,8 @@ from netwarp.live.follower import Follower, LiveFrame
 from netwarp.live.stats import LiveStats
 from netwarp.model import VideoModel
 from netwarp.model.inputs import base_device
-from netwarp.video.camera import Reconnecting, open_as_camera
+from netwarp.video.camera import open_as_camera
+from netwarp.video.reconnecting import Reconnecting
 from netwarp.video.source import Frame, FrameSource
 
 

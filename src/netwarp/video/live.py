@@ -52,7 +52,7 @@ class LiveStream(DecodedSource):
             raise InputError(f"{self.description} did not answer for {open_timeout:g} s: check the address") from error
         except (av.FFmpegError, ValueError, OSError) as error:
             raise InputError(f"{self.description} cannot be opened ({reason(error)}): check the address") from error
-        self.live = not self._container.duration  # else it is a file that lies elsewhere
+        self.live = not self._container.duration and self._container.size <= 0  # else a file that lies elsewhere
         self._frames = self._read(self._container)
         self._begin(self._frames)
 

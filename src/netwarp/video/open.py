@@ -18,6 +18,9 @@ from netwarp.video.source import AfterDamage, FrameSource
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
+PATIENCE = 30.0
+"""Seconds without a picture after which a camera or a stream that is segmented has ended."""
+
 
 def open_frames(
     spec: str | Path | int | Iterable[Any],
@@ -26,6 +29,7 @@ def open_frames(
     start: float = 0.0,
     duration: float | None = None,
     after_damage: AfterDamage = "resume",
+    patience: float = 0.0,
 ) -> FrameSource:
     """Open a source of frames and read its first frame, so that what cannot be used is refused here.
 
@@ -41,6 +45,8 @@ def open_frames(
         duration: Seconds to read; all by default.
         after_damage: At damage inside a video file, end there (``"stop"``) or leave out what cannot be read
             and go on at the next key frame (``"resume"``). Streams always resume.
+        patience: Seconds without a picture for which a camera or a stream that breaks is opened again; by default its
+            frames end there.
 
     Returns:
         The source, of which ``loss`` says after iterating whether frames were lost.
@@ -55,6 +61,10 @@ def open_frames(
     if not 0 <= start < math.inf:
         raise ConfigurationError(f"{{option}} must be at least 0 seconds, not {start:g}", option="start")
     source = _open(spec, fps, start, after_damage)
+    if patience and source.live and source.length is None:
+        from netwarp.video.reconnecting import Reconnecting
+
+        source = Reconnecting(source, lambda: _open(spec, fps, start, after_damage), patience)
     if not start and duration is None:
         return source
     from netwarp.video.excerpt import Excerpt

@@ -1,0 +1,87 @@
+"""A camera or a stream that goes on after a break."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from netwarp.errors import InputError
+from netwarp.video.source import Frame, FrameSource
+
+log = logging.getLogger("netwarp")
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0
+"""Seconds until a broken stream is opened again: the first time, and at most; each time twice as many."""
+
+
+class Wrapped(FrameSource):
+    """What is known about another source, which is closed with it."""
+
+    live = True
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+        self._closed = threading.Event()
+        self.description, self.paths, self.fps, self.size = source.description, source.paths, source.fps, source.size
+        self.pixel_aspect = source.pixel_aspect
+
+    def stop(self) -> None:
+        """End the frames, also for a thread that waits for the next one."""
+        self._closed.set()
+        self._source.stop()
+
+    def close(self) -> None:
+        """Close the source."""
+        self.stop()
+        self._source.close()
+
+
+class Reconnecting(Wrapped):
+    """A camera or a stream that is opened again when it ends, after waits that grow.
+
+    After ``patience`` seconds without a picture it has ended. ``on_state`` is told in a line what the source does, when
+    that changes.
+    """
+
+    def __init__(self, source: FrameSource, reopen: Callable[[], FrameSource], patience: float = math.inf) -> None:
+        super().__init__(source)
+        self.sound = source.sound
+        self._reopen, self._patience = reopen, patience
+        self.on_state: Callable[[str], None] = lambda state: None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames of all connections, counted on; times go on by the clock."""
+        index, began, wait = 0, time.monotonic(), FIRST_WAIT
+        seen = began
+        while not self._closed.is_set():
+            offset, why = time.monotonic() - began if index else 0.0, "it ended"
+            try:
+                for frame in self._source:
+                    sound = tuple(replace(packet, time=offset + packet.time) for packet in frame.sound)
+                    yield replace(frame, index=index, time=offset + frame.time, sound=sound)
+                    index, wait, seen = index + 1, FIRST_WAIT, time.monotonic()
+                why = self._source.loss or why
+            except InputError as error:
+                why = str(error)
+            self._source.close()
+            if not self._closed.is_set():
+                log.warning("%s: no picture (%s): opening it again until it is there", self.description, why)
+            while not self._closed.is_set():
+                if time.monotonic() + wait > seen + self._patience:
+                    self.loss = f"{self.description} gave no picture after frame {index} ({why}): it has ended"
+                    return
+                self.on_state(f"no picture ({why}): trying again in {wait:g} s")
+                if self._closed.wait(wait):
+                    return
+                wait = min(2 * wait, LONGEST_WAIT)
+                try:
+                    self._source = self._reopen()
+                except InputError as error:
+                    why = str(error)
+                    continue
+                log.info("%s is there again", self.description)
+                break
