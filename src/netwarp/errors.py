@@ -7,12 +7,16 @@ are caught with ``except netwarp.NetWarpError``.
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 LONGEST = 180
-"""Letters that a list of names may have: an error has at most 300."""
+"""Letters that a list of names may have: an error's line has at most :data:`MOST`."""
+
+MOST = 300
+"""Letters of a line that says an error."""
 
 
 class NetWarpError(Exception):
@@ -112,6 +116,28 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
+def shortened(text: str, most: int = MOST) -> str:
+    """A text of at most so many letters: long lists lose their middle, and then the text does, since its end advises.
+
+    >>> shortened("no class x: known: a, b, c, d, e, f: give one", 40)
+    'no class x: known: a, b, …, f: give one'
+    >>> shortened(f"{20 * 'a'}.mp4 is a folder: name a file", 30)
+    'aaaaaaaaaaaaaaaaaa … me a file'
+    """
+    while len(text) > most and (lists := list(_LISTED.finditer(text))):
+        longest = max(lists, key=lambda found: found.end() - found.start())
+        first = ", ".join(longest.group().split(", ")[:2])
+        text = f"{text[: longest.start()]}{first}, …, {text[longest.end() :]}"
+    if len(text) <= most:
+        return text
+    head = 3 * most // 5
+    return f"{text[:head].rstrip()} … {text[head + 3 - most :].lstrip()}"
+
+
+_LISTED = re.compile(r"(?:[^,:;()…]{1,60}, ){4,}")
+"""Four names or more of a list, with their commas."""
 
 
 def few(names: Sequence[str]) -> str:

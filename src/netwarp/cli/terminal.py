@@ -18,7 +18,7 @@ from types import FrameType
 from typing import TextIO
 
 from netwarp.cli.arguments import Answer, option_name
-from netwarp.errors import NetWarpError, OutputError, is_out_of_memory
+from netwarp.errors import NetWarpError, OutputError, is_out_of_memory, shortened
 from netwarp.output_files import reason
 
 _LOG = logging.getLogger("netwarp")
@@ -28,9 +28,6 @@ _OPTIONS = {"example_size": "--size WIDTHxHEIGHT", "ids": "--prediction-ids city
 
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Kinds of characters that a terminal obeys instead of showing."""
-
-_LONGEST = 2000
-"""Letters of an error."""
 
 
 @dataclass
@@ -83,7 +80,7 @@ def one_line_errors(debug: bool, *, whole_process: bool = False) -> Iterator[Out
             if debug:
                 _print(traceback.format_exc().rstrip(), sys.stderr)
             outcome.status = 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 2
-            _print(f"netwarp: error: {_explanation(error)}", sys.stderr)
+            _print(_explanation(error), sys.stderr)
     if outcome.status == 0 and sys.stdout in _gone:
         outcome.status = _READER_GONE
     _gone.clear()
@@ -151,8 +148,7 @@ def _explanation(error: BaseException) -> str:
         text += ": let the network work at a smaller --size" + (", or take --device cpu" if gpu else "")
     else:
         text = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return shortened(_printable(" ".join(f"netwarp: error: {text}".split())))
 
 
 def _print(text: str, stream: TextIO) -> None:
