@@ -15,6 +15,7 @@ ORDER = (
         "_moved",
         "errors",
         "label_sets",
+        "class_lists",
         "input_files",
         "output_files",
         "output_places",

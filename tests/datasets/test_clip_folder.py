@@ -9,10 +9,9 @@ import pytest
 from small_camvid import HEIGHT, WIDTH, picture, write_video
 
 from netwarp.datasets.check import check_data
-from netwarp.datasets.clip_folder import clip_folder, read_class_names, splits_in
+from netwarp.datasets.clip_folder import clip_folder, splits_in
 from netwarp.datasets.registry import open_data
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.label_sets import CAMVID, voc_colour
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
@@ -230,28 +229,3 @@ def test_folders_that_are_something_else(root: Path):
         clip_folder(root, "val")
     with pytest.raises(ConfigurationError, match="length"):
         clip_folder(root, "val", length=0)
-
-
-def test_class_names(tmp_path: Path):
-    file = tmp_path / "classes.txt"
-    file.write_text("# ours\nroad 1 2 3\n\nlane 2\nlane 2 left 4 5 6  # painted\n")
-    classes = read_class_names(file)
-    assert classes.names == ("road", "lane 2", "lane 2 left")
-    assert classes.palette == ((1, 2, 3), voc_colour(1), (4, 5, 6))
-    file.write_text("\n".join(CAMVID.names))
-    assert read_class_names(file) == CAMVID
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "names 0 classes"),
-        ("a\nb\na\n", "line 3: there is a class 'a' already"),
-        ("a 1 2 256\n", "line 1: a colour is three numbers of 0 to 255"),
-        ("\n".join(f"class {n}" for n in range(256)), "names 256 classes"),
-    ],
-)
-def test_bad_class_names(tmp_path: Path, text: str, message: str):
-    (tmp_path / "classes.txt").write_text(text)
-    with pytest.raises(InputError, match=message):
-        read_class_names(tmp_path / "classes.txt")

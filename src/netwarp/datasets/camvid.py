@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from netwarp.datasets.camvid_videos import find_video, match_video
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
+from netwarp.datasets.colour_labels import ColourTable
 from netwarp.datasets.frame_numbers import FrameNumber, clips_of, frame_number
 from netwarp.errors import ConfigurationError, InputError, unknown_name
 from netwarp.label_sets import CAMVID, IGNORE, Colour, LabelMap
@@ -246,29 +245,15 @@ published in MathWorks' example of semantic segmentation on CamVid.
 """
 
 
-def _code(image: np.ndarray) -> np.ndarray:
-    wide = image.astype(np.uint32)
-    return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-
-
-_CODES = _code(np.array([colour for colour, _ in COLOURS.values()]))
-_CLASSES = np.array([IGNORE if name is None else CAMVID.names.index(name) for _, name in COLOURS.values()], np.uint8)
-_ORDER = np.argsort(_CODES)
-_CODES, _CLASSES = _CODES[_ORDER], _CLASSES[_ORDER]
+_TABLE = ColourTable(
+    {colour: IGNORE if name is None else CAMVID.names.index(name) for colour, name in COLOURS.values()}
+)
 
 
 def read_coloured_labels(path: Path) -> LabelMap:
     """Read a label image of the original release as the common 11 classes."""
-    codes = _code(read_image(path))
-    places = np.searchsorted(_CODES, codes).clip(max=len(_CODES) - 1)
-    strays, counts = np.unique(codes[_CODES[places] != codes], return_counts=True)
-    if len(strays):
-        most = int(strays[counts.argmax()])
-        colour = (most >> 16, most >> 8 & 255, most & 255)
-        more = f" (and {len(strays) - 1} other such colours)" if len(strays) > 1 else ""
-        raise InputError(
-            f"{path} has the colour {colour} in {counts.max()} of its pixels{more}, which is none of CamVid's 32: "
-            "labels must not be scaled or stored as JPEG; paint black what has no class"
-        )
-    labels: LabelMap = _CLASSES[places]
-    return labels
+    return _TABLE.labels(
+        read_image(path),
+        path,
+        "none of CamVid's 32: labels must not be scaled or stored as JPEG; paint black what has no class",
+    )

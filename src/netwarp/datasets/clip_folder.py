@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from netwarp.class_lists import read_class_list
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
+from netwarp.datasets.colour_labels import LabelReader
 from netwarp.datasets.frame_numbers import clips_of, frame_number, runs
 from netwarp.datasets.video_frames import VideoFrames, is_video
 from netwarp.errors import ConfigurationError, InputError, unknown_name
-from netwarp.label_sets import IGNORE, LabelMap, LabelSet, label_set
+from netwarp.label_sets import LabelMap
 from netwarp.video.images import images_in, is_image, natural_key, read_image
-from netwarp.video.label_maps import is_label_map, read_classes
+from netwarp.video.label_maps import is_label_map
 
 _CLASSES = "classes.txt"
 _STEP = "step.txt"
@@ -31,8 +33,8 @@ def clip_folder(
     """Open a folder of clips.
 
     A clip is a folder of images, ``SPLIT/frames/CLIP/``, or a video, ``SPLIT/frames/CLIP.mp4``; labels are
-    ``SPLIT/labels/CLIP/NAME.png`` (or .tif, .bmp), by the image's name or the frame's index in the video; ``values``
-    says which labels some of their numbers stand for. Images follow each other
+    ``SPLIT/labels/CLIP/NAME.png`` (or .tif, .bmp), by the image's name or the frame's index in the video: numbers, or
+    the colours of ``classes.txt``; ``values`` says which labels some numbers stand for. Images follow each other
     where the last numbers in their names differ by 1, or at most by the number in ``step.txt``. Of a video, the frames
     with labels and the ``length − 1`` before each are taken out, once, and kept.
     """
@@ -41,10 +43,10 @@ def clip_folder(
     splits = splits_in(root)
     if split not in splits:
         raise unknown_name(f"split in {root}", split, splits)
-    classes = read_class_names(root / _CLASSES)
+    listed = read_class_list(root / _CLASSES)
     step = _step(root / _STEP)
     labels, left_out = _labels(root / split / _LABELS)
-    read = partial(read_classes, classes=len(classes), values=values)
+    read = LabelReader(root / _CLASSES, listed, values)
     clips: list[Clip] = []
     for name, source in _sources(root / split / _FRAMES).items():
         its_labels = labels.pop(name, {})
@@ -56,7 +58,7 @@ def clip_folder(
         left_out += missing
     for name, files in labels.items():
         left_out += [LeftOut(f"{name}/{stem}", f"there is no clip {name} in {_FRAMES}/") for stem in files]
-    return ClipData(f"{root.name} {split}", classes, tuple(clips), tuple(left_out))
+    return ClipData(f"{root.name} {split}", listed.label_set(), tuple(clips), tuple(left_out))
 
 
 def splits_in(root: Path) -> tuple[str, ...]:
@@ -69,35 +71,6 @@ def splits_in(root: Path) -> tuple[str, ...]:
     if not splits:
         raise InputError(f"{root} holds no clips: expected {_CLASSES}, SPLIT/{_FRAMES}/CLIP/ and SPLIT/{_LABELS}/CLIP/")
     return splits
-
-
-def read_class_names(path: Path) -> LabelSet:
-    """Read ``classes.txt``: a class a line, its name and then its colour or none; ``#`` begins a comment."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is missing: write the name of each class into it, a line each") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', None) or 'it is not UTF-8'})") from error
-    names: list[str] = []
-    colours: list[tuple[int, int, int] | None] = []
-    for number, line in enumerate(lines, 1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        numbers = [int(word) for word in words[1:][-3:] if word.isascii() and word.isdecimal()]
-        coloured = len(numbers) == 3
-        if coloured and max(numbers) > 255:
-            raise InputError(f"{path}, line {number}: a colour is three numbers of 0 to 255, not {numbers}")
-        names.append(" ".join(words[:-3] if coloured else words))
-        colours.append((numbers[0], numbers[1], numbers[2]) if coloured else None)
-        if names[-1] in names[:-1]:
-            raise InputError(f"{path}, line {number}: there is a class {names[-1]!r} already")
-    if not 1 <= len(names) <= IGNORE:
-        raise InputError(f"{path} names {len(names)} classes: 1 to {IGNORE} can be told apart")
-    usual = label_set(len(names), tuple(names))
-    palette = (own or colour for own, colour in zip(colours, usual.palette, strict=True))
-    return LabelSet(usual.names, tuple(palette))
 
 
 def _step(path: Path) -> int:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -118,11 +118,25 @@ def read_mask(path: str | Path, values: Mapping[int, int] | None = None) -> npt.
 
 def read_numbers(path: str | Path, modes: Collection[str], what: str) -> npt.NDArray[np.integer]:
     """Read an image ``[H, W]`` whose pixels are numbers: its mode must be one of ``modes`` of Pillow."""
+    numbers, mode = _pixels(path, modes, what)
+    if numbers is None:
+        raise InputError(f"{path} holds colours ({mode}) and is not {what}: give an image of numbers, indexed or gray")
+    return numbers
+
+
+def read_colours(path: str | Path) -> npt.NDArray[np.uint8] | None:
+    """Read a label image ``[H, W, 3]`` that shows classes as RGB colours; None where its pixels are numbers."""
+    colours, _ = _pixels(path, {"RGB", "RGBA"}, "a mask")
+    return None if colours is None else np.ascontiguousarray(colours, np.uint8)
+
+
+def _pixels(path: str | Path, modes: Collection[str], what: str) -> tuple[npt.NDArray[np.integer] | None, str]:
+    """An image of one of some modes without its alpha channel, and its mode; None of another."""
     try:
         with open_picture(path) as picture:
             mode, pages = picture.mode, getattr(picture, "n_frames", 1)
-            if mode in modes and pages == 1:
-                return _without_alpha(np.array(picture), path)
+            if pages == 1:
+                return _without_alpha(np.array(picture), path) if mode in modes else None, mode
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -130,19 +144,19 @@ def read_numbers(path: str | Path, modes: Collection[str], what: str) -> npt.NDA
     except Exception as error:  # Pillow's decoders raise many types on damaged files
         why = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be read as {what} ({why}): replace it") from error
-    if pages > 1:
-        raise InputError(f"{path} holds {pages} pictures: {what} is one")
-    raise InputError(f"{path} holds colours ({mode}) and is not {what}: give an image of numbers, indexed or gray")
+    raise InputError(f"{path} holds {pages} pictures: {what} is one")
 
 
-def _without_alpha(numbers: npt.NDArray[np.generic], path: str | Path) -> npt.NDArray[np.integer]:
-    """The numbers of an image that has an alpha channel too, if that hides none of them."""
+def _without_alpha(numbers: npt.NDArray[Any], path: str | Path) -> npt.NDArray[np.integer]:
+    """The numbers, or colours, of an image that has an alpha channel too, if that hides none of them."""
     if numbers.ndim == 2:
         return numbers.astype(np.uint8) if numbers.dtype == np.bool_ else np.asarray(numbers)
-    hidden = np.count_nonzero(numbers[..., 1] != 255)
+    if numbers.shape[2] == 3:
+        return np.asarray(numbers)
+    hidden = np.count_nonzero(numbers[..., -1] != 255)
     if hidden:
         raise InputError(f"{path} is transparent in {hidden} of its pixels: give these a label too ({IGNORE} ignores)")
-    return np.asarray(numbers[..., 0])
+    return np.asarray(numbers[..., 0] if numbers.shape[2] == 2 else numbers[..., :3])
 
 
 class MaskFolder:
