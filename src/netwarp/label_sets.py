@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,3 +103,33 @@ def label_set(classes: int, names: tuple[str, ...] | None = None) -> LabelSet:
         if names == known.names:
             return known
     return LabelSet(names, tuple(voc_colour(i % 255) for i in range(classes)))
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two classes are called the same, but for case, blanks and signs.
+
+    >>> same_name("Traffic light", "traffic_light")
+    True
+    """
+    one, other = ("".join(filter(str.isalnum, name.casefold())) for name in (one, other))
+    return one == other
+
+
+def are_made_up(names: Sequence[str]) -> bool:
+    """Whether nobody has named a network's outputs."""
+    return all(name.startswith("class ") for name in names) or tuple(names) == ("background", "object")
+
+
+def coloured_by(own: LabelSet, given: LabelSet) -> LabelSet:
+    """Names and colours of others in the place of made-up ones; else the colours of classes that are called the same.
+
+    >>> coloured_by(LabelSet(("Sky", "road"), ((0, 0, 0), (1, 1, 1))), LabelSet(("sky",), ((5, 6, 7),))).palette
+    ((5, 6, 7), (1, 1, 1))
+    """
+    if are_made_up(own.names) and len(own) == len(given):
+        return given
+    known = [
+        next((colour for name, colour in zip(given.names, given.palette, strict=True) if same_name(name, each)), kept)
+        for each, kept in zip(own.names, own.palette, strict=True)
+    ]
+    return LabelSet(own.names, tuple(known))

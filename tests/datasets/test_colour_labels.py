@@ -25,11 +25,10 @@ def image(seed: int = 0) -> np.ndarray:
     return colours[np.random.default_rng(seed).integers(0, len(colours), (5, 7))]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
-@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize(
+    ("suffix", "alpha"), [(".png", False), (".png", True), (".bmp", False), (".tif", False), (".tif", True)]
+)
 def test_colours_are_read_as_a_slow_loop_reads_them(tmp_path: Path, suffix: str, alpha: bool):
-    if alpha and suffix == ".bmp":
-        pytest.skip("Pillow writes no BMP with alpha that it reads as such")
     pixels = image()
     stored = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)]) if alpha else pixels
     PIL.Image.fromarray(stored).save(tmp_path / f"a{suffix}")

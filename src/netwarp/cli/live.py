@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from netwarp.cli.arguments import argument, flag, option, whole_number
 from netwarp.cli.label_options import EdgeOptions, edges_of
 from netwarp.cli.models import ModelOptions, build_model, check_model_options
+from netwarp.cli.result_options import ColourOptions, paint, palette_of
 from netwarp.cli.terminal import say
 from netwarp.cli.view_options import in_views, views_of
 from netwarp.errors import ConfigurationError
@@ -46,7 +47,7 @@ def _token(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(ModelOptions, EdgeOptions):
+class Request(ModelOptions, EdgeOptions, ColourOptions):
     """What is asked for."""
 
     source: str = argument("SOURCE", "a camera's index, a stream's address, a video file, or browser")
@@ -66,8 +67,11 @@ def run(request: Request) -> None:
     if request.model is None and request.base is None:
         raise ConfigurationError("no network: give --base SPEC (any network) or --model FILE (a saved video model)")
     check_model_options(request)
-    views, edges = views_of(request), edges_of(request)
+    views, edges, palette = views_of(request), edges_of(request), palette_of(request)
     record = None if request.record is None else Path(request.record)
+    if request.legend and record is None:
+        raise ConfigurationError("{option} is drawn into a video, and the page has its own: name one by --record",
+                                 option="legend")  # fmt: skip
     check_places((), video=record)
     import torch
 
@@ -78,8 +82,9 @@ def run(request: Request) -> None:
     token = request.token or (None if is_loopback(request.host) else secrets.token_urlsafe(16))
     with _open(request) as source:
         check_places(source.paths, video=record)
-        model = in_views(build_model(request, source.size, memory=not request.frame_by_frame), views, request.batch)
-        if model.task.stored is not torch.uint8:
+        video = paint(build_model(request, source.size, memory=not request.frame_by_frame), palette)
+        model = in_views(video, views, request.batch)
+        if model.task.stored is not torch.uint8 or model.task.name == "multilabel":
             raise ConfigurationError("the page shows label maps of up to 256 classes, and this network gives others")
         with (
             Live(
@@ -91,7 +96,7 @@ def run(request: Request) -> None:
             ) as page,
         ):  # fmt: skip
             say(f"{source.description} with its labels: {page.address}")
-            _show(live, page, record)
+            _show(live, page, record, legend=request.legend)
     say(f"{live.labelled} frames with labels, {live.stats.dropped} dropped{f': {record}' if record else ''}")
 
 
@@ -107,10 +112,15 @@ def _open(request: Request) -> FrameSource:
     return BrowserCamera()
 
 
-def _show(live: Live, page: Page, record: Path | None) -> None:
+def _show(live: Live, page: Page, record: Path | None, *, legend: bool) -> None:
     """Show frames and record them until the source ends, or Ctrl-C."""
-    from netwarp.video.overlay import overlay
+    from netwarp.inference.drawing import legend_of, painter
+    from netwarp.label_sets import LabelSet
     from netwarp.video.writer import VideoWriter
+
+    model = live.model
+    draw = painter(model.task, model.palette, 0.5)
+    named = legend_of(model.task, LabelSet(model.classes, model.palette)) if legend else None
 
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         writer: VideoWriter | None = None
@@ -120,4 +130,5 @@ def _show(live: Live, page: Page, record: Path | None) -> None:
                 continue
             if writer is None:
                 writer = stack.enter_context(VideoWriter(record, fps=live.source.fps, growing=True))
-            writer.write(overlay(result.frame, result.labels, live.model.palette), result.time)
+            drawn = draw(result.frame, result.labels)
+            writer.write(drawn if named is None else named.draw(drawn, result.labels), result.time)

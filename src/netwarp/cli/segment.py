@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from netwarp.cli.arguments import argument, files_named, flag, local_place, option, seconds, whole_number
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import ModelOptions, build_model, check_model_options
-from netwarp.cli.result_options import LABEL_FILES, LabelFileOptions
+from netwarp.cli.result_options import LABEL_FILES, ColourOptions, LabelFileOptions, Palette, paint, palette_of
 from netwarp.cli.terminal import progress_bar, say, warn
 from netwarp.cli.view_options import in_views, say_how_many, views_of
 from netwarp.errors import ConfigurationError, InputError, OutputError
@@ -80,7 +80,7 @@ def _range(text: str) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(ModelOptions, LabelOptions, LabelFileOptions):
+class Request(ModelOptions, LabelOptions, LabelFileOptions, ColourOptions):
     """What is asked for."""
 
     input: list[str] = argument("INPUT", "what to segment", nargs="+")
@@ -111,7 +111,7 @@ def run(request: Request) -> None:
     views_of(request)
     works = _works(request)
     label_settings(request)
-    model_for = functools.lru_cache(maxsize=1)(functools.partial(_model_for, request))
+    model_for = functools.lru_cache(maxsize=1)(functools.partial(_model_for, request, palette_of(request)))
     faults: list[str] = []
     for source, places in works:
         try:
@@ -155,9 +155,9 @@ def _segment_one(
         raise InputError(f"{rendered.damage}; what could be read is in {places}")
 
 
-def _model_for(request: Request, frame: tuple[int, int] | None) -> VideoModel | Sliding:
+def _model_for(request: Request, palette: Palette | None, frame: tuple[int, int] | None) -> VideoModel | Sliding:
     views = views_of(request)
-    video = build_model(request, frame, memory=not request.frame_by_frame)
+    video = paint(build_model(request, frame, memory=not request.frame_by_frame), palette)
     model = in_views(video, views, request.batch)
     if frame is not None:
         say_how_many(views, model.base, frame)
@@ -238,7 +238,7 @@ def _places(request: Request, output: str, masks: str | None) -> _Places:
             f"cannot write {video}: OUTPUT is a video ({', '.join(VIDEO_ENDINGS)}) "
             "or a folder for label maps (end a name with a dot in it with /)"
         )
-    for name, value in (("--masks", folder), ("--side-by-side", request.side_by_side)):
+    for name, value in (("--masks", folder), ("--side-by-side", request.side_by_side), ("--legend", request.legend)):
         if value:
             raise ConfigurationError(
                 f"{name} goes with a video, and {video} is a folder for label maps: name a video, such as "
@@ -275,6 +275,7 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
                 compare=request.side_by_side,
                 clean=request.clean,
                 alpha=request.alpha,
+                legend=request.legend,
                 quality=request.quality,
                 detect_cuts=not request.no_cuts,
                 keyframes=request.keyframes or "all",

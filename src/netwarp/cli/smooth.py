@@ -9,9 +9,10 @@ from pathlib import Path
 from netwarp.cli.arguments import argument, flag, option
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import ClassesOption
-from netwarp.cli.result_options import LABEL_FILES, LabelFileOptions
+from netwarp.cli.result_options import LABEL_FILES, ColourOptions, LabelFileOptions, Palette, paint, palette_of
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.label_sets import LabelSet
 from netwarp.output_places import check_places
 
 EXAMPLE = """\
@@ -27,7 +28,7 @@ then is filled. --offline fills from both sides."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(LabelOptions, ClassesOption, LabelFileOptions):
+class Request(LabelOptions, ClassesOption, LabelFileOptions, ColourOptions):
     """What is asked for."""
 
     input: str = argument("INPUT", "the video: a file, or a folder or quoted glob of images")
@@ -53,7 +54,9 @@ def run(request: Request) -> None:
     from netwarp.video.images import ImageFiles
     from netwarp.video.open import open_frames
 
-    settings = label_settings(request)
+    settings, palette = label_settings(request), palette_of(request)
+    if request.legend and request.overlay is None:
+        raise ConfigurationError("{option} is drawn into a video: name one by --overlay", option="legend")
     output, saved = Path(request.output), Path(request.masks)
     if output.resolve() == saved.resolve():
         raise OutputError(f"{output} holds what was saved, which must stay: name another folder")
@@ -71,7 +74,7 @@ def run(request: Request) -> None:
                 f"{saved} has something of frame {max(files)}, but {source.description} has {source.length} frames: "
                 "is it another's?"
             )
-        classes, labels = _classes(request, classes_in(files))
+        classes, labels = _classes(request, classes_in(files), palette)
         model = SteadiedAnswers(
             SavedAnswers(files, classes),
             flow=request.flow or "dis",
@@ -80,6 +83,7 @@ def run(request: Request) -> None:
             classes=labels,
             palette=palette_in(files, classes),
         )
+        paint(model, palette)
         whole = source.length is not None and all(number in files for number in range(source.length))
         with progress_bar(source.length) as advance:
             rendered = render(
@@ -91,6 +95,7 @@ def run(request: Request) -> None:
                 detect_cuts=whole and not request.no_cuts,
                 keyframes="all" if whole else WhereSaved(files),
                 **settings,
+                legend=request.legend,
                 areas=numbers.get("areas"),
                 rle=numbers.get("rle"),
                 on_frame=advance,
@@ -98,8 +103,10 @@ def run(request: Request) -> None:
     say(f"{rendered.frames} frames, {len(files)} of them saved before: {output}")
 
 
-def _classes(request: Request, found: int) -> tuple[int, Sequence[str] | None]:
+def _classes(request: Request, found: int, palette: Palette | None) -> tuple[int, Sequence[str] | None]:
     given = request.classes
+    if given is None and isinstance(palette, LabelSet) and len(palette) >= found:
+        given = palette.names
     count = found if given is None else given if isinstance(given, int) else len(given)
     if count < found:
         raise ConfigurationError(f"--classes says {count}, but what was saved has {found}", option="classes")

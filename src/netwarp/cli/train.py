@@ -16,6 +16,7 @@ from netwarp.cli.models import PREPROCESS, NetworkOptions, base_of, has_random_w
 from netwarp.cli.sections import section
 from netwarp.cli.terminal import quiet_loading, say, warn
 from netwarp.errors import ConfigurationError, NetWarpError, shown
+from netwarp.label_sets import LabelSet, coloured_by
 from netwarp.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -278,18 +279,10 @@ def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debu
 
 def _take_names(model: VideoModel, clips: ClipData) -> None:
     """Give a model the data's names where its own are made up, and the data's colours of classes called the same."""
-    from netwarp.datasets.class_order import same_name
-
-    names, palette = clips.classes.names, clips.classes.palette
-    made_up = all(name.startswith("class ") for name in model.classes) or model.classes == ("background", "object")
-    if made_up and len(model.classes) == len(names):
-        model.classes, model.palette = names, palette
-        return
-    colours = list(zip(names, palette, strict=True))
-    known = [next((colour for own, colour in colours if same_name(own, name)), None) for name in model.classes]
-    model.palette = tuple(found or kept for found, kept in zip(known, model.palette, strict=True))
-    if len(model.classes) > len(names):
-        warn(f"the network has {len(model.classes)} outputs, the data {len(names)} classes: the others learn nothing")
+    labels = coloured_by(LabelSet(model.classes, model.palette), clips.classes)
+    model.classes, model.palette = labels.names, labels.palette
+    if len(labels) > len(clips.classes):
+        warn(f"the network has {len(labels)} outputs, the data {len(clips.classes)} classes: the others learn nothing")
 
 
 def _plain(options: DataOptions | ModelSection, without: str = "") -> dict[str, Any]:

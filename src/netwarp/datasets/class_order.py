@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame
 from netwarp.errors import ConfigurationError
-from netwarp.label_sets import IGNORE, LabelMap, LabelSet
+from netwarp.label_sets import IGNORE, LabelMap, LabelSet, same_name
 
 
 def in_order_of(data: ClipData, outputs: Sequence[str]) -> ClipData:
@@ -47,16 +47,6 @@ def doubts_about(outputs: Sequence[str], data: ClipData) -> str | None:
         f"{len(different)} of {len(names)} classes have other names, such as {different[0][0]!r} for "
         f"{different[0][1]!r}: the scores mean nothing if they are other classes"
     )
-
-
-def same_name(one: str, other: str) -> bool:
-    """Whether two classes are called the same, but for case, blanks and signs.
-
-    >>> same_name("Traffic light", "traffic_light")
-    True
-    """
-    one, other = ("".join(filter(str.isalnum, name.casefold())) for name in (one, other))
-    return one == other
 
 
 def _place(name: str, outputs: Sequence[str]) -> int:

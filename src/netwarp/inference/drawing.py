@@ -12,6 +12,7 @@ from netwarp.label_sets import IGNORE, Colour, LabelSet, voc_colour
 from netwarp.model.task import Binary, Multilabel, Regression, Task
 from netwarp.video.label_files import AreasFile, LabelFile, RunLengthFile
 from netwarp.video.label_maps import MaskFolder
+from netwarp.video.legend import Legend
 from netwarp.video.map_folders import FolderPerName, MapFolder, ValueFolder, ValuePainter
 from netwarp.video.overlay import overlay, overlay_sets
 from netwarp.video.source import Image
@@ -40,6 +41,21 @@ def _(task: Binary, palette: Sequence[Colour], alpha: float, value_range: Range 
 @painter.register
 def _(task: Regression, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
     return ValuePainter(value_range)
+
+
+def legend_of(task: Task, labels: LabelSet) -> Legend:
+    """What draws the names of a task's labels; the rest round an object is not drawn, nor named.
+
+    Raises:
+        ConfigurationError: The results are values and no labels.
+    """
+    if isinstance(task, Regression):
+        raise _no_labels(task, "legend")
+    return Legend(labels.names, labels.palette, without=(0,) if isinstance(task, Binary) else ())
+
+
+def _no_labels(task: Task, option: str) -> ConfigurationError:
+    return ConfigurationError(f"{{option}} is about labels, and the task is {task.name!r}: leave it out", option=option)
 
 
 def folder_for(
@@ -88,8 +104,7 @@ def label_files(
     """
     for option, place in (("areas", areas), ("rle", rle)):
         if place is not None and isinstance(task, Regression):
-            raise ConfigurationError(f"{{option}} is about labels, and the task is {task.name!r}: leave it out",
-                                     option=option)  # fmt: skip
+            raise _no_labels(task, option)
     sources, found = tuple(inputs), dict[str, LabelFile]()
     if areas is not None:
         found["areas"] = AreasFile(areas, labels.names, inputs=sources, live=live)

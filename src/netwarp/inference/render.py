@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.inference.drawing import folder_for, label_files, painter
+from netwarp.inference.drawing import folder_for, label_files, legend_of, painter
 from netwarp.inference.keyframes import KeyframePolicy
 from netwarp.inference.labeller import EdgesChoice
 from netwarp.inference.sliding import Sliding
@@ -81,6 +81,7 @@ def render(
     rle: Path | None = None,
     compare: bool = False,
     alpha: float = 0.5,
+    legend: bool = False,
     quality: int = 18,
     clean: bool = False,
     detect_cuts: bool = True,
@@ -106,10 +107,11 @@ def render(
     ``rle`` (JSON, COCO's run lengths) get numbers of each frame (:mod:`netwarp.video.label_files`), and are there when
     all is.
     ``compare`` shows the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours,
-    0–1; ``quality`` the video's constant rate factor, 0 (lossless) to 51 (worst). A regression network's values are
-    written as 32-bit TIFF, or with a ``value_range`` as 16-bit PNG, and as colours into the video. ``on_frame`` is
-    called after each frame. ``keyframes``, ``edges``, ``lag``, ``offline`` and ``every_frame`` are those
-    of :func:`.segment`. The video of a camera or a stream plays while it grows.
+    0–1, and ``legend`` draws the names of those that occur (:class:`netwarp.video.legend.Legend`); ``quality`` is the
+    video's constant rate factor, 0 (lossless) to 51 (worst). A regression network's values are written as 32-bit TIFF,
+    or with a ``value_range`` as 16-bit PNG, and as colours into the video. ``on_frame`` is called after each frame.
+    ``keyframes``, ``edges``, ``lag``, ``offline`` and ``every_frame`` are those of :func:`.segment`. The video of a
+    camera or a stream plays while it grows.
     """
     if not any((video, masks, areas, rle)):
         raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")
@@ -123,12 +125,13 @@ def render(
 
     names = LabelSet(model.classes, model.palette)
     paint = painter(model.task, model.palette, alpha, value_range)
+    named = legend_of(model.task, names) if legend else None
 
     def picture(result: Segmented) -> Image:
         drawn = paint(result.frame, result.labels)
-        if result.base_labels is None:
-            return drawn
-        return side_by_side(paint(result.frame, result.base_labels), drawn, CAPTIONS)
+        if result.base_labels is not None:
+            drawn = side_by_side(paint(result.frame, result.base_labels), drawn, CAPTIONS)
+        return drawn if named is None else named.draw(drawn, result.labels)
 
     reading = _UntilDamage(source)
     # Before anything is made on disk: it may refuse the model.
