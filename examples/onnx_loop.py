@@ -41,15 +41,21 @@ def flow_back(current: np.ndarray, previous: np.ndarray) -> np.ndarray:
 def main(model: str, source: str, labels: str) -> None:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     about = session.get_modelmeta().custom_metadata_map
-    height, width = json.loads(about["size"])
+    fixed, multiple = json.loads(about["size"]), json.loads(about["multiple"])
     inputs = {port.name: port for port in session.get_inputs()}
     outputs = [port.name for port in session.get_outputs()]
     # The state: the previous frame, and the memories, which come out as new_memory_0, … and go in again as memory_0, …
-    memories = {name: np.zeros(port.shape, np.float32) for name, port in inputs.items() if name.startswith("memory_")}
-    previous = None
+    memories, previous = {}, None
     Path(labels).mkdir(parents=True, exist_ok=True)
     began, count = time.perf_counter(), 0
     for name, picture in frames_of(Path(source)):
+        if previous is None:
+            height, width = fixed if multiple is None else (max(n // multiple, 1) * multiple for n in picture.shape[:2])
+            for i, (down, across) in enumerate(json.loads(about["strides"])):
+                channels = inputs[f"memory_{i}"].shape[1]
+                memories[f"memory_{i}"] = np.zeros(
+                    (1, channels, round(height / down), round(width / across)), np.float32
+                )
         if picture.shape[:2] != (height, width):
             picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         frame = np.ascontiguousarray(picture.transpose(2, 0, 1)[None])

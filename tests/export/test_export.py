@@ -20,9 +20,12 @@ STEPS = list(check.moving_picture(SIZE))
 
 def loop(path, engine, frames):
     """Labels and other results of each frame."""
-    run, inputs = open_engine(engine, path), {port.name: port for port in read_graph(path).inputs}
-    memory = {n: np.zeros(port.shape, np.float32) for n, port in inputs.items() if n.startswith("memory_")}
-    previous = None
+    graph, memory, previous = read_graph(path), {}, None
+    run, inputs = open_engine(engine, path), {port.name: port for port in graph.inputs}
+    for i, (down, across) in enumerate(json.loads(graph.metadata["strides"])):
+        height, width = frames[0][0].shape[2:]
+        shape = (1, inputs[f"memory_{i}"].shape[1], round(height / down), round(width / across))
+        memory[f"memory_{i}"] = np.zeros(shape, np.float32)
     for frame, flow in frames:
         given = {"frame": frame.numpy(), "previous": (frame if previous is None else previous).numpy()}
         given |= {"flow": flow.numpy(), "forward_flow": -flow.numpy(), "first": np.array([previous is None])}
@@ -70,6 +73,37 @@ def test_a_loop_around_the_graph_is_the_stream(tmp_path, name):
             logits, state = model.step(frame, state, Flows(flow, -flow))
         torch.testing.assert_close(torch.from_numpy(results["logits"]), logits, atol=3e-3, rtol=1e-3)
         assert (results["labels"] == logits.argmax(1).numpy()).mean() > 0.998
+
+
+def test_frames_of_every_multiple(tmp_path):
+    model = MODELS["inner layers, FlowCNN"]()
+    done = export(model, tmp_path / "step.onnx", (37, 56), dynamic=True)
+    assert (done.multiple, len(done.agreement)) == (4, 2)
+    for size in ((64, 24), (20, 84)):
+        state, frames = None, list(check.moving_picture(size))
+        for results, (frame, flow) in zip(loop(tmp_path / "step.onnx", "onnxruntime", frames), frames, strict=True):
+            with torch.no_grad():
+                logits, state = model.step(frame, state, Flows(flow, -flow))
+            assert (results["labels"] == logits.argmax(1).numpy()).mean() > 0.998
+
+
+class _OfOneSize(TinyNet):
+    def forward(self, x):
+        return super().forward(x) if x.shape[-1] == 56 else super().forward(x)[..., ::2]
+
+
+@pytest.mark.parametrize(
+    ("base", "preprocess", "word"),
+    [
+        (tiny(), Preprocess(size=(24, 32)), "one size"),
+        (tiny(), Preprocess(divisor=8, remainder=1), r"8k\+1"),
+        (_OfOneSize().eval(), PLAIN, "for one size|does not compute"),
+    ],
+)
+def test_networks_that_are_not_for_every_size(tmp_path, base, preprocess, word):
+    with pytest.raises(ConfigurationError, match=word):
+        export(VideoModel(base, [], preprocess=preprocess), tmp_path / "step.onnx", SIZE, dynamic=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_flow_inside_needs_frames_alone(tmp_path):

@@ -45,6 +45,7 @@ class Request(PreprocessOptions):
         "WHERE", "whether flow comes from outside (the default) or is estimated inside the graph",
         default="outside", choices=("outside", "inside"),
     )  # fmt: skip
+    dynamic: bool = flag("take frames of all sizes that are multiples of the network's stride")
     logits: bool = flag("give logits too")
     layers: list[str] | None = option("LAYER", "where a --base gets its NetWarps (default: log_probs)", nargs="+")
     frame_by_frame: bool = flag("the network alone, without memory")
@@ -57,10 +58,13 @@ def run(request: Request) -> None:
 
     model = _model(request, source)
     frame = request.size or model.preprocess.size or model.example_size or _TYPICAL
-    done = export(model, out, frame, logits=request.logits, flow_inside=request.flow == "inside")
+    done = export(
+        model, out, frame, logits=request.logits, flow_inside=request.flow == "inside", dynamic=request.dynamic
+    )
     agreement = ", ".join(f"{share:.3%} in {name}" for name, share in done.agreement.items())
+    sizes = f"{frame[1]}×{frame[0]}" if done.multiple is None else f"all multiples of {done.multiple}"
     say(
-        f"{out}: {done.bytes / 1e6:.1f} MB for frames of {frame[1]}×{frame[0]}, {', '.join(done.inputs)} → "
+        f"{out}: {done.bytes / 1e6:.1f} MB for frames of {sizes}, {', '.join(done.inputs)} → "
         f"{', '.join(done.outputs)}\nlabels as in PyTorch: {agreement}"
     )
 

@@ -64,7 +64,8 @@ def check(engine: Engine, name: str, model: VideoModel, step: StreamStep, size: 
         except Exception as problem:  # each engine has kinds of its own
             reason = reason_of(problem)[:300]
             raise ConfigurationError(f"the exported graph fails in {name} ({reason}); nothing was written") from problem
-        equal = min(equal, float((results["labels"] == logits.argmax(1).numpy()).mean()))
+        found, expected = results["labels"], logits.argmax(1).numpy()
+        equal = min(equal, float((found == expected).mean())) if found.shape == expected.shape else 0.0
         memory = [torch.from_numpy(results[f"new_memory_{i}"]) for i in range(len(memory))]
         error = max([error, *(_distance(*pair) for pair in zip(memory, state.memory, strict=True))])
     if not (equal >= LEAST_EQUAL and error <= LARGEST_ERROR):
