@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 import warnings
@@ -85,6 +86,15 @@ def read_safetensors(path: Path) -> tuple[Any, dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except Exception as error:  # damaged bytes may raise anything
         raise WeightsError(f"{path} cannot be read as safetensors: {reason_of(error)}") from error
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Stands for all tensors of a network."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().data)  # bytes: numpy has no bfloat16
+    return digest.hexdigest()
 
 
 class DamagedFileError(WeightsError):

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "the whole story on street video that it renders and trains on itself; 3 to 6 minutes on two cores",
     ),
     "segment": ("netwarp.cli.segment", "segment a video: any network for single images, as an online video network"),
+    "fleet": ("netwarp.cli.fleet", "segment many videos, by every device of this machine or of a Ray cluster"),
     "smooth": ("netwarp.cli.smooth", "steady label maps that another program saved, or fill a video from some of them"),
     "live": ("netwarp.cli.live", "show a camera and its labels in a browser, at the camera's rate"),
     "layers": ("netwarp.cli.layers", "list the layers of a network where a NetWarp can go"),

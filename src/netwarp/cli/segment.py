@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netwarp.cli.arguments import argument, files_named, flag, local_place, option, seconds, whole_number
 from netwarp.cli.label_options import LabelOptions, label_settings
@@ -80,20 +81,12 @@ def _range(text: str) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(ModelOptions, LabelOptions, LabelFileOptions, ColourOptions):
-    """What is asked for."""
+class RenderOptions(ModelOptions, LabelOptions, ColourOptions):
+    """How videos are segmented and drawn, wherever they come from and go to."""
 
-    input: list[str] = argument("INPUT", "what to segment", nargs="+")
-    output: str = argument("OUTPUT", "the video or folder to write", type=local_place)
-    masks: str | None = option("DIR", "write label maps too, into this folder", type=local_place)
-    confidence: str | None = option(
-        "DIR", "write each label's probability too, into this folder: gray PNG, 0 to 255", type=local_place
-    )
     start: float = option("TIME", "leave out what comes before: seconds, or 1:30", type=seconds, default=0.0)
     duration: float | None = option("TIME", "segment no more than this of it", type=seconds)
-    clean: bool = flag("remove label maps that an earlier run left in the folder and this one did not replace")
     side_by_side: bool = flag("the network frame by frame on the left, over time on the right")
-    every_frame: bool = flag("of a camera or a stream, each frame in order, however far that falls behind")
     no_cuts: bool = flag("do not look for scene cuts, which start anew")
     alpha: float = option("ALPHA", "opacity of the classes' colours, 0 to 1 (default: 0.5)", type=_opacity, default=0.5)
     range: tuple[float, float] | None = option(
@@ -105,13 +98,25 @@ class Request(ModelOptions, LabelOptions, LabelFileOptions, ColourOptions):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Request(RenderOptions, LabelFileOptions):
+    """What is asked for."""
+
+    input: list[str] = argument("INPUT", "what to segment", nargs="+")
+    output: str = argument("OUTPUT", "the video or folder to write", type=local_place)
+    masks: str | None = option("DIR", "write label maps too, into this folder", type=local_place)
+    confidence: str | None = option(
+        "DIR", "write each label's probability too, into this folder: gray PNG, 0 to 255", type=local_place
+    )
+    clean: bool = flag("remove label maps that an earlier run left in the folder and this one did not replace")
+    every_frame: bool = flag("of a camera or a stream, each frame in order, however far that falls behind")
+
+
 def run(request: Request) -> None:
     """Segment; see the module."""
-    _check_combinations(request)
-    views_of(request)
+    check_combinations(request)
     works = _works(request)
-    label_settings(request)
-    model_for = functools.lru_cache(maxsize=1)(functools.partial(_model_for, request, palette_of(request)))
+    model_for = model_builder(request)
     faults: list[str] = []
     for source, places in works:
         try:
@@ -125,28 +130,13 @@ def run(request: Request) -> None:
         raise InputError(f"{len(faults)} of {len(works)} inputs could not be segmented, or not wholly: {faults[0]}")
 
 
-def _segment_one(
-    request: Request,
-    input_: str | list[str],
-    places: _Places,
-    model_for: Callable[[tuple[int, int] | None], VideoModel | Sliding],
-) -> None:
-    from netwarp.video.open import PATIENCE, open_frames
+ModelFor = Callable[["tuple[int, int] | None"], "VideoModel | Sliding"]
+"""Builds the model for frames of a size (height, width)."""
 
-    fps, start, duration = request.fps, request.start, request.duration
-    with open_frames(input_, fps=fps, start=start, duration=duration, patience=PATIENCE) as source:
-        from netwarp.inference.render import check_size  # imports torch, which a name that is wrong need not wait for
-        from netwarp.video.label_maps import check_mask_folder
 
-        _check_rate(request, source)
-        written = ("output", "masks", "confidence", *LABEL_FILES)
-        inputs = [*source.paths, *files_named(request, but=("input", *written))]
-        check_places(inputs, video=places.video, masks=places.masks, file=places.areas)
-        check_places(inputs, masks=places.confidence, file=places.rle)
-        for folder in (places.masks, places.confidence):
-            if folder is not None:
-                check_mask_folder(folder, source.paths)
-        check_size(source, places.video, compare=request.side_by_side)
+def _segment_one(request: Request, input_: str | list[str], places: Places, model_for: ModelFor) -> None:
+    named = files_named(request, but=("input", "output", "masks", "confidence", *LABEL_FILES))
+    with opened(request, input_, named, places) as source:
         rendered = _render(request, source, model_for(source.size), places)
     if rendered is None:
         return
@@ -155,7 +145,39 @@ def _segment_one(
         raise InputError(f"{rendered.damage}; what could be read is in {places}")
 
 
-def _model_for(request: Request, palette: Palette | None, frame: tuple[int, int] | None) -> VideoModel | Sliding:
+@contextlib.contextmanager
+def opened(
+    request: RenderOptions, input_: str | list[str], read: Sequence[Path], places: Places
+) -> Iterator[FrameSource]:
+    """Open an input, and see before a network is loaded that its results can go to their places.
+
+    ``read`` are other files that are read meanwhile.
+    """
+    from netwarp.video.open import PATIENCE, open_frames
+
+    fps, start, duration = request.fps, request.start, request.duration
+    with open_frames(input_, fps=fps, start=start, duration=duration, patience=PATIENCE) as source:
+        from netwarp.inference.render import check_size  # imports torch, which a name that is wrong need not wait for
+        from netwarp.video.label_maps import check_mask_folder
+
+        if request.fps is not None and source.timed:
+            raise ConfigurationError(f"--fps is for images and raw streams: {source.description} has times of its own")
+        inputs = [*source.paths, *read]
+        check_places(inputs, video=places.video, masks=places.masks, file=places.areas)
+        check_places(inputs, masks=places.confidence, file=places.rle)
+        for folder in (places.masks, places.confidence):
+            if folder is not None:
+                check_mask_folder(folder, source.paths)
+        check_size(source, places.video, compare=request.side_by_side)
+        yield source
+
+
+def model_builder(request: RenderOptions) -> ModelFor:
+    """What builds the model that a request describes, and keeps the last."""
+    return functools.lru_cache(maxsize=1)(functools.partial(_model_for, request, palette_of(request)))
+
+
+def _model_for(request: RenderOptions, palette: Palette | None, frame: tuple[int, int] | None) -> VideoModel | Sliding:
     views = views_of(request)
     video = paint(build_model(request, frame, memory=not request.frame_by_frame), palette)
     model = in_views(video, views, request.batch)
@@ -165,11 +187,11 @@ def _model_for(request: Request, palette: Palette | None, frame: tuple[int, int]
 
 
 @dataclass(frozen=True)
-class _Places:
+class Places:
     """Where results go."""
 
-    video: Path | None
-    masks: Path | None
+    video: Path | None = None
+    masks: Path | None = None
     confidence: Path | None = None
     areas: Path | None = None
     rle: Path | None = None
@@ -178,7 +200,7 @@ class _Places:
         return " and ".join(str(place) for place in vars(self).values() if place)
 
 
-def _works(request: Request) -> list[tuple[str | list[str], _Places]]:
+def _works(request: Request) -> list[tuple[str | list[str], Places]]:
     """What is segmented, each with the places of its results."""
     for name in ("output", "masks", "confidence", *LABEL_FILES):
         if getattr(request, name) == "":
@@ -198,7 +220,7 @@ def _works(request: Request) -> list[tuple[str | list[str], _Places]]:
             raise ConfigurationError(
                 f"{{option}} is one file, and INPUT are {len(inputs)}: write {_NAME} into its name", option=name
             )
-    works: dict[str, tuple[str | list[str], _Places]] = {}
+    works: dict[str, tuple[str | list[str], Places]] = {}
     for each in inputs:
         name = _name(each)
         if name in works:
@@ -229,10 +251,10 @@ def _filled(place: str | None, name: str, several: bool) -> str | None:
     return os.path.join(place, name) if several else place  # noqa: PTH118 (as it was given)
 
 
-def _places(request: Request, output: str, masks: str | None) -> _Places:
+def _places(request: Request, output: str, masks: str | None) -> Places:
     video, folder = Path(output), None if masks is None else Path(masks)
     if video.suffix.lower() in VIDEO_ENDINGS and not video.is_dir():
-        return _Places(video, folder)
+        return Places(video, folder)
     if video.suffix and not output.endswith(("/", os.sep)) and not video.is_dir() and len(request.input) == 1:
         raise OutputError(
             f"cannot write {video}: OUTPUT is a video ({', '.join(VIDEO_ENDINGS)}) "
@@ -244,21 +266,32 @@ def _places(request: Request, output: str, masks: str | None) -> _Places:
                 f"{name} goes with a video, and {video} is a folder for label maps: name a video, such as "
                 f"{video.name or 'out'}.mp4"
             )
-    return _Places(None, video)
+    return Places(None, video)
 
 
-def _check_combinations(request: Request) -> None:
+def check_combinations(request: RenderOptions) -> None:
+    """See that the options go together."""
     if request.model is None and request.base is None:
         raise ConfigurationError("no network: give --base SPEC (any network) or --model FILE (a saved video model)")
     check_model_options(request, "side_by_side")
+    label_settings(request)
 
 
-def _check_rate(request: Request, source: FrameSource) -> None:
-    if request.fps is not None and source.timed:
-        raise ConfigurationError(f"--fps is for images and raw streams: {source.description} has times of its own")
+def rendering(request: RenderOptions) -> dict[str, Any]:
+    """Keyword arguments of :func:`netwarp.inference.render.render`: how a video is segmented and drawn."""
+    return {
+        "compare": request.side_by_side,
+        "legend": request.legend,
+        "alpha": request.alpha,
+        "quality": request.quality,
+        "detect_cuts": not request.no_cuts,
+        "keyframes": request.keyframes or "all",
+        "value_range": request.range,
+        **label_settings(request),
+    }
 
 
-def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, places: _Places) -> Rendered | None:
+def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, places: Places) -> Rendered | None:
     """Write the results; None where Ctrl-C ended what goes on until it does."""
     from netwarp.inference.render import Interrupted, render
 
@@ -267,22 +300,11 @@ def _render(request: Request, source: FrameSource, model: VideoModel | Sliding, 
             return render(
                 source,
                 model,
-                video=places.video,
-                masks=places.masks,
-                confidence=places.confidence,
-                areas=places.areas,
-                rle=places.rle,
-                compare=request.side_by_side,
+                **vars(places),
                 clean=request.clean,
-                alpha=request.alpha,
-                legend=request.legend,
-                quality=request.quality,
-                detect_cuts=not request.no_cuts,
-                keyframes=request.keyframes or "all",
                 every_frame=request.every_frame,
-                **label_settings(request),
-                value_range=request.range,
                 on_frame=advance,
+                **rendering(request),
             )
         except Interrupted as interrupt:
             kept, finished = "nothing was written", places

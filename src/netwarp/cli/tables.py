@@ -142,7 +142,7 @@ def score_table(rows: Mapping[str, Scores]) -> str:
     shown = [columns[0], *(column for column in columns[1:] if any(map(math.isfinite, column[1])))]
     lines = [["", *(head for head, _, _ in shown)]]
     lines += [[name, *(_number(values[i], digits) for _, values, digits in shown)] for i, name in enumerate(rows)]
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def _by_width(head: str, values: list[Any]) -> list[tuple[str, list[Any]]]:
@@ -165,7 +165,7 @@ def class_table(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
                 ]
     lines = [["class", *(head for head, _, _ in columns)]]
     lines += [[name, *(_number(values[i], digits) for _, values, digits in columns)] for i, name in enumerate(classes)]
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def score_record(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
@@ -183,7 +183,8 @@ def _plain(value: Any, classes: Sequence[str]) -> Any:  # noqa: ANN401
     return [_plain(each, classes) for each in value] if isinstance(value, list) else value
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells under each other, the first a head."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     texts = [
         "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from netwarp._version import __version__
 from netwarp.datasets.clips import ClipData
 from netwarp.kept_arrays import load_arrays
 from netwarp.lab.study.rows import BASE, Row
 from netwarp.output_files import set_aside, write_file
+from netwarp.weights import weights_digest as weights_digest
 
 FORMAT = 2
 """Raised whenever the same settings would give other results: what was kept before is then made anew."""
@@ -53,15 +53,6 @@ def data_digest(*parts: ClipData) -> str:
             labelled = [frame for frame in clip.frames if frame.labels is not None]
             for read in (*(f.image for f in labelled[:1]), *(f.labels for f in labelled if f.labels is not None)):
                 digest.update(np.ascontiguousarray(read()).data)
-    return digest.hexdigest()
-
-
-def weights_digest(network: nn.Module) -> str:
-    """Stands for all tensors of a network."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
     return digest.hexdigest()
 
 
