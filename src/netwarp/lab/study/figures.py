@@ -85,9 +85,10 @@ def draw_prices(summaries: Sequence[Mapping[str, Any]], title: str, path: Path) 
     """Draw IoU and consistency against time: a line for each way to save, and each size, through its keyframes."""
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for row in summaries:
-        way, _, rest = row["name"].partition(",")
-        _, at, scale = rest.partition(" at ")
-        lines.setdefault(BASE if way.startswith(BASE) else f"{way}{at}{scale}", []).append(row)
+        name, at, scale = row["name"].partition(" at ")
+        way, *rest = name.split(", ")
+        line = ", ".join([way, *(part for part in rest if part in ("edges", "offline"))])
+        lines.setdefault(BASE if way == BASE else f"{line}{at}{scale}", []).append(row)
     figure = new_figure(10, 4.6)
     for axes, measure, label in zip(figure.subplots(1, 2), ("miou", "tc"), ("IoU (%)", "tc (%)"), strict=True):
         for index, (name, rows) in enumerate(lines.items()):
