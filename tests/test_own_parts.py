@@ -14,7 +14,7 @@ from netwarp.cli import main
 from netwarp.errors import ConfigurationError
 from netwarp.evaluation.own_metrics import own_metrics
 from netwarp.flow import make_flow
-from netwarp.model.gates import make_gate
+from netwarp.model.gate_names import make_gate
 
 PAGE = Path(__file__).parents[1] / "docs" / "own_parts.md"
 

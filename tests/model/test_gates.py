@@ -10,7 +10,8 @@ from model.tiny import rough_flow, video
 from netwarp import LearnedGate
 from netwarp.errors import ConfigurationError
 from netwarp.model import PhotometricGate
-from netwarp.model.gates import TERMS, make_gate, resize_confidence
+from netwarp.model.gate_names import make_gate
+from netwarp.model.gates import TERMS, resize_confidence
 from netwarp.ops.kernels import photometric_error
 from ops.slow import slow_warp
 

@@ -15,7 +15,8 @@ from netwarp.errors import ConfigurationError, NetWarpError, WeightsError
 from netwarp.flow import FlowEstimator
 from netwarp.input_files import expanded
 from netwarp.model import FlowCNN, Preprocess, VideoModel
-from netwarp.model.gates import Gate, GateFunction, gate_from_dict
+from netwarp.model.gate_names import gate_from_dict
+from netwarp.model.gates import Gate, GateFunction
 from netwarp.model.model_file import read
 from netwarp.model.task import Task, task_from_dict
 from netwarp.ops import Grid

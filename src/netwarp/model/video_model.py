@@ -15,7 +15,8 @@ from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow import FlowEstimator, flow_source, spec_of
 from netwarp.label_sets import Colour, LabelSet
 from netwarp.model.flow_cnn import FlowCNN
-from netwarp.model.gates import Gate, GateFunction, LearnedGate, PhotometricGate, gate_to_dict, make_gate
+from netwarp.model.gate_names import gate_to_dict, make_gate
+from netwarp.model.gates import Gate, GateFunction, LearnedGate, PhotometricGate
 from netwarp.model.inputs import Preprocess, as_preprocess, base_device, preprocess_of
 from netwarp.model.layers import OUTPUTS, margin_of, place
 from netwarp.model.model_file import FORMAT, write_model
@@ -64,7 +65,7 @@ class VideoModel(UnrolledNetwork):
             one, so that the past reaches further than a frame.
         start: Initial w1 and w2 of every NetWarp.
         gate: Confidence in the warped representation per pixel: a :class:`PhotometricGate`, a :class:`LearnedGate` or a
-            name of one (:func:`netwarp.model.gates.make_gate`), or None for the paper's equation.
+            name of one (:func:`netwarp.model.gate_names.make_gate`), or None for the paper's equation.
         interpolation: How NetWarps sample a representation: ``"bilinear"`` (the paper), or ``"bicubic"``, which blurs
             less where memory is warped again and again.
         training_free: The mode that needs no training and no labels: ``"log_probs"`` unless ``layers`` says otherwise,
