@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netwarp.cli.arguments import argument, local_place, option
-from netwarp.cli.models import ClassesOption
+from netwarp.cli.network_options import ClassesOption
 from netwarp.cli.terminal import say, warn
 from netwarp.convert.architecture import architecture
 from netwarp.convert.files import checked_files

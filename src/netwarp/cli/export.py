@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from netwarp.cli.arguments import argument, flag, option, option_name
-from netwarp.cli.models import PREPROCESS, PreprocessOptions, base_of, size, warn_of_random_weights
+from netwarp.cli.models import base_of, warn_of_random_weights
+from netwarp.cli.network_options import PREPROCESS, PreprocessOptions, size
 from netwarp.cli.terminal import quiet_loading, say
 from netwarp.errors import ConfigurationError, OutputError
 from netwarp.output_places import check_places

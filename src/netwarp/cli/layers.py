@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netwarp.cli.arguments import flag, option, whole_number
-from netwarp.cli.models import NetworkOptions, base_of, size
+from netwarp.cli.models import base_of
+from netwarp.cli.network_options import NetworkOptions, size
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from netwarp.cli.arguments import argument, flag, option, whole_number
 from netwarp.cli.label_options import EdgeOptions, edges_of
-from netwarp.cli.models import ModelOptions, build_model, check_model_options
+from netwarp.cli.models import build_model, check_model_options
+from netwarp.cli.network_options import ModelOptions
 from netwarp.cli.result_options import ColourOptions, paint, palette_of
 from netwarp.cli.terminal import say
 from netwarp.cli.view_options import in_views, views_of

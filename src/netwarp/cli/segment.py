@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from netwarp.cli.arguments import argument, files_named, flag, local_place, option, seconds, whole_number
 from netwarp.cli.label_options import LabelOptions, label_settings
-from netwarp.cli.models import ModelOptions, build_model, check_model_options
+from netwarp.cli.models import build_model, check_model_options
+from netwarp.cli.network_options import ModelOptions
 from netwarp.cli.result_options import LABEL_FILES, ColourOptions, LabelFileOptions, Palette, paint, palette_of
 from netwarp.cli.terminal import progress_bar, say, warn
 from netwarp.cli.view_options import in_views, say_how_many, views_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from netwarp.cli.arguments import argument, flag, option
 from netwarp.cli.label_options import LabelOptions, label_settings
-from netwarp.cli.models import ClassesOption
+from netwarp.cli.network_options import ClassesOption
 from netwarp.cli.result_options import LABEL_FILES, ColourOptions, LabelFileOptions, Palette, paint, palette_of
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError, InputError, OutputError

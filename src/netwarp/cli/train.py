@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from netwarp.cli.arguments import CommandRequest, flag, local_place, option
-from netwarp.cli.models import PREPROCESS, NetworkOptions, base_of, has_random_weights, size
+from netwarp.cli.models import base_of, has_random_weights
+from netwarp.cli.network_options import PREPROCESS, NetworkOptions, size
 from netwarp.cli.sections import section
 from netwarp.cli.terminal import quiet_loading, say, warn
 from netwarp.errors import ConfigurationError, NetWarpError, shown

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from netwarp.cli.arguments import argument, flag, local_place, option, option_name
-from netwarp.cli.models import DeviceOption, several_keyframes
+from netwarp.cli.network_options import DeviceOption, several_keyframes
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.lab.study.command import count
 

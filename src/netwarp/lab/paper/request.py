@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 
 from netwarp.cli.arguments import argument, flag, local_place, option
-from netwarp.cli.models import DeviceOption, size
+from netwarp.cli.network_options import DeviceOption, size
 from netwarp.lab.study.command import count
 
 TARGETS = ("table1", "table2", "table3", "table4", "table5", "fig4", "fig5", "fig6")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from netwarp.cli.arguments import flag, local_place, option
-from netwarp.cli.models import BaseOptions, DeviceOption, device_named, several_keyframes
+from netwarp.cli.models import device_named
+from netwarp.cli.network_options import BaseOptions, DeviceOption, several_keyframes
 from netwarp.cli.terminal import going_on_later, quiet_loading, say
 from netwarp.errors import ConfigurationError
 
