@@ -1,6 +1,7 @@
-"""Training-free on the real clip: all classes, and "road against the rest" made of the same logits as one output.
+"""Training-free of all classes, and of "road against the rest", made of the same logits as one output.
 
-python benchmarks/binary.py camvid:DIR espnet_p_2_q_8_camvid.pth [--class road]
+python benchmarks/binary.py streets [--class road,car]                         # the choice, on rendered video
+python benchmarks/binary.py camvid:DIR espnet_p_2_q_8_camvid.pth [--class road]    # the real clip, once
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor, nn
+from training_free import CHOICE_SEEDS, EDGES, streets_base, table
 
 import netwarp
 from netwarp.bases import load_base
-from netwarp.cli.tables import score_table
 from netwarp.datasets.class_order import in_order_of
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame
 from netwarp.datasets.registry import open_data
 from netwarp.evaluation.evaluate import evaluate
 from netwarp.label_sets import IGNORE, LabelMap, LabelSet
+from netwarp.streets import CLASSES, Streets
+from netwarp.streets.labelled_clips import rendered_data
 
 
 class Against(nn.Module):
@@ -58,20 +61,29 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
-    parser.add_argument("weights")
-    parser.add_argument("--class", dest="name", default="road")
+    parser.add_argument("weights", nargs="?")
+    parser.add_argument("--class", dest="names", default="road")
+    parser.add_argument("--steps", type=int, default=250, help="batches that the streets' network is trained for")
     asked = parser.parse_args()
-    base = load_base("netwarp:espnet", asked.weights)
-    data = in_order_of(open_data(asked.data, "val"), base.classes)  # type: ignore[arg-type]
-    place = data.classes.names.index(asked.name)
-    networks = {
-        f"{len(data.classes)} classes": (base, data),
-        asked.name: (Against(base, place), one_class(data, place)),
-    }
+    choosing = asked.data == "streets"
+    if choosing:
+        base = streets_base(asked.steps)
+        base.classes = CLASSES
+        data = rendered_data(list(Streets(CHOICE_SEEDS, frames=20)))
+    else:
+        base = load_base("netwarp:espnet", asked.weights)
+        data = in_order_of(open_data(asked.data, "val"), base.classes)  # type: ignore[arg-type]
+    networks = {f"{len(data.classes)} classes": (base, data)}
+    for name in asked.names.split(","):
+        place = data.classes.names.index(name)
+        networks[name] = Against(base, place), one_class(data, place)
     for name, (network, clips) in networks.items():
+        print(f"\n{name}\n")
         model = netwarp.VideoModel(network, training_free=True)
-        rows = {"frame by frame": model.without_memory(), f"training-free, {name}": model}
-        print(score_table(evaluate(rows, clips)), flush=True)
+        edges = {"frame by frame": "off", "training-free, no edges": "off", "training-free": "on"}
+        edges |= {f"training-free, {way}": kind for way, kind in EDGES.items() if choosing and way != "edges"}
+        rows = {row: model.without_memory() if row == "frame by frame" else model for row in edges}
+        table(evaluate(rows, clips, edges=edges))
 
 
 if __name__ == "__main__":

@@ -82,6 +82,28 @@ def test_gaps_are_filled_along_the_flow_from_one_side_or_both(video: Path):
     assert same(masks("still")[:5], [labels[0]] * 5)
 
 
+def test_doubt_is_where_nothing_was_said(video: Path):
+    labels = label_maps()
+    save("saved", {"frame0": labels[0], "frame5": labels[5]})
+    arguments = (video, "saved", "out", "--edges", "off", "--doubt", "doubt")
+    assert run(*arguments) == 0
+    one_side = masks("doubt")
+    assert len(one_side) == 6
+    assert not one_side[0].any()
+    assert not one_side[5].any()
+    assert one_side[1].mean() < one_side[2].mean() < one_side[4].mean()
+    assert one_side[4][:, 12:].mean() < 0.7 * one_side[4][:, :3].mean(), "from the left something came into view"
+    assert run(*arguments, "--offline") == 0
+    both = np.array(masks("doubt"))
+    assert (both <= np.array(one_side) + 1.0).all()
+    assert both[4].mean() < one_side[4].mean() / 2
+    save("whole", {str(i): each for i, each in enumerate(labels)})
+    assert run(video, "whole", "out2", "--doubt", "none") == 0
+    assert run(video, "whole", "out3") == 0
+    assert not np.array(masks("none")).any()
+    assert same(masks("out2"), masks("out3"))
+
+
 def test_images_are_found_by_their_names_and_255_is_nothing(workplace: Path):
     Path("frames").mkdir()
     for i, name in enumerate("abc"):
@@ -113,6 +135,8 @@ def test_numbers_about_steadied_labels(video: Path):
 MISTAKES = {
     "v.mp4 saved out --areas saved/0.png": ["saved/0.png"],
     "v.mp4 saved out --overlay v.mp4": ["v.mp4"],
+    "v.mp4 saved out --doubt saved": ["saved"],
+    "v.mp4 saved out --doubt ./out": ["out", "--doubt"],
     "v.mp4 saved out --rle v.mp4": ["v.mp4"],
     "v.mp4 nowhere out": ["nowhere"],
     "v.mp4 empty out": ["empty", "000012.png"],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from netwarp import Sliding, VideoModel, segment
+from netwarp import Sliding, VideoModel, segment, warp
 
 
 @pytest.fixture
@@ -51,3 +51,35 @@ def test_trust_is_the_gates(network, video, options: dict):
         else:
             assert result.trust.shape == result.labels.shape
         before = result.frame
+
+
+def test_doubt_is_what_all_flow_since_the_keyframe_loses(network, video):
+    model = VideoModel(network, training_free=True)
+    sure = None
+    before = None
+    for result in segment(video, model, confidence=True, keyframes=4, detect_cuts=False):
+        frame = torch.from_numpy(result.frame).permute(2, 0, 1)[None]
+        if result.keyframe:
+            sure = torch.ones(1, 1, 48, 64)
+        else:
+            flow = model.estimate_flow(frame, before)
+            sure = model.gate(frame, before, flow) * warp(sure, flow)
+        np.testing.assert_allclose(result.doubt, 1 - sure[0, 0].numpy(), atol=1e-5)
+        before = frame
+    assert next(segment(video, model, confidence=True)).doubt is None, "nothing is carried"
+
+
+def test_looking_ahead_doubts_what_neither_side_knows(network, video):
+    model = VideoModel(network, training_free=True)
+    options = {"confidence": True, "keyframes": 6, "detect_cuts": False}
+    behind, both = ([r.doubt for r in segment(video, model, lag=lag, **options)] for lag in (0, 6))
+    assert not both[0].any()
+    assert not both[6].any()
+    frames = [torch.from_numpy(each).permute(2, 0, 1)[None] for each in video]
+    sure = torch.ones(1, 1, 48, 64)
+    for i in range(5, 0, -1):  # from the keyframe 6 back
+        flow = model.estimate_flow(frames[i], frames[i + 1])
+        sure = model.gate(frames[i], frames[i + 1], flow) * warp(sure, flow)
+        np.testing.assert_allclose(both[i], np.minimum(behind[i], 1 - sure[0, 0].numpy()), atol=1e-5)
+        sure = torch.maximum(sure, torch.from_numpy(1 - behind[i])[None, None])
+    assert both[5].mean() < 0.5 * behind[5].mean()

@@ -136,12 +136,45 @@ def test_refuses(options, value):
         segment(Listed(scene(frames=3)), tiny(), **options)
 
 
-def test_the_filter_is_for_classes(pictures):
-    one = VideoModel(nn.Conv2d(3, 1, 3, padding=1), training_free=True, task="binary")
-    assert len(list(segment(Clip(pictures(2)), one))) == 2  # "auto" leaves it out
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_the_filter_is_for_one_label_a_pixel(pictures, task):
+    two = VideoModel(nn.Conv2d(3, 2, 3, padding=1), training_free=True, task=task)
+    assert len(list(segment(Clip(pictures(2)), two))) == 2  # "auto" leaves it out
     for wanted in ("on", Edges()):
-        with pytest.raises(ConfigurationError, match="'binary'"):
-            segment(Clip(pictures(2)), one, edges=wanted)
+        with pytest.raises(ConfigurationError, match=f"'{task}'"):
+            segment(Clip(pictures(2)), two, edges=wanted)
+
+
+class AsTwo(nn.Module):
+    """An object's logit x as the logits (0, x) of two classes."""
+
+    def __init__(self, one):
+        super().__init__()
+        self.one = one
+
+    def forward(self, image):
+        x = self.one(image)
+        return torch.cat([torch.zeros_like(x), x], 1)
+
+
+@pytest.mark.parametrize("windows", [False, True])
+@pytest.mark.parametrize("options", [{}, {"keyframes": 3}, {"lag": 2}, {"offline": True, "edges": Edges(5, 0.2)}])
+def test_an_object_is_filtered_as_two_classes_are(pictures, options, windows):
+    torch.manual_seed(0)
+    one, images = nn.Conv2d(3, 1, 3, padding=1), pictures(7)
+    one.weight.data.mul_(20)
+    one.bias.data -= one(images[0] / 255).detach().median()
+    models = [
+        VideoModel(one, training_free=True, task="binary", preprocess=PLAIN),
+        VideoModel(AsTwo(one), training_free=True, preprocess=PLAIN),
+    ]
+    if windows:
+        models = [Sliding(model, window=24, stride=12) for model in models]
+    found = [[r.labels for r in segment(Clip(images), model, detect_cuts=False, **options)] for model in models]
+    for ours, theirs in zip(*found, strict=True):
+        assert np.mean(ours != theirs) < 0.002
+    plain = [r.labels for r in segment(Clip(images), models[0], detect_cuts=False, **{**options, "edges": "off"})]
+    assert np.mean(np.array(plain) != np.array(found[0])) > 0.005
 
 
 def test_precomputed_flow_has_no_way_ahead(tmp_path, pictures):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netwarp.cli.arguments import argument, flag, option
+from netwarp.cli.arguments import argument, flag, local_place, option
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.network_options import ClassesOption
 from netwarp.cli.result_options import LABEL_FILES, ColourOptions, LabelFileOptions, Palette, paint, palette_of
@@ -19,12 +19,13 @@ EXAMPLE = """\
 examples:
   netwarp smooth street.mp4 masks/ steady/
   netwarp smooth "frames/*.jpg" masks/ steady/ --offline --overlay steady.mp4
-  netwarp smooth street.mp4 annotated/ filled/ --offline
+  netwarp smooth street.mp4 annotated/ filled/ --offline --doubt doubt/
 
 MASKS holds a label map (.png: indexed or gray, 255 for none) or class probabilities (.npy: floats [C,H,W]) for each
 frame, or for some: of its size, and named as the image, or with the frame's number, from 0, in its name (000012.png).
 A frame without gets the labels of the last one that has some, moved along the flow: a video that was annotated now and
-then is filled. --offline fills from both sides."""
+then is filled. --offline fills from both sides; --doubt shows where a label needs a look: what came into view, or moved
+as the flow cannot follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,11 @@ class Request(LabelOptions, ClassesOption, LabelFileOptions, ColourOptions):
     masks: str = argument("MASKS", "the folder with what was saved of its frames")
     output: str = argument("OUTPUT", "the folder for label maps: indexed PNG")
     overlay: str | None = option("FILE", "write the labels' colours over the frames too, into this video")
+    doubt: str | None = option(
+        "DIR",
+        "write how far each label that was filled in is to be doubted, into this folder: gray PNG, 0 to 255",
+        type=local_place,
+    )
     flow: str | None = option("SPEC", "as for 'netwarp segment' (default: dis)")
     no_cuts: bool = flag("do not look for scene cuts, which start anew")
 
@@ -58,8 +64,10 @@ def run(request: Request) -> None:
     if request.legend and request.overlay is None:
         raise ConfigurationError("{option} is drawn into a video: name one by --overlay", option="legend")
     output, saved = Path(request.output), Path(request.masks)
-    if output.resolve() == saved.resolve():
-        raise OutputError(f"{output} holds what was saved, which must stay: name another folder")
+    for place in (output, request.doubt and Path(request.doubt)):
+        if place and place.resolve() == saved.resolve():
+            raise OutputError(f"{place} holds what was saved, which must stay: name another folder")
+    doubt = None if request.doubt is None else Path(request.doubt)
     overlay = None if request.overlay is None else Path(request.overlay)
     numbers = {name: Path(place) for name in LABEL_FILES if (place := getattr(request, name)) is not None}
     with open_frames(request.input) as source:
@@ -91,9 +99,10 @@ def run(request: Request) -> None:
                 model,
                 video=overlay,
                 masks=output,
+                doubt=doubt,
                 # A cut would need an answer there.
                 detect_cuts=whole and not request.no_cuts,
-                keyframes="all" if whole else WhereSaved(files),
+                keyframes="all" if whole and doubt is None else WhereSaved(files),
                 **settings,
                 legend=request.legend,
                 areas=numbers.get("areas"),

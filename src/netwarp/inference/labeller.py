@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError, unknown_name
@@ -32,12 +33,12 @@ def make_edges(edges: EdgesChoice, model: StreamModel) -> Edges | None:
     if not isinstance(edges, Edges) and edges not in (True, False, "on", "off", "auto"):
         raise unknown_name("edges", str(edges), ("on", "off", "auto"))
     if edges == "auto":
-        return Edges() if model.training_free and model.task.normalised else None
+        return Edges() if model.training_free and model.task.exclusive else None
     if edges in (False, "off"):
         return None
-    if not model.task.normalised:
+    if not model.task.exclusive:
         raise ConfigurationError(
-            f"the filter along edges is for classes, and the task is {model.task.name!r}: leave {{option}} out",
+            f"the edges filter needs one label a pixel, and the task is {model.task.name!r}: leave {{option}} out",
             option="edges",
         )
     return edges if isinstance(edges, Edges) else Edges()
@@ -71,7 +72,9 @@ class Answer(NamedTuple):
         """Label what a step returned; with ``keep`` for a frame whose labels are carried on."""
         labels, filtered = model.labels(logits).to(model.task.stored), None
         if edges is not None:
-            labels, filtered = edges(logits, labels, image, logits=isinstance(model, VideoModel), keep=keep)
+            of_logits = isinstance(model, VideoModel)
+            answer = model.task.as_classes(logits, logits=of_logits)
+            labels, filtered = edges(answer, labels, image, logits=of_logits, keep=keep)
         return cls(state, labels, filtered)
 
     def carried(self, model: StreamModel, path: Flows) -> Tensor:
@@ -84,7 +87,8 @@ class Answer(NamedTuple):
 class Labelled(NamedTuple):
     """An item, its labels ``[1,H,W]``, and the share of the network that ran on it: of its windows, or all or none.
 
-    Where they are asked for, the probability of each label and the trust in the memory, ``[1,H,W]`` in 0–1.
+    Where they are asked for, the probability of each label, the trust in the memory, and how far a label that was
+    carried is to be doubted, ``[1,H,W]`` in 0–1.
     """
 
     item: Any
@@ -92,6 +96,7 @@ class Labelled(NamedTuple):
     network: float
     confidence: Tensor | None = None
     trust: Tensor | None = None
+    doubt: Tensor | None = None
 
 
 class Labeller:
@@ -160,7 +165,7 @@ class Labeller:
                 kept = Flows(ahead.backward.clone(), None, None if ahead.trust is None else ahead.trust.clone())
             trust = self._trust(motion, path, image)
             waits = item, image.clone(), network, None if trust is None else trust.clone()
-            return self._in_order(self._lookahead.add(waits, answer, kept))
+            return self._in_order(self._lookahead.add(waits, answer, kept, self._sure(path, image)))
         if logits is not None and direct:
             self._answer = Answer(self._state, logits.to(self._model.task.stored), None)
             return [Labelled(item, self._answer.labels, network)]
@@ -173,14 +178,15 @@ class Labeller:
             labels = self._answer.carried(self._model, path)
             if self._confidence:
                 logits = self._model.enlarge(self._model.carry_answer(self._state, path), image)
-        return [Labelled(item, labels, network, self._probability(logits, labels), self._trust(motion, path, image))]
+        trust, doubt = self._trust(motion, path, image), _doubt(self._sure(path, image))
+        return [Labelled(item, labels, network, self._probability(logits, labels), trust, doubt)]
 
     def _in_order(self, found: Any) -> list[Labelled]:  # noqa: ANN401
         labelled = []
-        for (item, image, network, trust), answer in found:
+        for (item, image, network, trust), answer, sure in found:
             logits = self._model.enlarge(answer, image)
             labels = Answer.of(self._model, None, logits, image, self._edges, keep=False).labels
-            labelled.append(Labelled(item, labels, network, self._probability(logits, labels), trust))
+            labelled.append(Labelled(item, labels, network, self._probability(logits, labels), trust, _doubt(sure)))
         return labelled[::-1]
 
     def _probability(self, logits: Tensor | None, labels: Tensor) -> Tensor | None:
@@ -199,3 +205,16 @@ class Labeller:
         if not self._confidence or found is None:
             return None
         return resize_confidence(found, (image.shape[-2], image.shape[-1]))[:, 0]
+
+    def _sure(self, path: Flows | None, image: Tensor) -> Tensor | None:
+        """How sure an answer is by what was before: 1 where the network ran, else the trust in all flow since."""
+        if not self._confidence or not self._carries:
+            return None
+        size = image.shape[-2], image.shape[-1]
+        if path is None:
+            return torch.ones(len(image), 1, *size, device=image.device)
+        return None if path.trust is None else resize_confidence(path.trust, size).float()
+
+
+def _doubt(sure: Tensor | None) -> Tensor | None:
+    return None if sure is None else 1 - sure[:, 0]

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from netwarp.errors import ConfigurationError, OutputError
 from netwarp.inference.stream_model import StreamModel
+from netwarp.model.gates import resize_confidence
 from netwarp.model.netwarp import Flows
-from netwarp.ops import warp_combine
+from netwarp.ops import warp, warp_combine
 from netwarp.output_files import reason
 
 SHARE = 0.8
@@ -68,37 +69,51 @@ class Lookahead:
         self._items: list[Any] = []
         self._kept: _OnDisk | _InMemory = _OnDisk() if delay.on_disk else _InMemory()
         self._first = 0  # number of the first that waits
+        self._sure = False
 
-    def add(self, item: object, answer: Tensor, ahead: Flows | None) -> Iterator[tuple[Any, Tensor]]:
+    def add(
+        self, item: object, answer: Tensor, ahead: Flows | None, sure: Tensor | None = None
+    ) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
         """Add the next frame, with the flow to it from the frame before (:meth:`.VideoModel.flows_ahead`).
 
-        Yields what is due then, the last first.
+        ``sure`` ``[1,1,H,W]``, of all frames or none, is how sure its answer is by what was before, 0–1.
+
+        Yields what is due then, the last first, and how sure it is by what is before or behind.
         """
         flow = () if ahead is None else (ahead.backward, *(() if ahead.trust is None else (ahead.trust,)))
-        self._kept.put(self._first + len(self._items), (answer, *flow))
+        self._sure = sure is not None
+        self._kept.put(self._first + len(self._items), (answer, *(() if sure is None else (sure,)), *flow))
         self._items.append(item)
         if len(self._items) > self._delay.frames:
             yield from self._go_back(self._delay.every)
 
-    def finish(self) -> Iterator[tuple[Any, Tensor]]:
+    def finish(self) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
         """Hand out all that waits, the last first: a scene or the video ends here."""
         yield from self._go_back(len(self._items))
 
-    def _go_back(self, count: int) -> Iterator[tuple[Any, Tensor]]:
+    def _go_back(self, count: int) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
         later: Tensor | None = None
+        sure: Tensor | None = None
         flow: list[Tensor] = []
         for place in reversed(range(len(self._items))):
             answer, *to_here = self._kept.get(self._first + place)
+            behind, sure = sure, to_here.pop(0) if self._sure else None
+            if sure is not None and behind is not None and len(flow) > 1:
+                sure = torch.maximum(sure, resize_confidence(flow[1], _size(sure)) * warp(behind, flow[0]))
             if later is not None:
                 to_later, trust = self._model.at_answer(Flows(flow[0], None, *flow[1:]), answer)
                 present, past = (answer.new_full((answer.shape[1],), share) for share in (1 - SHARE, SHARE))
                 answer = warp_combine(answer, later, to_later, present, past, trust)
             later, flow = answer, to_here
             if place < count:
-                yield self._items[place], answer
+                yield self._items[place], answer, sure
         self._first += count
         del self._items[:count]
         self._kept.forget(self._first)
+
+
+def _size(tensor: Tensor) -> tuple[int, int]:
+    return tensor.shape[-2], tensor.shape[-1]
 
 
 class _InMemory:

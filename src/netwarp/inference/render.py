@@ -77,6 +77,7 @@ def render(
     video: Path | None = None,
     masks: Path | None = None,
     confidence: Path | None = None,
+    doubt: Path | None = None,
     areas: Path | None = None,
     rle: Path | None = None,
     compare: bool = False,
@@ -103,7 +104,8 @@ def render(
     The overlay ``video`` has the source's rate, time stamps, shape of pixels and sound. It replaces an existing file at
     the end, but never on Ctrl-C. The folder ``masks`` gets indexed PNG of each frame's own size, named as the image or
     by the frame's index; those of an earlier run that stay beside them are said, or removed with ``clean``.
-    ``confidence`` gets the probability of each label likewise, as gray PNG of 0 to 255. The files ``areas`` (CSV) and
+    ``confidence`` gets the probability of each label likewise, as gray PNG of 0 to 255, and ``doubt`` with
+    ``keyframes`` the doubt in labels that were carried (:class:`.Segmented`). The files ``areas`` (CSV) and
     ``rle`` (JSON, COCO's run lengths) get numbers of each frame (:mod:`netwarp.video.label_files`), and are there when
     all is.
     ``compare`` shows the network frame by frame beside the model. ``alpha`` is the opacity of the classes' colours,
@@ -117,10 +119,10 @@ def render(
         raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")
     if not 0 <= alpha <= 1:
         raise ConfigurationError(f"alpha must be from 0 to 1, not {alpha}")
-    check_apart({"video": video, "masks": masks, "confidence": confidence, "areas": areas, "rle": rle})
+    check_apart({"video": video, "masks": masks, "confidence": confidence, "doubt": doubt, "areas": areas, "rle": rle})
     check_places(source.paths, video=video, masks=masks)
     check_places(source.paths, masks=confidence, file=areas)
-    check_places(source.paths, file=rle)
+    check_places(source.paths, masks=doubt, file=rle)
     check_size(source, video, compare=compare)
 
     names = LabelSet(model.classes, model.palette)
@@ -144,7 +146,7 @@ def render(
         edges=edges,
         lag=lag,
         offline=offline,
-        confidence=confidence is not None,
+        confidence=confidence is not None or doubt is not None,
         every_frame=every_frame,
     )
     live, behind, dropped = source.live and source.length is None, _Lag(), 0
@@ -152,7 +154,9 @@ def render(
     began, frames, network_ran, writer, done = time.perf_counter(), 0, 0.0, None, False
     try:
         with (
-            _no_empty_folders([p for p in (*(f and f.parent for f in (video, areas, rle)), masks, confidence) if p]),
+            _no_empty_folders(
+                [p for p in (*(f and f.parent for f in (video, areas, rle)), masks, confidence, doubt) if p]
+            ),
             ExitStack() as stack,
         ):
             stack.enter_context(source)
@@ -161,9 +165,11 @@ def render(
             if masks is not None:
                 opened = folder_for(model.task, masks, names, source.paths, value_range, clean=clean)
                 folder = stack.enter_context(opened)
-            sureness = None
-            if confidence is not None:
-                sureness = stack.enter_context(ConfidenceFolder(confidence, inputs=source.paths, clean=clean))
+            gray = {
+                what: stack.enter_context(ConfidenceFolder(place, inputs=source.paths, clean=clean))
+                for what, place in (("confidence", confidence), ("doubt", doubt))
+                if place is not None
+            }
             if video is not None:
                 writer = VideoWriter(
                     video, fps=source.fps, quality=quality, inputs=source.paths,
@@ -177,8 +183,9 @@ def render(
             for result in prepared:
                 if folder is not None:
                     folder.write(result.labels, result.index, result.name)
-                if sureness is not None and result.confidence is not None:
-                    sureness.write(result.confidence, result.index, result.name)
+                for what, pictures in gray.items():
+                    if (shown := getattr(result, what)) is not None:
+                        pictures.write(shown, result.index, result.name)
                 for file in files.values():
                     file.write(result.labels, result.index, result.time, result.name)
                 if writer is not None:

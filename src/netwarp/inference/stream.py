@@ -62,6 +62,8 @@ class Segmented:
         confidence: ``[H,W]``, 0–1, on request: the probability that the model gives to the pixel's label.
         trust: ``[H,W]``, 0–1, on request: the gate's trust in what the memory (or the last keyframe) brought to the
             pixel; None where nothing was brought, or there is no gate.
+        doubt: ``[H,W]``, 0–1, on request, where the network runs on some frames: 0 on these, else 1 less the trust in
+            all flow from the last of them (looking ahead also from the next). None without a gate.
         duration: Seconds for which the frame is shown; None where the source does not say it.
         sound: Coded sound that stands beside it in a video (:class:`netwarp.video.source.SoundPacket`).
         latency: Seconds from when the frame was read until its labels were there.
@@ -78,6 +80,7 @@ class Segmented:
     network: float = 1.0
     confidence: npt.NDArray[np.float32] | None = None
     trust: npt.NDArray[np.float32] | None = None
+    doubt: npt.NDArray[np.float32] | None = None
     duration: float | None = None
     sound: tuple[SoundPacket, ...] = ()
     latency: float = 0.0
@@ -125,7 +128,8 @@ def segment(
         lag: Frames of delay: what so many later frames say at most is brought back to each.
         offline: Look ahead as far as is of use, in a recorded video: it is handed out in pieces, and while they wait
             the network's answers lie in temporary files, in half precision.
-        confidence: Hand out the probability of each pixel's label, and the trust in the memory.
+        confidence: Hand out the probability of each pixel's label, the trust in the memory, and the doubt in labels
+            that were carried.
         every_frame: Segment each frame of a camera or a stream too, however far that falls behind: without it the
             newest one is next, and what nobody had time for is left out (``index`` counts it).
 
@@ -242,13 +246,13 @@ def _through_network(
 
 def _segmented(labelled: Labelled, staging: Staging) -> Segmented:
     frame, fresh, alone = labelled.item
-    maps = (labelled.labels, alone, labelled.confidence, labelled.trust)
+    maps = (labelled.labels, alone, labelled.confidence, labelled.trust, labelled.doubt)
     found = iter(staging.download(*(each for each in maps if each is not None)))
-    labels, compared, confidence, trust = (None if each is None else next(found)[0].numpy() for each in maps)
+    labels, compared, confidence, trust, doubt = (None if each is None else next(found)[0].numpy() for each in maps)
     assert labels is not None
     return Segmented(
         frame.index, frame.time, frame.name, frame.image, labels, fresh, compared, labelled.network > 0,
-        labelled.network, confidence, trust, frame.duration, frame.sound,
+        labelled.network, confidence, trust, doubt, frame.duration, frame.sound,
         time.monotonic() - frame.read_at,
     )  # fmt: skip
 

@@ -41,6 +41,7 @@ class Task:
 
     name: ClassVar[str] = "classes"
     normalised: ClassVar[bool] = True  # whether log-probabilities, which sum better over time, differ from the outputs
+    exclusive: ClassVar[bool] = True  # whether one label is at each pixel, whose edges can be moved
 
     def read(self, maps: Tensor) -> Tensor:
         """Bring a network's outputs ``[B,C,h,w]`` to the form in which they are remembered and summed."""
@@ -75,6 +76,10 @@ class Task:
     def confidence(self, probabilities: Tensor, labels: Tensor) -> Tensor | None:
         """The probability of each of :meth:`labels`, in their shape; None where results are no labels."""
         return probabilities.gather(1, labels.long().unsqueeze(1))[:, 0]
+
+    def as_classes(self, answer: Tensor, *, logits: bool) -> Tensor:
+        """The answer of an exclusive task, logits or :meth:`probabilities`, as one of a class for each label."""
+        return answer
 
     def one_label(self, logits: Tensor) -> Tensor:
         """A class at each pixel ``[B,H,W]``, to compare with a label map."""
@@ -114,6 +119,7 @@ class Multilabel(Task):
 
     name = "multilabel"
     normalised = False
+    exclusive = False
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Their sigmoid; see :class:`Task`."""
@@ -165,6 +171,11 @@ class Binary(Multilabel):
     """An object against the rest, by one logit: label 1 where it is above 0, else 0."""
 
     name = "binary"
+    exclusive = True
+
+    def as_classes(self, answer: Tensor, *, logits: bool) -> Tensor:
+        """See :class:`Task`; the rest has the logit 0."""
+        return torch.cat([torch.zeros_like(answer) if logits else 1 - answer, answer], 1)
 
     def labels(self, logits: Tensor) -> Tensor:
         """``[B,H,W]``, 1 where the object is, else 0."""
@@ -200,6 +211,7 @@ class Regression(Task):
 
     name = "regression"
     normalised = False
+    exclusive = False
 
     def read(self, maps: Tensor) -> Tensor:
         """See :class:`Task`."""
