@@ -6,6 +6,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -221,8 +222,8 @@ class RayPool:
             event: Event = self._ray.get(each if once else next(each))
         except self._ray.exceptions.RayTaskError as error:
             event = lost_by(error.cause if isinstance(error.cause, Exception) else error)
-        except (self._ray.exceptions.RayError, StopIteration):
-            event = Lost("its worker or node died")
+        except (self._ray.exceptions.RayError, StopIteration) as error:
+            event = Lost(_cause(error))
         if once or isinstance(event, (Outcome, Lost)):
             del self._said[each]
         if isinstance(event, Lost):
@@ -235,3 +236,9 @@ class RayPool:
                 self._ray.kill(actor)
         self._ray.shutdown()
         self._quiet.close()
+
+
+def _cause(error: BaseException) -> str:
+    """What a death on a cluster is told as: of an exception in the worker that, in the end of a long text."""
+    told = [line for line in str(error).splitlines() if re.match(r"\w+(Error|Exception): ", line)]
+    return f"its worker or node died ({told[-1]})" if told else "its worker or node died"
