@@ -70,7 +70,7 @@ $(VENV)/.experiment: pyproject.toml constraints.txt | $(VENV)/.uv
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.uv
-	$(UV) --editable '.[models,report,train,cityscapes,cluster,coco,convert,crf,export,openvino,live]' --group dev
+	$(UV) --editable '.[models,report,train,cityscapes,cluster,coco,convert,crf,export,openvino,live,hub]' --group dev
 	touch $@
 
 clean:

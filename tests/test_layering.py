@@ -27,7 +27,7 @@ ORDER = (
         "imports",
     ),
     *("ops", "flow", "metrics", "video", "engines"),
-    *("model", "bases", "datasets", "inference", "evaluation", "training", "live", "convert", "export", "fleet"),
+    *("model", "bases", "datasets", "inference", "evaluation", "training", "live", "convert", "export", "fleet", "hub"),
     *("cli", "streets", "lab"),
 )
 ROOT = Path(netwarp.__file__).parent

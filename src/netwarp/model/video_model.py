@@ -21,6 +21,7 @@ from netwarp.model.inputs import Preprocess, as_preprocess, base_device, preproc
 from netwarp.model.layers import OUTPUTS, margin_of, place
 from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
+from netwarp.model.on_hub import HubMethods
 from netwarp.model.outputs import Hooks, output_grid
 from netwarp.model.task import Task, check_task
 from netwarp.model.unrolled import Memory, UnrolledNetwork
@@ -42,7 +43,7 @@ TRAINING_FREE_GATE = PhotometricGate()
 """Weights and gate of the mode without training: chosen on rendered video (docs/training_free.md)."""
 
 
-class VideoModel(UnrolledNetwork):
+class VideoModel(UnrolledNetwork, HubMethods):
     """A segmentation network with NetWarps in it.
 
     Optical flow aligns the previous frame's representation at some layers with the current frame's, FlowCNN corrects
