@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,23 +12,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from netwarp._version import __version__
 from netwarp.datasets.augment_settings import Augmentation
-from netwarp.datasets.check import label_counts, never_labelled
 from netwarp.datasets.clips import ClipData, Sample
 from netwarp.datasets.samples import SampleReader
 from netwarp.distributed import is_first_process
-from netwarp.errors import ConfigurationError, InputError, NetWarpError, WeightsError
-from netwarp.flow import spec_of
+from netwarp.errors import WeightsError
 from netwarp.freed_memory import keep_freed_memory
 from netwarp.model import VideoModel
 from netwarp.model.model_file import read
-from netwarp.model.netwarp import NetWarp
-from netwarp.output_files import write_file
 from netwarp.training.batches import WorkData
 from netwarp.training.checkpoint import Checkpoint, RunFolder, difference, fingerprint, restore
+from netwarp.training.checks import check_training, warn_of_labels
 from netwarp.training.frozen_prefix import frozen_prefix
-from netwarp.training.logs import StepRecord, TrainResult, check_tensorboard, progress_bar
+from netwarp.training.logs import StepRecord, TrainResult, progress_bar
 from netwarp.training.losses import class_weights
 from netwarp.training.parameters import frozen_as_told, parameter_groups
 from netwarp.training.process_state import (
@@ -42,142 +35,11 @@ from netwarp.training.process_state import (
     need_lightning,
     quiet_lightning,
 )
+from netwarp.training.result import beyond_paper, write_result
 from netwarp.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from netwarp.training.loop import BetweenSteps
-
-
-def beyond_paper(model: VideoModel, settings: TrainSettings, length: int) -> dict[str, Any]:
-    """Every option that differs from the paper's section 3.1: two frames, Eq. 3 from (1, 0), DIS, the paper's Λ."""
-    if not model.layers:
-        return {"layers": "none: frame by frame"}
-    starts = {(float(n.w1.mean()), float(n.w2.mean())) for n in model.netwarps if isinstance(n, NetWarp)}
-    spec = spec_of(model.flow) or type(model.flow).__name__
-    options = {
-        "length": (length, length == 2),
-        "start": ([list(start) for start in sorted(starts)], starts == {(1.0, 0.0)}),
-        "memory": (model.memory, model.memory == "previous"),
-        "gate": (None if model.gate is None else repr(model.gate), model.gate is None),
-        "flow": (spec, str(spec).startswith("dis")),
-        "flow_cnn": (_flow_cnn(model), _flow_cnn(model) == ["paper", 1, "gaussian"]),
-        "consistency": (settings.consistency.weight, not settings.consistency.weight),
-        "unlabelled": (settings.consistency.unlabelled, not settings.consistency.unlabelled),
-        "detach_past": (settings.detach_past, not settings.detach_past),
-        "keyframes": (settings.keyframes, not settings.keyframes),
-        "train_base": (_trained(model), _trained(model) == "all"),
-        "log_probs": (True, "log_probs" not in model.layers),
-    }
-    return {name: value for name, (value, as_in_paper) in options.items() if not as_in_paper}
-
-
-def _flow_cnn(model: VideoModel) -> list[Any] | None:
-    cnn = model.flow_cnn
-    return None if cnn is None else [cnn.variant, cnn.stride, cnn.start]
-
-
-def _trained(model: VideoModel) -> str:
-    required = [parameter.requires_grad for parameter in model.base.parameters()]
-    return "all" if all(required) else "part" if any(required) else "none"
-
-
-LAST = 100
-"""Steps that the final loss is averaged over."""
-
-
-def write_result(path: Path, result: TrainResult, settings: TrainSettings, caller: Mapping[str, Any]) -> None:
-    """Write what came out, and what else the caller wants said; nan becomes null."""
-    losses = result.losses[-LAST:]
-    scores = [(record.step, record.scores) for record in result.records if record.scores is not None]
-    content = {
-        "steps": result.steps,
-        "stopped_early": result.stopped_early,
-        "kept": result.kept,
-        "beyond_paper": result.beyond_paper,
-        "loss": sum(losses) / len(losses) if losses else None,
-        "best": None if result.best is None else {"step": result.best.step, settings.monitor: result.best.score},
-        "validation": [{"step": step, **asdict(s)} for step, s in scores],
-        "seconds": round(result.seconds, 1),
-        "training": asdict(settings),
-        **caller,
-        "netwarp": __version__,
-    }
-    text = json.dumps(_without_nan(content), indent=2)
-    write_file(path, f"{text}\n", "free space, and give the command again")
-
-
-def _without_nan(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, Mapping):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def check_training(
-    model: VideoModel,
-    samples: Sequence[Sample],
-    settings: TrainSettings,
-    classes: int,
-    unlabelled: Sequence[Sample],
-    validation: ClipData | None,
-    place: RunFolder | None,
-) -> None:
-    """Check the arguments of :func:`netwarp.training.train` against each other, the machine and the folder."""
-    _check_clips(samples, unlabelled, settings)
-    model.task.check_training()
-    outputs = len(model.classes)
-    if not 1 <= classes <= outputs:
-        raise ConfigurationError(
-            f"labels have {classes} classes, but the network has {outputs} outputs: load it with classes={classes}"
-        )
-    if not isinstance(settings.class_weights, str) and len(settings.class_weights) != classes:
-        raise ConfigurationError(f"class_weights has {len(settings.class_weights)} values for {classes} classes")
-    if validation is None and settings.validate_every is not None:
-        raise ConfigurationError("validate_every needs clips to validate on")
-    if validation is not None and len(validation.classes) != classes:
-        raise ConfigurationError(
-            f"{validation.name} has {len(validation.classes)} classes, what is trained on has {classes}"
-        )
-    if validation is not None and settings.patience is not None:
-        from netwarp.training.loop import check_validation  # imports Lightning
-
-        check_validation(validation, settings.monitor)
-    _check_machine(settings)
-    if place is None:
-        if settings.tensorboard:
-            raise ConfigurationError("tensorboard needs a folder to write to")
-        return
-    if settings.tensorboard:
-        check_tensorboard()
-    model.configuration()  # raises where the model cannot be saved
-    place.check()
-
-
-def _check_clips(samples: Sequence[Sample], unlabelled: Sequence[Sample], settings: TrainSettings) -> None:
-    if not samples:
-        raise ConfigurationError("nothing to train on: there is no labelled clip")
-    length = len(samples[0].frames)
-    for sample in (*samples, *unlabelled):
-        if len(sample.frames) != length:
-            raise InputError(f"{sample.name} has {len(sample.frames)} frames, {samples[0].name} has {length}")
-    for sample in samples:
-        if sample.frames[-1].labels is None:
-            raise InputError(f"{sample.name} has no labels to train on")
-    if settings.keyframes and length < 3:
-        raise ConfigurationError(f"keyframes are drawn from clips of 3 frames or more, not {length}: --data.length 5")
-    if settings.consistency.weight and length < 2:
-        raise ConfigurationError("consistency is between neighbouring frames: clips need at least 2")
-    if settings.consistency.unlabelled and not unlabelled:
-        raise ConfigurationError("consistency.unlabelled asks for clips without labels, and there are none")
-
-
-def _check_machine(settings: TrainSettings) -> None:
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if settings.accelerator == "gpu" and not gpus:
-        raise ConfigurationError("accelerator gpu: torch finds no GPU here: take cpu, or leave it out")
-    if settings.accelerator != "cpu" and gpus and settings.devices > gpus:
-        raise ConfigurationError(f"devices {settings.devices}: there are {gpus} GPUs")
 
 
 log = logging.getLogger("netwarp")
@@ -265,7 +127,7 @@ def train(
             if first:
                 stack.enter_context(place.taken())
             begun = _begun(place, marks)
-        _warn_of_labels(samples, model.classes[:classes])
+        warn_of_labels(samples, model.classes[:classes])
         weights = _weights(settings, samples, classes, len(model.classes))
         if begun is not None:
             assert place is not None
@@ -331,17 +193,6 @@ def _weights(settings: TrainSettings, samples: Sequence[Sample], classes: int, o
     else:
         weights = torch.tensor(settings.class_weights)
     return torch.cat([weights, torch.ones(outputs - classes)])
-
-
-def _warn_of_labels(samples: Sequence[Sample], names: Sequence[str]) -> None:
-    """Say before the first step which classes have no pixel to learn from."""
-    labels = [frame.labels for frame in (sample.frames[-1] for sample in samples) if frame.labels is not None]
-    try:
-        doubt = never_labelled(label_counts(labels).tolist(), names)
-    except NetWarpError:  # said when its step is due, with a checkpoint of all steps before
-        return
-    if doubt:
-        log.warning("in what is trained on, %s", doubt)
 
 
 def _keep_best(model: VideoModel, settings: TrainSettings, between: BetweenSteps, place: RunFolder | None) -> int:

@@ -1,0 +1,95 @@
+"""What is looked at before the first step: arguments against each other, clips, labels, the machine and the folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import torch
+
+from netwarp.datasets.check import label_counts, never_labelled
+from netwarp.datasets.clips import ClipData, Sample
+from netwarp.errors import ConfigurationError, InputError, NetWarpError
+from netwarp.model import VideoModel
+from netwarp.training.checkpoint import RunFolder
+from netwarp.training.logs import check_tensorboard
+from netwarp.training.settings import TrainSettings
+
+log = logging.getLogger("netwarp")
+
+
+def check_training(
+    model: VideoModel,
+    samples: Sequence[Sample],
+    settings: TrainSettings,
+    classes: int,
+    unlabelled: Sequence[Sample],
+    validation: ClipData | None,
+    place: RunFolder | None,
+) -> None:
+    """Check the arguments of :func:`netwarp.training.train` against each other, the machine and the folder."""
+    _check_clips(samples, unlabelled, settings)
+    model.task.check_training()
+    outputs = len(model.classes)
+    if not 1 <= classes <= outputs:
+        raise ConfigurationError(
+            f"labels have {classes} classes, but the network has {outputs} outputs: load it with classes={classes}"
+        )
+    if not isinstance(settings.class_weights, str) and len(settings.class_weights) != classes:
+        raise ConfigurationError(f"class_weights has {len(settings.class_weights)} values for {classes} classes")
+    if validation is None and settings.validate_every is not None:
+        raise ConfigurationError("validate_every needs clips to validate on")
+    if validation is not None and len(validation.classes) != classes:
+        raise ConfigurationError(
+            f"{validation.name} has {len(validation.classes)} classes, what is trained on has {classes}"
+        )
+    if validation is not None and settings.patience is not None:
+        from netwarp.training.loop import check_validation  # imports Lightning
+
+        check_validation(validation, settings.monitor)
+    _check_machine(settings)
+    if place is None:
+        if settings.tensorboard:
+            raise ConfigurationError("tensorboard needs a folder to write to")
+        return
+    if settings.tensorboard:
+        check_tensorboard()
+    model.configuration()  # raises where the model cannot be saved
+    place.check()
+
+
+def _check_clips(samples: Sequence[Sample], unlabelled: Sequence[Sample], settings: TrainSettings) -> None:
+    if not samples:
+        raise ConfigurationError("nothing to train on: there is no labelled clip")
+    length = len(samples[0].frames)
+    for sample in (*samples, *unlabelled):
+        if len(sample.frames) != length:
+            raise InputError(f"{sample.name} has {len(sample.frames)} frames, {samples[0].name} has {length}")
+    for sample in samples:
+        if sample.frames[-1].labels is None:
+            raise InputError(f"{sample.name} has no labels to train on")
+    if settings.keyframes and length < 3:
+        raise ConfigurationError(f"keyframes are drawn from clips of 3 frames or more, not {length}: --data.length 5")
+    if settings.consistency.weight and length < 2:
+        raise ConfigurationError("consistency is between neighbouring frames: clips need at least 2")
+    if settings.consistency.unlabelled and not unlabelled:
+        raise ConfigurationError("consistency.unlabelled asks for clips without labels, and there are none")
+
+
+def _check_machine(settings: TrainSettings) -> None:
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if settings.accelerator == "gpu" and not gpus:
+        raise ConfigurationError("accelerator gpu: torch finds no GPU here: take cpu, or leave it out")
+    if settings.accelerator != "cpu" and gpus and settings.devices > gpus:
+        raise ConfigurationError(f"devices {settings.devices}: there are {gpus} GPUs")
+
+
+def warn_of_labels(samples: Sequence[Sample], names: Sequence[str]) -> None:
+    """Say before the first step which classes have no pixel to learn from."""
+    labels = [frame.labels for frame in (sample.frames[-1] for sample in samples) if frame.labels is not None]
+    try:
+        doubt = never_labelled(label_counts(labels).tolist(), names)
+    except NetWarpError:  # said when its step is due, with a checkpoint of all steps before
+        return
+    if doubt:
+        log.warning("in what is trained on, %s", doubt)
