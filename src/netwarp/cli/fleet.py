@@ -40,7 +40,7 @@ inputs, and fleet.json and fleet.csv. Started again, the same command goes on: i
 changed since or failed."""
 
 THREADS = 4
-"""Of a worker without a GPU: a network gains little from more, and more workers from all of them."""
+"""Cores for a worker without a GPU: a network gains little from more, and more workers gain all of them."""
 
 SHOWN = 30
 """Most videos in the table on the terminal."""
@@ -81,9 +81,8 @@ class Request(RenderOptions):
         "N", "of them (default: one for each GPU, or for each --threads cores)", type=whole_number(1, 100_000)
     )
     threads: int | None = option(
-        "N", f"of each worker without a GPU (default: {THREADS}, or all cores if they are fewer)",
-        type=whole_number(1, 1024),
-    )  # fmt: skip
+        "N", f"cores of a worker (default: {THREADS}, or all where there are fewer)", type=whole_number(1, 1024)
+    )
     cluster: str | None = option("ADDRESS", "of a Ray cluster to work on, or auto for the one that runs here")
     cache: str | None = option("DIR", "what comes from addresses is kept there (default: in ~/.cache/netwarp)")
     cache_size: int = option("GB", "most that is kept there (default: 20)", type=whole_number(0, 1_000_000), default=20)
@@ -209,18 +208,18 @@ def _pool(request: Request, plan: Plan) -> Pool:
     if request.cluster is not None:
         on = False if engine or request.device == "cpu" else True if request.device.startswith("cuda") else None
         return RayPool(plan, request.cluster, gpus=on, threads=request.threads or THREADS, workers=request.workers)
-    device = "cpu" if engine else device_named(request.device)
+    device, cores = "cpu" if engine else device_named(request.device), cores_of_process()
     if device == "cuda":
         import torch
 
         gpus = torch.cuda.device_count()
-        return LocalPool(plan, [f"cuda:{index % gpus}" for index in range(request.workers or gpus)])
-    cores = cores_of_process()
-    threads = min(request.threads or THREADS, cores)
-    workers = request.workers or max(1, cores // threads)
-    if device == "cpu" and request.threads is None and request.workers is not None:
-        threads = max(1, cores // workers)
-    return LocalPool(dataclasses.replace(plan, threads=threads), [None] * workers)
+        devices: list[str | None] = [f"cuda:{index % gpus}" for index in range(request.workers or gpus)]
+    elif device.startswith("cuda"):
+        devices = [device] * (request.workers or 1)
+    else:
+        devices = [None] * (request.workers or max(1, cores // (request.threads or THREADS)))
+    threads = request.threads or max(1, cores // len(devices))
+    return LocalPool(dataclasses.replace(plan, threads=threads), devices)
 
 
 @contextlib.contextmanager
@@ -235,9 +234,9 @@ def _bars() -> Iterator[Any]:
 
     def bar(key: object, unit: str, what: str, done: int, of: int | None) -> None:
         if key not in bars:
-            bars[key] = tqdm(unit=unit, position=len(bars), dynamic_ncols=True)
+            bars[key] = tqdm(desc=what, total=of, unit=unit, position=len(bars), dynamic_ncols=True)
         shown = bars[key]
-        if shown.desc != f"{what}: ":
+        if shown.desc.removesuffix(": ") != what:
             shown.reset(total=of)
             shown.set_description(what, refresh=False)
         shown.total, shown.n = of, done

@@ -168,9 +168,8 @@ class RayPool:
             ) from error
         if self._gpus is None:
             self._gpus = any(node.get("GPU", 0) >= 1 for node in nodes)
-        if not self._gpus:  # nodes of fewer cores get workers of fewer threads
-            cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
-            self._threads = min(self._threads, *cores, self._threads)
+        if not self._gpus:  # where all nodes have fewer cores, workers have fewer threads
+            self._threads = min(self._threads, max(max(int(node.get("CPU", 0)) for node in nodes), 1))
         if not self.room():
             self.__exit__()
             what = "GPU" if self._gpus else "core"
@@ -195,7 +194,8 @@ class RayPool:
         needs: dict[str, Any] = {"num_gpus": 1} if self._gpus else {"num_cpus": self._threads}
         # A dead one is replaced by another: while Ray starts one anew, calls to it fail at once, one after another.
         actor = self._ray.remote(max_restarts=0, max_task_retries=0, **needs)(Worker).remote(
-            self._plan if self._gpus else replace(self._plan, threads=self._threads), "cuda" if self._gpus else None
+            replace(self._plan, threads=self._threads),
+            "cuda" if self._gpus else None,  # Ray's own number is 1
         )
         self._started += 1
         self._actors[self._started] = actor
@@ -210,6 +210,8 @@ class RayPool:
     def events(self, seconds: float) -> list[tuple[int, Event]]:
         """See :class:`Pool`."""
         waiting = list(self._said)
+        if not waiting:
+            return []
         ready, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
         if not ready:
             ready, _ = self._ray.wait(waiting, num_returns=1, timeout=seconds)

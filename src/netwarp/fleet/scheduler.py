@@ -16,7 +16,10 @@ from netwarp.fleet.worker import Outcome, Progress, Ready
 log = logging.getLogger("netwarp")
 
 ATTEMPTS = 3
-"""Workers that may die over a video before it is set aside, or one after another before any is ready."""
+"""Workers that may die over a video before it is set aside, or one after another before any was ever ready."""
+
+PAUSE = 5.0
+"""Seconds without a new worker after several that died before they were ready."""
 
 TICK = 0.5
 """Seconds between two looks at how far everybody is."""
@@ -54,9 +57,8 @@ class Scheduler:
         self._left: deque[Video] | None = None  # None until it is known which weights these are
         self._weights = ""
         self._deaths = Counter[Video]()
-        self._refused = self._stillborn = (
-            0  # workers that cannot be; and that died one after another before any said so
-        )
+        self._refused = self._stillborn = 0  # workers that said they cannot be; that died before any was ready
+        self._not_before = 0.0  # when the next may start
         self._general: int | None = 0  # videos that failed, as the options may be to blame; None after one that did not
 
     def run(self, most: int) -> None:
@@ -64,7 +66,8 @@ class Scheduler:
         waiting = False
         while self._left is None or self._left or self._busy():
             needed = most if self._left is None else len(self._left) + self._busy()
-            while len(self._seats) < min(self._pool.room() - self._refused, needed):
+            needed = min(needed, self._pool.room() - self._refused)
+            while len(self._seats) < needed and time.monotonic() >= self._not_before:
                 self._seats[self._pool.start()] = Seat()
             if not self._seats:
                 if not waiting:
@@ -117,13 +120,16 @@ class Scheduler:
 
     def _go_without(self, lost: Lost) -> None:
         """A worker was lost before it was ready."""
-        self._stillborn += 1
-        if lost.error is None and self._stillborn < ATTEMPTS:
+        if lost.error is not None:  # it would say so again
+            self._refused += 1
+            if not self._seats:
+                raise lost.error
+            log.warning("a worker less: %s", lost.why)
             return
-        self._refused, self._stillborn = self._refused + 1, 0
-        if not self._seats:
-            raise lost.error or NetWarpError(f"no worker gets ready ({lost.why}): try 'netwarp segment' on one video")
-        log.warning("a worker less: %s", lost.why)
+        self._stillborn += 1
+        if self._left is None and self._stillborn >= ATTEMPTS:
+            raise NetWarpError(f"no worker gets ready ({lost.why}): try 'netwarp segment' on one video")
+        self._not_before = time.monotonic() + (PAUSE if self._stillborn >= ATTEMPTS else 0)
 
     def _mourn(self, video: Video, lost: Lost, seat: Seat) -> None:
         self._deaths[video] += 1

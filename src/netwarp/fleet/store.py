@@ -108,7 +108,7 @@ class LocalStore(_Store):
 
     def check(self, name: str) -> None:
         """See that a folder of label maps of that name would replace nothing of others."""
-        refuse_foreign(self.root / name)
+        refuse_foreign(self.root / name, "**/*.png")
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
