@@ -221,13 +221,14 @@ def control_of(row: Row) -> Row:
     """The row trained as long on the same labels, with the same parameters of the network, but without video.
 
     NetWarps are at the same places with every w2 held at 0, and w1 starts with what both had. There is no FlowCNN, no
-    gate and no consistency loss. Memory and flow make no difference to it: they are the cheapest there are.
+    gate and no consistency loss. Memory and flow make no difference to it: they are the cheapest there are. Its labels
+    follow the picture's edges where the row's do: what is left is the gain of video.
     """
     trained = f", trained {' and '.join(name or 'whole' for name in row.trained)}" if row.trained else ""
     clips = f", clips of {row.length}" if row.length != 2 else ""
     places = " and ".join("output" if layer in OUTPUTS else layer for layer in row.layers)
     return Row(
-        name=f"Control at {places}{trained}{clips}",
+        name=f"Control at {places}{trained}{clips}{', edges' if row.edges == 'on' else ''}",
         layers=row.layers,
         memory="previous",
         start=(sum(row.start), 0.0),
@@ -235,6 +236,8 @@ def control_of(row: Row) -> Row:
         length=row.length,
         flow="zero",
         control=True,
+        edges=row.edges,
+        kept=bool(row.trained),  # for rows that differ in how they are tested
         recipe=row.recipe,
         windows=row.windows,
     )
