@@ -282,3 +282,58 @@ def test_the_example_is_read_and_its_model_built(monkeypatch: pytest.MonkeyPatch
     small = ("--data.spec", "streets:clips=2,frames=2,size=160x96", "--training.batch_size", 2)
     assert run("--config", example, "--training.steps", 2, *small) == 0
     assert Path("runs/example/model.safetensors").exists()
+
+
+def test_the_control_is_trained_beside_the_model_and_compared(config, capsys: pytest.CaptureFixture[str]):
+    network = {"base": "tinybase:eleven", "layers": ["1"], "start": [0.5, 0.5]}
+    path = config(control=True, model=network, training__train_base=["2"], training__consistency={"weight": 0.5})
+    assert run("--config", path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(": run/model.safetensors")
+    assert lines[-1].startswith("control: 6 steps in ")
+    assert lines[-1].endswith(": run/control/model.safetensors")
+    base = netwarp.load_base("tinybase:eleven")
+    model = netwarp.load("run/model.safetensors", base=base)
+    control = netwarp.load("run/control/model.safetensors", base=netwarp.load_base("tinybase:eleven"))
+    (ours,), (held,) = model.netwarps, control.netwarps
+    assert ours.w2.any()
+    assert not held.w2.any()
+    assert abs(float(held.w1.detach().mean()) - 1) < 0.3, "it began with what both weights had"
+    assert (control.flow_cnn, control.gate, control.memory) == (None, None, "previous")
+    changed = [n for n, p in control.base.named_parameters() if not torch.equal(p, dict(base.named_parameters())[n])]
+    assert control.base[0].weight.equal(netwarp.load_base("tinybase:eleven")[0].weight), "frozen in both"
+    assert any(name.startswith("2.") for name in changed)
+    told = json.loads(Path("run/control/result.json").read_text())
+    assert (told["control"], told["training"]["consistency"]["weight"], told["steps"]) == (True, 0, 6)
+
+    # The same command ends at once with the same files, and evaluate tells them apart.
+    before = {path: path.read_bytes() for path in Path("run").rglob("*.safetensors")}
+    assert run("--config", path, "--control") == 0
+    assert {path: path.read_bytes() for path in Path("run").rglob("*.safetensors")} == before
+    capsys.readouterr()
+    given = ["--data", "streets:clips=2,frames=12,size=64x48", "--cache", "cache", "--base", "tinybase:eleven"]
+    given += ["--model", "run/model.safetensors", "--control"]
+    assert main(["evaluate", *given, "run/control/model.safetensors", "--json", "s.json"]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()[2:4]] == ["control", "model"]
+    (line,) = [line for line in out.splitlines() if line.startswith("model − control: IoU ")]
+    assert " to " in line
+    record = json.loads(Path("s.json").read_text())
+    gained = record["minus_control"]["miou"]
+    assert gained["gain"] == pytest.approx(record["miou"] - record["compared_with"]["control"]["miou"], abs=2e-3)
+    low, high = gained["interval"]
+    assert low <= high
+    assert main(["evaluate", *given, "run/model.safetensors"]) == 2
+    assert "--control run/model.safetensors has a memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(("--model.layers", "[]"), "--control"), (("--training.devices", 2), "devices"), (("--out", ""), "--out")],
+)
+def test_a_control_needs_a_memory_and_one_device(config, given: tuple, said: str, fails: Callable[..., str]):
+    assert said in fails("train", "--config", config(), "--control", *given)
+
+
+def test_a_control_in_the_file_is_true_or_false(config, fails: Callable[..., str]):
+    assert "control must be true or false" in fails("train", "--config", config(control="perhaps"))

@@ -20,6 +20,10 @@ def one() -> nn.Module:
     return build(1)
 
 
+def eleven() -> nn.Module:
+    return build(11)
+
+
 def many() -> nn.Module:
     return build(300)
 

@@ -69,3 +69,27 @@ def test_json_has_bounds_and_no_draws(data):
     low, high = record["intervals"]["tiou"]["2"]
     assert low < record["tiou"]["2"] < high
     assert record["clips"].keys() == {clip.name for clip in data.clips}
+
+
+def test_a_gain_is_taken_draw_by_draw(data):
+    torch.manual_seed(0)
+    models = {name: VideoModel(torch.nn.Conv2d(3, 5, 1), []) for name in ("control", "model")}
+    rows = evaluate(models, data, intervals=True)
+    found = intervals.gains(rows["model"], rows["control"])
+    assert {"miou", "tiou", "tc"} <= set(found)
+    assert "ms_per_frame" not in found
+    for ours, theirs, told in (
+        (*(rows[row]["resampled"]["miou"] for row in ("model", "control")), found["miou"]),
+        (*(rows[row]["resampled"]["tiou"][2] for row in ("model", "control")), found["tiou"][2]),
+    ):
+        differences = sorted(a - b for a, b in zip(ours, theirs, strict=True))
+        low, high = told["interval"]
+        assert differences[0] <= low <= differences[len(differences) // 2] <= high <= differences[-1]
+    assert found["miou"]["gain"] == rows["model"]["miou"] - rows["control"]["miou"]
+    same = intervals.gains(rows["model"], rows["model"])
+    assert same["tc"] == {"gain": 0, "interval": [0, 0]}
+
+
+def test_without_draws_a_gain_has_no_interval(pictures):
+    rows = evaluate({"a": VideoModel(torch.nn.Conv2d(3, 5, 1), [])}, data_of(MadeClip(pictures(3))), intervals=True)
+    assert intervals.gains(rows["a"], rows["a"])["miou"] == {"gain": 0, "interval": None}

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from netwarp.errors import ConfigurationError
-from netwarp.training import Rates, TrainSettings, train
-from netwarp.training.parameters import frozen_as_told, hold_w2, parameter_groups, share_of_rate
+from netwarp.training import Consistency, Rates, TrainSettings, train
+from netwarp.training.parameters import as_control, frozen_as_told, hold_w2, parameter_groups, share_of_rate
 from training.toy import clips, small_model
 
 
@@ -93,3 +93,24 @@ def test_the_control_starts_alike_and_keeps_its_memory_shut():
     current, other, unlike = (torch.rand(1, 3, 24, 32) for _ in range(3))
     with torch.no_grad():
         assert torch.equal(control(current, other), control(current, unlike))
+
+
+def test_a_control_is_the_network_whatever_was_before():
+    torch.manual_seed(0)
+    plain, model = small_model(), small_model(gate="learned", start=(0.3, 0.7))
+    settings = TrainSettings(rates=Rates(base=0.1, gate=0.5), consistency=Consistency(0.5, 2), steps=7)
+    control, how = as_control(model, settings)
+    assert (how.steps, how.rates, how.consistency) == (7, Rates(base=0.1), Consistency())
+    assert {name for name, _ in control.named_parameters()} == {
+        name for name, _ in plain.named_parameters() if "cnn" not in name
+    }
+    control.eval()
+    frames = [torch.rand(1, 3, 24, 32) for _ in range(3)]
+    with torch.no_grad():
+        alone = control.step(frames[2])[0]
+        _, state = control.step(frames[0])
+        _, state = control.step(frames[1], state)
+        assert torch.equal(control.step(frames[2], state)[0], alone)
+        torch.testing.assert_close(alone, control.without_memory().step(frames[2])[0])
+    with pytest.raises(ConfigurationError, match="layers"):
+        as_control(small_model(layers=[]), settings)

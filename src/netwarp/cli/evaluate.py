@@ -52,7 +52,7 @@ Scores are in percent: IoU, near label changes (tIoU), with objects of all sizes
 labels along DIS-medium flow (share of pixels; TC mIoU is the literature's), \
 and where the truth stands still for 8 or 16 frames (VC8, VC16)."""
 
-ALONE, FREE, MODEL = "frame by frame", "training-free", "model"
+ALONE, FREE, MODEL, CONTROL = "frame by frame", "training-free", "model", "control"
 """The names of the table's rows."""
 
 _PREDICTIONS = "label maps"
@@ -89,6 +89,9 @@ class Request(ModelOptions, LabelOptions):
     )
     training_free: bool = flag("a --base with the memory that needs no training")
     compare: bool = flag("the network frame by frame too, in turn with the video model")
+    control: str | None = option(
+        "FILE", "the control of a --model, which 'netwarp train --control' saves: what the model has more, how surely"
+    )
     widths: tuple[int, ...] = option(
         "W,…", "of tIoU's bands, in pixels (default: 1,2,4)", type=_widths, default=(1, 2, 4)
     )
@@ -145,12 +148,14 @@ def _check_combinations(request: Request) -> None:
     if request.predictions is not None:
         with_network = {field.name for field in dataclasses.fields(ModelOptions)} - {"debug", "device"}
         with_network |= {"edges_window", "edges_sigma", "lag", "offline"}
-        for name in (*sorted(with_network), "training_free", "compare", "history", "save_predictions"):
+        for name in (*sorted(with_network), "training_free", "compare", "control", "history", "save_predictions"):
             if (value := getattr(request, name)) is not None and value is not False:
                 raise ConfigurationError(
                     f"{option_name(name)} goes with a network, and --predictions takes its place", option=name
                 )
         return
+    if request.control is not None and (request.model is None or request.frame_by_frame):
+        raise ConfigurationError("{option} goes with a --model that was trained beside it", option="control")
     if request.model is None and request.base is None:
         raise ConfigurationError(
             "nothing to evaluate: give --base SPEC (any network), --model FILE (a saved video model) or "
@@ -178,12 +183,32 @@ def _models(request: Request, data: ClipData) -> dict[str, VideoModel | Sliding]
     views, size, alone = views_of(request), (height, width), _is_alone(request)
     model = build_model(request, size, memory=not alone)
     models = {ALONE if alone else FREE if request.model is None else MODEL: model}
+    if request.control is not None:
+        models = {CONTROL: _control(request, model, size), **models}
     if request.compare:
         models = {ALONE: model.without_memory(), **models}
     if doubts := doubts_about(model.classes, in_order_of(data, model.classes)):
         warn(doubts)
     say_how_many(views, model.base, size)
     return {name: in_views(each, views, request.batch) for name, each in models.items()}
+
+
+def _control(request: Request, model: VideoModel, size: tuple[int, int]) -> VideoModel:
+    """The control of a model: of its classes and layers, with every w2 at 0."""
+    control = build_model(
+        dataclasses.replace(request, model=request.control, flow=None, gate=None), size, memory=True
+    )  # fmt: skip
+    if (control.classes, control.layers) != (model.classes, model.layers):
+        raise ConfigurationError(
+            f"{{option}} {request.control} is another model's: its classes or layers are not those of {request.model}",
+            option="control",
+        )
+    if any(bool(netwarp.w2.any()) for netwarp in control.netwarps):  # type: ignore[operator]
+        raise ConfigurationError(
+            f"{{option}} {request.control} has a memory, and is no control: 'netwarp train --control' trains one",
+            option="control",
+        )
+    return control
 
 
 def _check_places(request: Request) -> None:
@@ -229,8 +254,8 @@ def _of_models(
     options = _measures(data, request) | {"workers": request.workers or _workers(request, models, data)}
     # What it is compared with is the network as it is.
     settings = label_settings(request)
-    settings["edges"] = {**dict.fromkeys(models, "off"), [*models][-1]: settings["edges"]}
-    options |= settings
+    plain = {"edges": "off", "lag": 0, "offline": False}
+    options |= {name: {**dict.fromkeys(models, plain[name]), [*models][-1]: value} for name, value in settings.items()}
     options["keyframes"] = {**dict.fromkeys(models, "all"), [*models][-1]: request.keyframes or "all"}
     return frames_to_run(data, history), lambda advance: evaluate(
         models, data, **options, history=history, on_frame=advance, on_labels=on_labels, metrics=request.metric or ()
@@ -261,7 +286,8 @@ def _measures(data: ClipData, request: Request) -> dict[str, Any]:
     from netwarp.datasets.cityscapes import average_instance_sizes
 
     sizes = average_instance_sizes(data.classes.names)
-    return {"widths": request.widths, "average_sizes": sizes, "intervals": request.json is not None}
+    surely = request.json is not None or request.control is not None
+    return {"widths": request.widths, "average_sizes": sizes, "intervals": surely}
 
 
 def _workers(request: Request, models: Mapping[str, StreamModel], data: ClipData) -> int:
@@ -282,15 +308,21 @@ def _threads() -> int:
 
 
 def _tell(request: Request, data: ClipData, rows: Mapping[str, Scores], frames: int, seconds: float) -> None:
-    from netwarp.cli.tables import class_table, score_record, score_table
+    from netwarp.cli.tables import class_table, gain_line, score_record, score_table
+    from netwarp.evaluation.intervals import gains
     from netwarp.output_files import write_file
 
     name, scores = list(rows.items())[-1]
+    gained = gains(scores, rows[CONTROL]) if CONTROL in rows else None
     if request.json is not None:  # before anything is said, which may fail
         others = {row: score_record(its, data.classes.names) for row, its in rows.items() if row != name}
         record = score_record(scores, data.classes.names) | ({"compared_with": others} if others else {})
+        if gained is not None:
+            record |= {"minus_control": score_record(gained, data.classes.names)}
         write_file(Path(request.json), f"{json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)}\n")
     say(score_table(rows))
+    if gained is not None:
+        say(f"\n{gain_line(name, gained, scores)}")
     if request.per_class:
         say(f"\n{class_table(rows, data.classes.names)}")
     rate = frames / max(seconds, 1e-9)

@@ -59,6 +59,8 @@ def fill_sections(request: type[Any], values: dict[str, Any]) -> dict[str, Any]:
             raise unknown_name("key", f"{key}{inner}", [*known, "out"])
         if plain[key] is None:
             plain[key] = value if value is None else _converted(str, value, key)
+        elif plain[key] is False:
+            plain[key] = _converted(bool, value, key)
     given = {name: value for name, value in values.items() if "." in name}
     for name, kind in kinds.items():
         texts = {key.partition(".")[2]: text for key, text in given.items() if key.partition(".")[0] == name}

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from netwarp.evaluation.layer_alignment import IMAGE, Alignment
 from netwarp.evaluation.scores import Scores, figures
 from netwarp.model.layers import OUTPUTS, LayerInfo, Probe
+
+if TYPE_CHECKING:
+    from netwarp.datasets.clips import Samples
+    from netwarp.training import TrainResult
+    from netwarp.training.settings import TrainSettings
 
 LIMIT = 40
 """Most inner layers in the short list."""
@@ -195,3 +201,51 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def gain_line(name: str, gains: Mapping[str, Any], scores: Scores) -> str:
+    """What a row has more than its control, each figure with the bounds between which 95 % of the draws lie."""
+    parts = []
+    for key, figure in figures(scores).items():
+        found = gains.get(key, {})
+        by_width = (
+            {figure.head: found} if "gain" in found else {figure.head.format(w): each for w, each in found.items()}
+        )
+        for head, each in by_width.items():
+            bounds = each["interval"]
+            sure = "" if bounds is None else f" ({bounds[0]:+.{figure.digits}f} to {bounds[1]:+.{figure.digits}f})"
+            parts.append(f"{head} {each['gain']:+.{figure.digits}f}{sure}")
+    bounded = any(" to " in part for part in parts)
+    what = "95 % of draws in brackets" if bounded else "too few frames to say how sure that is"
+    return f"{name} − control: {', '.join(parts)}; {what}"
+
+
+def training_summary(result: TrainResult, settings: TrainSettings, samples: Samples, out: str) -> str:
+    """What came out of a training, what of it is not the paper's, and which frames were left out: a line each."""
+    lines = [result_line(result, settings, out)]
+    if result.beyond_paper:
+        beyond = ", ".join(f"{name} {_shown(value)}" for name, value in result.beyond_paper.items())
+        lines.append(f"not the paper's: {beyond}")
+    if samples.left_out:
+        first = samples.left_out[0]
+        lines.append(f"{len(samples.left_out)} labelled frames were left out, as {first.name}: {first.reason}")
+    return "\n".join(lines)
+
+
+def result_line(result: TrainResult, settings: TrainSettings, out: str) -> str:
+    """Steps, time, loss and best score of a training, and the file that it ends in."""
+    losses = result.losses[-100:]
+    parts = [f"{result.steps} steps in {result.seconds:.0f} s"]
+    if losses:
+        parts.append(f"loss {sum(losses) / len(losses):.3f}")
+    if result.best is not None:
+        parts.append(f"best validation {settings.monitor} {result.best.score:.2f} after step {result.best.step}")
+    if result.stopped_early:
+        parts.append(f"stopped early, kept step {result.kept}")
+    return f"{', '.join(parts)}: {os.path.join(out, 'model.safetensors')}"  # noqa: PTH118 (as it was given)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return "(" + ", ".join(_shown(v) for v in value) + ")"
+    return "none" if value is None else "yes" if value is True else str(value)

@@ -21,14 +21,14 @@ from netwarp.label_sets import LabelSet, coloured_by
 from netwarp.training.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from netwarp.datasets.clips import ClipData, Samples
+    from netwarp.datasets.clips import ClipData
     from netwarp.model import VideoModel
-    from netwarp.training import TrainResult
 
 EXAMPLE = """\
 examples:
   netwarp train --config examples/train.yaml
   netwarp train --config train.yaml --training.rate 1e-4 --out runs/slower
+  netwarp train --config train.yaml --control
   netwarp train --out runs/mine --data.spec camvid:data/camvid \\
       --model.base netwarp:espnet --model.weights espnet.pth \\
       --model.layers log_probs --training.train_base false
@@ -36,6 +36,9 @@ examples:
 The folder gets log.csv, last.ckpt, and at the end model.safetensors (for --model of the other commands) and \
 result.json. Killed or interrupted, the same command goes on from the last checkpoint and ends as if nothing had \
 happened. Options override the file; docs/training.md explains them."""
+
+CONTROL = "control"
+"""The folder of the control, in that of the training."""
 
 _LONGEST = 10_000
 """Frames of a clip."""
@@ -139,6 +142,9 @@ class Request(CommandRequest):
     print_config: bool = flag("print all that follows as YAML, and end")
     out: str | None = option("DIR", "folder for all that is written; in the file: out")
     size: str | None = option("WxH", "size that frames get for the network, as 640x480; in the file: size")
+    control: bool = flag(
+        "train the control too, in OUT/control: as long, on the same labels, but without video; in the file: control"
+    )
     data: DataOptions = section(DataOptions)
     model: ModelSection = section(ModelSection)
     training: TrainSettings = section(TrainSettings)
@@ -149,7 +155,7 @@ def run(request: Request) -> None:
     if request.print_config:
         import yaml
 
-        shown = {"out": request.out, "size": request.size} | {
+        shown = {"out": request.out, "size": request.size, "control": request.control} | {
             n: dataclasses.asdict(getattr(request, n)) for n in ("data", "model", "training")
         }
         say(yaml.safe_dump(json.loads(json.dumps(shown)), sort_keys=False).rstrip())
@@ -163,46 +169,68 @@ def run(request: Request) -> None:
     data, wanted, settings = request.data, request.model, request.training
     if settings.validate_every is not None and data.validation is None:
         raise ConfigurationError("training.validate_every needs data.validation, the part to validate on")
+    if request.control and settings.devices > 1:
+        raise ConfigurationError(
+            f"{{option}} trains twice in a process, which several devices do not: take training.devices 1, not "
+            f"{settings.devices}",
+            option="control",
+        )
     resized = _size(request)
 
+    from netwarp.cli.tables import result_line, training_summary
     from netwarp.datasets.class_order import in_order_of
     from netwarp.distributed import is_first_process
     from netwarp.training import train
     from netwarp.training.checkpoint import RunFolder
+    from netwarp.training.parameters import as_control
 
-    RunFolder(Path(request.out)).check()
+    folders = [request.out, *([os.path.join(request.out, CONTROL)] if request.control else [])]  # noqa: PTH118
+    for folder in folders:
+        RunFolder(Path(folder)).check()
     clips, validation = _data(data)
     model = _model(wanted, clips, settings, request.debug)
+    _warn_of_frozen(wanted, settings)
     _take_names(model, clips)
     if resized is not None:
         model.preprocess = dataclasses.replace(model.preprocess, size=resized)
         model.without_memory()  # tries the network at this size
+    trainings = [(model, settings)]
+    if request.control:
+        other = _model(wanted, clips, settings, request.debug)  # the same weights, which are not trained yet
+        other.preprocess, other.classes, other.palette = model.preprocess, model.classes, model.palette
+        trainings.append(as_control(other, settings))
     clips = in_order_of(clips, model.classes)
     validation = None if validation is None else in_order_of(validation, model.classes)
     samples = clips.samples(data.length)
     windows = clips.windows(data.length) if settings.consistency.unlabelled else ()
     first = is_first_process(settings.devices)
     counted = {"clips": len(samples), "left_out": len(samples.left_out)}
+    caller = {"data": _plain(data, without="cache") | counted, "network": _network(wanted)}
+    said: list[str] = []
     try:
-        result = train(
-            model,
-            samples,
-            settings,
-            classes=len(clips.classes),
-            unlabelled=windows,
-            validation=validation,
-            cache=data.cache,
-            folder=request.out,
-            caller={"data": _plain(data, without="cache") | counted, "network": _network(wanted)},
-            progress=sys.stderr.isatty(),
-        )
+        for folder, (each, how) in zip(folders, trainings, strict=True):
+            control = each is not model
+            result = train(
+                each,
+                samples,
+                how,
+                classes=len(clips.classes),
+                unlabelled=() if control else windows,
+                validation=validation,
+                cache=data.cache,
+                folder=folder,
+                caller=caller | ({"control": True} if control else {}),
+                progress=sys.stderr.isatty(),
+            )
+            said.append(f"{CONTROL}: {result_line(result, how, folder)}" if control else
+                        training_summary(result, how, samples, folder))  # fmt: skip
     except (NetWarpError, KeyboardInterrupt) as error:
         if first:
             raise
         # All processes end alike, and one says why. The others' ends must not look like failures of their own.
         raise SystemExit(0) from error
     if first:
-        say(_summary(result, settings, samples, request.out))
+        say("\n".join(said))
 
 
 def _size(request: Request) -> tuple[int, int] | None:
@@ -257,11 +285,11 @@ def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debu
             with quiet_loading(debug):
                 return load(options.file, flow=options.flow)
         assert options.base is not None
-        random = has_random_weights(options.base, options.weights)
-        if random and settings.train_base is False:
-            warn(f"{options.base} has random weights and is frozen: give --model.weights, or train the network too")
         classes = options.classes
-        named = list(clips.classes.names) if classes is None and random else classes
+        if classes is None and has_random_weights(options.base, options.weights):
+            named: int | list[str] | None = list(clips.classes.names)
+        else:
+            named = classes
         asked = {name: getattr(options, name) for name in ("base", "weights", "engine", *PREPROCESS)}
         base = base_of(NetworkOptions(**asked, classes=named, debug=debug))
         cnn = options.flow_cnn
@@ -276,6 +304,11 @@ def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debu
             gate=options.gate,
             task=options.task,
         )
+
+
+def _warn_of_frozen(options: ModelSection, settings: TrainSettings) -> None:
+    if options.base and settings.train_base is False and has_random_weights(options.base, options.weights):
+        warn(f"{options.base} has random weights and is frozen: give --model.weights, or train the network too")
 
 
 def _take_names(model: VideoModel, clips: ClipData) -> None:
@@ -295,28 +328,3 @@ def _plain(options: DataOptions | ModelSection, without: str = "") -> dict[str, 
 def _network(options: ModelSection) -> dict[str, Any]:
     """As older versions have it in their checkpoints."""
     return dataclasses.asdict(options) | {"flow": options.flow or "dis"}
-
-
-def _summary(result: TrainResult, settings: TrainSettings, samples: Samples, out: str) -> str:
-    losses = result.losses[-100:]
-    parts = [f"{result.steps} steps in {result.seconds:.0f} s"]
-    if losses:
-        parts.append(f"loss {sum(losses) / len(losses):.3f}")
-    if result.best is not None:
-        parts.append(f"best validation {settings.monitor} {result.best.score:.2f} after step {result.best.step}")
-    if result.stopped_early:
-        parts.append(f"stopped early, kept step {result.kept}")
-    lines = [f"{', '.join(parts)}: {os.path.join(out, 'model.safetensors')}"]  # noqa: PTH118 (as it was given)
-    if result.beyond_paper:
-        beyond = ", ".join(f"{name} {_shown(value)}" for name, value in result.beyond_paper.items())
-        lines.append(f"not the paper's: {beyond}")
-    if samples.left_out:
-        first = samples.left_out[0]
-        lines.append(f"{len(samples.left_out)} labelled frames were left out, as {first.name}: {first.reason}")
-    return "\n".join(lines)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return "(" + ", ".join(_shown(v) for v in value) + ")"
-    return "none" if value is None else "yes" if value is True else str(value)

@@ -83,6 +83,35 @@ def _joined(draws: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: _joined(values) if isinstance(values[0], dict) else values for key, values in columns.items()}
 
 
+_NO_FIGURES = ("network_share", "ms_per_frame", "clips", "intervals", "resampled")
+"""Keys of scores that no metric has."""
+
+
+def gains(scores: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row's figures have more than another's: the difference and its :func:`interval`, by key.
+
+    Rows must be of one :func:`netwarp.evaluation.evaluate.evaluate` with ``intervals``. The interval is None where
+    there was but one block, and a figure that either row lacks is left out.
+    """
+    draws, theirs = scores.get("resampled", {}), others.get("resampled", {})
+    keys = [key for key in others.get("intervals") or others if key in scores and key not in _NO_FIGURES]
+    found = {key: _gain(scores[key], others[key], draws.get(key, ()), theirs.get(key, ())) for key in keys}
+    return {key: value for key, value in found.items() if value}
+
+
+def _gain(ours: Any, theirs: Any, draws: Any, others: Any) -> Any:  # noqa: ANN401
+    if isinstance(ours, dict):
+        found = {
+            name: _gain(ours[name], theirs[name], draws[name] if draws else (), others[name] if others else ())
+            for name in ours
+        }
+        return {name: value for name, value in found.items() if value}
+    if not (isinstance(ours, float) and isinstance(theirs, float) and np.isfinite(ours) and np.isfinite(theirs)):
+        return None
+    paired = zip(draws, others, strict=True)
+    return {"gain": ours - theirs, "interval": interval([one - other for one, other in paired])}
+
+
 def interval(values: Any) -> Any:  # noqa: ANN401
     """The bounds between which 95 % of the draws lie, ``[low, high]``; None without draws that have a figure."""
     if isinstance(values, dict):

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from netwarp.errors import ConfigurationError, unknown_name
+from netwarp.flow import flow_source
 from netwarp.model import VideoModel
-from netwarp.training.settings import TrainSettings
+from netwarp.training.settings import Consistency, TrainSettings
 
 
 def hold_w2(model: VideoModel) -> VideoModel:
@@ -26,6 +27,30 @@ def hold_w2(model: VideoModel) -> VideoModel:
             netwarp.w1.add_(netwarp.w2)  # type: ignore[operator, arg-type]
             netwarp.w2.zero_().requires_grad_(False)  # type: ignore[operator]
     return model
+
+
+def as_control(model: VideoModel, settings: TrainSettings) -> tuple[VideoModel, TrainSettings]:
+    """Make an untrained model its own control: what training alone gives, on the same labels for as long.
+
+    Every w2 is held at 0, and what belongs to video alone goes: FlowCNN, gate, fused memory, the flow (zero takes its
+    place), the consistency loss and keyframes.
+
+    Returns:
+        The model, and the settings to train it with.
+
+    Raises:
+        ConfigurationError: It has no NetWarps.
+    """
+    if not model.layers:
+        raise ConfigurationError(
+            "{option} compares with the same training without video, and a model without layers is just that: "
+            "leave it out, or give layers",
+            option="control",
+        )
+    hold_w2(model).flow_cnn = model.gate = None
+    model.flow, model.memory = flow_source("zero"), "previous"
+    rates = dataclasses.replace(settings.rates, flow_cnn=None, gate=None)
+    return model, dataclasses.replace(settings, rates=rates, consistency=Consistency(), keyframes=False)
 
 
 @contextmanager
