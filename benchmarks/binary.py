@@ -1,7 +1,9 @@
 """Training-free of all classes, and of "road against the rest", made of the same logits as one output.
 
-python benchmarks/binary.py streets [--class road,car]                         # the choice, on rendered video
-python benchmarks/binary.py camvid:DIR espnet_p_2_q_8_camvid.pth [--class road]    # the real clip, once
+python benchmarks/binary.py streets [espnet_p_2_q_8_camvid.pth] [--class road,car]    # the choice, on rendered video
+python benchmarks/binary.py camvid:DIR espnet_p_2_q_8_camvid.pth [--class road]       # the real clip, once
+
+Rendered streets get a small network that is trained on others, or ESPNet's public weights, which have never seen any.
 """
 
 from __future__ import annotations
@@ -63,22 +65,23 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("weights", nargs="?")
     parser.add_argument("--class", dest="names", default="road")
+    parser.add_argument("--frames", type=int, default=20, help="of each rendered clip")
     parser.add_argument("--steps", type=int, default=250, help="batches that the streets' network is trained for")
     asked = parser.parse_args()
     choosing = asked.data == "streets"
     if choosing:
-        base = streets_base(asked.steps)
-        base.classes = CLASSES
-        data = rendered_data(list(Streets(CHOICE_SEEDS, frames=20)))
+        base = load_base("netwarp:espnet", asked.weights) if asked.weights else streets_base(asked.steps)
+        base.classes = getattr(base, "classes", None) or CLASSES
+        data = rendered_data(list(Streets(CHOICE_SEEDS, frames=asked.frames)))
     else:
         base = load_base("netwarp:espnet", asked.weights)
         data = in_order_of(open_data(asked.data, "val"), base.classes)  # type: ignore[arg-type]
-    networks = {f"{len(data.classes)} classes": (base, data)}
+    networks = {} if choosing else {f"{len(data.classes)} classes": (base, data)}
     for name in asked.names.split(","):
         place = data.classes.names.index(name)
         networks[name] = Against(base, place), one_class(data, place)
     for name, (network, clips) in networks.items():
-        print(f"\n{name}\n")
+        print(f"\n{name}\n", flush=True)
         model = netwarp.VideoModel(network, training_free=True)
         edges = {"frame by frame": "off", "training-free, no edges": "off", "training-free": "on"}
         edges |= {f"training-free, {way}": kind for way, kind in EDGES.items() if choosing and way != "edges"}
