@@ -1,6 +1,9 @@
 # Commands from a bare Python 3.11: each sets up what it needs in .venv and then does its work.
 #   make demo      the whole story on video that it renders itself
 #   make test      format check, lint, types, tests, doctests
+#   make wheel     build wheel and sdist into dist/, and test them in an empty environment
+#   make docs      the documentation as a site, in site/
+#   make lowest    try the oldest versions that pyproject.toml allows (a download of 3 GB)
 #   make camvid    the experiment on real video: make camvid DATA=FOLDER, which holds camvid/ and espnet/
 #   make camvid-enet  the same with another network: DATA holds camvid/ and enet/
 #   make streets   the same experiment on rendered video, whose true flow is known
@@ -15,7 +18,7 @@ DATA ?= ../shared/data
 # CPU-only build of torch, torchvision's wheel does not import with it.
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test camvid camvid-enet streets reproduce format constraints clean
+.PHONY: demo test wheel docs lowest camvid camvid-enet streets reproduce format constraints clean
 
 demo: $(VENV)/.demo
 	$(BIN)/netwarp demo --out $(OUT)
@@ -25,6 +28,23 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile
+
+wheel: $(VENV)/.test
+	rm -rf dist
+	$(BIN)/uv build --quiet
+	$(BIN)/pytest supply
+
+lowest: $(VENV)/.uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --resolution lowest-direct \
+		--no-annotate --no-header --no-emit-index-url --output-file $(VENV)/lowest/versions.txt
+	VIRTUAL_ENV=$(CURDIR)/$(VENV)/lowest $(BIN)/uv pip install --quiet --requirements $(VENV)/lowest/versions.txt
+	VIRTUAL_ENV=$(CURDIR)/$(VENV)/lowest $(BIN)/uv pip install --quiet --no-deps --editable .
+	$(VENV)/lowest/bin/pytest -n 2 --dist loadfile tests/test_import.py tests/test_weights.py tests/video tests/flow tests/bases \
+		tests/datasets tests/convert tests/export tests/live/test_live.py tests/cli/test_segment.py tests/cli/test_train.py
+
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 camvid: $(VENV)/.experiment
 	$(BIN)/netwarp experiment --data camvid:$(DATA) --split val --out runs/camvid_15hz \
@@ -70,7 +90,7 @@ $(VENV)/.experiment: pyproject.toml constraints.txt | $(VENV)/.uv
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.uv
-	$(UV) --editable '.[models,report,train,cityscapes,cluster,coco,convert,crf,export,openvino,live,hub]' --group dev
+	$(UV) --editable '.[models,report,train,cityscapes,cluster,coco,convert,crf,export,openvino,live,hub,docs]' --group dev
 	touch $@
 
 clean:

@@ -138,7 +138,7 @@ def _read_torch(path: Path) -> Any:  # noqa: ANN401
                 with warnings.catch_warnings(), torch.serialization.safe_globals(kinds):
                     warnings.simplefilter("ignore")
                     return torch.load(path, map_location="cpu", weights_only=True)
-            except pickle.UnpicklingError as error:
+            except (pickle.UnpicklingError, TypeError) as error:  # the latter before torch 2.9
                 foreign = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
                 failed = re.search(rf"{_STAND_IN} ([^\s'>]+)", str(error))
                 name = foreign[1] if foreign else failed[1] if failed else "torch"
@@ -180,7 +180,7 @@ def _stand_in(name: str, make: Callable[[type], object]) -> type:
         def __setstate__(self, state: object) -> None:
             pass
 
-    StandIn.__qualname__ = f"{_STAND_IN} {name}"
+    StandIn.__name__ = StandIn.__qualname__ = f"{_STAND_IN} {name}"
     return StandIn
 
 

@@ -51,7 +51,9 @@ def rewrite(path, change, tensors=None):
     """The same file with another configuration, or other tensors."""
     config = config_of(path)
     change(config)
-    save_file(tensors or load_file(path), path, {MODEL_KEY: json.dumps(config)})
+    tensors = tensors or load_file(path)
+    Path(path).unlink()  # the tensors may still be read from it
+    save_file(tensors, path, {MODEL_KEY: json.dumps(config)})
     return path
 
 
