@@ -36,7 +36,7 @@ def _text(path, text):
 
 
 def _code(path, text):
-    language = "python" if path.endswith(".py") else "yaml"
+    language = {".py": "python", ".yaml": "yaml"}.get(Path(path).suffix, "dockerfile")
     return f"---\nsearch: {{exclude: true}}\n---\n# {path}\n\n````{language}\n{text}````\n"
 
 
@@ -45,4 +45,4 @@ def _notebook(path, text):
     return "\n\n".join(f"```python\n{source}\n```" if kind == "code" else source for kind, source in cells)
 
 
-SHOWN = {".md": _text, ".py": _code, ".yaml": _code, ".ipynb": _notebook}
+SHOWN = {".md": _text, ".py": _code, ".yaml": _code, "": _code, ".ipynb": _notebook}
