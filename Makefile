@@ -14,6 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= netwarp-demo
 DATA ?= ../shared/data
+SEEDS ?= 3
 # uv, itself from the registry, fetches the full torch and torchvision: they belong together, and where pip finds a
 # CPU-only build of torch, torchvision's wheel does not import with it.
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint constraints.txt
@@ -47,12 +48,12 @@ docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 camvid: $(VENV)/.experiment
-	$(BIN)/netwarp experiment --data camvid:$(DATA) --split val --out runs/camvid_15hz \
+	$(BIN)/netwarp experiment --data camvid:$(DATA) --split val --seeds $(SEEDS) --out runs/camvid_15hz \
 		--base netwarp:espnet --weights $(DATA)/espnet/espnet_p_2_q_8_camvid.pth \
 		--depths encoder.b2,encoder.b3,output --train-from encoder.b3
 
 camvid-enet: $(VENV)/.experiment
-	$(BIN)/netwarp experiment --data camvid:$(DATA) --split val --out runs/camvid_15hz_enet \
+	$(BIN)/netwarp experiment --data camvid:$(DATA) --split val --seeds $(SEEDS) --out runs/camvid_15hz_enet \
 		--base netwarp:enet --weights $(DATA)/enet/enet_camvid.pth \
 		--depths b28,b38,output --train-from b38
 

@@ -41,10 +41,8 @@ def read_weights(path: Path) -> State:
     check_regular(path, WeightsError)
     if path.suffix.lower() == ".safetensors":
         content, metadata = read_safetensors(path)
-        if MODEL_KEY in metadata:
-            raise WeightsError(
-                f"{path} is a whole netwarp model, not a network's weights: give it to netwarp.load (--model)"
-            )
+        if MODEL_KEY in metadata:  # a whole video model, whose network is what is asked for
+            content = {name.removeprefix("base."): t for name, t in content.items() if name.startswith("base.")}
     else:
         content = _read_torch(path)
     while isinstance(content, Mapping):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from networks import CLASSES, DPT, SEGFORMER, UPERNET
 
+from netwarp import VideoModel
 from netwarp.bases import BASES, load_base
 from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError
 from netwarp.label_sets import CAMVID, CITYSCAPES, VOC
@@ -459,3 +460,11 @@ def test_the_current_directory_can_be_imported_from(tmp_path, monkeypatch):
     Path("typo_a1.py").write_text("def net(:\n")
     refused("typo_a1:net cannot be imported: SyntaxError", "typo_a1:net")
     assert sys.path == path
+
+
+def test_weights_come_out_of_a_video_model(tmp_path):
+    trained = load_base("netwarp:streetnet")
+    VideoModel(trained, ["at_eighth"], flow="zero").save(tmp_path / "model.safetensors")
+    again = load_base("netwarp:streetnet", str(tmp_path / "model.safetensors")).state_dict()
+    assert again.keys() == trained.state_dict().keys()
+    assert all(torch.equal(again[name], tensor) for name, tensor in trained.state_dict().items())
