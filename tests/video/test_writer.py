@@ -278,3 +278,26 @@ def test_after_a_failure_the_writer_stays_failed(tmp_path: Path, monkeypatch: py
     with pytest.raises(OutputError, match="failed before"):
         writer.close()
     assert names_in(tmp_path) == []
+
+
+def test_the_same_frames_give_the_same_file_whatever_memory_held_before(tmp_path: Path) -> None:
+    """On machines with AVX-512, at sizes that are not multiples of 128."""
+    script = textwrap.dedent(
+        """
+        import sys
+        import numpy as np
+        from netwarp.video.writer import VideoWriter
+        y, x = np.mgrid[:144, :192]
+        with VideoWriter(sys.argv[1], fps=12) as writer:
+            for i in range(12):
+                waves = [128 + 90 * np.sin((x - 2 * i) / 5), 128 + 90 * np.sin(y / 4 + (x - i) / 9), 99 + 0 * x + 5 * i]
+                writer.write(np.stack(waves, -1).astype(np.uint8))
+        """
+    )
+    files = []
+    for filling in ("85", "170"):
+        path = tmp_path / f"{filling}.mp4"
+        environment = {**os.environ, "MALLOC_PERTURB_": filling}
+        subprocess.run([sys.executable, "-c", script, path], check=True, env=environment)
+        files.append(path.read_bytes())
+    assert files[0] == files[1]

@@ -33,6 +33,7 @@ _PIECE = 2
 """Seconds of the pieces in which a growing file is written."""
 _NOMINAL_RATE = Fraction(25)
 _LONGEST_SIDE = 16_384
+_AVX512 = 13  # CV_CPU_AVX_512F, for which OpenCV has no name in Python
 FASTEST = 1000
 """Frames a second: MP4 says in milliseconds where a video begins and ends, and Matroska all times."""
 
@@ -82,7 +83,7 @@ class VideoWriter:
         self._pixel_aspect, self._tracks, self._growing = pixel_aspect, tuple(sound), growing
         self._sound: SoundWriter | None = None
         self._shown = 0  # how long the last frame is shown, in ticks
-        self._options = {"crf": str(quality), "preset": preset}
+        self._options = {"crf": str(quality), "preset": preset, **_same_everywhere()}
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._size: tuple[int, int] | None = None
@@ -242,6 +243,17 @@ class VideoWriter:
     def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
+
+
+def _same_everywhere() -> dict[str, str]:
+    """Options by which the same frames give the same file.
+
+    x264's loops for AVX-512 read memory that nobody wrote where a frame's width is no multiple of 128 (its mbtree):
+    what came out was chance, most of all on another thread than the main one.
+    """
+    import cv2
+
+    return {"x264-params": "asm=AVX2"} if cv2.checkHardwareSupport(_AVX512) else {}
 
 
 def check_frame_size(size: tuple[int, int], path: Path) -> None:
