@@ -237,3 +237,10 @@ def test_a_worker_killed_from_outside_is_replaced():
     assert {name: (record.state, record.attempts) for name, record in records.items()} == {
         "a": ("done", 2), "b": ("done", 1),
     }  # fmt: skip
+
+
+def test_a_folder_of_inputs_is_no_place_for_results():
+    videos(a="one")
+    with pytest.raises(InputError, match="another OUT"):
+        run_fleet("in", "in")
+    assert [path.name for path in Path("in").iterdir()] == ["a.mp4"]

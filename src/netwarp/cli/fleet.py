@@ -120,7 +120,7 @@ def run(request: Request) -> None:
     for text, why in list(listing.missing.items())[:SHOWN]:
         warn(f"{text} {why}")
     if listing.left_out:
-        note(f"in folders of INPUT are {listing.left_out} other files, which are no videos")
+        note(f"left out of the folders, as they are no videos: {listing.left_out}")
     cache = Path(request.cache) if request.cache else default_cache() / "fleet"
     plan = Plan(
         job=SegmentJob(request), out=store.address, token=secrets.token_hex(8), kinds=kinds,

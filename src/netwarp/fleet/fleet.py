@@ -101,10 +101,9 @@ class Fleet:
 def check_listing(listing: Listing, store: Store, kinds: Sequence[str]) -> None:
     """See that there are videos, and that no result would take the place of one."""
     if not listing.videos:
-        first = next(iter(listing.missing.items()), None)
-        raise InputError(
-            f"{first[0]} {first[1]}: give videos, folders or lists of them" if first else "INPUT is no video"
-        )
+        for text, why in listing.missing.items():
+            raise InputError(f"{text} {why}: give videos, folders or lists of them")
+        raise InputError(f"INPUT holds nothing but what lies in OUT, {store}: name another OUT")
     inputs = {
         os.path.realpath(path) for v in listing.videos for path in (v.images or (v.address,)) if not is_remote(path)
     }
