@@ -2,6 +2,7 @@
 #   make demo      the whole story on video that it renders itself
 #   make test      format check, lint, types, tests, doctests
 #   make wheel     build wheel and sdist into dist/, and test them in an empty environment
+#   make fuzz      damaged files of every kind, for a quarter of an hour
 #   make docs      the documentation as a site, in site/
 #   make lowest    try the oldest versions that pyproject.toml allows (a download of 3 GB)
 #   make camvid    the experiment on real video: make camvid DATA=FOLDER, which holds camvid/ and espnet/
@@ -19,7 +20,7 @@ SEEDS ?= 3
 # CPU-only build of torch, torchvision's wheel does not import with it.
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test wheel docs lowest camvid camvid-enet streets reproduce format constraints clean
+.PHONY: demo test wheel docs fuzz lowest camvid camvid-enet streets reproduce format constraints clean
 
 demo: $(VENV)/.demo
 	$(BIN)/netwarp demo --out $(OUT)
@@ -43,6 +44,12 @@ lowest: $(VENV)/.uv
 	VIRTUAL_ENV=$(CURDIR)/$(VENV)/lowest $(BIN)/uv pip install --quiet --no-deps --editable .
 	$(VENV)/lowest/bin/pytest -n 2 --dist loadfile tests/test_import.py tests/test_weights.py tests/video tests/flow tests/bases \
 		tests/datasets tests/convert tests/export tests/live/test_live.py tests/cli/test_segment.py tests/cli/test_train.py
+
+# Other damaged files each time; what fails is named by its seed: make fuzz TRIES=1 FIRST=SEED
+TRIES ?= 300
+FIRST ?= $$(date +%j%H%M)
+fuzz: $(VENV)/.test
+	NETWARP_FUZZ=$(TRIES) NETWARP_FUZZ_FIRST=$(FIRST) $(BIN)/pytest -n 2 tests/fuzz
 
 docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 import zlib
@@ -23,6 +25,11 @@ State = dict[str, Tensor]
 
 MODEL_KEY = "netwarp"
 """Metadata of a safetensors file that holds a whole video model."""
+
+_LENGTH = struct.Struct("<Q")  # of a safetensors file's header, before it
+
+_CHECKSUM = "sha256"
+"""Metadata of one that netwarp wrote: over its tensors and its other metadata."""
 
 # Where training scripts put the state dict, the likeliest first; an average of weights comes last where both are there,
 # but for BasicSR's, which is what that tests with.
@@ -76,23 +83,54 @@ def published_weights(weights: Any, network: str, remedy: str) -> State:  # noqa
 
 
 def read_safetensors(path: Path) -> tuple[Any, dict[str, str]]:
-    """Read the tensors and the metadata of a safetensors file."""
+    """Read the tensors and the metadata of a safetensors file, whose checksum must be right where netwarp wrote one."""
     from safetensors import safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except Exception as error:  # damaged bytes may raise anything
         raise WeightsError(f"{path} cannot be read as safetensors: {reason_of(error)}") from error
+    said = metadata.pop(_CHECKSUM, None)
+    if said is not None and said != _checksum(tensors, metadata):
+        raise DamagedFileError(f"{path} is damaged (its checksum is another): copy or download it again")
+    return tensors, metadata
+
+
+def safetensors_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The content of a safetensors file, with a checksum, which the format itself lacks."""
+    from safetensors.torch import save
+
+    # Clones, because safetensors refuses tensors that share memory, as tied weights do.
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    content = save(plain, {**metadata, _CHECKSUM: _checksum(plain, metadata)})
+    # The library writes metadata in any order; the same model shall be the same file.
+    (length,) = _LENGTH.unpack_from(content)
+    header = json.loads(content[_LENGTH.size : _LENGTH.size + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return _LENGTH.pack(len(text)) + text + bytes(content[_LENGTH.size + length :])
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    digest = _tensors_digest(dict(sorted(tensors.items())))
+    forms = [(name, str(tensor.dtype), tuple(tensor.shape)) for name, tensor in sorted(tensors.items())]
+    digest.update(repr((forms, sorted(metadata.items()))).encode())
+    return digest.hexdigest()
+
+
+def _tensors_digest(tensors: Mapping[str, Tensor]) -> hashlib._Hash:
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().data)  # bytes: numpy has no bfloat16
+    return digest
 
 
 def weights_digest(network: nn.Module) -> str:
     """Stands for all tensors of a network."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().data)  # bytes: numpy has no bfloat16
-    return digest.hexdigest()
+    return _tensors_digest(network.state_dict()).hexdigest()
 
 
 class DamagedFileError(WeightsError):

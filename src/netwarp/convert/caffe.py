@@ -21,7 +21,7 @@ from netwarp.convert.files import checked_files, memory_in_words
 from netwarp.errors import WeightsError
 from netwarp.model import FlowCNN, VideoModel
 from netwarp.output_files import write_file
-from netwarp.weights import load_weights
+from netwarp.weights import load_weights, safetensors_file
 
 _DRAWS = {"normal_", "uniform_", "kaiming_uniform_"}
 
@@ -166,9 +166,6 @@ def _video_model(base: nn.Module, state: Mapping[str, Tensor], source: Path) -> 
 
 
 def _write_weights(state: Mapping[str, Tensor], network: nn.Module, target: Path) -> None:
-    from safetensors.torch import save as to_bytes
-
     # Batch norms count batches in training. Caffe does not, and evaluation does not use it.
     counters = {key: torch.zeros((), dtype=torch.int64) for key in network.state_dict() if key not in state}
-    data = to_bytes({**state, **counters}, {"format": "pt"})
-    write_file(target, data)
+    write_file(target, safetensors_file({**state, **counters}, {"format": "pt"}))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from netwarp.errors import InputError, WeightsError
 from netwarp.output_files import write_file
-from netwarp.weights import MODEL_KEY, check_finite, read_safetensors
+from netwarp.weights import MODEL_KEY, DamagedFileError, check_finite, read_safetensors, safetensors_file
 
 FORMAT = 4
 
@@ -28,14 +28,8 @@ class SavedModel:
 
 def write_model(path: str | Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write a model; written beside and then renamed, so that ``path`` never holds half a file."""
-    from safetensors.torch import save as to_bytes
-
     check_finite(tensors, "the model")
-    # Clones, because safetensors refuses tensors that share memory, as tied weights do.
-    data = to_bytes(
-        {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {MODEL_KEY: json.dumps(config)}
-    )
-    write_file(Path(path), data)
+    write_file(Path(path), safetensors_file(tensors, {MODEL_KEY: json.dumps(config)}))
 
 
 def read(path: str | Path) -> SavedModel:
@@ -45,6 +39,8 @@ def read(path: str | Path) -> SavedModel:
         raise InputError(f"no model file at {path}")
     try:
         tensors, metadata = read_safetensors(path)
+    except DamagedFileError:
+        raise
     except WeightsError as error:
         raise WeightsError(
             f"{error}: VideoModel.save did not write it, and weights of a network go to load_base "

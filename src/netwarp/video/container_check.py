@@ -3,7 +3,8 @@
 Declared frame counts and durations are wrong in many healthy files (edit lists, variable frame rate, B-frames,
 sound that is longer than the picture), so they cannot tell that a file was cut. Its nesting can: a box, chunk or
 element that ends behind the end of the file is missing bytes, whatever it holds. And a Matroska cluster whose
-elements do not fill it exactly was damaged: readers skip the rest of it and report nothing.
+elements do not fill it exactly was damaged: readers skip the rest of it and report nothing. GIF's blocks and the
+packets of a transport stream tell the same.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 _TRANSPORT_PACKETS = (188, 192, 204)
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = 0x18538067
 _CLUSTER = 0x1F43B675
 _PADDING = 4096
+_STUFFING = 0x1FFF  # the part of a transport stream that fills it up
 
 
 def is_cut_off(path: Path) -> bool:
@@ -40,21 +44,28 @@ def is_cut_off(path: Path) -> bool:
         if head[:4] == b"GIF8":
             file.seek(-min(size, _PADDING), 2)
             return not file.read().rstrip(b"\0").endswith(b";")
-        if _is_transport_stream(file):
+        if _transport_packet(file):
             return all(size % packet for packet in _TRANSPORT_PACKETS)
     return False
 
 
 def is_damaged_inside(path: Path) -> bool:
-    """Whether a Matroska/WebM file that is not cut off holds a broken element; ``False`` for other containers."""
+    """Whether a file that is not cut off holds a broken element (Matroska/WebM), block (GIF) or packet (MPEG-TS).
+
+    Of other containers nothing is known, and the answer is no.
+    """
     if not path.is_file():
         return False
     size = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(4) != _EBML:
-            return False
-        end = _segment_end(file)
-        return 0 < end <= size and not all(_is_filled(file, cluster) for cluster in _clusters(file, end))
+        head = file.read(4)
+        if head == _EBML:
+            end = _segment_end(file)
+            return 0 < end <= size and not all(_is_filled(file, cluster) for cluster in _clusters(file, end))
+        if head == b"GIF8":
+            return not _ends_as_gif(file)
+        packet = _transport_packet(file)
+        return packet is not None and not _is_continuous(path, packet)
 
 
 def says_its_length(path: Path) -> bool:
@@ -153,11 +164,56 @@ def _vint(file: BinaryIO, *, keep_marker: bool) -> int | None:
     return None if value == marker - 1 else value
 
 
-def _is_transport_stream(file: BinaryIO) -> bool:
+def _ends_as_gif(file: BinaryIO) -> bool:
+    """Go from block to block, to the one that ends the file."""
+    file.seek(10)
+    file.seek(13 + _colours(file.read(1)))
+    while kind := file.read(1):
+        if kind == b";":
+            return True
+        if kind == b",":
+            file.seek(1 + _colours(file.read(9)[8:]), 1)
+        elif kind != b"!" or not file.read(1):
+            return False
+        while length := file.read(1):
+            if not length[0]:
+                break
+            file.seek(length[0], 1)
+    return False
+
+
+def _colours(flags: bytes) -> int:
+    """Bytes of the table of colours that such flags announce."""
+    return 3 << (1 + (flags[0] & 7)) if flags and flags[0] & 0x80 else 0
+
+
+def _is_continuous(path: Path, packet: int) -> bool:
+    """Whether every packet of a transport stream begins as one, and none of a part's is missing by their counters."""
+    last: dict[int, int] = {}
+    with path.open("rb") as file:
+        while len(content := file.read(packet << 18)) >= packet:
+            packets = np.frombuffer(content[: len(content) // packet * packet], np.uint8).reshape(-1, packet)
+            heads = packets[:, packet - 188 if packet == 192 else 0 :][:, :6].astype(np.int64)
+            if (heads[:, 0] != 0x47).any() or (heads[:, 1] & 0x80).any():
+                return False
+            parts = (heads[:, 1] & 0x1F) << 8 | heads[:, 2]
+            anew = (heads[:, 3] & 0x20 > 0) & (heads[:, 4] > 0) & (heads[:, 5] & 0x80 > 0)
+            for part in np.unique(parts[parts != _STUFFING]).tolist():
+                chosen = (parts == part) & (heads[:, 3] & 0x10 > 0)
+                counters = heads[chosen, 3] & 15
+                steps = np.diff(counters, prepend=last.get(part, counters[:1] - 1)) % 16
+                if ((steps > 1) & ~anew[chosen]).any():
+                    return False
+                last |= {part: int(counters[-1])} if len(counters) else {}
+    return True
+
+
+def _transport_packet(file: BinaryIO) -> int | None:
+    """Bytes of a packet, if this is an MPEG transport stream."""
     file.seek(0)
     head = file.read(5 * max(_TRANSPORT_PACKETS))
     for packet in _TRANSPORT_PACKETS:
         sync = 4 if packet == 192 else 0
         if len(head) >= 4 * packet + sync + 1 and all(head[sync + k * packet] == 0x47 for k in range(4)):
-            return True
-    return False
+            return packet
+    return None

@@ -89,6 +89,7 @@ def _decoded_frames(
 
     Faults before the first frame are no damage: a recording that starts between two key frames has them.
     """
+    awaited = _Awaited(container, stream)
     stream.thread_type = "FRAME" if stream.width * stream.height >= _FRAME_THREADS_FROM else "SLICE"
     packets = container.demux(stream, *sound.streams)
     count, waiting, begun, dubious, last_pts = 0, False, False, False, None
@@ -103,6 +104,8 @@ def _decoded_frames(
         try:
             packet = next(packets, None)
             if packet is None:
+                if lost := awaited.lost(count):
+                    note(f"{lost} of its packets gave no picture")
                 return
             if packet.stream.index != stream.index:
                 sound.add(packet)
@@ -114,6 +117,7 @@ def _decoded_frames(
                 note("a packet is incomplete")
                 ended = after_damage == "stop"
             if not ended:
+                awaited.add(packet)
                 frames = stream.decode(packet)
                 damage.resumed |= dubious and bool(frames)
                 dubious |= broken
@@ -143,12 +147,50 @@ def _decoded_frames(
                 if not frame.key_frame or frame.is_corrupt:
                     continue
                 waiting, damage.resumed = False, True
+            if not count:
+                awaited.begin(frame.pts)
             count += 1
             damage.seen = count
             last_pts = frame.pts
             yield frame
         if ended:
             return
+
+
+class _Awaited:
+    """Pictures that packets announce from the first that came on, where each packet is to give one: else none."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        codec = stream.codec_context.name
+        self._before: list[int] | None = [] if codec in _PICTURE_A_PACKET.get(container.format.name, ()) else None
+        self._first: int | None = None
+        self._count = 0
+
+    def add(self, packet: av.Packet[Any]) -> None:
+        """Take a packet that goes to the decoder."""
+        if packet.pts is None or not packet.size or packet.is_discard:
+            return
+        if self._first is not None:
+            self._count += packet.pts >= self._first
+        elif self._before is not None:
+            self._before.append(packet.pts)
+
+    def begin(self, first: int | None) -> None:
+        """Take the time of the first picture; a recording may begin with packets that need what came before it."""
+        if self._before is not None and first is not None:
+            self._first, self._count = first, sum(pts >= first for pts in self._before)
+        self._before = None
+
+    def lost(self, came: int) -> int:
+        """How many did not come."""
+        return max(0, self._count - came)
+
+
+_PICTURE_A_PACKET = {
+    "mov,mp4,m4a,3gp,3g2,mj2": ("h264", "hevc", "mpeg4", "mjpeg"),
+    "matroska,webm": ("h264", "hevc", "mjpeg"),
+}
+"""Codecs by container of which each packet holds a whole picture. Those that are left out have packets without one."""
 
 
 def _drain(stream: VideoStream) -> list[av.VideoFrame]:

@@ -88,6 +88,9 @@ def open_picture(path: str | Path) -> Iterator[PIL.Image.Image]:
         warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # the limit here is lower
         try:
             picture = PIL.Image.open(path)
+            if picture.format == "PNG":  # compares all checksums, which decoding does not
+                with PIL.Image.open(path) as again:
+                    again.verify()
         except PIL.Image.DecompressionBombError as error:
             raise _too_large(path, str(error)) from error
     with picture:

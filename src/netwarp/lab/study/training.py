@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal, cast
 
 import torch
-from safetensors.torch import save
 from torch import nn
 
 from netwarp.bases import load_base
@@ -33,6 +32,7 @@ from netwarp.output_files import Lock, set_aside, write_file
 from netwarp.output_places import prepare_folder
 from netwarp.training import Consistency, Rates, TrainSettings, train
 from netwarp.training.checkpoint import RunFolder, restore
+from netwarp.weights import safetensors_file
 
 log = logging.getLogger("netwarp")
 
@@ -88,7 +88,7 @@ def trained_base(
                 torch.manual_seed(0)
                 base = load_base(spec, how.weights, classes).to(device)
             state = _train_base(base, how, data, folder, device, progress).state_dict()
-            write_file(path, save({name: t.detach().cpu().contiguous().clone() for name, t in state.items()}))
+            write_file(path, safetensors_file(state, {}))
             shutil.rmtree(folder, ignore_errors=True)
     return path
 
