@@ -348,3 +348,11 @@ def test_a_changed_byte_in_the_header(saved, where, flip):
     changed = saved.with_name("changed.safetensors")
     changed.write_bytes(data)
     taken_or_refused(changed)
+
+
+@pytest.mark.parametrize("place", [-3, 900])
+def test_a_bit_that_fell_over_is_noticed(place, saved):
+    content = bytearray(saved.read_bytes())
+    content[place] ^= 4
+    saved.write_bytes(content)
+    assert str(saved) in str(refused(saved, tiny()))

@@ -376,3 +376,11 @@ def test_a_video_that_claims_vast_frames_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(data)
     with pytest.raises(InputError, match="13000×13000"):
         VideoFile(tmp_path / "a.gif")
+
+
+def test_a_packet_that_a_transport_stream_lacks_is_noticed(tmp_path: Path) -> None:
+    whole = encode(tmp_path / "whole.ts", frames=12).read_bytes()
+    assert read(tmp_path / "whole.ts")[0].loss is None
+    middle = len(whole) // 188 // 2 * 188
+    (tmp_path / "less.ts").write_bytes(whole[:middle] + whole[middle + 188 :])
+    assert "less.ts" in (read(tmp_path / "less.ts", "resume")[0].loss or "")
