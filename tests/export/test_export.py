@@ -76,11 +76,11 @@ def test_a_loop_around_the_graph_is_the_stream(tmp_path, name):
 
 
 def test_frames_of_every_multiple(tmp_path):
-    model = MODELS["inner layers, FlowCNN"]()
+    model = video(["mid"], gate="photometric")
     done = export(model, tmp_path / "step.onnx", (37, 56), dynamic=True)
     assert (done.multiple, len(done.agreement)) == (2, 2)
     for size in ((64, 24), (20, 84)):
-        state, frames = None, list(check.moving_picture(size))
+        state, frames = None, list(check.moving_picture(size))[:2]
         for results, (frame, flow) in zip(loop(tmp_path / "step.onnx", "onnxruntime", frames), frames, strict=True):
             with torch.no_grad():
                 logits, state = model.step(frame, state, Flows(flow, -flow))

@@ -237,7 +237,7 @@ def control_of(row: Row) -> Row:
         flow="zero",
         control=True,
         edges=row.edges,
-        kept=bool(row.trained),  # for rows that differ in how they are tested
+        kept=row.edges == "on",  # for rows that differ in how they are tested
         recipe=row.recipe,
         windows=row.windows,
     )
