@@ -1,6 +1,7 @@
 """What all tests share. It also lets them import each other's networks: ``from bases.networks import build``."""
 
 import os
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +17,8 @@ settings.load_profile("netwarp")
 # they start, which inherit the variable) do not wait for each other's threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# A shell has Ctrl-C ignored by what it starts in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
