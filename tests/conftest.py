@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 from torch import Tensor
+from tqdm import tqdm
 
 # What is drawn must not depend on the day, and a slow machine is no failure.
 settings.register_profile("netwarp", deadline=None, derandomize=True)
@@ -17,6 +19,8 @@ settings.load_profile("netwarp")
 # they start, which inherit the variable) do not wait for each other's threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# tqdm's own lock is shared with forked processes: of one that is killed while it holds it, nobody gets it back.
+tqdm.set_lock(threading.RLock())
 # A shell has Ctrl-C ignored by what it starts in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
