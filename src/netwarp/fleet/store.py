@@ -9,6 +9,7 @@ import secrets
 import shutil
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,7 +30,7 @@ SILENT = 120.0
 """Seconds without a sign of life after which a fleet that writes into a store is taken for dead."""
 
 
-class _Store:
+class _Store(ABC):
     """A folder of results; names in it have ``/`` between folders."""
 
     def __init__(self, address: str) -> None:
@@ -38,13 +39,13 @@ class _Store:
     def __str__(self) -> str:
         return self.address
 
+    @abstractmethod
     def read(self, name: str) -> bytes | None:
         """What is in a file; None where there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, name: str, content: bytes) -> None:
         """Write a whole file."""
-        raise NotImplementedError
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """What is in a JSON file; None where there is none, or it is damaged."""

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -59,7 +60,7 @@ def _encoder() -> Any:  # noqa: ANN401 - pycocotools has no types
     return encode
 
 
-class LabelFile:
+class LabelFile(ABC):
     """A text that grows by frame and takes its file's place whole, when its ``with`` block ends; else there is none.
 
     Ctrl-C ends a live video as its end would. Of another one what is there until then is kept too, but not in the place
@@ -107,8 +108,9 @@ class LabelFile:
         self._put(self._said(labels, index, time, name))
         self.frames += 1
 
+    @abstractmethod
     def _said(self, labels: npt.NDArray[np.integer], index: int, time: float, name: str | None) -> str:
-        raise NotImplementedError
+        """What is to be said of a frame."""
 
     def _put(self, text: str) -> None:
         try:
