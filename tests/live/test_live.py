@@ -185,6 +185,46 @@ def test_after_a_cut_nothing_comes_until_the_network_has_seen_the_new_scene():
     assert results[-1].index >= 35
 
 
+def test_the_network_goes_on_with_the_newest_frame_as_soon_as_it_is_done():
+    images = pan(3)
+    network, model = slow_model(images, 0.1)
+
+    class Waiting(Camera):
+        def __iter__(self):
+            for frame in super().__iter__():
+                if frame.index == 2:
+                    limit = time.monotonic() + 5
+                    while network.passes < 2 and time.monotonic() < limit:
+                        time.sleep(0.01)
+                    self.passes = network.passes
+                yield frame
+
+    camera = Waiting(images)
+    with Live(camera, model, detect_cuts=False) as live:
+        list(live)
+    assert camera.passes == 2
+
+
+def test_a_new_scene_does_not_wait_for_an_outdated_pass():
+    before, after = pan(2, seed=1), pan(12, seed=2)
+    network, model = slow_model(before + after, 0.0)
+    model.flow = lambda current, previous, index=None: torch.zeros(1, 2, H, W)
+    outdated, shown = torch.from_numpy(before[0]).permute(2, 0, 1)[None] / 255, threading.Event()
+
+    def wait(module, inputs):
+        if torch.equal(inputs[0], outdated):
+            shown.wait(20)
+
+    network.register_forward_pre_hook(wait)
+    with Live(Camera(before + after, 0.05), model) as live:
+        result = next(live)
+        in_time = not shown.is_set()
+        shown.set()
+    assert in_time
+    assert result.index >= 2
+    assert result.fresh == "scene cut"
+
+
 def test_a_source_that_ends_at_once_still_gets_its_labels():
     images = pan(1)
     network, model = slow_model(images, 0.05)

@@ -126,7 +126,7 @@ class Live:
             if on_cpu:
                 stack.enter_context(opencv_on_one_thread())
             started = _leave_a_core if on_cpu else None
-            network = stack.enter_context(ThreadPoolExecutor(1, "netwarp-network", started))
+            network = stack.enter_context(ThreadPoolExecutor(2, "netwarp-network", started))
             yield from self._follower.follow(self._reading, network)
 
 

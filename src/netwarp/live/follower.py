@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
@@ -54,9 +55,9 @@ class _Asked:
 class Follower:
     """Estimates the flow between frames as they come, and carries labels along it while the network works.
 
-    The network is given the newest frame whenever it is free, and combines it with the state after its last one. The
+    The network is given the newest frame as soon as it is free, and combines it with the state after its last one. The
     flow to both of these frames is composed from frame to frame: that to the last answered carries its labels, that to
-    the one under way will carry the next.
+    the one under way will carry the next. When a new scene begins, the pass under way is forgotten.
     """
 
     def __init__(
@@ -73,11 +74,22 @@ class Follower:
         self._staging, self._stats = staging, stats
         self._known: _Asked | None = None  # whose labels are carried
         self._under_way: _Asked | None = None
-        self._outdated = False  # whether a new scene has begun since the network began
+        self._newest: tuple[Tensor, int] | None = None  # what the network begins on when it is done
         self._pass_seconds = float("inf")
+        self._lock = threading.RLock()  # of all of these, between the flow's thread and the network's
 
     def follow(self, frames: Iterable[tuple[Frame, float]], network: Executor) -> Iterator[LiveFrame]:
-        """Label frames, each given with the time at which it was taken; ``network`` has a thread."""
+        """Label frames, each given with the time at which it was taken.
+
+        ``network`` has two threads: the second is for a new scene, whose first pass waits for no outdated one.
+        """
+        try:
+            yield from self._follow(frames, network)
+        finally:
+            with self._lock:
+                self._newest = None
+
+    def _follow(self, frames: Iterable[tuple[Frame, float]], network: Executor) -> Iterator[LiveFrame]:
         on_host = getattr(self._model.flow, "on_cpu", False)
         last: Tensor | None = None  # the frame before, where flow is estimated
         before: Tensor | None = None  # the same, on the network's device
@@ -93,12 +105,15 @@ class Follower:
                 flows = None
                 if flow is not None and before is not None:
                     flows = self._model.trusted(image, before, Flows(self._staging.upload(flow)))
-                if self._cuts is not None and flow is not None and last is not None:
-                    why = self._cut(image, frame, for_flow, last, flow, flows)
-                self._go_on(flows if why is None else None)
-                fresh = why or fresh
                 interval, previous = taken - (taken if previous is None else previous), taken
-                self._ask(image, frame.index, network, wait=self._pass_seconds < QUICK * interval)
+                with self._lock:
+                    if self._cuts is not None and flow is not None and last is not None:
+                        why = self._cut(image, frame, for_flow, last, flow, flows)
+                    self._go_on(flows if why is None else None)
+                    self._newest = (image, frame.index)
+                    self._ask(network)
+                    self._take(wait=self._pass_seconds < QUICK * interval)
+                fresh = why or fresh
                 result = self._labelled(frame, taken, fresh)
             last, before = for_flow, image
             unlabelled = None if result is not None else (frame, taken, fresh)
@@ -107,8 +122,8 @@ class Follower:
                 yield result
             del result, image, host, for_flow, flow, flows
         if unlabelled is not None:  # the source has ended before the network has answered
-            self._take(wait=True)
-            with self._staging.aside():
+            with self._lock, self._staging.aside():
+                self._take(wait=True)
                 result = self._labelled(*unlabelled)
             if result is not None:
                 yield result
@@ -130,7 +145,9 @@ class Follower:
     def _go_on(self, flows: Flows | None) -> None:
         """Go on to the next frame along the flow to the one before; None where it starts anew."""
         if flows is None:
-            self._known, self._outdated = None, self._under_way is not None
+            if self._under_way is not None:
+                self._under_way.answer.cancel()
+            self._known = self._under_way = None
         for asked in (self._known, self._under_way):
             if asked is not None and flows is not None:
                 asked.follow(flows)
@@ -140,23 +157,30 @@ class Follower:
         """Take the network's answer, if it is there."""
         if self._under_way is not None and (wait or self._under_way.answer.done()):
             self._under_way.answer.result()
-            if not self._outdated:
-                self._known = self._under_way
-            self._under_way, self._outdated = None, False
+            self._known, self._under_way = self._under_way, None
 
-    def _ask(self, image: Tensor, index: int, network: Executor, *, wait: bool) -> None:
-        """Let the network begin on a frame, if it is free and the policy says so."""
-        if self._under_way is not None:
+    def _ask(self, network: Executor) -> None:
+        """Let the network begin on the newest frame, if it is free, has not seen it, and the policy says so."""
+        if self._under_way is not None or self._newest is None:
             return
+        image, index = self._newest
         key, state, motion = self._known, None, None
-        if key is not None and key.path is not None:
-            if self._policy is not None and not self._policy(self._doubt(key, image, index, key.path)):
+        if key is not None:
+            if key.path is None or (self._policy and not self._policy(self._doubt(key, image, index, key.path))):
                 return
             state = key.answer.result().state
             motion = self._model.estimate_motion(image, key.image, key.path, index)
         answer = network.submit(self._answer, image, state, motion, self._staging.mark())
         self._under_way = _Asked(index, image, answer)
-        self._take(wait=wait)
+        answer.add_done_callback(lambda answer: self._ask_again(answer, network))
+
+    @torch.no_grad()
+    def _ask_again(self, answer: Future[Answer], network: Executor) -> None:
+        """Let the network go on at once, on its own thread; an error is left to the flow's."""
+        with self._lock, self._staging.aside():
+            if self._under_way is not None and self._under_way.answer is answer and answer.exception() is None:
+                self._take()
+                self._ask(network)
 
     @torch.no_grad()
     def _answer(self, image: Tensor, state: Any, motion: Any, mark: Any) -> Answer:  # noqa: ANN401
