@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -38,18 +39,34 @@ class LiveFrame(Segmented):
     age: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A frame on the network's device."""
+
+    index: int
+    image: Tensor
+
+    @cached_property
+    def grey(self) -> Tensor:
+        return half_grey(self.image)
+
+
 @dataclass(eq=False)
 class _Asked:
     """A frame that the network was given."""
 
-    index: int
-    image: Tensor
+    frame: _Seen
     answer: Future[Answer]
     path: Flows | None = None  # from the newest frame to it
     frames: int = 0  # that path's length
 
     def follow(self, flows: Flows) -> None:
         self.path, self.frames = flows if self.path is None else flows.on_to(self.path), self.frames + 1
+
+    def doubt(self, frame: _Seen) -> Doubt:
+        """What a policy sees of the newest frame, which the path begins at."""
+        assert self.path is not None
+        return Doubt(frame.index, self.frames, self.path, (frame.grey, self.frame.grey))
 
 
 class Follower:
@@ -74,7 +91,7 @@ class Follower:
         self._staging, self._stats = staging, stats
         self._known: _Asked | None = None  # whose labels are carried
         self._under_way: _Asked | None = None
-        self._newest: tuple[Tensor, int] | None = None  # what the network begins on when it is done
+        self._newest: _Seen | None = None  # what the network begins on when it is done
         self._pass_seconds = float("inf")
         self._lock = threading.RLock()  # of all of these, between the flow's thread and the network's
 
@@ -92,7 +109,6 @@ class Follower:
     def _follow(self, frames: Iterable[tuple[Frame, float]], network: Executor) -> Iterator[LiveFrame]:
         on_host = getattr(self._model.flow, "on_cpu", False)
         last: Tensor | None = None  # the frame before, where flow is estimated
-        before: Tensor | None = None  # the same, on the network's device
         unlabelled: tuple[Frame, float, str | None] | None = None
         fresh: str | None = None
         interval, previous = 0.0, None
@@ -103,19 +119,26 @@ class Follower:
                 for_flow = host if on_host else image
                 why, flow = flow_back(frame, for_flow, last, self._model, True)
                 flows = None
-                if flow is not None and before is not None:
-                    flows = self._model.trusted(image, before, Flows(self._staging.upload(flow)))
+                if flow is not None and self._newest is not None:
+                    flows = self._model.trusted(image, self._newest.image, Flows(self._staging.upload(flow)))
                 interval, previous = taken - (taken if previous is None else previous), taken
                 with self._lock:
+                    self._newest = _Seen(frame.index, image)
+                    self._go_on(flows)
                     if self._cuts is not None and flow is not None and last is not None:
-                        why = self._cut(image, frame, for_flow, last, flow, flows)
-                    self._go_on(flows if why is None else None)
-                    self._newest = (image, frame.index)
+                        explained = self._is_explained()
+                        if self._cuts.between(
+                            for_flow, last, flow, index=frame.index, time=frame.time, explained=explained
+                        ):
+                            why = "scene cut"
+                    if why is not None:
+                        self._start_anew()
+                    self._take()
                     self._ask(network)
                     self._take(wait=self._pass_seconds < QUICK * interval)
                 fresh = why or fresh
                 result = self._labelled(frame, taken, fresh)
-            last, before = for_flow, image
+            last = for_flow
             unlabelled = None if result is not None else (frame, taken, fresh)
             if result is not None:
                 fresh = None
@@ -128,30 +151,23 @@ class Follower:
             if result is not None:
                 yield result
 
-    def _cut(
-        self, image: Tensor, frame: Frame, current: Tensor, last: Tensor, flow: Tensor, flows: Flows | None
-    ) -> str | None:
-        assert self._cuts is not None
-        explained = False
-        if self._known is not None and self._known.path is not None and flows is not None:
-            path = flows.on_to(self._known.path)
-            explained = not is_other_scene(self._doubt(self._known, image, frame.index, path).look)
-        cut = self._cuts.between(current, last, flow, index=frame.index, time=frame.time, explained=explained)
-        return "scene cut" if cut else None
-
-    def _doubt(self, key: _Asked, image: Tensor, index: int, path: Flows) -> Doubt:
-        return Doubt(index, key.frames, path, (half_grey(image), half_grey(key.image)))
-
     def _go_on(self, flows: Flows | None) -> None:
-        """Go on to the next frame along the flow to the one before; None where it starts anew."""
-        if flows is None:
-            if self._under_way is not None:
-                self._under_way.answer.cancel()
-            self._known = self._under_way = None
+        """Go on to the newest frame along the flow to the one before."""
         for asked in (self._known, self._under_way):
             if asked is not None and flows is not None:
                 asked.follow(flows)
-        self._take()
+
+    def _is_explained(self) -> bool:
+        """Whether the newest frame shows the scene of that whose labels are carried."""
+        known, newest = self._known, self._newest
+        if known is None or known.path is None or newest is None:
+            return False
+        return not is_other_scene(known.doubt(newest).look)
+
+    def _start_anew(self) -> None:
+        if self._under_way is not None:
+            self._under_way.answer.cancel()
+        self._known = self._under_way = None
 
     def _take(self, *, wait: bool = False) -> None:
         """Take the network's answer, if it is there."""
@@ -163,15 +179,14 @@ class Follower:
         """Let the network begin on the newest frame, if it is free, has not seen it, and the policy says so."""
         if self._under_way is not None or self._newest is None:
             return
-        image, index = self._newest
-        key, state, motion = self._known, None, None
+        frame, key, state, motion = self._newest, self._known, None, None
         if key is not None:
-            if key.path is None or (self._policy and not self._policy(self._doubt(key, image, index, key.path))):
+            if key.path is None or (self._policy is not None and not self._policy(key.doubt(frame))):
                 return
             state = key.answer.result().state
-            motion = self._model.estimate_motion(image, key.image, key.path, index)
-        answer = network.submit(self._answer, image, state, motion, self._staging.mark())
-        self._under_way = _Asked(index, image, answer)
+            motion = self._model.estimate_motion(frame.image, key.frame.image, key.path, frame.index)
+        answer = network.submit(self._answer, frame.image, state, motion, self._staging.mark())
+        self._under_way = _Asked(frame, answer)
         answer.add_done_callback(lambda answer: self._ask_again(answer, network))
 
     @torch.no_grad()
@@ -200,7 +215,7 @@ class Follower:
         answer = key.answer.result()
         labels = answer.labels if key.path is None else answer.carried(self._model, key.path)
         found = self._staging.download(labels)[0][0].numpy()
-        age = frame.index - key.index
+        age = frame.index - key.frame.index
         latency = self._stats.label(taken, age)
         named = (frame.index, frame.time, frame.name, frame.image)
         ran = float(key.path is None)
