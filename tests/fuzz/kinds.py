@@ -144,7 +144,7 @@ KINDS = {
     "mkv": _video("mkv"),
     "mov": _video("mov", "mpeg4"),
     "avi": _video("avi", "mpeg4"),
-    "ts": _video("ts", unseen=10),
+    "ts": _video("ts", unseen=3),
     "webm": _video("webm", "libvpx-vp9", unseen=1),
     "gif": _video("gif", "gif", "rgb8", unseen=5),
     "png": Kind("in/001.png", lambda: _frames("in", "png"), ("segment", "in", "out", *BASE, "--frame-by-frame"), _maps),

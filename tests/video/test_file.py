@@ -344,6 +344,22 @@ def _corrupt_packets(path: Path) -> Path:
     return whole
 
 
+def _start_of_a_picture_lost(path: Path) -> Path:
+    whole = encode(path.with_suffix(".ts"), frames=12, b_frames=0)
+    parts = whole.read_bytes().split(b"\0\0\1\xe0")
+    whole.write_bytes(b"\0\0\1\xe0".join(parts[:6]) + b"\0\0\0\xe0" + b"\0\0\1\xe0".join(parts[6:]))
+    return whole
+
+
+def _two_pictures_run_together(path: Path) -> Path:
+    """The packet of a picture begins as it should, but nothing in it does."""
+    whole = encode(path.with_suffix(".ts"), frames=12, b_frames=0)
+    parts = whole.read_bytes().split(b"\0\0\1\xe0")
+    parts[6] = parts[6].replace(b"\0\0\1", b"\0\0\2")
+    whole.write_bytes(b"\0\0\1\xe0".join(parts))
+    return whole
+
+
 def _index_with_a_wrong_bit(path: Path) -> Path:
     whole = encode(path.with_suffix(".avi"), "mpeg4", frames=12, b_frames=0)
     data = bytearray(whole.read_bytes())
@@ -352,7 +368,10 @@ def _index_with_a_wrong_bit(path: Path) -> Path:
     return whole
 
 
-@pytest.mark.parametrize("damaged", [_half_of_a_gif, _corrupt_packets, _index_with_a_wrong_bit])
+@pytest.mark.parametrize(
+    "damaged",
+    [_half_of_a_gif, _corrupt_packets, _start_of_a_picture_lost, _two_pictures_run_together, _index_with_a_wrong_bit],
+)
 def test_frames_do_not_go_without_a_word(tmp_path: Path, damaged: Callable[[Path], Path]) -> None:
     source = VideoFile(damaged(tmp_path / "a"))
     assert sum(1 for _ in source) < 12

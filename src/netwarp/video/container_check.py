@@ -10,9 +10,10 @@ packets of a transport stream tell the same.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,6 +22,7 @@ _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = 0x18538067
 _CLUSTER = 0x1F43B675
 _PADDING = 4096
+_START = b"\0\0\1"
 _STUFFING = 0x1FFF  # the part of a transport stream that fills it up
 
 
@@ -188,24 +190,63 @@ def _colours(flags: bytes) -> int:
 
 
 def _is_continuous(path: Path, packet: int) -> bool:
-    """Whether every packet of a transport stream begins as one, and none of a part's is missing by their counters."""
+    """Whether every packet of a transport stream begins as one, and none of a part's is missing by their counters.
+
+    Where most of a part's packets of pictures or sound (PES) begin with the same four bytes, all must.
+    """
     last: dict[int, int] = {}
+    begun: dict[int, Counter[bytes]] = {}
+    for packets in _transport_packets(path, packet):
+        heads = packets[:, :6].astype(np.int64)
+        if (heads[:, 0] != 0x47).any() or (heads[:, 1] & 0x80).any():
+            return False
+        parts = (heads[:, 1] & 0x1F) << 8 | heads[:, 2]
+        anew = (heads[:, 3] & 0x20 > 0) & (heads[:, 4] > 0) & (heads[:, 5] & 0x80 > 0)
+        for part in np.unique(parts[parts != _STUFFING]).tolist():
+            chosen = (parts == part) & (heads[:, 3] & 0x10 > 0)
+            counters = heads[chosen, 3] & 15
+            steps = np.diff(counters, prepend=last.get(part, counters[:1] - 1)) % 16
+            if ((steps > 1) & ~anew[chosen]).any():
+                return False
+            last |= {part: int(counters[-1])} if len(counters) else {}
+            begun.setdefault(part, Counter()).update(bytes(start[:4]) for start in _beginnings(packets[chosen]))
+    usual = [(counts.most_common(1)[0], counts.total()) for counts in begun.values() if counts]
+    return all(count == total for (start, count), total in usual if start[:3] == _START and 2 * count > total)
+
+
+def _transport_packets(path: Path, packet: int) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
+    """Read a transport stream, many of its packets at a time, ``[N,188]``."""
     with path.open("rb") as file:
         while len(content := file.read(packet << 18)) >= packet:
             packets = np.frombuffer(content[: len(content) // packet * packet], np.uint8).reshape(-1, packet)
-            heads = packets[:, packet - 188 if packet == 192 else 0 :][:, :6].astype(np.int64)
-            if (heads[:, 0] != 0x47).any() or (heads[:, 1] & 0x80).any():
-                return False
-            parts = (heads[:, 1] & 0x1F) << 8 | heads[:, 2]
-            anew = (heads[:, 3] & 0x20 > 0) & (heads[:, 4] > 0) & (heads[:, 5] & 0x80 > 0)
-            for part in np.unique(parts[parts != _STUFFING]).tolist():
-                chosen = (parts == part) & (heads[:, 3] & 0x10 > 0)
-                counters = heads[chosen, 3] & 15
-                steps = np.diff(counters, prepend=last.get(part, counters[:1] - 1)) % 16
-                if ((steps > 1) & ~anew[chosen]).any():
-                    return False
-                last |= {part: int(counters[-1])} if len(counters) else {}
-    return True
+            first = 4 if packet == 192 else 0
+            yield packets[:, first : first + 188]
+
+
+def _beginnings(packets: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The first 14 bytes ``[N,14]`` of each of a part's packets (PES) that begins in one of these."""
+    packets = packets[(packets[:, 1] & 0x40) > 0]
+    places = 4 + np.where(packets[:, 3] & 0x20, packets[:, 4].astype(np.int64) + 1, 0)[:, None] + np.arange(14)
+    return np.where(places < 188, np.take_along_axis(packets, np.minimum(places, 187), 1), 0).astype(np.uint8)
+
+
+def times_in_transport(path: Path, part: int) -> list[int]:
+    """Presentation times of a transport stream's part, one for each of its packets (PES) that says it."""
+    with path.open("rb") as file:
+        packet = _transport_packet(file)
+    times: list[int] = []
+    for packets in _transport_packets(path, packet) if packet else ():
+        parts = (packets[:, 1].astype(np.int64) & 0x1F) << 8 | packets[:, 2]
+        heads = _beginnings(packets[(parts == part) & ((packets[:, 3] & 0x10) > 0)])
+        said = (heads[:, :3] == list(_START)).all(1) & ((heads[:, 7] & 0x80) > 0)
+        heads = heads[said].astype(np.int64)
+        high, middle, low = (
+            heads[:, 9] >> 1 & 7,
+            heads[:, 10] << 7 | heads[:, 11] >> 1,
+            heads[:, 12] << 7 | heads[:, 13] >> 1,
+        )
+        times += (high << 30 | middle << 15 | low).tolist()
+    return times
 
 
 def _transport_packet(file: BinaryIO) -> int | None:

@@ -37,6 +37,8 @@ class Damage:
     resumed: bool = False  # whether good frames came after it
     timed_out: bool = False  # whether the source stopped answering
     seen: int = 0  # frames that were decoded, also those that were not asked for
+    first: int | None = None  # time stamp of the first of them
+    interlaced: bool = False  # whether one may have been coded as two
 
 
 _RAW = frozenset(
@@ -149,6 +151,8 @@ def _decoded_frames(
                 waiting, damage.resumed = False, True
             if not count:
                 awaited.begin(frame.pts)
+                damage.first = frame.pts
+            damage.interlaced |= frame.interlaced_frame
             count += 1
             damage.seen = count
             last_pts = frame.pts

@@ -12,7 +12,13 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
-from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index, says_its_length
+from netwarp.video.container_check import (
+    is_cut_off,
+    is_damaged_inside,
+    lacks_index,
+    says_its_length,
+    times_in_transport,
+)
 from netwarp.video.decoding import (
     OPEN_OPTIONS,
     Damage,
@@ -92,6 +98,7 @@ class VideoFile(DecodedSource):
         self._container = container
         self.timed, self._left_out = not is_raw(container), left_out(container, stream)
         self._counted = stream.frames if container.format.name in _COUNTS_FRAMES else None
+        self._part = stream.id if container.format.name == "mpegts" else None
         damage = Damage()
         count, end = 0, 0.0
         try:
@@ -128,7 +135,7 @@ class VideoFile(DecodedSource):
             ends_early = declared is not None and self.begins + end < declared - max(0.5, 0.01 * declared)
             if not ends_early and not cut_off:
                 lacking = self._counted is not None and not self.begins and count < 0.9 * self._counted
-                inside = self._pipe is None and is_damaged_inside(self._path)
+                inside = self._pipe is None and (is_damaged_inside(self._path) or self._lacks_pictures(damage))
                 return self._describe_gap(count) if lacking or inside else None
             verb, damage.after = "is cut off", count
         elif not damage.resumed and cut_off:
@@ -141,6 +148,13 @@ class VideoFile(DecodedSource):
         plural = "frame was" if lost == 1 else "frames were"
         behind = f"{lost} {plural} lost" if lost is not None else "what followed is lost"
         return f"{place} ({end:.1f} s): {behind}"
+
+    def _lacks_pictures(self, damage: Damage) -> bool:
+        """Whether a transport stream has more packets with pictures, from the first that came on, than came."""
+        if self._part is None or damage.first is None or damage.interlaced:
+            return False
+        later = [(time - damage.first) % 2**33 < 2**32 for time in times_in_transport(self._path, self._part)]
+        return sum(later) > damage.seen
 
     def _describe_gap(self, count: int) -> str:
         lost = self.length - count if self.length is not None and self.length > count else "some"
