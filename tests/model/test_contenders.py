@@ -34,3 +34,11 @@ def test_only_what_can_win_is_brought_up():
     assert 7 in kept
     up = F.interpolate(logits, (50, 70), mode="bilinear")
     assert set(up.argmax(1).unique().tolist()) <= set(kept.tolist())
+
+
+def test_a_class_that_wins_between_two_winners_only_is_brought_up():
+    logits = torch.full((1, 4, 2, 2), -100.0)
+    logits[0, 0, :, 0] = logits[0, 1, :, 1] = 10
+    logits[0, 2] = 9  # above both in the middle, where they fall
+    assert F.interpolate(logits, (2, 8), mode="bilinear").argmax(1).unique().tolist() == [0, 1, 2]
+    assert contenders(logits).tolist() == [0, 1, 2]

@@ -76,13 +76,16 @@ def to_frame_size(
 def contenders(logits: Tensor) -> Tensor:
     """Classes of ``[B,C,h,w]`` that can be the largest somewhere between its places, ascending.
 
-    What is interpolated lies between its neighbours' values: a class that is nowhere as high as the least of the
-    winners around cannot win.
+    What is interpolated lies between its neighbours' values: a class whose highest value around is nowhere as high as
+    the lowest around of another class cannot win.
     """
-    winners = logits.max(1, keepdim=True).values
     around = partial(F.max_pool2d, kernel_size=3, stride=1, padding=1)
-    least = -around(-winners) - 1e-5 * winners.abs().max()  # for rounding on the way
-    can = [bool((around(logits[:, c : c + 1]) >= least).any()) for c in range(logits.shape[1])]
+    maps = logits.split(1, 1)  # one class at a time: there may be many
+    certain = -around(-maps[0])
+    for other in maps[1:]:
+        torch.maximum(certain, -around(-other), out=certain)
+    certain -= 1e-5 * logits.max(1).values.abs().max()  # for rounding on the way
+    can = [bool((around(each) >= certain).any()) for each in maps]
     return torch.tensor(can, device=logits.device).nonzero().flatten()
 
 
