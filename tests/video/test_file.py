@@ -378,6 +378,27 @@ def test_frames_do_not_go_without_a_word(tmp_path: Path, damaged: Callable[[Path
     assert source.loss is not None
 
 
+@pytest.mark.parametrize(
+    ("start", "duration", "lost"),
+    [(0, None, True), (0, 4.5, True), (0, 2.5, False), (4.5, None, False), (2, 2.5, True)],
+)
+def test_what_is_lost_inside_an_excerpt_is_said_and_no_more(
+    tmp_path: Path, start: float, duration: float | None, lost: bool
+) -> None:
+    path = encode(tmp_path / "a.mkv", frames=60, rate=10, b_frames=0)
+    with av.open(path) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for place, size in places[31:34]:
+        data[place + 8 : place + size - 4] = bytes(size - 12)
+    path.write_bytes(data)
+    with open_frames(path, start=start, duration=duration) as source:
+        times = [frame.time for frame in source]
+    gap = float(max(np.diff(times)))
+    assert (gap > 0.15) is lost
+    assert (source.loss is not None) is lost
+
+
 def test_a_pipe_is_read_once_and_ends(tmp_path: Path) -> None:
     content = encode(tmp_path / "a.mkv", frames=12).read_bytes()
     os.mkfifo(tmp_path / "pipe")

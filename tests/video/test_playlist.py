@@ -47,6 +47,15 @@ def test_what_lies_elsewhere_is_refused(segment: Path, where: str, ending: str, 
         open_frames(segment / f"list.{ending}")
 
 
+def test_what_names_no_file_as_others_do_is_refused_too(segment: Path) -> None:
+    bare = "#EXT-X-MAP:URI={},BYTERANGE=1@0\n"
+    for text in (bare.format(segment.parent / "outside.ts"), "# much before it\n" * (1 << 18)):
+        path = segment / "list.m3u8"
+        path.write_text(HLS.format("a.ts").replace("#EXTINF", text + "#EXTINF"))
+        with pytest.raises(InputError, match=r"list\.m3u8"):
+            open_frames(path)
+
+
 def test_no_file_makes_a_request(segment: Path) -> None:
     asked = []
 

@@ -80,7 +80,7 @@ def contenders(logits: Tensor) -> Tensor:
     the lowest around of another class cannot win.
     """
     around = partial(F.max_pool2d, kernel_size=3, stride=1, padding=1)
-    maps = logits.split(1, 1)  # one class at a time: there may be many
+    maps = torch.split(logits, 1, 1)  # one class at a time: there may be many
     certain = -around(-maps[0])
     for other in maps[1:]:
         torch.maximum(certain, -around(-other), out=certain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from array import array
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -37,8 +38,13 @@ class Damage:
     resumed: bool = False  # whether good frames came after it
     timed_out: bool = False  # whether the source stopped answering
     seen: int = 0  # frames that were decoded, also those that were not asked for
-    first: int | None = None  # time stamp of the first of them
+    left_out: int = 0  # of these, before the first that was asked for
+    first: int | None = None  # its time stamp
     interlaced: bool = False  # whether one may have been coded as two
+
+    def begin(self, first: int | None) -> None:
+        """Begin with the frame that was decoded last, and forget what came before it."""
+        self.reason, self.after, self.resumed, self.left_out, self.first = None, 0, False, self.seen - 1, first
 
 
 _RAW = frozenset(
@@ -98,7 +104,7 @@ def _decoded_frames(
 
     def note(reason: str) -> None:
         if damage.reason is None:
-            damage.reason, damage.after = reason, count
+            damage.reason, damage.after = reason, count - damage.left_out
 
     while True:
         frames: list[av.VideoFrame] = []
@@ -106,7 +112,7 @@ def _decoded_frames(
         try:
             packet = next(packets, None)
             if packet is None:
-                if lost := awaited.lost(count):
+                if lost := awaited.lost(damage.first, count - damage.left_out):
                     note(f"{lost} of its packets gave no picture")
                 return
             if packet.stream.index != stream.index:
@@ -149,12 +155,11 @@ def _decoded_frames(
                 if not frame.key_frame or frame.is_corrupt:
                     continue
                 waiting, damage.resumed = False, True
-            if not count:
-                awaited.begin(frame.pts)
-                damage.first = frame.pts
             damage.interlaced |= frame.interlaced_frame
             count += 1
             damage.seen = count
+            if count == 1:
+                damage.begin(frame.pts)
             last_pts = frame.pts
             yield frame
         if ended:
@@ -162,32 +167,21 @@ def _decoded_frames(
 
 
 class _Awaited:
-    """Pictures that packets announce from the first that came on, where each packet is to give one: else none."""
+    """Pictures that packets announce, where each packet is to give one: else none."""
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         codec = stream.codec_context.name
-        self._before: list[int] | None = [] if codec in _PICTURE_A_PACKET.get(container.format.name, ()) else None
-        self._first: int | None = None
-        self._count = 0
+        self._announces = codec in _PICTURE_A_PACKET.get(container.format.name, ())
+        self._times = array("q")
 
     def add(self, packet: av.Packet[Any]) -> None:
         """Take a packet that goes to the decoder."""
-        if packet.pts is None or not packet.size or packet.is_discard:
-            return
-        if self._first is not None:
-            self._count += packet.pts >= self._first
-        elif self._before is not None:
-            self._before.append(packet.pts)
+        if self._announces and packet.pts is not None and packet.size and not packet.is_discard:
+            self._times.append(packet.pts)
 
-    def begin(self, first: int | None) -> None:
-        """Take the time of the first picture; a recording may begin with packets that need what came before it."""
-        if self._before is not None and first is not None:
-            self._first, self._count = first, sum(pts >= first for pts in self._before)
-        self._before = None
-
-    def lost(self, came: int) -> int:
-        """How many did not come."""
-        return max(0, self._count - came)
+    def lost(self, first: int | None, came: int) -> int:
+        """How many did not come, from the time of the first: a recording may begin with what needs that before it."""
+        return 0 if first is None else max(0, sum(time >= first for time in self._times) - came)
 
 
 _PICTURE_A_PACKET = {
@@ -253,7 +247,7 @@ class DecodedSource(FrameSource):
         frames = _decoded_frames(container, stream, sound, after_damage, damage)
         if skip:
             origin = _sought(container, stream, skip) if stamped and not self.live else None
-            frames = _from(skip, frames, interval, origin, stamped=stamped)
+            frames = _from(skip, frames, interval, origin, damage, stamped=stamped)
             self.length = None if self.length is None else max(0, self.length - round(skip / interval))
         start: float | None = None
         held: Frame | None = None
@@ -305,16 +299,19 @@ def _sought(container: InputContainer, stream: VideoStream, skip: float) -> floa
 
 
 def _from(
-    skip: float, frames: Iterator[av.VideoFrame], interval: float, first: float | None, *, stamped: bool
+    skip: float, frames: Iterator[av.VideoFrame], interval: float, first: float | None, damage: Damage, *, stamped: bool
 ) -> Iterator[av.VideoFrame]:
-    """Leave out the frames of the first seconds, after a ``first`` one that may be known."""
-    time = -interval
+    """Leave out the frames of the first seconds, after a ``first`` one that may be known, and damage among them."""
+    time, begun = -interval, False
     for frame in frames:
         stamp = _stamp(frame) if stamped else None
         if first is None and stamp is not None:
             first = stamp
         time = time + interval if stamp is None or first is None else stamp - first
         if time >= skip - 1e-6:
+            if not begun:
+                damage.begin(frame.pts)
+                begun = True
             yield frame
 
 

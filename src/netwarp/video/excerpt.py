@@ -24,6 +24,7 @@ class Excerpt(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; what is lost behind the last of them is no loss."""
         index, begun = 0, 0.0
+        self.loss = None
         for frame in self._source:
             if frame.time < self._start - 1e-6:
                 continue
@@ -32,6 +33,7 @@ class Excerpt(FrameSource):
             if self._duration is not None and time >= self._duration - 1e-6:
                 return
             sound = tuple(replace(packet, time=packet.time - begun) for packet in frame.sound if packet.time >= begun)
+            self.loss = self._source.loss
             yield replace(frame, index=index, time=time, sound=sound)
             index += 1
         self.loss = self._source.loss

@@ -38,6 +38,7 @@ _LOG = logging.getLogger("netwarp")
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _COUNTS_FRAMES = frozenset({"avi"})
 """Containers that say how many frames they hold, and hold none that are not to be shown."""
+_LOST = "frames were lost, reading went on behind them"
 _DECLARES_DURATION = frozenset({"matroska", "webm", "flv"})
 
 
@@ -109,6 +110,8 @@ class VideoFile(DecodedSource):
                 rate=None if self.timed else self._fps, stamped=stamped, matrix=self._matrix, skip=self.begins,
             ):  # fmt: skip
                 count, end = frame.index + 1, max(end, frame.time + (frame.duration or 1 / (self.fps or 25)))
+                if damage.resumed and damage.reason is not None:  # whoever reads no further knows of it too
+                    self.loss = f"{self._path.name} is damaged after frame {damage.after}: some {_LOST}"
                 yield frame
             if not count:
                 raise InputError(self._why_none(damage, stream))
@@ -144,7 +147,7 @@ class VideoFile(DecodedSource):
         of = f" of about {self.length}" if lost is not None else ""
         place = f"{self._path.name} {verb} after frame {damage.after if damage.resumed else count}{of}"
         if damage.resumed:
-            return f"{place}: {f'about {lost}' if lost else 'some'} frames were lost, reading went on behind them"
+            return f"{place}: {f'about {lost} {_LOST}' if lost else f'some {_LOST}'}"
         plural = "frame was" if lost == 1 else "frames were"
         behind = f"{lost} {plural} lost" if lost is not None else "what followed is lost"
         return f"{place} ({end:.1f} s): {behind}"
@@ -154,7 +157,7 @@ class VideoFile(DecodedSource):
         if self._part is None or damage.first is None or damage.interlaced:
             return False
         later = [(time - damage.first) % 2**33 < 2**32 for time in times_in_transport(self._path, self._part)]
-        return sum(later) > damage.seen
+        return sum(later) > damage.seen - damage.left_out
 
     def _describe_gap(self, count: int) -> str:
         lost = self.length - count if self.length is not None and self.length > count else "some"

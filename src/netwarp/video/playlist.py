@@ -10,7 +10,7 @@ from netwarp.errors import InputError
 
 _LONGEST = 1 << 22
 _BEGINNINGS = (b"#EXTM3U", b"ffconcat version")
-_URI = re.compile(r"URI=\"([^\"]*)\"")
+_URI = re.compile(r"URI=(?:\"([^\"]*)\"|([^\s,\"]+))")
 _FILE = re.compile(r"\s*file\s+(.+?)\s*$")
 
 
@@ -39,9 +39,11 @@ def _names_in(path: Path) -> Iterator[str]:
         if not head.startswith(_BEGINNINGS):
             return
         lines = (head + file.read(_LONGEST)).decode("utf-8", errors="replace").splitlines()
+        if file.read(1):
+            raise InputError(f"{path} is a playlist of more than {_LONGEST >> 20} MiB: give a shorter one")
     for line in (line.strip() for line in lines):
         if head.startswith(b"#EXTM3U"):
-            yield from _URI.findall(line) if line.startswith("#") else [line] * bool(line)
+            yield from map("".join, _URI.findall(line)) if line.startswith("#") else [line] * bool(line)
         elif named := _FILE.match(line):
             yield _unquoted(named[1])
 
