@@ -1,7 +1,10 @@
 """Files of numbers about labels, against a loop over pixels and against pycocotools' own decoding."""
 
 import csv
+import gc
+import io
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -122,6 +125,35 @@ def test_an_error_or_no_frame_leaves_the_earlier_file(tmp_path: Path, error: typ
         raise error
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
     assert place.read_text() == "an earlier table"
+
+
+def test_what_was_discarded_goes_into_no_other_file(tmp_path: Path):
+    file = AreasFile(tmp_path / "a.csv", NAMES)
+    with suppress(ValueError), file:
+        file.write(np.zeros((2, 2), np.uint8), 0, 0.0)
+        raise ValueError
+    with (tmp_path / "other").open("wb", buffering=0) as other:  # takes over the descriptor's number
+        other.write(b"whole")
+        del file
+        gc.collect()
+    assert (tmp_path / "other").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("classes", [2, 2000])
+def test_a_full_disk_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int):
+    class Full(io.FileIO):
+        def write(self, data: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    def full(descriptor: int, *_: object, **__: object) -> io.TextIOWrapper:
+        return io.TextIOWrapper(io.BufferedWriter(Full(descriptor, "w", closefd=False)))
+
+    monkeypatch.setattr(os, "fdopen", full)
+    before = len(os.listdir("/dev/fd"))
+    with pytest.raises(OutputError, match="No space left"), AreasFile(tmp_path / "a.csv", [str(n) for n in range(classes)]):
+        pass
+    assert len(os.listdir("/dev/fd")) == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -8,6 +8,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -81,7 +82,11 @@ class LabelFile(ABC):
         except (OSError, ValueError) as error:
             raise cannot_write(self.path, error) from error
         self._text: TextIO = os.fdopen(self._file.descriptor, "w", closefd=False, encoding="utf-8", newline="")
-        self._put(self.head)
+        try:
+            self._put(self.head)
+        except BaseException:
+            self._discard()
+            raise
         return self
 
     def __exit__(
@@ -89,17 +94,17 @@ class LabelFile(ABC):
     ) -> None:
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
         if kind is not None and not (interrupted and self.frames):
-            self._file.discard()
+            self._discard()
             return
-        self._put(self.tail)
         place = self._file.path
         if interrupted and not (self._live or self._file.streams) and place.exists():
             place = free_name(place)
         try:
+            self._text.write(self.tail)
             self._text.close()
             self._file.finish(place)
         except OSError as failure:
-            self._file.discard()
+            self._discard()
             raise cannot_write(self.path, failure) from failure
         self.written = self.path if place == self._file.path else place
 
@@ -111,6 +116,11 @@ class LabelFile(ABC):
     @abstractmethod
     def _said(self, labels: npt.NDArray[np.integer], index: int, time: float, name: str | None) -> str:
         """What is to be said of a frame."""
+
+    def _discard(self) -> None:
+        with suppress(OSError):  # else it would write the rest later, into the file that has this number then
+            self._text.close()
+        self._file.discard()
 
     def _put(self, text: str) -> None:
         try:
