@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.label_sets import CITYSCAPES
 from netwarp.video.images import read_image
-from netwarp.video.label_maps import MaskFolder, full_palette, read_classes, read_mask, write_mask
+from netwarp.video.label_maps import ConfidenceFolder, MaskFolder, full_palette, read_classes, read_mask, write_mask
+from netwarp.video.map_folders import ValueFolder
 
 PALETTE = [(1, 2, 3), (40, 50, 60), (255, 0, 128)]
 
@@ -163,24 +164,51 @@ def test_every_value_is_a_class_or_ignored_or_an_error(file: Path, values: list[
         assert read_classes(file, classes, void).tolist() == [[v if v < classes else 255 for v in values]]
 
 
-def test_images_of_others_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    (tmp_path / "7.png").write_bytes(b"made by hand")
-    with pytest.raises(OutputError, match=r"7\.png"):
-        MaskFolder(tmp_path, [(0, 0, 0)])
-    assert (tmp_path / "7.png").read_bytes() == b"made by hand"
+FOLDERS = [
+    lambda place, **options: MaskFolder(place, [(0, 0, 0)], **options),
+    ConfidenceFolder,
+    ValueFolder,
+    lambda place, **options: ValueFolder(place, (0, 80), **options),
+]
+
+
+@pytest.mark.parametrize("make", FOLDERS)
+@pytest.mark.parametrize("name", ["7.png", "7.tiff"])
+def test_images_of_others_are_refused_before_anything_is_written(tmp_path: Path, make, name: str) -> None:
+    PIL.Image.fromarray(np.full((4, 6), 7, np.float32 if name == "7.tiff" else np.uint16)).save(tmp_path / name)
+    made = (tmp_path / name).read_bytes()
+    with pytest.raises(OutputError, match=name):
+        make(tmp_path)
+    assert (tmp_path / name).read_bytes() == made
 
 
 @pytest.mark.parametrize("clean", [False, True])
-def test_label_maps_of_an_earlier_run_are_said_or_removed(tmp_path: Path, clean: bool, caplog) -> None:
+@pytest.mark.parametrize("make", FOLDERS)
+@pytest.mark.parametrize("other", [None, 2])
+def test_results_of_an_earlier_run_are_said_or_removed(tmp_path: Path, clean: bool, make, other, caplog) -> None:
     labels = np.zeros((4, 6), np.uint8)
-    for frames in (5, 2):
-        with MaskFolder(tmp_path, [(0, 0, 0)], clean=clean) as folder, pytest.raises(OutputError):
-            MaskFolder(tmp_path, [(0, 0, 0)]).__enter__()
-        with MaskFolder(tmp_path, [(0, 0, 0)], clean=clean) as folder:
+    for frames, once in ((5, make if other is None else FOLDERS[other]), (2, make)):
+        with once(tmp_path, clean=clean) as folder, pytest.raises(OutputError):
+            once(tmp_path, clean=clean).__enter__()
+        with once(tmp_path, clean=clean) as folder:
             for index in range(frames):
                 folder.write(labels, index)
-    assert len(list(tmp_path.iterdir())) == (2 if clean else 5)
-    assert ("3 label maps" in caplog.text) == (not clean)
+    same = other is None or make is FOLDERS[other]
+    assert len(list(tmp_path.iterdir())) == (2 if clean else 5 if same else 7)
+    assert (f"{3 if same else 5} results" in caplog.text) == (not clean)
+
+
+def test_an_error_at_the_end_lets_others_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise PermissionError
+
+    folder = MaskFolder(tmp_path, PALETTE)
+    with monkeypatch.context() as patch, pytest.raises(PermissionError), folder:
+        patch.setattr("netwarp.video.label_maps.is_ours", fail)
+        (tmp_path / "a.png").touch()
+    (tmp_path / "a.png").unlink()
+    with MaskFolder(tmp_path, PALETTE):
+        pass
 
 
 @pytest.mark.parametrize("size", [(64, 1 << 20), (13_000, 13_000), (1 << 20, 1 << 20)])

@@ -70,7 +70,7 @@ def folder_for(
     """Open the folder that results are written into, a file a frame; of several labels or values a folder each."""
 
     def values(folder: Path, number: int = 0) -> MapFolder:
-        return ValueFolder(folder, value_range, inputs=inputs)
+        return ValueFolder(folder, value_range, inputs=inputs, clean=clean)
 
     def masks(folder: Path, number: int) -> MapFolder:
         return MaskFolder(folder, [voc_colour(0), labels.palette[number]], inputs=inputs, clean=clean)

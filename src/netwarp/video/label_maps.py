@@ -23,8 +23,8 @@ from netwarp.video.images import is_image, open_picture
 
 _LOG = logging.getLogger(__name__)
 
-_MARK = ("Software", "netwarp")
-"""What a label map says of itself."""
+_MARKS = {".png": b"Software\0netwarp", ".tiff": b"netwarp\0"}
+"""What a result says of itself in its first bytes, by its ending."""
 
 
 def full_palette(palette: Sequence[Colour]) -> npt.NDArray[np.uint8]:
@@ -40,39 +40,44 @@ def full_palette(palette: Sequence[Colour]) -> npt.NDArray[np.uint8]:
 
 def write_mask(path: str | Path, labels: npt.NDArray[np.integer], palette: Sequence[Colour]) -> None:
     """Write a label map as an indexed PNG, or without colours a gray one, complete or not at all."""
-    target = Path(path)
     picture = PIL.Image.fromarray(_as_bytes(labels))
     if palette:
         picture.putpalette(_palette_bytes(tuple(map(tuple, palette))))
+    write_marked(Path(path), picture)
+
+
+def write_marked(path: Path, picture: PIL.Image.Image) -> None:
+    """Write a result as its ending says, PNG or else TIFF, and that it is ours; complete or not at all."""
     mark = PIL.PngImagePlugin.PngInfo()
-    mark.add_text(*_MARK)
-    with atomic_write(target, "free space or choose another folder") as file:
-        picture.save(file, format="PNG", pnginfo=mark)
+    mark.add_text("Software", "netwarp")
+    with atomic_write(path, "free space or choose another folder") as file:
+        picture.save(file, format="TIFF" if path.suffix == ".tiff" else "PNG", pnginfo=mark, software="netwarp")
 
 
 def is_ours(path: Path) -> bool:
-    """Whether :func:`write_mask` wrote an image: it says so in its first bytes."""
-    if special_kind(path):
+    """Whether :func:`write_marked` wrote an image: it says so in its first bytes."""
+    if path.suffix not in _MARKS or special_kind(path):
         return False
     with path.open("rb") as file:
-        return "\0".join(_MARK).encode() in file.read(256)
+        return _MARKS[path.suffix] in file.read(256)
 
 
 def check_mask_folder(folder: Path, inputs: Iterable[Path]) -> None:
     """See that label maps would not mix with images that are read, nor replace those of others."""
     if folder.resolve() in {path.parent.resolve() for path in inputs if is_image(path)}:
-        raise OutputError(f"{folder} holds the input's images, with which masks would mix: name another folder")
+        raise OutputError(f"{folder} holds the input's images, with which results would mix: name another folder")
     refuse_foreign(folder)
 
 
-def refuse_foreign(folder: Path, pattern: str = "*.png") -> None:
-    """Refuse a folder for label maps that holds images of others, which may be the truth that is learned from."""
+def refuse_foreign(folder: Path, pattern: str = "*") -> None:
+    """Refuse a folder for results that holds such images of others, which may be the truth that is learned from."""
     try:
-        foreign = next((path for path in sorted(folder.glob(pattern)) if not is_ours(path)), None)
+        found = sorted(path for path in folder.glob(pattern) if path.suffix in _MARKS)
+        foreign = next((path for path in found if not is_ours(path)), None)
     except OSError as error:
         raise OutputError(f"{folder} cannot be read ({error.strerror or error}): name another folder") from error
     if foreign is not None:
-        raise OutputError(f"{foreign} is no label map that netwarp wrote, and could be replaced: name another folder")
+        raise OutputError(f"{foreign} is no result that netwarp wrote, and could be replaced: name another folder")
 
 
 @functools.lru_cache(maxsize=8)
@@ -163,9 +168,11 @@ class MaskFolder:
     """Write one indexed PNG a frame into a folder, named as the frame or, for video, by its six-digit index.
 
     A second frame of the same name (from another folder) gets its index added. Every file is whole at any moment.
-    In a ``with`` block nobody else may write into the folder; and when that ends well, label maps of an earlier run
+    In a ``with`` block nobody else may write into the folder; and when that ends well, results of an earlier run
     that were not replaced are removed (``clean``), or it is said that they stay.
     """
+
+    ending = ".png"
 
     def __init__(
         self, folder: str | Path, palette: Sequence[Colour], *, inputs: Iterable[Path] = (), clean: bool = False
@@ -185,31 +192,36 @@ class MaskFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._say_what_stays()
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            if kind is None:
+                self._say_what_stays()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def _say_what_stays(self) -> None:
-        earlier = sorted(p for p in self.folder.glob("*.png") if p.stem not in self._written and is_ours(p))
+        earlier = sorted(p for p in self.folder.iterdir() if p.name not in self._written and is_ours(p))
         if self.clean:
             for path in earlier:
                 path.unlink(missing_ok=True)
         elif earlier:
             _LOG.warning(
-                "%d label maps of an earlier run stay in %s, such as %s: --clean removes them",
+                "%d results of an earlier run stay in %s, such as %s: --clean removes them",
                 len(earlier), self.folder, earlier[0].name,
             )  # fmt: skip
 
-    def write(self, labels: npt.NDArray[np.integer], index: int, name: str | None = None) -> Path:
+    def write(self, labels: npt.NDArray[Any], index: int, name: str | None = None) -> Path:
         """Write one frame's labels ``[H, W]`` and return the file."""
         stem = f"{index:06d}" if name is None else name
-        while stem in self._written:
+        while stem + self.ending in self._written:
             stem = f"{stem}_{index:06d}"
-        path = self.folder / f"{stem}.png"
-        write_mask(path, labels, self.palette)
-        self._written.add(stem)
+        path = self.folder / (stem + self.ending)
+        self._save(path, labels)
+        self._written.add(path.name)
         return path
+
+    def _save(self, path: Path, labels: npt.NDArray[Any]) -> None:
+        write_mask(path, labels, self.palette)
 
 
 class ConfidenceFolder(MaskFolder):
@@ -218,9 +230,8 @@ class ConfidenceFolder(MaskFolder):
     def __init__(self, folder: str | Path, *, inputs: Iterable[Path] = (), clean: bool = False) -> None:
         super().__init__(folder, (), inputs=inputs, clean=clean)
 
-    def write(self, labels: npt.NDArray[np.generic], index: int, name: str | None = None) -> Path:
-        """Write one frame's ``[H, W]`` and return the file."""
-        return super().write(np.rint(255 * labels).astype(np.uint8), index, name)
+    def _save(self, path: Path, labels: npt.NDArray[Any]) -> None:
+        write_mask(path, np.rint(255 * labels).astype(np.uint8), self.palette)
 
 
 def read_classes(

@@ -12,10 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from netwarp.errors import OutputError
-from netwarp.output_files import atomic_write
-from netwarp.output_places import prepare_folder
-from netwarp.video.images import is_image
+from netwarp.video.label_maps import MaskFolder, write_marked
 
 
 class MapFolder(Protocol):
@@ -58,46 +55,29 @@ class FolderPerName:
         return [folder.write(each, index, name) for folder, each in zip(self._folders, labels, strict=True)][-1]
 
 
-class ValueFolder:
+class ValueFolder(MaskFolder):
     """Writes values ``[H,W]``: as they are into 32-bit TIFF, or within a range into 16-bit PNG.
 
     In PNG 0 is the range's lower end or less, 65535 its upper end or more.
     """
 
     def __init__(
-        self, folder: Path, value_range: tuple[float, float] | None = None, *, inputs: Iterable[Path] = ()
+        self,
+        folder: str | Path,
+        value_range: tuple[float, float] | None = None,
+        *,
+        inputs: Iterable[Path] = (),
+        clean: bool = False,
     ) -> None:
-        if folder.resolve() in {path.parent.resolve() for path in inputs if is_image(path)}:
-            raise OutputError(f"{folder} holds the input's images, with which values would mix: name another folder")
-        prepare_folder(folder)
-        self._folder, self._range = folder, value_range
-        self._written: set[str] = set()
+        super().__init__(folder, (), inputs=inputs, clean=clean)
+        self._range, self.ending = value_range, ".tiff" if value_range is None else ".png"
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def write(self, labels: npt.NDArray[Any], index: int, name: str | None = None) -> Path:
-        """See :class:`MapFolder`."""
-        stem = f"{index:06d}" if name is None else name
-        while stem in self._written:
-            stem = f"{stem}_{index:06d}"
-        self._written.add(stem)
+    def _save(self, path: Path, labels: npt.NDArray[Any]) -> None:
         if self._range is None:
-            path, picture = self._folder / f"{stem}.tiff", PIL.Image.fromarray(labels.astype(np.float32))
+            values = labels.astype(np.float32)
         else:
-            share = np.clip(_share(labels, self._range), 0, 1)
-            path, picture = (
-                self._folder / f"{stem}.png",
-                PIL.Image.fromarray(np.round(65535 * share).astype(np.uint16)),
-            )
-        with atomic_write(path, "free space or choose another folder") as file:
-            picture.save(file, format="TIFF" if self._range is None else "PNG")
-        return path
+            values = np.round(65535 * np.clip(_share(labels, self._range), 0, 1)).astype(np.uint16)
+        write_marked(path, PIL.Image.fromarray(values))
 
 
 class ValuePainter:
