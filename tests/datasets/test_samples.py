@@ -1,6 +1,7 @@
 """Samples as tensors."""
 
 import pickle
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -190,6 +191,21 @@ def test_raft_of_other_weights_in_the_same_file_is_other_flow(tmp_path):
     for number in (1, 2):
         weights.write_text(str(number))
         assert SampleReader(samples(), FakeRAFT(weights), tmp_path / "flow")[0].flows.unique().item() == number
+
+
+def test_flow_of_code_that_changed_is_other_flow(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for number in (1, 2):
+        Path("flow_that_changes.py").write_text(
+            "import torch\n"
+            "class Mine:\n"
+            "    def __call__(self, current, previous, index=None):\n"
+            f"        return torch.full((1, 2, *current.shape[-2:]), {number}.0)\n"
+        )
+        monkeypatch.delitem(sys.modules, "flow_that_changes", raising=False)
+        read = SampleReader(samples(), "flow_that_changes:Mine", tmp_path / "flow")[0]
+        assert read.flows.unique().item() == number
 
 
 def test_workers_of_a_loader_read_the_same(tmp_path):

@@ -150,7 +150,10 @@ def test_a_full_disk_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "fdopen", full)
     before = len(os.listdir("/dev/fd"))
-    with pytest.raises(OutputError, match="No space left"), AreasFile(tmp_path / "a.csv", [str(n) for n in range(classes)]):
+    with (
+        pytest.raises(OutputError, match="No space left"),
+        AreasFile(tmp_path / "a.csv", [str(n) for n in range(classes)]),
+    ):
         pass
     assert len(os.listdir("/dev/fd")) == before
     assert list(tmp_path.iterdir()) == []

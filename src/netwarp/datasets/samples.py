@@ -16,7 +16,8 @@ from torch import Tensor
 from netwarp.datasets.cache import DiskCache, RecentTensors, compact_flow, flow_key
 from netwarp.datasets.clips import ClipFrame, Sample
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.flow import FlowEstimator, PrecomputedFlow, RAFTFlow, flow_source
+from netwarp.flow import FLOWS, FlowEstimator, PrecomputedFlow, RAFTFlow, flow_source
+from netwarp.imports import is_own
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +151,8 @@ def _settings(flow: FlowEstimator | None) -> str | None:
     spec = getattr(flow, "spec", None)
     if isinstance(flow, RAFTFlow) and Path(flow.weights).is_file():
         return f"{spec} {hashlib.sha256(Path(flow.weights).read_bytes()).hexdigest()}"
-    return spec if isinstance(spec, str) else None
+    # An import path is no more than where the user's code lies, which may change.
+    return spec if isinstance(spec, str) and not is_own(spec, tuple(FLOWS)) else None
 
 
 @dataclass(frozen=True, eq=False)
