@@ -185,6 +185,17 @@ def test_a_budget_and_a_copy_and_no_trace():
     assert all("forward" not in module.__dict__ for module in network.modules())
 
 
+def test_a_forward_that_was_put_on_a_module_stays():
+    network, (frame,) = net(), frames(1)
+    plain = network.stem.forward
+    network.stem.forward = patched = lambda x: 2 * plain(x)
+    before = network(frame)
+    with frozen_prefix(network):
+        assert torch.equal(network(frame), before)
+    assert vars(network.stem)["forward"] is patched
+    assert torch.equal(network(frame), before)
+
+
 def test_another_thread_runs_the_plain_network():
     network, (frame,) = net(), frames(1)
     with frozen_prefix(network) as prefix:

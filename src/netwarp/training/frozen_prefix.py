@@ -35,13 +35,16 @@ def frozen_prefix(base: nn.Module, budget: int = 4 << 30) -> Iterator[FrozenPref
     if any(isinstance(m, torch.jit.ScriptModule) or hasattr(m, "_orig_mod") or m._compiled_call_impl for m in modules):
         prefix.declined = "the network has compiled or scripted parts"
         modules = []
+    patched = [vars(module).get("forward") for module in modules]  # as LoRA or a user put one there
     for module in modules:
         module.forward = partial(prefix.call, module, module.forward)
     try:
         yield prefix
     finally:
-        for module in modules:
+        for module, forward in zip(modules, patched, strict=True):
             del module.forward
+            if forward is not None:
+                module.forward = forward
 
 
 class FrozenPrefix:
