@@ -72,6 +72,16 @@ def test_addresses_that_do_not_work(server: str, tmp_path: Path) -> None:
             assert "\n" not in str(caught.value)
 
 
+def test_frames_that_are_too_large_are_refused_wherever_they_lie(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = encode(tmp_path / "a.mp4", frames=3)
+    monkeypatch.setattr("netwarp.video.decoding.MOST_PIXELS", 96 * 128 - 1)
+    for spec in (str(path), f"{server}/a.mp4"):
+        with pytest.raises(InputError, match="128×96, which is too large"):
+            open_frames(spec)
+
+
 def test_passwords_stay_out_of_messages() -> None:
     with pytest.raises(InputError) as caught:
         open_frames("nonsense://me:secret@host/x")

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
 from netwarp.output_files import reason
-from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, video_stream
+from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, check_pixels, video_stream
 from netwarp.video.source import Frame, FrameSource, Image
 
 OPEN_TIMEOUT = 15.0
@@ -71,6 +71,7 @@ class LiveStream(DecodedSource):
         stream: VideoStream | None = video_stream(container)
         if stream is None or stream.codec_context is None:
             raise InputError(f"{self.description} holds no video that can be decoded: give a stream with a picture")
+        check_pixels(stream, self.description)
         damage = Damage()
         count, seconds = 0, 0.0
         for frame in self._decode(container, stream, damage):
