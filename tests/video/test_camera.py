@@ -12,6 +12,7 @@ from netwarp.errors import ConfigurationError, InputError
 from netwarp.video import reconnecting
 from netwarp.video.camera import PlayedFile, open_as_camera
 from netwarp.video.reconnecting import Reconnecting
+from netwarp.video.sound import SoundTrack
 from netwarp.video.source import SoundPacket
 
 IMAGES = [np.full((4, 6, 3), value, np.uint8) for value in range(5)]
@@ -137,3 +138,39 @@ def test_a_stream_that_stays_away_has_ended_and_its_sound_moved_with_its_frames(
     assert [frame.sound[0].time for frame in frames] == [frame.time for frame in frames]
     assert frames[2].time >= 0.01
     assert "after frame 3 (no route)" in source.loss
+
+
+def test_tracks_of_sound_that_come_back_as_others_are_left_out(monkeypatch, caplog):
+    monkeypatch.setattr(reconnecting, "FIRST_WAIT", 0.01)
+
+    class Heard(Broken):
+        def __init__(self, *codecs):
+            super().__init__(IMAGES[:1])
+            self.sound = tuple(SoundTrack(codec, None) for codec in codecs)
+
+        def __iter__(self):
+            for frame in super().__iter__():
+                yield replace(frame, sound=tuple(SoundPacket(n, b"", 0.0, 0.1) for n in range(len(self.sound))))
+
+    later = [Heard("aac", "aac", "aac"), Heard("mp3", "mp3"), Heard("aac"), Heard()]
+    source = Reconnecting(Heard("aac", "mp3"), lambda: later.pop(0))
+    heard = []
+    for frame in source:
+        heard.append([packet.track for packet in frame.sound])
+        if not later:
+            source.stop()
+    assert heard == [[0, 1], [0], [1], [0], []]
+    assert caplog.text.count("its sound has changed") == 1
+
+
+def test_a_camera_that_is_opened_again_while_it_is_closed_is_closed(monkeypatch):
+    monkeypatch.setattr(reconnecting, "FIRST_WAIT", 0.01)
+    again = Broken(IMAGES)
+
+    def reopen():
+        source.close()  # as another thread does
+        return again
+
+    source = Reconnecting(Broken(IMAGES[:2]), reopen)
+    assert len(list(source)) == 2
+    assert again.closed

@@ -33,6 +33,12 @@ class SoundTrack:
     codec: str
     description: AudioStream | None
 
+    @property
+    def kind(self) -> tuple[str, int, str]:
+        """Codec, rate and channels: packets of tracks that agree in them may follow each other in a file."""
+        found = self.description
+        return (self.codec, 0, "") if found is None else (self.codec, found.sample_rate, found.layout.name)
+
 
 class SoundReader:
     """Collects the packets of a video's sound while its picture is read."""
