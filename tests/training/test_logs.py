@@ -45,6 +45,18 @@ def test_going_on_gives_the_log_of_an_undisturbed_run(tmp_path: Path, done: int,
     assert written(tmp_path, RECORDS[done:], done) == whole
 
 
+def test_the_log_of_an_older_version_is_gone_on_with(tmp_path: Path):
+    path = tmp_path / "log.csv"
+    path.write_text("step,loss,iou,rate,val_iou\n1,1.0,50.0,0.001,\n2,0.5,60.0,0.001,70.0\n3,0.1,1.0,1.0,\n")
+    written(tmp_path, [RECORDS[2]], done=2)
+    first, second, third = read_log(path, 9)
+    assert repr(first) == repr(StepRecord(1, 1.0, None, 50.0, 0.001, math.nan))
+    assert repr(second) == repr(
+        StepRecord(2, 0.5, None, 60.0, 0.001, math.nan, ValidationScores(70.0, math.nan, math.nan))
+    )
+    assert repr(third) == repr(RECORDS[2])
+
+
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "step,loss\n", "\0\0\0", "step"])
 def test_a_file_of_another_form_has_no_rows(tmp_path: Path, content: str):
     (tmp_path / "log.csv").write_text(content)

@@ -82,6 +82,9 @@ COLUMNS = (
 )
 """Of the CSV log."""
 
+_BEGINNING = "step,loss,"
+"""Of the log's first line, in older versions too, which had fewer columns."""
+
 
 ADVICE = "free space or name another folder"
 
@@ -98,14 +101,25 @@ def is_log(path: Path) -> bool:
     """Whether a file is such a log, and not another's of that name."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            return file.readline(1000).startswith("step,loss,")  # of older versions too
+            return file.readline(1000).startswith(_BEGINNING)
     except OSError:
         return False
 
 
 def read_log(path: Path, steps: int) -> list[StepRecord]:
-    """The records of the first steps, as far as a log has them."""
-    return [record for _, record in _rows(path, steps)]
+    """The records of the first steps, as far as a log has them; a line that its process's death cut off is none."""
+    if not path.exists():
+        return []
+    head, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) or [""]
+    if not head.startswith(_BEGINNING):
+        return []
+    records = []
+    for line in lines:
+        record = _parsed(line, head.rstrip("\n").split(","))
+        if record is None or record.step > steps:
+            break
+        records.append(record)
+    return records
 
 
 class Log:
@@ -114,10 +128,10 @@ class Log:
     def __init__(self, csv: Path, tensorboard: Path | None, done: int) -> None:
         self.csv = csv
         try:
-            kept = _rows(csv, done)
-            write_file(csv, ",".join(COLUMNS) + "\n" + "".join(line for line, _ in kept), ADVICE)
+            kept = read_log(csv, done)
+            write_file(csv, ",".join(COLUMNS) + "\n" + "".join(map(_line, kept)), ADVICE)
             self._file: TextIO = csv.open("a", encoding="utf-8", newline="")
-            self._board = None if tensorboard is None else _board(tensorboard, [record for _, record in kept])
+            self._board = None if tensorboard is None else _board(tensorboard, kept)
         except OSError as error:
             raise cannot_write(csv, error, ADVICE) from error
 
@@ -147,35 +161,20 @@ def _line(record: StepRecord) -> str:
     return ",".join("" if values.get(name) is None else repr(values[name]) for name in COLUMNS) + "\n"
 
 
-def _rows(path: Path, steps: int) -> list[tuple[str, StepRecord]]:
-    """Lines and what they say, of the first steps; a line that was cut off by the process's death is none."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    if not lines or lines[0] != ",".join(COLUMNS) + "\n":
-        return []
-    rows = []
-    for line in lines[1:]:
-        record = _parsed(line)
-        if record is None or record.step > steps:
-            break
-        rows.append((line, record))
-    return rows
-
-
-def _parsed(line: str) -> StepRecord | None:
+def _parsed(line: str, names: Sequence[str]) -> StepRecord | None:
+    """What a row under these names says; nan or None of what is not there."""
     cells = line.rstrip("\n").split(",")
-    if not line.endswith("\n") or len(cells) != len(COLUMNS):
+    if not line.endswith("\n") or len(cells) != len(names):
         return None
-    values: dict[str, Any] = {}
+    there = {name: cell for name, cell in zip(names, cells, strict=True) if cell}
     try:
-        for name, cell in zip(COLUMNS, cells, strict=True):
-            values[name] = float(cell) if cell else None
-        values["step"] = int(values["step"])
-    except (TypeError, ValueError):
+        step = int(there["step"])
+        values = {name: float(there.get(name, "nan")) for name in COLUMNS if name != "step"}
+    except (KeyError, ValueError):
         return None
-    scores = [values.pop(name) for name in COLUMNS if name.startswith("val_")]
-    return StepRecord(**values, scores=None if scores[0] is None else ValidationScores(*scores))
+    scores = ValidationScores(*(values.pop(name) for name in COLUMNS if name.startswith("val_")))
+    record = StepRecord(step=step, **values, scores=scores if any(name.startswith("val_") for name in there) else None)
+    return record if "consistency" in there else replace(record, consistency=None)
 
 
 def _board(folder: Path, done: Sequence[StepRecord]) -> SummaryWriter:
