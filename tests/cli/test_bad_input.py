@@ -163,6 +163,11 @@ def test_mistakes_are_named(odd: Path, fails: Fails, arguments: str):
         ("layers", "--base"),
         ("layers --bsae x", "'--base'"),
         ("layers --base tinybase:Fixed --size 51x40", "713×713"),
+        ("smooth in masks s3://bucket/out", "s3://bucket/out"),
+        ("smooth in masks -", "'-'"),
+        ("smooth in masks out --overlay s3://bucket/out.mp4", "s3://bucket/out.mp4"),
+        ("live 0 --record s3://bucket/out.mp4", "s3://bucket/out.mp4"),
+        ("export model.safetensors s3://bucket/out.onnx", "s3://bucket/out.onnx is not"),
     ],
 )
 def test_mistakes_of_other_commands(fails: Fails, arguments: str, value: str):

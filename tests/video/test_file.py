@@ -410,6 +410,19 @@ def test_a_pipe_is_read_once_and_ends(tmp_path: Path) -> None:
         VideoFile(tmp_path / "pipe")
 
 
+def test_a_pipe_of_the_number_that_standard_input_has_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = encode(tmp_path / "a.mkv", frames=2).read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    there, fstat = (tmp_path / "pipe").stat(), os.fstat
+    elsewhere = os.stat_result((there.st_mode, there.st_ino, there.st_dev + 1, *there[3:]))
+    monkeypatch.setattr(os, "fstat", lambda number: fstat(number) if number else elsewhere)
+    threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,), daemon=True).start()
+    with VideoFile(tmp_path / "pipe") as source:
+        assert sum(1 for _ in source) == 2
+
+
 def test_a_video_that_claims_vast_frames_is_refused(tmp_path: Path) -> None:
     data = bytearray(encode(tmp_path / "a.gif", "gif", frames=2, pix_fmt="rgb8").read_bytes())
     data[6:10] = struct.pack("<HH", 13_000, 13_000)

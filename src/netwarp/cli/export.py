@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from netwarp.cli.arguments import argument, flag, option, option_name
+from netwarp.cli.arguments import argument, flag, local_place, option, option_name
 from netwarp.cli.models import base_of, warn_of_random_weights
 from netwarp.cli.network_options import PREPROCESS, PreprocessOptions, size
 from netwarp.cli.terminal import quiet_loading, say
@@ -37,7 +37,7 @@ class Request(PreprocessOptions):
 
     files: list[str] = argument(
         "FILE", "MODEL OUT.onnx: a model that VideoModel.save wrote, and the file to write; with --base OUT.onnx alone "
-        "gets the mode that needs no training", nargs="+",
+        "gets the mode that needs no training", nargs="+", type=local_place,
     )  # fmt: skip
     size: tuple[int, int] | None = option(
         "WxH", "size of the frames that it will take (default: the network's own, else 640x360)", type=size

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netwarp.cli.arguments import argument, flag, option, whole_number
+from netwarp.cli.arguments import argument, flag, local_place, option, whole_number
 from netwarp.cli.label_options import EdgeOptions, edges_of
 from netwarp.cli.models import build_model, check_model_options
 from netwarp.cli.network_options import ModelOptions
@@ -59,7 +59,8 @@ class Request(ModelOptions, EdgeOptions, ColourOptions):
     token: str | None = option("TEXT", "what must be in the page's address; with another --host one is made up",
                                type=_token)  # fmt: skip
     loop: bool = flag("play a file again and again")
-    record: str | None = option("FILE", "write a video of the labels over the frames, which plays while it grows")
+    record: str | None = option("FILE", "write a video of the labels over the frames, which plays while it grows",
+                                type=local_place)
     no_cuts: bool = flag("do not look for scene cuts, which start anew")
 
 

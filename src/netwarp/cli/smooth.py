@@ -34,8 +34,10 @@ class Request(LabelOptions, ClassesOption, LabelFileOptions, ColourOptions):
 
     input: str = argument("INPUT", "the video: a file, or a folder or quoted glob of images")
     masks: str = argument("MASKS", "the folder with what was saved of its frames")
-    output: str = argument("OUTPUT", "the folder for label maps: indexed PNG")
-    overlay: str | None = option("FILE", "write the labels' colours over the frames too, into this video")
+    output: str = argument("OUTPUT", "the folder for label maps: indexed PNG", type=local_place)
+    overlay: str | None = option(
+        "FILE", "write the labels' colours over the frames too, into this video", type=local_place
+    )
     doubt: str | None = option(
         "DIR",
         "write how far each label that was filled in is to be doubted, into this folder: gray PNG, 0 to 255",

@@ -145,9 +145,9 @@ class BetweenSteps:
 
     def _keep(self, record: StepRecord, model: VideoModel, stepper: Stepper, improved: bool) -> None:
         """Log and checkpoint, by the first process; the model where it is the best so far."""
-        several, folder = self.settings.validate_every is not None, self._folder
+        folder = self._folder
         if folder is None:
-            if improved and several:
+            if improved and self.settings.patience is not None:
                 self.best_tensors = {k: v.detach().cpu().clone() for k, v in trained_tensors(model).items()}
             return
         if stepper.peers.rank > 0:
@@ -155,7 +155,7 @@ class BetweenSteps:
         if self._log is None:
             self._log = Log(folder.log, folder.tensorboard if self.settings.tensorboard else None, record.step - 1)
         self._log.write(record)
-        if improved and several:
+        if improved and self.settings.validate_every is not None:
             model.save(folder.best)
         if improved or self.done or self.interrupted or self._due(self.settings.checkpoint_every):
             self._write_checkpoint(folder, model, stepper)

@@ -27,8 +27,8 @@ class Interrupted(KeyboardInterrupt):
         if kept:
             text += f": the same command goes on from step {kept}"
         super().__init__(text)
-        # how many steps a checkpoint holds; None where there is no folder for one
-        self.step, self.kept = step, kept  # how many steps were done
+        self.step = step  # how many steps were done
+        self.kept = kept  # how many of them a checkpoint holds; None where there is no folder for one
 
 
 class AtOnce(BaseException):

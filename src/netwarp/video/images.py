@@ -175,7 +175,8 @@ class ImageFiles(FrameSource):
             raise InputError(f"{description} holds no images: name a folder of images or a video file")
         self.description = description
         self._missing = tuple(path for path in files if is_dead_link(path))
-        self.paths = tuple(path for path in files if path not in self._missing) or self._missing
+        missing = set(self._missing)
+        self.paths = tuple(path for path in files if path not in missing) or self._missing
         self.fps = fps
         self.length = len(self.paths)
         height, width = read_image(self.paths[0]).shape[:2]

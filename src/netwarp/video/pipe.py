@@ -33,7 +33,7 @@ class Pipe:
         self._stopped = False
         try:
             # A socket cannot be opened by its path; standard input is open already.
-            standard = sys.stdin is not None and path.stat().st_ino == os.fstat(0).st_ino
+            standard = sys.stdin is not None and os.path.samestat(path.stat(), os.fstat(0))
             self._descriptor = os.dup(0) if standard else os.open(path, os.O_RDONLY)
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
