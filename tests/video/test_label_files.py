@@ -149,13 +149,13 @@ def test_a_full_disk_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.Mon
         return io.TextIOWrapper(io.BufferedWriter(Full(descriptor, "w", closefd=False)))
 
     monkeypatch.setattr(os, "fdopen", full)
-    before = len(os.listdir("/dev/fd"))
+    before = len(list(Path("/dev/fd").iterdir()))
     with (
         pytest.raises(OutputError, match="No space left"),
         AreasFile(tmp_path / "a.csv", [str(n) for n in range(classes)]),
     ):
         pass
-    assert len(os.listdir("/dev/fd")) == before
+    assert len(list(Path("/dev/fd").iterdir())) == before
     assert list(tmp_path.iterdir()) == []
 
 

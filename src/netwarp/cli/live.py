@@ -59,8 +59,9 @@ class Request(ModelOptions, EdgeOptions, ColourOptions):
     token: str | None = option("TEXT", "what must be in the page's address; with another --host one is made up",
                                type=_token)  # fmt: skip
     loop: bool = flag("play a file again and again")
-    record: str | None = option("FILE", "write a video of the labels over the frames, which plays while it grows",
-                                type=local_place)
+    record: str | None = option(
+        "FILE", "write a video of the labels over the frames, which plays while it grows", type=local_place
+    )
     no_cuts: bool = flag("do not look for scene cuts, which start anew")
 
 
