@@ -11,6 +11,7 @@ from torch import nn
 from model.tiny import PLAIN, Pan, tiny
 from netwarp import Live, Sliding, VideoModel
 from netwarp.errors import ConfigurationError, InputError
+from netwarp.inference.keyframes import LONGEST_WAIT
 from netwarp.inference.threads import Newest
 from netwarp.video.source import Frame, FrameSource
 
@@ -225,6 +226,33 @@ def test_a_new_scene_does_not_wait_for_an_outdated_pass():
     assert result.fresh == "scene cut"
 
 
+def test_outdated_passes_hold_nothing_up(capfd):
+    images = [pan(1, seed=seed)[0] for seed in range(5)]
+    network, model = slow_model(images, 0.3)
+    model.flow = lambda current, previous, index=None: torch.zeros(1, 2, H, W)
+    threads = torch.get_num_threads()
+    with Live(Camera(images, 0.03), model) as live:
+        (result,) = live
+    assert (result.index, result.fresh) == (4, "scene cut")
+    np.testing.assert_array_equal(result.labels, network.alone(images[4]))
+    assert "Traceback" not in capfd.readouterr().err
+    seen = []
+    other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    assert seen == [threads], "what begins later has fewer threads"
+
+
+def test_a_policy_that_never_asks_is_not_waited_for_without_end():
+    images = pan(2) * 40
+    network, model = slow_model(images, 0.0)
+    model.flow = lambda current, previous, index=None: torch.zeros(1, 2, H, W)
+    with Live(Camera(images), model, detect_cuts=False, keyframes=lambda seen: False) as live:
+        ages = [result.age for result in live]
+    assert network.passes >= 2
+    assert max(ages) <= LONGEST_WAIT + 2
+
+
 def test_a_source_that_ends_at_once_still_gets_its_labels():
     images = pan(1)
     network, model = slow_model(images, 0.05)
@@ -246,12 +274,14 @@ def test_errors_of_any_thread_reach_the_caller(where):
 
 def test_windows_are_carried_too():
     images = pan(12)
-    network = tiny()
-    sliding = Sliding(VideoModel(network, ["output"], TrueFlow(images), preprocess=PLAIN), window=24)
-    with Live(Camera(images), sliding, detect_cuts=False) as live:
+    network, model = slow_model(images, 0.01)
+    with Live(Camera(images, 0.03), Sliding(model, window=24), detect_cuts=False) as live:
         results = list(live)
-    assert results
-    assert all(result.labels.shape == (H, W) for result in results)
+    assert any(result.age for result in results)
+    for result in results:
+        shift = SPEED * result.age
+        seen = network.alone(images[result.index - result.age])
+        np.testing.assert_array_equal(result.labels[:, shift:], seen[:, : W - shift])
 
 
 def test_what_cannot_be():

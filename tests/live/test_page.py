@@ -153,9 +153,11 @@ def test_a_browsers_camera():
         assert abs(picture.mean((0, 1)) - (200, 10, 10)).max() < 5
         with socket_at(page, "camera") as other, pytest.raises(ConnectionClosed, match="in use"):
             other.recv(timeout=10)
-        sender.send(b"no picture")
-        with pytest.raises(ConnectionClosed, match="JPEG"):
-            sender.recv(timeout=10)
+    for message in (b"no picture", "a text"):
+        with page_of(camera=BrowserCamera()) as page, socket_at(page, "camera") as sender:
+            sender.send(message)
+            with pytest.raises(ConnectionClosed, match="JPEG"):
+                sender.recv(timeout=10)
 
 
 @pytest.mark.parametrize("width", [400, 1600])

@@ -302,13 +302,31 @@ def make_policy(keyframes: str | int | KeyframePolicy | type) -> KeyframePolicy 
     raise unknown_name("keyframes", text, ("all", "auto", "budget:SHARE"))
 
 
-class KeyframeTracker:
-    """Follows a stream from its last keyframe on, and asks a policy for the next."""
+class BoundedWait:
+    """A policy that runs the network after :data:`LONGEST_WAIT` frames in any case, with one warning."""
 
     def __init__(self, policy: KeyframePolicy) -> None:
         self._policy = policy
         self._longest = math.inf if getattr(policy, "patient", False) else LONGEST_WAIT
         self._asked_in_vain = False
+
+    def __call__(self, seen: Doubt) -> bool:
+        """See :data:`KeyframePolicy`."""
+        if self._policy(seen):
+            return True
+        if seen.frames < self._longest:
+            return False
+        if not self._asked_in_vain:
+            log.warning("the keyframe policy asked for no network in %d frames: it runs all the same", LONGEST_WAIT)
+        self._asked_in_vain = True
+        return True
+
+
+class KeyframeTracker:
+    """Follows a stream from its last keyframe on, and asks a policy for the next."""
+
+    def __init__(self, policy: KeyframePolicy) -> None:
+        self._policy = BoundedWait(policy)
         self._frames = 0
         self._key: Tensor | None = None  # the last keyframe, half_grey
         self._path: Flows | None = None  # from the last frame to it
@@ -325,10 +343,6 @@ class KeyframeTracker:
         grey = half_grey(image)
         seen = Doubt(index, self._frames, self._path, (grey, self._key))
         keyframe = self._policy(seen)
-        if not keyframe and self._frames >= self._longest:
-            if not self._asked_in_vain:
-                log.warning("the keyframe policy asked for no network in %d frames: it runs all the same", LONGEST_WAIT)
-            keyframe = self._asked_in_vain = True
         if keyframe:
             self._key, self._path, self._frames = grey, None, 0
         return seen, keyframe

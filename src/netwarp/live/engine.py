@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -125,11 +126,10 @@ class Live:
             on_cpu = self._staging.device.type == "cpu"
             if on_cpu:
                 stack.enter_context(opencv_on_one_thread())
-            started = _leave_a_core if on_cpu else None
+            started = None
+            if on_cpu:  # leave a core to the flow, on whose time the latency depends
+                whole = torch.get_num_threads()  # the number holds for all threads that begin later
+                stack.callback(torch.set_num_threads, whole)
+                started = partial(torch.set_num_threads, max(1, whole - 1))
             network = stack.enter_context(ThreadPoolExecutor(2, "netwarp-network", started))
             yield from self._follower.follow(self._reading, network)
-
-
-def _leave_a_core() -> None:
-    """Let the network's thread leave a core to the flow, on whose time the latency depends."""
-    torch.set_num_threads(max(1, torch.get_num_threads() - 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netwarp.inference.keyframes import Cuts, Doubt, KeyframePolicy, half_grey, is_other_scene
+from netwarp.inference.keyframes import BoundedWait, Cuts, Doubt, KeyframePolicy, half_grey, is_other_scene
 from netwarp.inference.labeller import Answer
 from netwarp.inference.stream import CPU, Segmented, flow_back
 from netwarp.inference.stream_model import StreamModel
@@ -87,7 +87,8 @@ class Follower:
         staging: Staging,
         stats: LiveStats,
     ) -> None:
-        self._model, self._policy, self._edges, self._cuts = model, policy, edges, cuts
+        self._model, self._edges, self._cuts = model, edges, cuts
+        self._policy = None if policy is None else BoundedWait(policy)
         self._staging, self._stats = staging, stats
         self._known: _Asked | None = None  # whose labels are carried
         self._under_way: _Asked | None = None
@@ -135,7 +136,8 @@ class Follower:
                         self._start_anew()
                     self._take()
                     self._ask(network)
-                    self._take(wait=self._pass_seconds < QUICK * interval)
+                if self._pass_seconds < QUICK * interval:
+                    self._wait()
                 fresh = why or fresh
                 result = self._labelled(frame, taken, fresh)
             last = for_flow
@@ -145,8 +147,8 @@ class Follower:
                 yield result
             del result, image, host, for_flow, flow, flows
         if unlabelled is not None:  # the source has ended before the network has answered
-            with self._lock, self._staging.aside():
-                self._take(wait=True)
+            self._wait()
+            with self._staging.aside():
                 result = self._labelled(*unlabelled)
             if result is not None:
                 yield result
@@ -169,9 +171,17 @@ class Follower:
             self._under_way.answer.cancel()
         self._known = self._under_way = None
 
-    def _take(self, *, wait: bool = False) -> None:
+    def _wait(self) -> None:
+        """Wait for the network's answer; without the lock, which an outdated pass may need to come to its end."""
+        asked = self._under_way
+        if asked is not None:
+            wait([asked.answer])
+        with self._lock:
+            self._take()
+
+    def _take(self) -> None:
         """Take the network's answer, if it is there."""
-        if self._under_way is not None and (wait or self._under_way.answer.done()):
+        if self._under_way is not None and self._under_way.answer.done():
             self._under_way.answer.result()
             self._known, self._under_way = self._under_way, None
 
@@ -193,7 +203,8 @@ class Follower:
     def _ask_again(self, answer: Future[Answer], network: Executor) -> None:
         """Let the network go on at once, on its own thread; an error is left to the flow's."""
         with self._lock, self._staging.aside():
-            if self._under_way is not None and self._under_way.answer is answer and answer.exception() is None:
+            current = self._under_way is not None and self._under_way.answer is answer
+            if current and not answer.cancelled() and answer.exception() is None:
                 self._take()
                 self._ask(network)
 

@@ -210,8 +210,11 @@ class Page:
             await websocket.close(1008, "another browser's camera is in use: end it there first")
             return
         try:
-            async for data in websocket.iter_bytes():
-                picture = await asyncio.to_thread(decode, data)
+            while True:
+                message = await websocket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                picture = await asyncio.to_thread(decode, message.get("bytes") or b"")
                 if picture is None:
                     await websocket.close(1003, "that is no JPEG picture")
                     return

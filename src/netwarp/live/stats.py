@@ -94,5 +94,5 @@ def _lines(numbers: dict[str, Any]) -> Iterator[str]:
     yield "# TYPE netwarp_latency_ms gauge"
     for name, share in (("median", "0.5"), ("p95", "0.95")):
         yield f'netwarp_latency_ms{{quantile="{share}"}} {numbers["latency_ms"][name]}'
-    yield "# HELP netwarp_dropped_total Frames of the camera that were never labelled."
+    yield "# HELP netwarp_dropped_total Frames of the camera that nobody had time for."
     yield from ("# TYPE netwarp_dropped_total counter", f"netwarp_dropped_total {numbers['dropped']}")
