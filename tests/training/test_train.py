@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import threading
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from netwarp.datasets.samples import SampleReader, collate
 from netwarp.errors import ConfigurationError, InputError, NetWarpError, OutputError, WeightsError
 from netwarp.model import PhotometricGate, VideoModel
 from netwarp.training import Consistency, Interrupted, Rates, TrainSettings, train
+from netwarp.training.frozen_prefix import frozen_prefix
 from netwarp.training.parameters import hold_w2
 from netwarp.training.step import _two_keyframes
 from training.toy import CLASSES, PLAIN, Small, clips, files_in, same_weights, small_model, weights_of, with_labels
@@ -63,6 +66,21 @@ def test_signals_to_the_whole_group_cost_no_step(tmp_path):
     assert interrupt.value.kept == interrupt.value.step == 3
     assert not multiprocessing.active_children()
     assert trained(folder=tmp_path / "run", workers=2, steps=50).steps == 50
+
+
+def test_a_frozen_network_is_replayed_on_the_frames_of_the_training_alone(monkeypatch):
+    kept = []
+
+    @contextmanager
+    def watched(*args, **options):
+        with frozen_prefix(*args, **options) as prefix:
+            yield
+            kept.append(prefix.frames)
+
+    monkeypatch.setattr(sys.modules[train.__module__], "frozen_prefix", watched)
+    for data in (None, clips(first=4)):
+        trained(samples=PAIRS[:4], train_base=False, validation=data, validate_every=1 if data else None)
+    assert kept[0] == kept[1] > 0
 
 
 def test_a_class_without_a_pixel_is_said_before_the_first_step(caplog):

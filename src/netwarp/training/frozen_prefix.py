@@ -23,14 +23,17 @@ IN_PLACE = "it changes its input, or returns a part of it"
 
 
 @contextmanager
-def frozen_prefix(base: nn.Module, budget: int = 4 << 30) -> Iterator[FrozenPrefix]:
+def frozen_prefix(
+    base: nn.Module, budget: int = 4 << 30, when: Callable[[], bool] = lambda: True
+) -> Iterator[FrozenPrefix]:
     """Run the frozen beginning of ``base`` once for each frame while in the block, and then return what it gave.
 
     The beginning ends where a module starts that is trained, or a module returns that has a hook (a NetWarp). It
     depends on the frame alone, so a step on one clip is bitwise the same with and without. In a batch of several,
-    frames are computed one by one and may differ in the last bits. ``budget`` is in bytes of memory.
+    frames are computed one by one and may differ in the last bits. ``budget`` is in bytes of memory; ``when`` is asked
+    at each pass, which runs whole else.
     """
-    prefix = FrozenPrefix(base, budget)
+    prefix = FrozenPrefix(base, budget, when)
     modules = list(base.modules())
     if any(isinstance(m, torch.jit.ScriptModule) or hasattr(m, "_orig_mod") or m._compiled_call_impl for m in modules):
         prefix.declined = "the network has compiled or scripted parts"
@@ -50,8 +53,8 @@ def frozen_prefix(base: nn.Module, budget: int = 4 << 30) -> Iterator[FrozenPref
 class FrozenPrefix:
     """The cache of :func:`frozen_prefix`; ``declined`` says why the last pass was computed whole, or is None."""
 
-    def __init__(self, base: nn.Module, budget: int) -> None:
-        self.base, self.budget, self.nbytes = base, budget, 0
+    def __init__(self, base: nn.Module, budget: int, when: Callable[[], bool]) -> None:
+        self.base, self.budget, self.nbytes, self._when = base, budget, 0, when
         self.declined: str | None = None
         self._kept: dict[tuple[Hashable, ...], Any] = {}
         self._faults: dict[Hashable, str | None] = {}  # of modules that were tried
@@ -67,7 +70,7 @@ class FrozenPrefix:
         """Stand for a module's ``forward``."""
         if threading.get_ident() != self._thread:
             return forward(*args, **kwargs)
-        if module is not self.base or kwargs or not _is_batch(args):
+        if module is not self.base or kwargs or not _is_batch(args) or not self._when():
             return self._call(module, forward, args, kwargs)
         self.declined = "nothing of it is frozen before the first that is trained"
         self._frames = [_digest(frame) for frame in args[0]]

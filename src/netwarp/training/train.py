@@ -143,7 +143,9 @@ def train(
             if not between.done:
                 data = partial(WorkData, reader, others, settings, classes)
                 again = replay and _comes_again(model, [*samples, *unlabelled], settings)
-                with frozen_prefix(model.base) if again else contextlib.nullcontext():
+                # A validation's frames, which may be many, would take the room of those that are trained on.
+                once = frozen_prefix(model.base, when=lambda: model.training)
+                with once if again else contextlib.nullcontext():
                     fit(model, data, groups, settings, weights, classes, between, begun)
         except AtOnce:
             between.interrupted = True
