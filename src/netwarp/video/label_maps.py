@@ -19,7 +19,7 @@ from netwarp.input_files import expanded, special_kind
 from netwarp.label_sets import IGNORE, Colour, LabelMap, voc_colour
 from netwarp.output_files import Lock, atomic_write
 from netwarp.output_places import prepare_folder
-from netwarp.video.images import is_image, open_picture
+from netwarp.video.images import is_image, opened_image
 
 _LOG = logging.getLogger(__name__)
 
@@ -137,19 +137,10 @@ def read_colours(path: str | Path) -> npt.NDArray[np.uint8] | None:
 
 def _pixels(path: str | Path, modes: Collection[str], what: str) -> tuple[npt.NDArray[np.integer] | None, str]:
     """An image of one of some modes without its alpha channel, and its mode; None of another."""
-    try:
-        with open_picture(path) as picture:
-            mode, pages = picture.mode, getattr(picture, "n_frames", 1)
-            if pages == 1:
-                return _without_alpha(np.array(picture), path) if mode in modes else None, mode
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: check the path") from error
-    except Exception as error:  # Pillow's decoders raise many types on damaged files
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read as {what} ({why}): replace it") from error
-    raise InputError(f"{path} holds {pages} pictures: {what} is one")
+    with opened_image(Path(path)) as picture:
+        if (pages := getattr(picture, "n_frames", 1)) > 1:
+            raise InputError(f"{path} holds {pages} pictures: {what} is one")
+        return _without_alpha(np.array(picture), path) if picture.mode in modes else None, picture.mode
 
 
 def _without_alpha(numbers: npt.NDArray[Any], path: str | Path) -> npt.NDArray[np.integer]:
