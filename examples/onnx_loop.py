@@ -38,6 +38,17 @@ def flow_back(current: np.ndarray, previous: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(dis.calc(*grey, None).transpose(2, 0, 1)[None])
 
 
+def write(folder: Path, name: str, labels: np.ndarray, classes: list[str]) -> None:
+    """Labels as PNG, values (of a regression network) as TIFF; where a pixel has several, in a folder for each."""
+    if labels.ndim == 3:
+        for each, what in zip(labels, classes, strict=True):
+            write(folder / what.replace("/", "_"), name, each, [what])
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = labels.astype(np.uint16) if labels.dtype == np.int32 else labels
+    cv2.imwrite(str(folder / f"{name}.{'tiff' if labels.dtype == np.float32 else 'png'}"), kept)
+
+
 def main(model: str, source: str, labels: str) -> None:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     about = session.get_modelmeta().custom_metadata_map
@@ -46,7 +57,6 @@ def main(model: str, source: str, labels: str) -> None:
     outputs = [port.name for port in session.get_outputs()]
     # The state: the previous frame, and the memories, which come out as new_memory_0, … and go in again as memory_0, …
     memories, previous = {}, None
-    Path(labels).mkdir(parents=True, exist_ok=True)
     began, count = time.perf_counter(), 0
     for name, picture in frames_of(Path(source)):
         if previous is None:
@@ -70,7 +80,7 @@ def main(model: str, source: str, labels: str) -> None:
         results = dict(zip(outputs, session.run(outputs, feed), strict=True))
         memories = {key: results[f"new_{key}"] for key in memories}
         previous = frame
-        cv2.imwrite(str(Path(labels) / f"{name}.png"), results["labels"][0])
+        write(Path(labels), name, results["labels"][0], json.loads(about["classes"]))
         count += 1
     seconds = time.perf_counter() - began
     print(f"{count} frames, {count / seconds:.1f} a second; classes: {', '.join(json.loads(about['classes']))}")

@@ -47,7 +47,15 @@ MODELS = {
     "FlowCNN of the release": lambda: video(["mid", "log_probs"], flow_cnn="release", memory="fused"),
     "learned gate": lambda: video(["act"], gate=_learned()),
     "alone": lambda: VideoModel(tiny(), [], preprocess=PLAIN),
+    "binary": lambda: _of_task("binary", 1),
+    "multilabel": lambda: _of_task("multilabel", 3),
+    "regression": lambda: _of_task("regression", 1),
+    "regression of several": lambda: _of_task("regression", 2),
 }
+
+
+def _of_task(task, outputs):
+    return VideoModel(tiny(classes=outputs), training_free=True, preprocess=PLAIN, flow="zero", task=task)
 
 
 def _learned():
@@ -72,7 +80,11 @@ def test_a_loop_around_the_graph_is_the_stream(tmp_path, name):
         with torch.no_grad():
             logits, state = model.step(frame, state, Flows(flow, -flow))
         torch.testing.assert_close(torch.from_numpy(results["logits"]), logits, atol=3e-3, rtol=1e-3)
-        assert (results["labels"] == logits.argmax(1).numpy()).mean() > 0.998
+        labels = model.labels(logits).to(model.task.stored).numpy()
+        assert (results["labels"].shape, results["labels"].dtype) == (labels.shape, labels.dtype)
+        assert np.isclose(results["labels"], labels, atol=3e-3).mean() > 0.998
+        assert labels.min() < labels.max()
+    assert json.loads(read_graph(tmp_path / "step.onnx").metadata["task"]) == model.task.name
 
 
 def test_frames_of_every_multiple(tmp_path):
@@ -133,6 +145,19 @@ def test_a_graph_that_computes_something_else_is_not_written(tmp_path, monkeypat
     monkeypatch.setattr("netwarp.engines.export.warp", lambda features, flow, interpolation: features)
     with pytest.raises(ConfigurationError, match=r"does not compute what the model does.*onnxruntime at 56×40"):
         export(free(), tmp_path / "step.onnx", SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+class _OtherInTheGraph(TinyNet):
+    def forward(self, x):
+        return super().forward(x) + 0.5 * torch.compiler.is_exporting()
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_one_output_that_differs_is_an_error(tmp_path, task):
+    model = VideoModel(_OtherInTheGraph(classes=1).eval(), [], preprocess=PLAIN, task=task)
+    with pytest.raises(ConfigurationError, match="does not compute"):
+        export(model, tmp_path / "step.onnx", SIZE)
     assert not list(tmp_path.iterdir())
 
 

@@ -59,7 +59,7 @@ class StreamStep(nn.Module):
             self.first.value = given["first"]
         logits, after = self.model.advance(frame, state, flows)
         assert logits is not None
-        labels = logits.argmax(1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
+        labels = self.model.labels(logits).to(self.model.task.stored)
         return (labels, *((logits,) if self.logits else ()), *after.memory)
 
     def _flows(self, given: dict[str, Tensor], frame: Tensor, previous: Tensor) -> Flows:

@@ -151,6 +151,7 @@ def _check_free(content: bytes) -> None:
 def _metadata(model: VideoModel, flow: FlowSource) -> dict[str, Any]:
     return {
         "netwarp": __version__,
+        "task": model.task.name,
         "classes": model.classes,
         "palette": model.palette,
         "layers": model.layers,
