@@ -10,7 +10,7 @@ from netwarp.fleet.pools import LocalPool
 from netwarp.fleet.records import Ledger, Record
 from netwarp.fleet.sources import list_videos
 from netwarp.fleet.store import open_store
-from netwarp.fleet.worker import Plan
+from netwarp.fleet.worker import KINDS, Plan
 
 
 def plan_for(out: str, mark: str = "a", kinds: tuple[str, ...] = ("video",)) -> Plan:
@@ -31,7 +31,8 @@ def run_fleet(
     show=lambda status: None,
 ) -> dict[str, Record]:
     """The records by name."""
-    store, listing, plan = open_store(out), list_videos(inputs or ["in"], out), plan_for(out, mark, kinds)
+    store, plan = open_store(out), plan_for(out, mark, kinds)
+    listing = list_videos(inputs or ["in"], out, [KINDS[kind] for kind in kinds])
     check_listing(listing, store, kinds)
     store.prepare()
     with store.claimed():

@@ -110,6 +110,21 @@ def test_folders_of_label_maps_hold_what_the_last_run_wrote():
     assert Path("out/a/000000.png").read_text().endswith("again")
 
 
+def test_results_in_a_folder_that_is_another_videos_stay():
+    """A fleet of other inputs wrote them, in a folder that is now that of a video's label maps."""
+    videos(day__b="two", day="one")
+    for time_ in (1, 2):
+        run_fleet("out", "in/day", "in/day.mp4", kinds=("masks",))
+        run_fleet("out", "in/day.mp4", kinds=("masks",))
+        assert sorted(map(str, Path("out").rglob("*.png"))) == [
+            "out/day.mp4/000000.png", "out/day/000000.png", "out/day/b/000000.png",
+        ]  # fmt: skip
+        videos(day=f"changed {time_}")
+    Path("out/day/b/000000.png").unlink()
+    run_fleet("out", "in/day", "in/day.mp4", kinds=("masks",))
+    assert Path("out/day/b/000000.png").exists()
+
+
 def test_label_maps_of_others_are_not_replaced():
     videos(a="one")
     Path("out/a").mkdir(parents=True)

@@ -67,6 +67,31 @@ def test_two_of_a_name_keep_their_endings(tree: Path):
     assert set(names("in")) == {"a.mp4", "a.avi", "day/b", "day/c", "seen", "seen.mp4"}
 
 
+@pytest.mark.parametrize(
+    ("endings", "expected"),
+    [
+        ([".mp4"], {"day1", "day1/s", "left", "left/deep", "b", "b.confidence"}),
+        ([""], {"day1.mp4", "day1/s", "left.images", "left/deep", "b", "b.confidence"}),
+        (["", ".confidence"], {"day1.mp4", "day1/s", "left.images", "left/deep", "b.mp4", "b.confidence.images"}),
+    ],
+)
+def test_no_folder_of_results_lies_around_others(tmp_path: Path, endings: list[str], expected: set[str]):
+    for name in ("day1.mp4", "day1/s.mp4", "left/1.png", "left/deep/1.png", "b.mp4", "b.confidence/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert {video.name for video in list_videos([str(tmp_path)], "out", endings).videos} == expected
+
+
+def test_no_video_and_folder_of_results_have_one_place(tmp_path: Path):
+    for name in ("a/1.png", "a.mp4", ".fleet.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    inputs = [str(tmp_path), str(tmp_path / ".fleet.mp4")]
+    assert {video.name for video in list_videos(inputs, "out", [".mp4", ""]).videos} == {
+        "a.images", "a.mp4", ".fleet.mp4",
+    }  # fmt: skip
+
+
 def test_results_are_no_inputs(tree: Path):
     (tree / "in/out").mkdir()
     (tree / "in/out/a.mp4").write_text("a result")
@@ -142,13 +167,17 @@ def test_a_store_of_results(bucket: str, tmp_path: Path):
     assert store.read_json("a/b.json") == {"x": 1}
     assert store.read_json("none.json") is None
     folder = tmp_path / "masks"
+    files, _ = filesystem(bucket)
+    others = ["notes.txt", "sub/0.png", "true.png"]
+    for name in others:
+        files.pipe_file(f"/bucket/out/day/clip/{name}", b"Software\0netwarp" if name == "sub/0.png" else b"of others")
     for names_ in (("0.png", "1.png"), ("1.png",)):
         folder.mkdir()
         for name in names_:
-            (folder / name).write_text(name)
+            (folder / name).write_text("Software\0netwarp")
         store.deliver(folder, "day/clip")
-        files, _ = filesystem(bucket)
-        assert sorted(files.find("/bucket/out/day")) == [f"/bucket/out/day/clip/{name}" for name in names_]
+        kept = sorted((*names_, *others))
+        assert sorted(files.find("/bucket/out/day")) == [f"/bucket/out/day/clip/{name}" for name in kept]
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()

@@ -115,7 +115,7 @@ def run(request: Request) -> None:
     if not out:
         raise ConfigurationError("OUT is an empty text: name a place ('.' is the current folder)")
     store = open_store(out)
-    listing = list_videos(inputs, out)
+    listing = list_videos(inputs, out, [KINDS[kind] for kind in kinds])
     check_listing(listing, store, kinds)
     for text, why in list(listing.missing.items())[:SHOWN]:
         warn(f"{text} {why}")

@@ -14,7 +14,7 @@ from typing import Any
 from netwarp._version import __version__
 from netwarp.errors import ConfigurationError
 from netwarp.fleet.sources import Video
-from netwarp.fleet.store import OWN, Store
+from netwarp.fleet.store import OWN, Store, record_place
 from netwarp.fleet.worker import Outcome
 
 FINISHED = ("done", "damaged")
@@ -122,7 +122,7 @@ class Ledger:
 
 
 def _place(video: Video) -> str:
-    return f"{OWN}/records/{video.name}.json"
+    return record_place(video.name)
 
 
 def _difference(kept: Mapping[str, Any], weights: str, settings: Mapping[str, Any]) -> str:

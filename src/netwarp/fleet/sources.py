@@ -17,6 +17,7 @@ from typing import Any
 from netwarp.datasets.video_frames import is_video
 from netwarp.errors import InputError, NetWarpError
 from netwarp.fleet.addresses import absolute, filesystem, is_remote, place_in, told_as
+from netwarp.fleet.store import NAMES, record_place
 from netwarp.input_files import special_kind
 from netwarp.video.images import is_dead_link, is_image, natural_key
 
@@ -67,11 +68,12 @@ class _Input:
     missing: str | None = None
 
 
-def list_videos(inputs: Sequence[str], out: str) -> Listing:
+def list_videos(inputs: Sequence[str], out: str, endings: Sequence[str] = (".mp4",)) -> Listing:
     """Find the videos that texts name; the results of earlier fleets in ``out`` are none.
 
     Results are called as their inputs are below the folder that all inputs of a kind (local, a store) share. Where two
-    would be called the same, their endings are kept.
+    would be called the same, their endings are kept; likewise where of two names with one of the results' ``endings``
+    one would be a folder around the other.
     """
     with ThreadPoolExecutor(16) as pool:  # a store takes its time for each answer
         read = list(pool.map(_looked_up, itertools.chain.from_iterable(map(_lines, inputs))))
@@ -95,7 +97,7 @@ def list_videos(inputs: Sequence[str], out: str) -> Listing:
     taken += [_as_one(folder, files) for folder, files in images.items()]
     left_out = len(found) - len(taken) - sum(len(files) - 1 for files in images.values())
     tops = [each.top for each in read if each.top is not None]
-    return Listing(tuple(_named(taken, tops)), missing, left_out)
+    return Listing(tuple(_named(taken, tops, endings)), missing, left_out)
 
 
 def _lines(text: str) -> Iterable[str]:
@@ -217,7 +219,7 @@ def _as_one(folder: str, files: Sequence[_Found]) -> Video:
     return Video("", folder, sum(sizes), digest[:16], tuple(f.address for f in files))
 
 
-def _named(videos: Sequence[Video], tops: Sequence[str]) -> list[Video]:
+def _named(videos: Sequence[Video], tops: Sequence[str], endings: Sequence[str]) -> list[Video]:
     """Give each video a name of its own."""
     shared = defaultdict[str, list[str]](list)
     for top in tops:
@@ -233,12 +235,34 @@ def _named(videos: Sequence[Video], tops: Sequence[str]) -> list[Video]:
     paths = {video: below(video) for video in videos}
     short = Counter(str(path if video.images else path.with_suffix("")) for video, path in paths.items())
     whole = Counter(map(str, paths.values()))
-    named = []
+    names: dict[Video, str] = {}
     for video, path in paths.items():
         name = str(path if video.images else path.with_suffix(""))
         if short[name] > 1 or (name != str(path) and whole[name]):
             name = str(path)
         if whole[str(path)] > 1:  # of two stores, or of one page that gives many
-            name += f"-{hashlib.sha256(video.address.encode()).hexdigest()[:8]}"
-        named.append(replace(video, name=name))
-    return named
+            name += _digest(video)
+        names[video] = name
+    for video in _in_the_way(names, endings):
+        names[video] = f"{paths[video]}.images" if video.images else str(paths[video])
+    for video in _in_the_way(names, endings):
+        names[video] += _digest(video)
+    return [replace(video, name=name) for video, name in names.items()]
+
+
+def _digest(video: Video) -> str:
+    return f"-{hashlib.sha256(video.address.encode()).hexdigest()[:8]}"
+
+
+def _in_the_way(names: Mapping[Video, str], endings: Sequence[str]) -> list[Video]:
+    """Videos of whose results, or records, one is what another's is called, or a folder that it lies in."""
+    owners = defaultdict[str, set[Video | None]](set, {own: {None} for own in NAMES})
+    for video, name in names.items():
+        for place in (*(name + ending for ending in endings), record_place(name)):
+            owners[place].add(video)
+    found = set[Video | None]()
+    for place, own in owners.items():
+        for other in (place, *map(str, PurePosixPath(place).parents)):
+            if (there := owners.get(other)) and len(there | own) > 1:
+                found |= there
+    return [video for video in names if video in found]

@@ -1,10 +1,12 @@
-"""Where results go, a folder here or at an address: everything in it appears whole, and one fleet writes into it."""
+"""Where results go, a folder here or at an address, and what keeps a second fleet out of it."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import posixpath
 import secrets
 import shutil
 import tempfile
@@ -19,6 +21,7 @@ from netwarp.errors import OutputError
 from netwarp.fleet.addresses import absolute, filesystem, is_remote, told_as
 from netwarp.output_files import Lock, cannot_write, write_file
 from netwarp.output_places import prepare_folder
+from netwarp.video.images import is_image
 from netwarp.video.label_maps import is_ours, refuse_foreign
 
 OWN = ".fleet"
@@ -26,8 +29,16 @@ OWN = ".fleet"
 
 STATUS = f"{OWN}/status.json"
 
+NAMES = (OWN, "fleet.json", "fleet.csv")
+"""What no result may be called."""
+
 SILENT = 120.0
 """Seconds without a sign of life after which a fleet that writes into a store is taken for dead."""
+
+
+def record_place(name: str) -> str:
+    """Where the record of a video of that name is."""
+    return f"{OWN}/records/{name}.json"
 
 
 class _Store(ABC):
@@ -104,12 +115,13 @@ class LocalStore(_Store):
         write_file(self.root / name, content)
 
     def holds(self, name: str) -> bool:
-        """Whether a file or folder is there."""
-        return (self.root / name).exists()
+        """Whether a file is there, or a folder that is not empty."""
+        place = self.root / name
+        return any(place.iterdir()) if place.is_dir() else place.exists()
 
     def check(self, name: str) -> None:
-        """See that a folder of label maps of that name would replace nothing of others."""
-        refuse_foreign(self.root / name, "**/*.png")
+        """See that a folder of results of that name would replace nothing of others."""
+        refuse_foreign(self.root / name, "**/*")
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
@@ -125,7 +137,7 @@ class LocalStore(_Store):
             shutil.rmtree(place, ignore_errors=True)
 
     def deliver(self, finished: Path, name: str) -> None:
-        """Bring what is finished to its place. Of a folder that is there, label maps without a successor go."""
+        """Bring what is finished to its place. In its folders, label maps of an earlier run without a successor go."""
         target = self.root / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -133,9 +145,10 @@ class LocalStore(_Store):
                 finished.replace(target)
                 return
             new = {path.relative_to(finished) for path in finished.rglob("*") if path.is_file()}
-            for path in target.rglob("*.png"):
-                if path.relative_to(target) not in new and is_ours(path):
-                    path.unlink()
+            for folder in {each.parent for each in new}:  # and no others: they may hold results of other videos
+                for path in (target / folder).glob("*"):
+                    if path.relative_to(target) not in new and is_ours(path):
+                        path.unlink()
             for each in new:
                 (target / each).parent.mkdir(parents=True, exist_ok=True)
                 (finished / each).replace(target / each)
@@ -144,7 +157,7 @@ class LocalStore(_Store):
 
 
 class RemoteStore(_Store):
-    """A folder that fsspec reaches."""
+    """A folder that fsspec reaches. Stores of objects show a file when it is whole, file servers while it grows."""
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
@@ -164,7 +177,7 @@ class RemoteStore(_Store):
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
-        """See :class:`LocalStore`. There are no locks in a store: a fleet's sign of life stands for one."""
+        """See :class:`LocalStore`. A store has no locks: a sign of life stands for one, which two at once may miss."""
         status = self.read_json(STATUS)
         if status and not status.get("ended") and time.time() - float(status.get("updated", 0)) < SILENT:
             raise OutputError(
@@ -203,20 +216,33 @@ class RemoteStore(_Store):
             yield Path(place)
 
     def deliver(self, finished: Path, name: str) -> None:
-        """See :class:`LocalStore`: stores show a file when it is whole. Files in a folder that have no successor go."""
+        """See :class:`LocalStore`. Whether all is there, the record says, which is written afterwards."""
         target = self._path(name)
         with told_as(OutputError, f"{self.address}/{name}", "cannot be written", "check your rights there"):
             if finished.is_file():
-                pairs, old = {target: finished}, set[str]()
+                pairs, old = {target: finished}, list[str]()
             else:
                 files = [path for path in finished.rglob("*") if path.is_file()]
                 pairs = {f"{target}/{path.relative_to(finished).as_posix()}": path for path in files}
-                old = set(self._files.find(target)) - set(pairs)
+                there = itertools.chain.from_iterable(map(self._images_in, set(map(posixpath.dirname, pairs))))
+                old = [path for path in there if path not in pairs]
             for path, file in pairs.items():
                 self._files.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH120 (an address)
                 self._files.put_file(str(file), path)
             for path in old:
-                self._files.rm_file(path)
+                if self._is_ours(path):
+                    self._files.rm_file(path)
+
+    def _images_in(self, folder: str) -> list[str]:
+        with contextlib.suppress(FileNotFoundError):
+            files = [each["name"] for each in self._files.ls(folder, detail=True) if each["type"] == "file"]
+            return [f"{folder}/{posixpath.basename(name)}" for name in files if is_image(Path(name))]
+        return []
+
+    def _is_ours(self, path: str) -> bool:
+        with tempfile.TemporaryDirectory(prefix="netwarp-fleet-") as folder:
+            self._files.get_file(path, copy := f"{folder}/{posixpath.basename(path)}")
+            return is_ours(Path(copy))
 
 
 Store = LocalStore | RemoteStore
