@@ -99,6 +99,29 @@ def test_results_are_no_inputs(tree: Path):
     assert set(names("in/out/a.mp4", out="in/out")) == {"a"}
 
 
+def test_results_are_no_inputs_where_a_pattern_or_a_link_finds_them(tree: Path):
+    for name in ("in/out/a.mp4", "in/out/.fleet/work/video.mp4"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("a result")
+    (tree / "in/more").symlink_to("out")
+    for pattern in ("in/**/*.mp4", "in/*/*.mp4", "in/*"):
+        assert not [name for name in names(pattern, "in/a.mp4", out="in/out") if name.startswith(("out", "more"))]
+    assert set(names("in/out/*", "in/out/a.mp4", out="in/out")) == {"a"}
+
+
+def test_folders_behind_links_are_read_once_and_in_no_circle(tree: Path):
+    (tree / "disk/deep").mkdir(parents=True)
+    (tree / "disk/deep/d.mp4").write_text("d")
+    for link, to in (("in/more", "../disk"), ("disk/up", "../in"), ("in/again", "day"), ("in/day/top", "..")):
+        (tree / link).symlink_to(to)
+    assert set(names("in")) == {"a", "day/b", "day/c", "more/deep/d", "seen"}
+    assert set(names("in/**/*.mp4")) == {"a", "more/deep/d"}
+    assert set(names("i*/**/*4")) == {"in/a", "in/more/deep/d"}
+    assert set(names("in/**")) >= {"a", "day/b", "more/deep/d"}
+    assert set(names("in/**/day/**/*.avi")) == {"day/b"}
+    assert set(names("in/more")) >= {"deep/d"}
+
+
 def test_what_is_missing_is_counted(tree: Path):
     (tree / "in/gone.mp4").symlink_to("nowhere.mp4")
     (tree / "empty").mkdir()

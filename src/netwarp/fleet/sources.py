@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import glob
 import hashlib
 import itertools
 import os
 import posixpath
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -50,12 +53,24 @@ class Listing:
     left_out: int  # files in folders that are no videos
 
 
+class _By(enum.IntEnum):
+    """What a file was found by."""
+
+    FOLDER = 0  # that it lies in
+    PATTERN = 1
+    NAME = 2
+
+
 @dataclass(frozen=True)
 class _Found:
     address: str
     size: int | None
     version: str
-    named: bool = True  # itself, or by a pattern, and not just in a folder that was
+    by: _By
+
+    @property
+    def named(self) -> bool:
+        return self.by is not _By.FOLDER
 
 
 @dataclass
@@ -80,10 +95,10 @@ def list_videos(inputs: Sequence[str], out: str, endings: Sequence[str] = (".mp4
     missing = {each.text: each.missing for each in read if each.missing is not None}
     found: dict[str, _Found] = {}
     for each in itertools.chain.from_iterable(input_.found for input_ in read):
-        if each.named or each.address not in found:
+        if each.address not in found or each.by > found[each.address].by:
             found[each.address] = each
-    mine = f"{absolute(out)}/"
-    for address in [a for a, each in found.items() if a.startswith(mine) and not each.named]:
+    is_mine = _lies_in(absolute(out))
+    for address in [a for a, each in found.items() if each.by is not _By.NAME and is_mine(a)]:
         del found[address]
     taken, images = [], defaultdict[str, list[_Found]](list)
     videos_in = {posixpath.dirname(a) for a, each in found.items() if _is_video(a) or (each.named and not _is_image(a))}
@@ -98,6 +113,14 @@ def list_videos(inputs: Sequence[str], out: str, endings: Sequence[str] = (".mp4
     left_out = len(found) - len(taken) - sum(len(files) - 1 for files in images.values())
     tops = [each.top for each in read if each.top is not None]
     return Listing(tuple(_named(taken, tops, endings)), missing, left_out)
+
+
+def _lies_in(out: str) -> Callable[[str], bool]:
+    """Whether an address is that of a file below a folder, also by a link."""
+    if is_remote(out):
+        return lambda address: address.startswith(f"{out}/")
+    real, folder = functools.cache(os.path.realpath), os.path.realpath(out)
+    return lambda address: not is_remote(address) and f"{real(posixpath.dirname(address))}/".startswith(f"{folder}/")
 
 
 def _lines(text: str) -> Iterable[str]:
@@ -141,35 +164,59 @@ def _on_this_machine(text: str) -> _Input:
     if path.is_dir():
         return _walked(path, text)
     if path.is_file():
-        return _Input(text, str(path.parent), [_stated(path)])
+        return _Input(text, str(path.parent), [_stated(path, _By.NAME)])
     if special_kind(path) or is_dead_link(path):
         return _Input(text, missing=f"is {special_kind(path) or 'a link that leads nowhere'}")
     if not glob.has_magic(text):
         return _Input(text, missing="does not exist")
     fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
     found: list[_Found] = []
-    for match in sorted(map(Path, glob.iglob(str(path), recursive=True)), key=natural_key):  # noqa: PTH207
+    for match in sorted(set(_matching(re.sub(r"/\*\*$", "/**/*", path.as_posix()))), key=natural_key):
         if match.is_dir() and "**" not in text:
-            found += [replace(each, named=False) for each in _walked(match, text).found]
+            found += _walked(match, text).found
         elif match.is_file():
-            found.append(_stated(match))
+            found.append(_stated(match, _By.PATTERN))
     return _Input(text, str(fixed), found, None if found else "matches no file")
 
 
 def _walked(folder: Path, text: str) -> _Input:
     found, dead = [], []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for place, names in _folders(folder):
         paths = sorted((Path(place, name) for name in names if not name.startswith(".")), key=natural_key)
-        found += [_stated(path, named=False) for path in paths if path.is_file()]
+        found += [_stated(path, _By.FOLDER) for path in paths if path.is_file()]
         dead += [path for path in paths if is_dead_link(path)]
     missing = f"holds {len(dead)} links that lead nowhere, such as {dead[0]}" if dead else None
     return _Input(text, str(folder), found, missing)
 
 
-def _stated(path: Path, *, named: bool = True) -> _Found:
+def _folders(top: Path) -> Iterator[tuple[str, list[str]]]:
+    """Folders and the files' names in each: every one once, by its own path or, behind those, by links."""
+    seen, waiting = set[str](), [str(top)]
+    for start in waiting:
+        for place, folders, names in os.walk(start):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            if (real := os.path.realpath(place)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            waiting += [path for name in folders if os.path.islink(path := f"{place}/{name}")]  # noqa: PTH114
+            yield place, names
+
+
+def _matching(pattern: str) -> Iterator[Path]:
+    """What a pattern names. Python's own ``**`` follows links that lead back, again and again."""
+    before, any_depth, after = pattern.partition("/**/")
+    if not any_depth:
+        yield from map(Path, glob.iglob(pattern))  # noqa: PTH207 (takes absolute patterns)
+        return
+    for top in glob.iglob(before or "/"):  # noqa: PTH207
+        for place, _ in _folders(Path(top)):
+            yield from _matching(f"{glob.escape(place)}/{after}")
+
+
+def _stated(path: Path, by: _By) -> _Found:
     status = path.stat()
-    return _Found(str(path), status.st_size, str(status.st_mtime_ns), named)
+    return _Found(str(path), status.st_size, str(status.st_mtime_ns), by)
 
 
 def _in_store(text: str) -> _Input:
@@ -178,7 +225,7 @@ def _in_store(text: str) -> _Input:
     # What is before a path there: a scheme, perhaps with a server, of which the paths do not speak.
     before = text.rstrip("/").removesuffix(path.rstrip("/"))
 
-    def told(entries: Mapping[str, Mapping[str, Any]], *, named: bool) -> list[_Found]:
+    def told(entries: Mapping[str, Mapping[str, Any]], by: _By) -> list[_Found]:
         found = []
         for path, entry in sorted(entries.items(), key=lambda item: natural_key(Path(item[0]))):
             if entry.get("type") == "directory" or posixpath.basename(path).startswith("."):
@@ -186,20 +233,20 @@ def _in_store(text: str) -> _Input:
             if not any(entry.get(name) for name in _VERSIONS):
                 entry = store.info(path)  # a listing of a web server says nothing but names
             version = next((str(entry[name]) for name in _VERSIONS if entry.get(name)), "")
-            found.append(_Found(before + path, entry.get("size"), version, named))
+            found.append(_Found(before + path, entry.get("size"), version, by))
         return found
 
     if "*" in path or (glob.has_magic(path) and not on_web):
         fixed = "/".join(itertools.takewhile(lambda part: not glob.has_magic(part), text.split("/")))
         entries = store.glob(path, detail=True)
-        return _Input(text, fixed, told(entries, named=True), None if entries else "matches no file")
+        return _Input(text, fixed, told(entries, _By.PATTERN), None if entries else "matches no file")
     try:
         entry = {"type": "directory"} if on_web and text.endswith("/") else store.info(path)
     except FileNotFoundError:
         return _Input(text, missing="does not exist")
     if entry.get("type") == "directory":
-        return _Input(text, text.rstrip("/"), told(store.find(path, detail=True), named=False))
-    return _Input(text, posixpath.dirname(text), told({path: entry}, named=True))
+        return _Input(text, text.rstrip("/"), told(store.find(path, detail=True), _By.FOLDER))
+    return _Input(text, posixpath.dirname(text), told({path: entry}, _By.NAME))
 
 
 def _is_image(address: str) -> bool:
