@@ -127,6 +127,11 @@ def test_interruption_before_the_first_frame(tmp_path: Path):
     assert visible(tmp_path) == []
 
 
+def test_confidence_alone(tmp_path: Path, model: VideoModel):
+    render(Moving(2), model, confidence=tmp_path / "confidence")
+    assert visible(tmp_path / "confidence") == ["000000.png", "000001.png"]
+
+
 def test_refusals(tmp_path: Path, model: VideoModel):
     with pytest.raises(ConfigurationError, match="nothing to write"):
         render(Moving(), model)

@@ -115,7 +115,7 @@ def render(
     ``keyframes``, ``edges``, ``lag``, ``offline`` and ``every_frame`` are those of :func:`.segment`. The video of a
     camera or a stream plays while it grows.
     """
-    if not any((video, masks, areas, rle)):
+    if not any((video, masks, confidence, doubt, areas, rle)):
         raise ConfigurationError("nothing to write: give a video, a folder for masks, or both")
     if not 0 <= alpha <= 1:
         raise ConfigurationError(f"alpha must be from 0 to 1, not {alpha}")
