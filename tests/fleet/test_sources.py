@@ -172,6 +172,27 @@ def test_the_cache_is_bounded_and_keeps_what_is_in_use(bucket: str, tmp_path: Pa
     assert not list(tmp_path.glob(".*"))
 
 
+def test_what_is_left_of_a_removal_is_not_taken_for_a_video(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files, _ = filesystem(bucket)
+    files.pipe_file("/bucket/a.mp4", b"a" * 10)
+    video, cache = list_videos([bucket], "out").videos[0], Cache(tmp_path, 1000)
+    with cache.fetched(video) as path:
+        pass
+    Path(str(path)).unlink()  # by a user, say
+    with cache.fetched(video) as path:
+        assert Path(str(path)).read_bytes() == b"a" * 10
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)  # the process is killed before that
+        with Cache(tmp_path, 0).fetched(video):
+            pass
+    assert [entry.name[:6] for entry in tmp_path.iterdir()] == [".gone-"]
+    with Cache(tmp_path, 0).fetched(video) as path:
+        assert Path(str(path)).read_bytes() == b"a" * 10
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_breaks_off_is_tried_again_and_refused(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("netwarp.fleet.cache.PAUSES", (0.0,))
     files, _ = filesystem(bucket)

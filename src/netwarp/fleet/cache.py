@@ -34,16 +34,17 @@ class Cache:
             return
         key = hashlib.sha256(f"{video.address}\n{video.size}\n{video.version}".encode()).hexdigest()[:20]
         place = self.folder / key
+        names = [str(place / place_in(address)[1].name) for address in video.images or (video.address,)]
         with contextlib.ExitStack() as stack:
             while True:
-                if not place.exists():
+                if not all(map(os.path.exists, names)):
+                    _remove(place)  # where somebody took files away
                     self._fetch(video, place)
                 with contextlib.suppress(FileNotFoundError):
                     stack.enter_context(_in_use(place))
                     os.utime(place)  # if nobody made room before it was in use
                     break
             self._make_room()
-            names = [str(place / place_in(address)[1].name) for address in video.images or (video.address,)]
             yield names if video.images else names[0]
         self._make_room()
 
@@ -74,9 +75,17 @@ class Cache:
         for _, size, place in sorted(entries):
             if total <= self.limit:
                 return
-            with contextlib.suppress(OSError), _in_use(place, alone=True):
-                shutil.rmtree(place)
+            if _remove(place):
                 total -= size
+
+
+def _remove(place: Path) -> bool:
+    """Remove a folder that is not in use: whether that went well. What a killed process leaves has another name."""
+    with contextlib.suppress(OSError), _in_use(place, alone=True):
+        gone = place if place.name.startswith(".") else place.rename(place.with_name(f".gone-{secrets.token_hex(8)}"))
+        shutil.rmtree(gone)
+        return True
+    return False
 
 
 def _fetch_file(address: str, place: Path, size: int | None) -> None:
@@ -98,13 +107,15 @@ def _fetch_file(address: str, place: Path, size: int | None) -> None:
 
 @contextlib.contextmanager
 def _in_use(place: Path, *, alone: bool = False) -> Iterator[None]:
-    """Lock a folder for the block, with others or ``alone``; raises OSError where others use it."""
+    """Lock a folder for the block, with others or ``alone``; raises OSError where others use it, or it is gone."""
     descriptor = os.open(place, os.O_RDONLY)
     try:
         with contextlib.suppress(ImportError):  # Windows
             import fcntl
 
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+        if not os.path.samestat(os.fstat(descriptor), place.stat()):
+            raise FileNotFoundError(place)  # it was removed, and another fetched, before it was locked
         yield
     finally:
         os.close(descriptor)
