@@ -140,6 +140,21 @@ def test_options_that_no_video_can_be_done_with_end_it():
     assert len(tables()["videos"]) == 3
 
 
+def test_tables_that_cannot_be_written_hide_no_earlier_fault(monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object) -> None:
+        raise OutputError("no space")
+
+    monkeypatch.setattr("netwarp.fleet.fleet.write_tables", fails)
+    videos(**dict.fromkeys("abc", "options:"))
+    with pytest.raises(ConfigurationError, match="no such layer"):
+        run_fleet()
+    assert state()["ended"]
+    videos(**dict.fromkeys("abc", "fine"))
+    with pytest.raises(OutputError, match="no space"):
+        run_fleet()
+    assert state()["ended"]
+
+
 def test_a_model_that_cannot_be_loaded_ends_it_before_the_first_video():
     videos(a="one")
     with pytest.raises(ConfigurationError, match="no such layer"):
@@ -163,6 +178,9 @@ def test_inputs_are_not_overwritten():
     videos(a="one")
     with pytest.raises(OutputError, match="is an input"):
         run_fleet("in", "in/a.mp4")
+    here = f"local://{Path.cwd()}/in"
+    with pytest.raises(OutputError, match="is an input"):
+        run_fleet(here, f"{here}/a.mp4")
     assert Path("in/a.mp4").read_text() == "one"
 
 
@@ -182,16 +200,17 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_first_video(monk
 
 def test_a_store_for_inputs_and_results():
     """By addresses of the file system: whatever is not a plain path goes the way of stores."""
-    videos(a="one", day__b="two", c="fail:")
+    one, two = "one" * 200, "two" * 200
+    videos(a=one, day__b=two, c="fail:")
     here = f"local://{Path.cwd()}"
     records = run_fleet(f"{here}/out", f"{here}/in")
-    assert written() == {"a.mp4": "a one", "day/b.mp4": "a two"}
+    assert written() == {"a.mp4": f"a {one}", "day/b.mp4": f"a {two}"}
     assert records["c"].fault == f"{here}/in/c.mp4 is no video"
     videos(a="other")
     again = run_fleet(f"{here}/out", f"{here}/in")
     assert written()["a.mp4"] == "a other"
     assert again["day/b"].worker == records["day/b"].worker != again["a"].worker
-    assert sum(path.stat().st_size for path in Path("cache").rglob("*") if path.is_file()) <= 1000
+    assert sum(path.stat().st_size for path in Path("cache").rglob("*") if path.is_file()) <= 1000 < len(one + two)
 
 
 SCRIPT = "from fleet.running import run_fleet; run_fleet(workers=2)"

@@ -43,12 +43,20 @@ class Fleet:
         try:
             with pool:
                 Scheduler(pool, self._begin, self._keep, self._watch).run(len(self.listing.videos))
-        finally:
-            records = [self.records[v.name] for v in self.listing.videos if v.name in self.records]
-            records += [Record(text, text, "missing", fault=why) for text, why in self.listing.missing.items()]
+        except BaseException:
+            with contextlib.suppress(OutputError):  # which is not what went wrong first
+                self._end()
+            raise
+        return self._end()
+
+    def _end(self) -> list[Record]:
+        records = [self.records[v.name] for v in self.listing.videos if v.name in self.records]
+        records += [Record(text, text, "missing", fault=why) for text, why in self.listing.missing.items()]
+        try:
             if self.ledger.weights:
                 write_tables(self.store, self.ledger, records)
-            with contextlib.suppress(OutputError):  # which is not what went wrong first
+        finally:
+            with contextlib.suppress(OutputError):
                 self._tell({}, ended=True)
         return records
 
@@ -104,11 +112,12 @@ def check_listing(listing: Listing, store: Store, kinds: Sequence[str]) -> None:
         for text, why in listing.missing.items():
             raise InputError(f"{text} {why}: give videos, folders or lists of them")
         raise InputError(f"INPUT holds nothing but what lies in OUT, {store}: name another OUT")
-    inputs = {
-        os.path.realpath(path) for v in listing.videos for path in (v.images or (v.address,)) if not is_remote(path)
-    }
-    folders = {os.path.realpath(v.address) for v in listing.videos if v.images and not is_remote(v.address)}
-    for video in listing.videos if isinstance(store, LocalStore) else ():
+    inputs = {_real(path) for video in listing.videos for path in (video.address, *video.images)}
+    for video in listing.videos:
         for place in (f"{store}/{video.name}{KINDS[kind]}" for kind in kinds):
-            if os.path.realpath(place) in inputs | folders:
+            if _real(place) in inputs:
                 raise OutputError(f"{place} is an input, which would be overwritten: name another OUT")
+
+
+def _real(address: str) -> str:
+    return address if is_remote(address) else os.path.realpath(address)
