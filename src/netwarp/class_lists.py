@@ -85,7 +85,7 @@ def read_palette(path: Path) -> LabelSet | tuple[Colour, ...]:
     if None in listed.colours:
         name = listed.names[listed.colours.index(None)]
         raise InputError(f"{path} has no colour for {name}: write three numbers of 0 to 255 behind each name")
-    return listed.label_set()
+    return LabelSet(listed.names, tuple(colour for colour in listed.colours if colour is not None))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -93,7 +93,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
-        raise InputError(f"{path} is missing: write the name of each class into it, a line each") from error
+        raise InputError(
+            f"{path} is missing: write the name of each class into it (and its colour: R G B), a line each"
+        ) from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise InputError(f"{path} cannot be read ({why}): give a text, a class a line") from error

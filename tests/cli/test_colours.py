@@ -82,6 +82,26 @@ def test_live_draws_names_into_its_recording(clips: Path):
 
 
 @pytest.mark.parametrize(
+    ("text", "names", "expected", "said"),
+    [
+        ("void 9 9 9\nroad 200 0 0\nsky 0 200 0\ncar 0 0 200\n", None, TRIPLES, None),
+        ("void 200 0 0\nsky 0 200 0\ncar 0 0 200\n", None, TRIPLES, None),
+        ("void 200 0 0\nsky 0 200 0\ncar 0 0 200\n", "void,sky,car", TRIPLES, None),
+        ("road 200 0 0\nsky 0 200 0\nkar 1 1 1\nvoid 1 1 1\n", "road,sky,car", [*TRIPLES[:2], (128, 128, 0)], "kar"),
+    ],
+)
+def test_void_is_a_class_where_there_is_one_and_other_names_are_said(
+    clips: Path, text: str, names: str | None, expected: list, said: str | None, capsys: pytest.CaptureFixture[str]
+):
+    Path("p.txt").write_text(text)
+    named = () if names is None else ("--classes", names)
+    assert run("segment", clips / "ok.mp4", "m", "--palette", "p.txt", *BASE, *named) == 0
+    assert palette_of("m/000000.png")[:2] == expected[:2]
+    warned = [line for line in capsys.readouterr().err.splitlines() if "--palette" in line]
+    assert [said in line for line in warned] == ([] if said is None else [True])
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ("segment images m --legend", ["--legend", "m.mp4"]),
@@ -93,6 +113,7 @@ def test_live_draws_names_into_its_recording(clips: Path):
         ("segment images o.mp4 --legend --task regression", ["--legend"]),
         ("live images/shot0.png --legend", ["--legend", "--record"]),
         ("smooth images images out --legend", ["--legend", "--overlay"]),
+        ("smooth images images out.mp4", ["out.mp4", "--overlay"]),
     ],
 )
 def test_what_cannot_be(arguments: str, said: list[str], images: Path, fails: Callable[..., str]):

@@ -113,6 +113,12 @@ def test_nothing_is_brought_back_over_a_cut_or_another_size(pictures):
         assert np.mean(one.labels != other.labels) < 0.01
 
 
+def test_a_lag_may_be_as_long_as_the_video(pictures):
+    results = list(segment(Clip(pictures(3)), VideoModel(tiny(), training_free=True, flow="zero"), lag=3))
+    assert [result.index for result in results] == [0, 1, 2]
+    assert repr(results[1]).startswith("Segmented(index=1, time=0.040, labels=uint8 [32, 48]")
+
+
 def test_a_lag_delays_by_no_more_than_it_says(pictures):
     read = []
 
@@ -129,7 +135,7 @@ def test_a_lag_delays_by_no_more_than_it_says(pictures):
 
 @pytest.mark.parametrize(
     ("options", "value"),
-    [({"lag": -1}, "-1"), ({"lag": 2.5}, "2.5"), ({"lag": 3}, "of 3"), ({"lag": 1, "offline": True}, "lag")],
+    [({"lag": -1}, "-1"), ({"lag": 2.5}, "2.5"), ({"lag": 4}, "of 3"), ({"lag": 1, "offline": True}, "lag")],
 )
 def test_refuses(options, value):
     with pytest.raises(ConfigurationError, match=value):

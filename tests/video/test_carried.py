@@ -245,6 +245,8 @@ def test_a_part_begins_at_its_first_frame(tmp_path: Path, name: str) -> None:
         frames = list(source)
     assert (source.length, source.loss) == (10, None)
     assert [frame.index for frame in frames] == list(range(10))
+    with open_frames(tmp_path / name, duration=0.1) as source:
+        assert source.length == len(list(source)) == 3
     np.testing.assert_allclose([frame.time for frame in frames], np.arange(10) / 25, atol=1e-6)
     assert all(np.array_equal(one.image, other) for one, other in zip(frames, expected, strict=True))
 

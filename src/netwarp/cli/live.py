@@ -100,7 +100,8 @@ def run(request: Request) -> None:
         ):  # fmt: skip
             say(f"{source.description} with its labels: {page.address}")
             _show(live, page, record, legend=request.legend)
-    say(f"{live.labelled} frames with labels, {live.stats.dropped} dropped{f': {record}' if record else ''}")
+    noun = "frame" if live.labelled == 1 else "frames"
+    say(f"{live.labelled} {noun} with labels, {live.stats.dropped} dropped{f': {record}' if record else ''}")
 
 
 def _open(request: Request) -> FrameSource:

@@ -9,11 +9,19 @@ from pathlib import Path
 from netwarp.cli.arguments import argument, flag, local_place, option
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.network_options import ClassesOption
-from netwarp.cli.result_options import LABEL_FILES, ColourOptions, LabelFileOptions, Palette, paint, palette_of
+from netwarp.cli.result_options import (
+    LABEL_FILES,
+    ColourOptions,
+    LabelFileOptions,
+    Palette,
+    paint,
+    palette_of,
+    without_void,
+)
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.label_sets import LabelSet
-from netwarp.output_places import check_places
+from netwarp.output_places import VIDEO_ENDINGS, check_places
 
 EXAMPLE = """\
 examples:
@@ -66,6 +74,8 @@ def run(request: Request) -> None:
     if request.legend and request.overlay is None:
         raise ConfigurationError("{option} is drawn into a video: name one by --overlay", option="legend")
     output, saved = Path(request.output), Path(request.masks)
+    if output.suffix.lower() in VIDEO_ENDINGS and not output.is_dir():
+        raise OutputError(f"{output} is the name of a video, and OUTPUT a folder for label maps: --overlay {output}")
     for place in (output, request.doubt and Path(request.doubt)):
         if place and place.resolve() == saved.resolve():
             raise OutputError(f"{place} holds what was saved, which must stay: name another folder")
@@ -111,13 +121,14 @@ def run(request: Request) -> None:
                 rle=numbers.get("rle"),
                 on_frame=advance,
             )
-    say(f"{rendered.frames} frames, {len(files)} of them saved before: {output}")
+    places = " and ".join(str(place) for place in (output, overlay, doubt, *numbers.values()) if place)
+    say(f"{len(files)} saved, {rendered.frames} written: {places}")
 
 
 def _classes(request: Request, found: int, palette: Palette | None) -> tuple[int, Sequence[str] | None]:
     given = request.classes
     if given is None and isinstance(palette, LabelSet) and len(palette) >= found:
-        given = palette.names
+        given = without_void(palette, found).names
     count = found if given is None else given if isinstance(given, int) else len(given)
     if count < found:
         raise ConfigurationError(f"--classes says {count}, but what was saved has {found}", option="classes")

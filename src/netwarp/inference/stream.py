@@ -85,6 +85,11 @@ class Segmented:
     sound: tuple[SoundPacket, ...] = ()
     latency: float = 0.0
 
+    def __repr__(self) -> str:
+        labels = f"{self.labels.dtype} {list(self.labels.shape)}"
+        seen = f"fresh={self.fresh!r}, keyframe={self.keyframe}"
+        return f"{type(self).__name__}(index={self.index}, time={self.time:.3f}, labels={labels}, {seen})"
+
 
 def segment(
     source: str | Path | int | Iterable[Any] | FrameSource,
@@ -161,7 +166,7 @@ def _check_delay(delay: Delay | None, frames: FrameSource, *, offline: bool) -> 
             f"offline needs a video that ends, and {frames.description} is live: give a lag in its place",
             option="offline",
         )
-    if delay is not None and not offline and frames.length is not None and delay.frames >= frames.length:
+    if delay is not None and not offline and frames.length is not None and delay.frames > frames.length:
         raise ConfigurationError(
             f"a lag of {delay.frames} frames is longer than the video of {frames.length}", option="lag"
         )

@@ -28,7 +28,7 @@ QUICK = 0.5
 """A network that takes less than this share of the time between frames is waited for: labels are then this frame's."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LiveFrame(Segmented):
     """A frame and its labels, as they come.
 

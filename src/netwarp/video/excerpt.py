@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ class Excerpt(FrameSource):
         self.pixel_aspect, self.sound = source.pixel_aspect, source.sound
         if source.length is not None and source.fps:
             left = max(0, source.length - round(start * source.fps))
-            self.length = left if duration is None else min(left, max(1, round(duration * source.fps)))
+            self.length = left if duration is None else min(left, max(1, math.ceil(duration * source.fps - 1e-3)))
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; what is lost behind the last of them is no loss."""
