@@ -99,6 +99,56 @@ def test_an_engine_that_computes_something_else_is_refused(monkeypatch, tmp_path
     assert not (tmp_path / "cache").exists()
 
 
+def test_weights_that_change_are_seen(exports):
+    net, plain = run_in(tiny(), "onnxruntime"), tiny()
+    optimiser = torch.optim.SGD(net.parameters(), 1.0)
+
+    def give_the_same():
+        plain.load_state_dict(net.state_dict())
+        with torch.no_grad():
+            torch.testing.assert_close(net.eval()(IMAGE), plain(IMAGE), atol=1e-4, rtol=1e-4)
+        return len(exports)
+
+    assert give_the_same() == give_the_same() == 1
+    net.load_state_dict(tiny(seed=1).state_dict())
+    assert give_the_same() == 2
+    net.train()(IMAGE).square().mean().backward()
+    optimiser.step()
+    assert give_the_same() == 3
+    net.norm.running_mean.add_(1)
+    assert give_the_same() == 4
+    net.head.bias = torch.nn.Parameter(torch.arange(5.0))
+    assert give_the_same() == give_the_same() == 5
+
+
+@torch.no_grad()
+def test_engines_of_the_last_sizes_are_held(exports, monkeypatch):
+    monkeypatch.setattr(in_engine, "KEPT", 2)
+    net = run_in(tiny(), "onnxruntime")
+    for width in (40, 48, 40, 56, 40, 48):
+        net(torch.rand(1, 3, 40, width))
+    assert list(net.forward.func.__self__._engines) == [(1, 3, 40, 40), (1, 3, 40, 48)]
+    assert exports == [(40, 40), (40, 48), (40, 56)], "the rest comes from the disk"
+
+
+@torch.no_grad()
+def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NETWARP_CACHE", str(tmp_path / "file" / "cache"))
+    torch.testing.assert_close(run_in(tiny(), "onnxruntime")(IMAGE), tiny()(IMAGE), atol=1e-4, rtol=1e-4)
+    assert [record.levelname for record in caplog.records if str(tmp_path) in record.message][-1] == "WARNING"
+
+
+@torch.no_grad()
+def test_a_single_output_is_compared_by_its_values(monkeypatch):
+    net = run_in(tiny(classes=1), "onnxruntime")
+    torch.testing.assert_close(net(IMAGE), tiny(classes=1)(IMAGE), atol=1e-4, rtol=1e-4)
+    real = in_engine._Runner._run
+    monkeypatch.setattr(in_engine._Runner, "_run", lambda *args: 1.1 * real(*args))
+    with pytest.raises(ConfigurationError, match=r"gives \d.*% of the labels"):
+        run_in(tiny(classes=1), "onnxruntime")(IMAGE)
+
+
 def test_by_name():
     assert next(load_base("netwarp:streetnet", dtype="bfloat16").parameters()).dtype == torch.bfloat16
     with pytest.raises(ConfigurationError, match="no engine named 'openvimo': did you mean 'openvino'"):

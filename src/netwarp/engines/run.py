@@ -18,6 +18,10 @@ Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
 
+PRECISIONS = {"bfloat16": "bf16", "float16": "f16"}
+"""What an engine can compute in besides the graph's own dtype, as OpenVINO calls it."""
+
+
 class Engine(Protocol):
     """A graph that is ready to run, from several threads at a time."""
 
@@ -47,6 +51,9 @@ class OnnxRuntime:
         return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
 
 
+_MAKING_THE_CORE = threading.Lock()
+
+
 @functools.cache
 def _core_of(openvino: Any) -> Any:  # noqa: ANN401
     """OpenVINO's core, one a process: each changes the stack that signals are handled on, and puts back what it found.
@@ -64,10 +71,11 @@ class OpenVino:
             import openvino
         except ImportError as error:
             raise MissingExtraError("openvino", "openvino", "the engine openvino") from error
-        core = _core_of(openvino)
+        with _MAKING_THE_CORE:  # a cache alone lets two threads make two
+            core = _core_of(openvino)
         settings = {
             # On processors that know bfloat16 it would compute in that, unasked.
-            "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float16": "f16"}.get(precision or "", "f32"),
+            "INFERENCE_PRECISION_HINT": "f32" if precision is None else PRECISIONS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
@@ -95,6 +103,8 @@ def check_engine(name: str, precision: str | None = None) -> None:
     """Refuse what is no engine, and a precision that it does not have."""
     if name not in ENGINES:
         raise unknown_name("engine", name, ENGINES)
+    if precision is not None and precision not in PRECISIONS:
+        raise unknown_name("dtype", precision, PRECISIONS)
     if name == "onnxruntime" and precision is not None:
         raise ConfigurationError(f"onnxruntime computes as the graph says, not in {precision}: take openvino")
 

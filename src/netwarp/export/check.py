@@ -95,7 +95,7 @@ def _share_equal(found: Tensor, expected: Tensor) -> float:
         return 0.0
     if not expected.is_floating_point():
         return float((found == expected).float().mean())
-    spread = float(expected.std())
+    spread = float(expected.std(correction=0))
     return float(found.isclose(expected, rtol=CLOSE, atol=LARGEST_ERROR * spread).float().mean())
 
 
