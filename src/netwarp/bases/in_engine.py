@@ -151,7 +151,9 @@ class _Runner:
         found = self._run(engine, image)
         same = found.argmax(1) == expected.argmax(1)
         if expected.shape[1] == 1:
-            same = (found - expected).abs() <= LARGEST_ERROR[self._precision] * expected.std(correction=0) + 1e-4 * expected.abs()
+            same = (found - expected).abs() <= LARGEST_ERROR[self._precision] * expected.std(
+                correction=0
+            ) + 1e-4 * expected.abs()
         equal = float(same.float().mean())
         if equal < LEAST_EQUAL[self._precision]:
             raise ConfigurationError(
