@@ -81,3 +81,18 @@ def test_a_stream_spends_a_budget_on_windows():
     expected, _ = steps(WindowsInTurn(sliding(), 0.5), scene())
     for result, probabilities in zip(results, expected, strict=True):
         np.testing.assert_array_equal(result.labels, probabilities.argmax(1)[0].numpy())
+
+
+@pytest.mark.parametrize("layers", [["output"], []])
+def test_a_scene_cut_refreshes_all_windows(layers):
+    frames = [*scene(frames=3), *(255 - image // 2 for image in scene(frames=3, seed=1))]
+    frames = [image // 4 if i < 3 else image for i, image in enumerate(frames)]
+    results = list(segment(Listed(frames), sliding(layers), keyframes="budget:0.2", edges="off"))
+    assert [r.fresh for r in results] == ["first frame", None, None, "scene cut", None, None]
+    assert [r.network for r in results][3] == 1
+    alone, _ = sliding(layers).step(as_tensor(frames[3]))
+    np.testing.assert_array_equal(results[3].labels, alone.argmax(1)[0].numpy())
+    model = sliding(layers)
+    model.model.flow = model.flow = counting = Pan(-2.0)
+    list(segment(Listed(frames), model, keyframes="budget:0.2", edges="off"))
+    assert counting.calls == 5, "once for each pair, for cuts and windows together"

@@ -26,7 +26,7 @@ from netwarp.inference.lookahead import Delay, make_delay
 from netwarp.inference.sliding import Sliding
 from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.threads import Newest, Prefetcher, Staging, ThreadBudget, opencv_on_one_thread
-from netwarp.inference.windows_in_turn import windows_in_turn
+from netwarp.inference.windows_in_turn import WindowsInTurn, windows_in_turn
 from netwarp.model import VideoModel
 from netwarp.model.inputs import as_frames, base_device, check_flow
 from netwarp.model.netwarp import Flows
@@ -132,7 +132,7 @@ def segment(
             filter with settings of your own, or ``"auto"``: on with a memory that needs no training.
         lag: Frames of delay: what so many later frames say at most is brought back to each.
         offline: Look ahead as far as is of use, in a recorded video: it is handed out in pieces, and while they wait
-            the network's answers lie in temporary files, in half precision.
+            the network's answers lie in temporary files, in half precision (values of regression in their own).
         confidence: Hand out the probability of each pixel's label, the trust in the memory, and the doubt in labels
             that were carried.
         every_frame: Segment each frame of a camera or a stream too, however far that falls behind: without it the
@@ -288,6 +288,8 @@ def prepare_frames(
     on_host = getattr(video.flow, "on_cpu", False)
     cuts = Cuts() if detect_cuts else None
     tracker = None if policy is None else KeyframeTracker(policy)
+    # Then flow is of use without a memory too.
+    carried_along = looks_ahead or tracker is not None or isinstance(video, WindowsInTurn)
     last: Tensor | None = None  # the frame before, where flow is estimated
     before: Tensor | None = None  # the same, on the network's device
     key: Tensor | None = None  # the last keyframe, likewise
@@ -296,7 +298,7 @@ def prepare_frames(
             host = as_frames(frame.image, CPU)
             image = staging.upload(host)
             for_flow = host if on_host else image
-            fresh, flow = flow_back(frame, for_flow, last, video, looks_ahead or tracker is not None)
+            fresh, flow = flow_back(frame, for_flow, last, video, carried_along)
             path, ahead, keyframe, seen = None, None, True, None
             if flow is not None and before is not None:
                 path = Flows(staging.upload(flow))
@@ -323,18 +325,8 @@ def prepare_frames(
             )
         last, before, key = for_flow, image, image if keyframe else key
         yield prepared
-        del (
-            prepared,
-            motion,
-            path,
-            carried,
-            ahead,
-            seen,
-            flow,
-            image,
-            host,
-            for_flow,
-        )  # not beside what the next frame takes
+        # Not beside what the next frame takes.
+        del prepared, motion, path, carried, ahead, seen, flow, image, host, for_flow
 
 
 def flow_back(
