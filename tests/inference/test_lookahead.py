@@ -103,6 +103,38 @@ def test_labels_are_those_of_a_plain_loop(options, windows, keyframes):
     assert max(wrong) < (0.01 if options.get("offline") else 1e-3)  # half precision there
 
 
+class Far(nn.Module):
+    """Outputs of large values, which half precision does not hold."""
+
+    def __init__(self, *offsets):
+        super().__init__()
+        self.offsets = nn.Parameter(torch.tensor(offsets).view(1, -1, 1, 1))
+
+    def forward(self, x):
+        return self.offsets + x.mean(1, keepdim=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_values_are_looked_back_at_as_they_are(pictures, dtype):
+    image, base = pictures(1)[0], Far(80_000.0).to(dtype)
+    model = VideoModel(base, training_free=True, flow="zero", preprocess=PLAIN, task="regression")
+    for result in segment(Clip([image] * 3), model, offline=True, detect_cuts=False):
+        expected = base(image.to(dtype) / 255)[0, 0].detach().float()
+        torch.testing.assert_close(
+            torch.from_numpy(result.labels), expected, rtol=1e-2 if dtype == torch.bfloat16 else 1e-6, atol=0
+        )
+
+
+def test_a_class_that_is_ruled_out_stays_so(pictures):
+    model = VideoModel(Far(-1e9, 0.0, 0.5), ["output"], Pan(0.0), flow_cnn=None, start=(1.0, 0.5), preprocess=PLAIN)
+    found = [
+        [result.labels for result in segment(Clip([*pictures(3)]), model, detect_cuts=False, **how)]
+        for how in ({"offline": True}, {"lag": 2})
+    ]
+    np.testing.assert_array_equal(*found)
+    assert (np.array(found) == 2).all()
+
+
 def test_nothing_is_brought_back_over_a_cut_or_another_size(pictures):
     before, after = pictures(4, 48, 64), pictures(3, 32, 48)
     model = VideoModel(tiny(), training_free=True, flow="zero")

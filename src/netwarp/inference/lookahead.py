@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ PIECE, OVERLAP = 32, 16
 """Frames that are handed out together with ``offline``, and those behind them that are looked at besides. What is
 farther away has less than 0.8 to the 16th of the result, 3 %."""
 
+HALF = torch.finfo(torch.half).max
+
 
 @dataclass(frozen=True)
 class Delay:
@@ -33,7 +35,7 @@ class Delay:
     Attributes:
         frames: Frames that are read before one is handed out, at most.
         every: How many are handed out together: each time the answers of all that wait are gone through once.
-        on_disk: Whether answers wait in a file, in half precision.
+        on_disk: Whether answers wait in a file, in half precision where they are of labels.
     """
 
     frames: int
@@ -67,7 +69,9 @@ class Lookahead:
     def __init__(self, model: StreamModel, delay: Delay) -> None:
         self._model, self._delay = model, delay
         self._items: list[Any] = []
-        self._kept: _OnDisk | _InMemory = _OnDisk() if delay.on_disk else _InMemory()
+        # Labels bear half precision; values would be inf above 65504, and have steps far below.
+        answers = None if model.task.stored.is_floating_point else torch.half
+        self._kept: _OnDisk | _InMemory = _OnDisk(answers) if delay.on_disk else _InMemory()
         self._first = 0  # number of the first that waits
         self._sure = False
 
@@ -133,17 +137,25 @@ class _InMemory:
 
 
 class _OnDisk:
-    """The same in half precision, each frame in a file that has no name and goes with the process."""
+    """The same, each frame in a file that has no name and goes with the process.
 
-    def __init__(self) -> None:
-        self._held: dict[int, tuple[IO[bytes], list[tuple[torch.Size, torch.dtype, torch.device]]]] = {}
+    All is in half precision but the first tensor of a frame, which is in ``dtype``, or with None in its own.
+    """
+
+    def __init__(self, dtype: torch.dtype | None) -> None:
+        self._dtype = dtype
+        self._held: dict[int, tuple[IO[bytes], list[_Kind]]] = {}
 
     def put(self, number: int, tensors: tuple[Tensor, ...]) -> None:
+        kinds = [
+            _Kind(tensor.shape, tensor.dtype, tensor.device, torch.half if place else self._dtype or tensor.dtype)
+            for place, tensor in enumerate(tensors)
+        ]
         try:
             file = tempfile.TemporaryFile(prefix="netwarp-")  # noqa: SIM115 - open as long as it is held
-            self._held[number] = file, [(tensor.shape, tensor.dtype, tensor.device) for tensor in tensors]
-            for tensor in tensors:
-                file.write(tensor.detach().half().cpu().numpy().tobytes())
+            self._held[number] = file, kinds
+            for tensor, kind in zip(tensors, kinds, strict=True):
+                file.write(_bytes(tensor.detach(), kind.kept))
             file.flush()
         except OSError as error:
             raise OutputError(
@@ -155,9 +167,26 @@ class _OnDisk:
         file, kinds = self._held[number]
         file.seek(0)
         return tuple(
-            torch.frombuffer(bytearray(file.read(2 * shape.numel())), dtype=torch.half).view(shape).to(device, dtype)
-            for shape, dtype, device in kinds
+            torch.frombuffer(bytearray(file.read(kind.kept.itemsize * kind.shape.numel())), dtype=kind.kept)
+            .view(kind.shape)
+            .to(kind.device, kind.dtype)
+            for kind in kinds
         )
 
     def forget(self, before: int) -> None:
         self._held = {number: kept for number, kept in self._held.items() if number >= before}
+
+
+class _Kind(NamedTuple):
+    """What a tensor is, and in what dtype it is kept."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+    device: torch.device
+    kept: torch.dtype
+
+
+def _bytes(tensor: Tensor, dtype: torch.dtype) -> bytes:
+    if dtype == torch.half:  # a logit of -1e9 is not -inf, of which a sum may be NaN
+        tensor = tensor.clamp(-HALF, HALF)
+    return tensor.to(dtype).cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
