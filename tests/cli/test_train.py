@@ -127,7 +127,7 @@ MISTAKES = {
     "--training.steps many": ["training.steps", "'many'"],
     "--training.steps 0": ["steps", "not 0"],
     "--training.precision 16": ["training.precision", "not 16"],
-    "--training.train_base 3.5": ["training.train_base"],
+    "--training.train_base 3.5": ["'3.5'"],
     "--training.augment.flip 2": ["flip", "not 2"],
     "--training.augment.crop [1]": ["training.augment.crop"],
     "--training.patience 2": ["patience", "validate_every"],
@@ -140,6 +140,8 @@ MISTAKES = {
     "--data.spec camvid:nowhere": ["nowhere"],
     "--data.spec streats": ["'streats'", "'streets'"],
     "--model.layers ['7']": ["'7'"],
+    "--model.layers 7": ["'7'"],
+    "--training.train_base [7,1.10]": ["'7'"],
     "--model.classes 5": ["11 classes", "5 outputs"],
     "--model.flow diss": ["'diss'", "'dis'"],
     "--model.gate open": ["'open'"],
@@ -162,6 +164,16 @@ def test_mistakes_are_said_in_a_line_and_nothing_is_written(fails, config, argum
     Path("old/result.json").write_text("{}")  # of something else: there is no checkpoint
     line = fails("train", "--config", config(data__cache=None), *arguments.split())
     assert [value for value in MISTAKES[arguments] if value not in line] == [], line
+
+
+def test_numbers_are_names_of_layers(config, capsys: pytest.CaptureFixture[str]):
+    given = ("--config", config(model={"base": "tinybase:build", "layers": [0]}), "--print-config")
+    for more, layers, trained in (((), ["0"], None), (("--model.layers", "2", "--training.train_base", "[2]"), ["2"], ["2"]),
+                                  (("--model.layers", "0,1.10", "--training.train_base", "2.10"), ["0", "1.10"], ["2.10"]),
+                                  (("--model.layers", "[]", "--training.train_base", "false"), [], False)):  # fmt: skip
+        assert run(*given, *more) == 0
+        shown = yaml.safe_load(capsys.readouterr().out)
+        assert (shown["model"]["layers"], shown["training"]["train_base"]) == (layers, trained)
 
 
 SECTIONS = {

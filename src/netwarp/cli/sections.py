@@ -158,7 +158,10 @@ def _value_of(text: str, hint: object) -> Any:  # noqa: ANN401
     if (hint is str or str in inner) and not text.lstrip().startswith("["):
         return None if text in ("null", "~") and type(None) in inner else text
     try:
-        return _document(text.encode())
+        value = _document(text.encode())
+        if value is None or isinstance(value, bool) or not any(typing.get_args(part)[:1] == (str,) for part in inner):
+            return value
+        return yaml.load(text, Loader=yaml.BaseLoader)  # a list of names: '2' and '1.10' are some
     except (yaml.YAMLError, ValueError, RecursionError):
         return text
 
@@ -185,6 +188,9 @@ def _as(hint: Any, value: Any) -> Any:  # noqa: ANN401
             raise ValueError
         return value
     if origin is tuple:
+        if inner[0] is str:
+            whole = [value] if type(value) is int else value
+            value = [str(each) if type(each) is int else each for each in whole] if isinstance(whole, list) else whole
         if isinstance(value, str) and value.strip():  # as other commands take lists
             value = [part.strip() if inner[0] is str else yaml.safe_load(part) for part in value.split(",")]
         if not isinstance(value, (list, tuple)) or (inner[-1] is not Ellipsis and len(value) != len(inner)):
