@@ -166,14 +166,16 @@ def test_mistakes_are_said_in_a_line_and_nothing_is_written(fails, config, argum
     assert [value for value in MISTAKES[arguments] if value not in line] == [], line
 
 
-def test_numbers_are_names_of_layers(config, capsys: pytest.CaptureFixture[str]):
-    given = ("--config", config(model={"base": "tinybase:build", "layers": [0]}), "--print-config")
-    for more, layers, trained in (((), ["0"], None), (("--model.layers", "2", "--training.train_base", "[2]"), ["2"], ["2"]),
-                                  (("--model.layers", "0,1.10", "--training.train_base", "2.10"), ["0", "1.10"], ["2.10"]),
-                                  (("--model.layers", "[]", "--training.train_base", "false"), [], False)):  # fmt: skip
-        assert run(*given, *more) == 0
-        shown = yaml.safe_load(capsys.readouterr().out)
-        assert (shown["model"]["layers"], shown["training"]["train_base"]) == (layers, trained)
+@pytest.mark.parametrize(
+    ("given", "layers", "trained"),
+    [("", ["0"], None), ("2 [2]", ["2"], ["2"]), ("0,1.10 2.10", ["0", "1.10"], ["2.10"]), ("[] false", [], False)],
+)
+def test_numbers_are_names_of_layers(config, capsys: pytest.CaptureFixture[str], given: str, layers, trained):
+    path = config(model={"base": "tinybase:build", "layers": [0]})
+    options = zip(("--model.layers", "--training.train_base"), given.split(), strict=False)
+    assert run("--config", path, "--print-config", *(word for option in options for word in option)) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["model"]["layers"], shown["training"]["train_base"]) == (layers, trained)
 
 
 SECTIONS = {
