@@ -162,6 +162,14 @@ def test_of_another_model_is_refused_and_not_used_up(other, pictures):
     model.step(second, state)
 
 
+def test_without_an_answer_nothing_is_carried_and_the_state_stays(pictures):
+    model, (first, second) = sliding(), pictures(2)
+    state = model.step(first)[1].without_answer()
+    with pytest.raises(InputError, match="no answer to carry"):
+        model.step(second, state, keyframe=False)
+    model.step(second, state)
+
+
 def test_serves_a_model_with_other_passes(pictures):
     (first, second), by_two, by_five = pictures(2), sliding(), sliding(batch=5)
     _, state = by_two.step(first)

@@ -254,9 +254,9 @@ class Sliding:
             before = past.frame if past.latest is None else past.latest
             flows = model.flows_to_keyframe(present, before, past.path, flow, index, keyframe=keyframe)
             if not keyframe:
-                memory = past.take()
-                carried = self.carry_answer(past, flows)
-                return carried, SlidingState(past.frame, memory, past.shape, past.answer, latest=own, path=flows)
+                carried = self.carry_answer(past, flows)  # before the state is used up, since it may refuse
+                after = SlidingState(past.frame, past.take(), past.shape, past.answer, latest=own, path=flows)
+                return carried, after
         size = (present.shape[-2], present.shape[-1])
         tilings = self.views.tilings(size)
         whole = ViewTensors(present, None if past is None or flows is None else past.frame, flows)
