@@ -132,6 +132,47 @@ def test_numbers_about_steadied_labels(video: Path):
     assert len(json.loads(Path("r.json").read_text())) == 18
 
 
+@pytest.mark.parametrize("declared", [5, 7])
+def test_a_length_that_is_wrong_by_one(workplace: Path, declared: int, monkeypatch, capsys):
+    other = [255 - np.roll(picture(i)[::-1], 20, 1) // 2 for i in range(3)]
+    encode(workplace / "v.mp4", [picture(i) // 3 for i in range(3)] + other)
+    monkeypatch.setattr("netwarp.video.decoding._declared_length", lambda *_: declared)
+    labels = label_maps()
+    labels[3:] = [2 - each for each in labels[3:]]
+    save("saved", {str(i): each for i, each in enumerate(labels)})
+    assert run("v.mp4", "saved", "out", "--edges", "off") == 0
+    assert len(masks("out")) == 6
+    assert np.array_equal(masks("out")[3], labels[3]), "the cut is found, and starts anew"
+    save("less", {str(i): each for i, each in enumerate(labels[:5])})
+    assert run("v.mp4", "less", "filled", "--edges", "off") == 0
+    assert len(masks("filled")) == 6
+    save("more", {str(i): each for i, each in enumerate([*labels, labels[0]])})
+    capsys.readouterr()
+    assert run("v.mp4", "more", "out") == (2 if declared == 5 else 0)
+    assert "frame 6" in capsys.readouterr().err
+
+
+def test_a_frame_that_starts_anew_needs_an_answer(workplace: Path, capsys):
+    Path("frames").mkdir()
+    for i in range(3):
+        PIL.Image.fromarray(picture(i) if i < 2 else picture(i)[:32, :40]).save(f"frames/{i}.png")
+    save("saved", {"0": label_maps()[0]})
+    assert run("frames", "saved", "out") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "saved has nothing of frame 2" in error
+    save("both", {"0": label_maps()[0], "2": label_maps()[2][:32, :40]})
+    assert run("frames", "both", "out2") == 0
+    assert [each.shape for each in masks("out2")] == [(48, 64), (48, 64), (32, 40)]
+
+
+def test_a_video_that_breaks_off_is_finished_and_reported(clips: Path, workplace: Path, capsys):
+    with open_frames(clips / "truncated.mp4") as frames:
+        save("saved", {"0": np.zeros(frames.size, np.uint8)})
+    assert run(clips / "truncated.mp4", "saved", "out", "--flow", "zero") == 2
+    assert masks("out")
+    assert "what could be read is in out" in capsys.readouterr().err
+
+
 MISTAKES = {
     "v.mp4 saved out --areas saved/0.png": ["saved/0.png"],
     "v.mp4 saved out --overlay v.mp4": ["v.mp4"],

@@ -18,7 +18,7 @@ from netwarp.cli.result_options import (
     palette_of,
     without_void,
 )
-from netwarp.cli.terminal import progress_bar, say
+from netwarp.cli.terminal import progress_bar, say, warn
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.label_sets import LabelSet
 from netwarp.output_places import VIDEO_ENDINGS, check_places
@@ -89,7 +89,9 @@ def run(request: Request) -> None:
         files = saved_files(saved, names)
         if 0 not in files:
             raise InputError(f"{saved} has nothing of the first frame, and first of frame {min(files)}: begin there")
-        if source.length is not None and max(files) >= source.length:
+        # A video's length may be wrong by a few.
+        few = 0 if source.length is None or names is not None else max(1, source.length // 100)
+        if source.length is not None and max(files) >= source.length + few:
             raise InputError(
                 f"{saved} has something of frame {max(files)}, but {source.description} has {source.length} frames: "
                 "is it another's?"
@@ -104,7 +106,7 @@ def run(request: Request) -> None:
             palette=palette_in(files, classes),
         )
         paint(model, palette)
-        whole = source.length is not None and all(number in files for number in range(source.length))
+        whole = source.length is not None and all(number in files for number in range(source.length - few))
         with progress_bar(source.length) as advance:
             rendered = render(
                 source,
@@ -114,7 +116,7 @@ def run(request: Request) -> None:
                 doubt=doubt,
                 # A cut would need an answer there.
                 detect_cuts=whole and not request.no_cuts,
-                keyframes="all" if whole and doubt is None else WhereSaved(files),
+                keyframes="all" if whole and not few and doubt is None else WhereSaved(files),
                 **settings,
                 legend=request.legend,
                 areas=numbers.get("areas"),
@@ -123,6 +125,10 @@ def run(request: Request) -> None:
             )
     places = " and ".join(str(place) for place in (output, overlay, doubt, *numbers.values()) if place)
     say(f"{len(files)} saved, {rendered.frames} written: {places}")
+    if rendered.damage:
+        raise InputError(f"{rendered.damage}; what could be read is in {places}")
+    if max(files) >= rendered.frames:
+        warn(f"{saved} has something of frame {max(files)} too, which the video does not have: is it another's?")
 
 
 def _classes(request: Request, found: int, palette: Palette | None) -> tuple[int, Sequence[str] | None]:

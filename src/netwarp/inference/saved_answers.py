@@ -94,7 +94,13 @@ class SavedAnswers(nn.Module):
         batch, _, h, w = frames.shape
         if self.number is None:
             return frames.new_zeros(batch, self.count, h, w)
-        path = self.files[self.number]
+        path = self.files.get(self.number)
+        if path is None:
+            folder = next(iter(self.files.values())).parent
+            raise InputError(
+                f"{folder} has nothing of frame {self.number}, which starts anew after a scene cut or a change of size: "
+                "save an answer there too"
+            )
         logits = self._probabilities(path) if path.suffix.lower() == ".npy" else self._labels(path)
         if logits.shape[1:] != (h, w):
             raise InputError(
