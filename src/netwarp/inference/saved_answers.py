@@ -98,7 +98,7 @@ class SavedAnswers(nn.Module):
         if path is None:
             folder = next(iter(self.files.values())).parent
             raise InputError(
-                f"{folder} has nothing of frame {self.number}, which starts anew after a scene cut or a change of size: "
+                f"{folder} has nothing of frame {self.number}, which starts anew (a scene cut, or another size): "
                 "save an answer there too"
             )
         logits = self._probabilities(path) if path.suffix.lower() == ".npy" else self._labels(path)
