@@ -131,10 +131,17 @@ def test_what_is_missing_is_counted(tree: Path):
     assert len(listing.videos) == 4
 
 
-def test_a_list_that_cannot_be_read(tree: Path):
-    (tree / "list.txt").write_bytes(b"\xff\xfe\x00a")
-    with pytest.raises(InputError, match=r"list\.txt"):
-        list_videos(["list.txt"], "out")
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"\xff\xfe\x00a", "UTF-8"), (b"# nothing\n\n", "no input"), (b"", "no input"), (None, "not exist")],
+)
+def test_a_list_that_cannot_be_read(tree: Path, bucket: str, content: bytes | None, why: str):
+    if content is not None:
+        (tree / "list.txt").write_bytes(content)
+        filesystem(bucket)[0].pipe_file("/bucket/list.txt", content)
+    for text in ("list.txt", f"{bucket}/list.txt"):
+        with pytest.raises(InputError, match=rf"list\.txt.*{why}"):
+            list_videos([text, "in"], "out")
 
 
 def test_a_store(bucket: str):

@@ -128,14 +128,20 @@ def _lines(text: str) -> Iterable[str]:
     if not text.lower().endswith(LISTS) or (not is_remote(text) and Path(absolute(text)).is_dir()):
         return [text]
     with told_as(InputError, text, "cannot be read", "give a list in UTF-8, an input a line"):
-        if is_remote(text):
-            store, path = filesystem(text)
-            content = store.cat_file(path)
-        else:
-            content = Path(absolute(text)).read_bytes()
+        try:
+            if is_remote(text):
+                store, path = filesystem(text)
+                content = store.cat_file(path)
+            else:
+                content = Path(absolute(text)).read_bytes()
+        except FileNotFoundError as error:
+            raise InputError(f"{text} does not exist: check the list's name") from error
         lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
+        lines = [line for line in lines if line and not line.startswith("#")]
+        if not lines:
+            raise InputError(f"{text} names no input: give a list, an input a line")
     folder = absolute(posixpath.dirname(text) or ".")
-    return [_beside(folder, line) for line in lines if line and not line.startswith("#")]
+    return [_beside(folder, line) for line in lines]
 
 
 def _beside(folder: str, line: str) -> str:

@@ -161,7 +161,7 @@ class RemoteStore(_Store):
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
-        with told_as(OutputError, address, "cannot be written to", "check the address, and that its library is there"):
+        with told_as(OutputError, address, "cannot be reached", "check the address, and that its library is there"):
             self._files, self._root = filesystem(address, "a store of results")
 
     def _path(self, name: str) -> str:
