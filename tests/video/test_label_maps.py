@@ -183,6 +183,20 @@ def test_images_of_others_are_refused_before_anything_is_written(tmp_path: Path,
 
 
 @pytest.mark.parametrize("clean", [False, True])
+def test_an_interrupted_run_says_how_many_of_the_results_are_older(tmp_path: Path, clean: bool, caplog) -> None:
+    labels = np.zeros((2, 2), np.uint8)
+    with MaskFolder(tmp_path, ()) as folder:
+        for index in range(5):
+            folder.write(labels, index)
+    with pytest.raises(KeyboardInterrupt), MaskFolder(tmp_path, (), clean=clean) as folder:
+        folder.write(labels, 0)
+        folder.write(labels, 1)
+        raise KeyboardInterrupt
+    assert len(list(tmp_path.iterdir())) == 5
+    assert "2 new results and 3 of an earlier run, such as 000002.png" in caplog.text
+
+
+@pytest.mark.parametrize("clean", [False, True])
 @pytest.mark.parametrize("make", FOLDERS)
 @pytest.mark.parametrize("other", [None, 2])
 def test_results_of_an_earlier_run_are_said_or_removed(tmp_path: Path, clean: bool, make, other, caplog) -> None:

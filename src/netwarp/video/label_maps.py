@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -160,7 +161,7 @@ class MaskFolder:
 
     A second frame of the same name (from another folder) gets its index added. Every file is whole at any moment.
     In a ``with`` block nobody else may write into the folder; and when that ends well, results of an earlier run
-    that were not replaced are removed (``clean``), or it is said that they stay.
+    that were not replaced are removed (``clean``), or it is said that they stay. Ended by an error they all stay.
     """
 
     ending = ".png"
@@ -185,14 +186,22 @@ class MaskFolder:
     ) -> None:
         try:
             if kind is None:
-                self._say_what_stays()
+                self._say_what_stays(whole=True)
+            elif self._written:
+                with contextlib.suppress(OSError):  # the error that ended it is the one to be said
+                    self._say_what_stays(whole=False)
         finally:
             if self._lock is not None:
                 self._lock.release()
 
-    def _say_what_stays(self) -> None:
+    def _say_what_stays(self, *, whole: bool) -> None:
         earlier = sorted(p for p in self.folder.iterdir() if p.name not in self._written and is_ours(p))
-        if self.clean:
+        if earlier and not whole:
+            _LOG.warning(
+                "%s holds %d new results and %d of an earlier run, such as %s",
+                self.folder, len(self._written), len(earlier), earlier[0].name,
+            )  # fmt: skip
+        elif self.clean:
             for path in earlier:
                 path.unlink(missing_ok=True)
         elif earlier:
