@@ -44,10 +44,19 @@ def refused(message, *arguments, kind=NetWarpError, **options):
         ("smp:Linknet/mit_b0", "mit_b0"),
         ("hf:./nowhere", "./nowhere"),
         ("no_such.module:net", "'no_such.module'"),
+        ("my_network.py:build", "write my_network:build"),
+        ("./nets/my_network.py:build", "write nets.my_network:build"),
+        ("/nowhere/my_network.py:build", "in its folder write my_network:build"),
     ],
 )
 def test_wrong_specs(spec, message):
     refused(message, spec, classes=3, kind=ConfigurationError)
+
+
+def test_a_module_in_the_current_folder_is_a_near_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mynet.py").touch()
+    refused("did you mean 'mynet'", "mynett:build", classes=3, kind=ConfigurationError)
 
 
 @pytest.mark.parametrize("classes", [0, -1, 1.5, True, "road", [], ["road", 3], [""], {"road": 1}])

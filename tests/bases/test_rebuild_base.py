@@ -53,8 +53,9 @@ def test_pretrained_backbones_are_not_fetched():
 
 def test_code_outside_of_netwarp_runs_only_when_trusted():
     source = json.loads(json.dumps(load_base("user_network:Plain", classes=4).source.to_dict()))
-    with pytest.raises(ConfigurationError, match="user_network:Plain"):
+    with pytest.raises(ConfigurationError, match="user_network:Plain") as refused:
         rebuild_base(source)
+    assert "give --base user_network:Plain" in refused.value.worded(lambda option: f"--{option}")
     assert rebuild_base(source, run_imports=True).head.weight.shape[0] == 4
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,8 +125,8 @@ def rebuild_base(source: BaseSource | Mapping[str, Any], *, run_imports: bool = 
         return attach_source(SCHEMES[source.scheme].rebuild(source), source)
     if not run_imports:
         raise ConfigurationError(
-            f"the model's base is {source.spec}, which is code outside of netwarp: if you trust it, "
-            f"build it with load_base({source.spec!r}) and give it as {{option}}",
+            f"the model's network is built by {source.spec}, which is code outside of netwarp: if you trust it, "
+            f"give {{option}} {source.spec} (in Python, base=load_base({source.spec!r}))",
             option="base",
         )
     _check_import(source.scheme, source.name, source.spec)
@@ -133,11 +134,16 @@ def rebuild_base(source: BaseSource | Mapping[str, Any], *, run_imports: bool = 
 
 
 def _check_import(module: str, path: str, spec: str) -> None:
+    if module.endswith(".py"):
+        name = os.path.relpath(module.removesuffix(".py")).replace(os.sep, ".")
+        inside = is_import(f"{name}:{path}")
+        wanted = f"write {name}:{path}" if inside else f"in its folder write {Path(module).stem}:{path}"
+        raise ConfigurationError(f"{module} is a file, and modules go by their names: {wanted}")
     if not is_import(f"{module}:{path}"):
         raise ConfigurationError(f"{spec!r} names no base: write {_FORMS}")
     if not module_exists(module):
         if "." not in module:
-            raise unknown_name("scheme or module", module, SCHEMES)
+            raise unknown_name("scheme or module", module, [*SCHEMES, *(file.stem for file in Path().glob("*.py"))])
         raise ConfigurationError(
             f"no module {module!r} to take {path} from: it must be installed or lie under {Path.cwd()}"
         )

@@ -186,7 +186,7 @@ class MaskFolder:
     ) -> None:
         try:
             if kind is None:
-                self._say_what_stays(whole=True)
+                self._say_what_stays()
             elif self._written:
                 with contextlib.suppress(OSError):  # the error that ended it is the one to be said
                     self._say_what_stays(whole=False)
@@ -194,7 +194,7 @@ class MaskFolder:
             if self._lock is not None:
                 self._lock.release()
 
-    def _say_what_stays(self, *, whole: bool) -> None:
+    def _say_what_stays(self, *, whole: bool = True) -> None:
         earlier = sorted(p for p in self.folder.iterdir() if p.name not in self._written and is_ours(p))
         if earlier and not whole:
             _LOG.warning(
