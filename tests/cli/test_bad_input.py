@@ -98,7 +98,7 @@ MISTAKES = {
     f"{OUT} --base torchvision:fcn_resnet5": ["'fcn_resnet50'"],
     f"{OUT} --base hf:./nothing": ["./nothing"],
     f"{OUT} --base netwarp:espnet --layers encoder.level2_1": ["'encoder.level2_0'"],
-    "odd.png out.mp4 --base tinybase:Fixed": ["713×713", "--size WIDTHxHEIGHT"],
+    "odd.png out.mp4 --base tinybase:Fixed": ["64×64 to 713×713", "--size WIDTHxHEIGHT"],
     f"{OUT} {WITH} --weights other.pth": ["other.pth", "0.weight", "encoder.weight"],
     # Python's "classes=" is "--classes" here, but not in the name of a folder.
     f"{OUT} {WITH} --weights runs/classes=3/w.pth": ["runs/classes=3/w.pth"],

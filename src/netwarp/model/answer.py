@@ -25,13 +25,12 @@ def logits_of(output: Any) -> Tensor:  # noqa: ANN401
             f"the base returns {type(output).__name__}{keys}: a network must return a tensor, a tuple or list that "
             "begins with one, a dict with 'out', or an object with .logits"
         )
-    if maps.ndim == 3:  # one output, without its dimension
-        maps = maps.unsqueeze(1)
-    if maps.ndim != 4 or not maps.is_floating_point():
+    if maps.ndim not in (3, 4) or not maps.is_floating_point():
+        labels = "" if maps.is_floating_point() else ", before argmax"
         raise ConfigurationError(
-            f"the base returns {maps.dtype} {list(maps.shape)}: logits must be floating point [B,classes,h,w]"
+            f"the base returns {maps.dtype} {list(maps.shape)}: logits must be floating point [B,classes,h,w]{labels}"
         )
-    return maps
+    return maps.unsqueeze(1) if maps.ndim == 3 else maps  # one output, without its dimension
 
 
 def maps_in(output: Any) -> int:  # noqa: ANN401

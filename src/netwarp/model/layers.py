@@ -99,9 +99,11 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
             f"the base takes {channels[1]} channels, but a frame has 3 (RGB): put a layer before it that makes one of "
             "the other"
         ) from error
-    h, w = sizes[-1]
+    tried = (preprocess.size,) if preprocess.size is not None else sizes
+    first, last = (f"{w}×{h}" for h, w in (tried[0], tried[-1]))
+    what = f"a frame of {last}" if len(tried) == 1 else f"all frames that it is tried on, of {first} to {last}"
     raise ConfigurationError(
-        f"the base fails on a frame of {w}×{h}: {_reason(error)} (say by {{option}} which size it takes)",
+        f"the base fails on {what}: {_reason(error)} (say by {{option}} which size it takes)",
         option="example_size",
     ) from error
 
