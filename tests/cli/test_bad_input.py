@@ -129,7 +129,7 @@ MISTAKES = {
     f"{OUT} {WITH} --edges-window 4": ["'4'"],
     f"{OUT} {WITH} --edges-sigma 0": ["'0'"],
     f"{OUT} {WITH} --edges off --edges-sigma 0.1": ["--edges-sigma", "--edges off"],
-    f"{OUT} {WITH} --lag 8": ["8", "of 8"],
+    f"{OUT} {WITH} --lag 9": ["9", "of 8"],
     f"{OUT} {WITH} --lag 2 --offline": ["--lag", "--offline"],
     f"{OUT} {WITH} --quality 52": ["'52'"],
     f"{OUT} {WITH} --quality 1.5": ["'1.5'"],
