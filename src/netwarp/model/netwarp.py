@@ -123,7 +123,9 @@ class Motion:
         """Correct the flow between two frames ``[B,3,H,W]``, and compute the gate's confidence in it."""
         flow, forward_flow, confidence = flows
         resized, padded = preprocess.grid((current.shape[-2], current.shape[-1]))
-        grid = Grid.of_cells([n / length for n, length in zip(resized, current.shape[-2:], strict=True)])
+        # 1.0 itself where nothing is resized: of the symbolic sizes of an export for all sizes no remainder is right.
+        scales = (1.0 if n == length else n / length for n, length in zip(resized, current.shape[-2:], strict=True))
+        grid = Grid.of_cells(list(scales))
         if confidence is None and gate is not None:
             confidence = confidence_in(gate, current, previous, flow, forward_flow)
         if flow_cnn is None:
