@@ -32,24 +32,24 @@ def label(folder: Path, pixels: np.ndarray, split: str = "val", name: str = "2")
 def test_a_summary(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["check-data", f"folder:{folder}"]) == 0
     printed = capsys.readouterr()
-    assert printed.err == "netwarp: warning: mine val: 1 of 2 classes never occur (sky)\n"
+    assert printed.err == "netwarp: warning: mine val: 1 of 2 classes never occurs (sky)\n"
     lines = dict(line.strip().split(None, 1) for line in printed.out.splitlines()[1:4])
     assert lines == {"clips": "2", "frames": "3, 6×4", "labelled": "3"}
     assert "samples    1 of 2 frames" in printed.out
-    assert "2: 0 of 1 frames before it exist (c/1, c/5)" in printed.out
+    assert "2: no frame before it, and clips of 2 need 1 (c/1, c/5)" in printed.out
     assert "road 100.00 %, sky 0.00 %" in printed.out
 
 
 def test_no_sample_is_left(folder: Path, fails: Callable[..., str]):
     line = fails("check-data", f"folder:{folder}", "--split", "rest")
-    assert "mine rest has no sample of 2 frames (3: 0 of 1 frames before it exist)" in line
+    assert "mine rest has no sample of 2 frames (3: no frame before it, and clips of 2 need 1)" in line
     assert "--length 1" in line
     assert main(["check-data", f"folder:{folder}", "--split", "rest", "--length", "1"]) == 0
 
 
 def test_a_missing_neighbour_is_a_fault_where_that_is_asked_for(folder: Path, fails: Callable[..., str]):
     line = fails("check-data", f"folder:{folder}", "--strict")
-    assert line.startswith("c/1 in mine val lacks neighbours (0 of 1 frames before it exist; 1 more are left out)")
+    assert line.startswith("c/1 in mine val lacks neighbours (no frame before it, and clips of 2 need 1; 1 more are left out)")
     assert main(["check-data", f"folder:{folder}", "--strict", "--length", "1"]) == 0
 
 
@@ -99,7 +99,7 @@ def test_the_real_clip(capsys: pytest.CaptureFixture[str], fails: Callable[..., 
     printed = capsys.readouterr().out
     assert "frames     101, 480×360" in printed
     assert "samples    100 of 2 frames" in printed
-    assert "1: 0 of 1 frames before it exist (0016E5_07959)" in printed
+    assert "1: no frame before it, and clips of 2 need 1 (0016E5_07959)" in printed
 
 
 def test_labels_in_colours(folder: Path, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]):

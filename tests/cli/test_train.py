@@ -57,8 +57,8 @@ def test_a_file_in_a_model_out(config, capsys: pytest.CaptureFixture[str]):
     assert first.startswith("6 steps in ")
     assert "best validation iou" in first
     assert first.endswith(": run/model.safetensors")
-    assert second == "not the paper's: start ((0.5, 0.5)), flow_cnn none"
-    assert third == "2 labelled frames were left out, as street-0/0000: 0 of 1 frames before it exist"
+    assert second == "other than in the paper: w1 and w2 begin at 0.5 and 0.5; no FlowCNN"
+    assert third == "2 labelled frames were left out, such as street-0/0000 (no frame before it, and clips of 2 need 1)"
     (warning,) = printed.err.splitlines()
     assert "1 of 11 classes" in warning
     assert "(bicyclist)" in warning

@@ -47,7 +47,7 @@ def test_a_summary_counts_everything():
     assert summary.sizes == {(6, 4): 3, (4, 2): 2}
     assert summary.pixels == [24 + 24 + 4, 2, 0, 2]
     assert summary.shares == pytest.approx({"road": 100 * 52 / 54, "sky": 100 * 2 / 54, "car": 0})
-    assert summary.reasons == {"lost": ["x", "y"], "0 of 1 frames before it exist": ["a1"]}
+    assert summary.reasons == {"lost": ["x", "y"], "no frame before it, and clips of 2 need 1": ["a1"]}
     text = summary.text()
     for part in ("made", "5, 6×4 (3), 4×2 (2)", "2 of 2 frames", "2: lost (x, y)", "road 96.30 %", "3.57 % of"):
         assert part in text

@@ -161,7 +161,7 @@ def test_videos_give_the_frames_that_labels_need(root: Path):
             np.testing.assert_array_equal(frame.image(), picture(int(frame.name[-6:])))
     assert {left.name: left.reason for left in samples.left_out} == {
         "drive/000040": "drive.mkv has no frame of its number",
-        "drive/000000": "0 of 1 frames before it exist",
+        "drive/000000": "no frame before it, and clips of 2 need 1",
     }
     assert len(opened(root, length=4).samples(4)) == 3
 

@@ -24,6 +24,7 @@ from netwarp.datasets.samples import SampleReader, collate
 from netwarp.errors import ConfigurationError, InputError, NetWarpError, OutputError, WeightsError
 from netwarp.model import PhotometricGate, VideoModel
 from netwarp.training import Consistency, Interrupted, Rates, TrainSettings, train
+from netwarp.training.checks import warn_of_crop
 from netwarp.training.frozen_prefix import frozen_prefix
 from netwarp.training.parameters import hold_w2
 from netwarp.training.step import _two_keyframes
@@ -89,6 +90,15 @@ def test_a_class_without_a_pixel_is_said_before_the_first_step(caplog):
     trained(samples=samples, watch=lambda record: said.append("never occur" in caplog.text))
     assert said[0]
     assert small_model().classes[2] in caplog.text
+
+
+@pytest.mark.parametrize(("augment", "said"), [
+    (Augmentation(crop=(24, 32)), False), (Augmentation(crop=(25, 16)), True),
+    (Augmentation(crop=(16, 40), scale=(0.5, 1.2)), True), (Augmentation(crop=(25, 40), scale=(0.5, 1.3)), False),
+])  # fmt: skip
+def test_a_crop_that_no_frame_fills_is_said(augment: Augmentation, said: bool, caplog):
+    warn_of_crop(PAIRS, augment)
+    assert ("of 32×24" in caplog.text) == said
 
 
 def test_a_batch_norm_with_one_value_says_what_to_change():
@@ -538,6 +548,7 @@ def test_a_training_that_is_done_is_only_told_again(tmp_path: Path):
     other = small_model()
     again = trained(other, folder=tmp_path, patience=1, validate_every=2, validation=clips())
     assert other.base.seen == []
+    assert (result.before, again.before) == (0, result.steps)
     assert again.losses == result.losses
     assert (again.kept, again.best, again.stopped_early) == (result.kept, result.best, result.stopped_early)
     assert (tmp_path / "model.safetensors").read_bytes() == written

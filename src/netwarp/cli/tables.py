@@ -224,18 +224,49 @@ def training_summary(result: TrainResult, settings: TrainSettings, samples: Samp
     """What came out of a training, what of it is not the paper's, and which frames were left out: a line each."""
     lines = [result_line(result, settings, out)]
     if result.beyond_paper:
-        beyond = ", ".join(f"{name} {_shown(value)}" for name, value in result.beyond_paper.items())
-        lines.append(f"not the paper's: {beyond}")
+        beyond = "; ".join(_in_words(name, value) for name, value in result.beyond_paper.items())
+        lines.append(f"other than in the paper: {beyond}")
     if samples.left_out:
-        first = samples.left_out[0]
-        lines.append(f"{len(samples.left_out)} labelled frames were left out, as {first.name}: {first.reason}")
+        first, count = samples.left_out[0], len(samples.left_out)
+        frames = "1 labelled frame was" if count == 1 else f"{count} labelled frames were"
+        lines.append(f"{frames} left out{', such as' if count > 1 else ':'} {first.name} ({first.reason})")
     return "\n".join(lines)
+
+
+_IN_WORDS = {
+    "layers": "trained frame by frame",
+    "length": "clips of {} frames",
+    "memory": "{} memory",
+    "gate": "a gate, {}",
+    "flow": "flow by {}",
+    "consistency": "a consistency loss of weight {}",
+    "unlabelled": "{} clips without labels in each batch",
+    "detach_past": "no gradients into the past",
+    "keyframes": "trained with keyframes",
+    "log_probs": "NetWarp at the log-probabilities",
+}
+
+
+def _in_words(name: str, value: Any) -> str:  # noqa: ANN401
+    """An entry of ``TrainResult.beyond_paper``."""
+    if name == "start":
+        return "w1 and w2 begin at " + " or ".join(f"{w1:g} and {w2:g}" for w1, w2 in value)
+    if name == "flow_cnn":
+        said = "FlowCNN ({}) at 1/{} of the frame's size, begun as {}"
+        return "no FlowCNN" if value is None else said.format(*value)
+    if name == "train_base":
+        return "the network frozen" if value == "none" else "a part of the network frozen"
+    return _IN_WORDS[name].format(value)
 
 
 def result_line(result: TrainResult, settings: TrainSettings, out: str) -> str:
     """Steps, time, loss and best score of a training, and the file that it ends in."""
     losses = result.losses[-100:]
-    parts = [f"{result.steps} steps in {result.seconds:.0f} s"]
+    if result.before == result.steps:
+        parts = [f"nothing left to train, {result.steps} steps were done before"]
+    else:
+        before = f", {result.before} of them before" if result.before else ""
+        parts = [f"{result.steps} steps in {result.seconds:.0f} s{before}"]
     if losses:
         parts.append(f"loss {sum(losses) / len(losses):.3f}")
     if result.best is not None:
@@ -243,9 +274,3 @@ def result_line(result: TrainResult, settings: TrainSettings, out: str) -> str:
     if result.stopped_early:
         parts.append(f"stopped early, kept step {result.kept}")
     return f"{', '.join(parts)}: {os.path.join(out, 'model.safetensors')}"  # noqa: PTH118 (as it was given)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return "(" + ", ".join(_shown(v) for v in value) + ")"
-    return "none" if value is None else "yes" if value is True else str(value)

@@ -75,7 +75,7 @@ def never_labelled(counts: Sequence[int], names: Sequence[str]) -> str | None:
     missing = [name for name, count in zip(names, counts, strict=False) if not count]
     if not missing:
         return None
-    said = f"{len(missing)} of {len(names)} classes never occur ({few(missing)})"
+    said = f"{len(missing)} of {len(names)} classes never occur{'s' if len(missing) == 1 else ''} ({few(missing)})"
     occurring = [label for label, count in enumerate(counts[:IGNORE]) if count]
     if counts[IGNORE] and len(occurring) < 2:
         share = 100 * counts[IGNORE] / sum(counts)

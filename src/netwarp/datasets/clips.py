@@ -138,7 +138,8 @@ class ClipData:
                 if frame.labels is None:
                     continue
                 if position + 1 < length:
-                    missing.append(LeftOut(frame.name, f"{position} of {length - 1} frames before it exist"))
+                    there = f"{position or 'no'} frame{'s' if position > 1 else ''} before it"
+                    missing.append(LeftOut(frame.name, f"{there}, and clips of {length} need {length - 1}"))
                 else:
                     found.append(Sample(tuple(clip.frames[position + 1 - length : position + 1])))
         return Samples(tuple(found), tuple(missing))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from netwarp.datasets.augment_settings import Augmentation
 from netwarp.datasets.check import label_counts, never_labelled
 from netwarp.datasets.clips import ClipData, Sample
 from netwarp.errors import ConfigurationError, InputError, NetWarpError
@@ -82,6 +83,22 @@ def _check_machine(settings: TrainSettings) -> None:
         raise ConfigurationError("accelerator gpu: torch finds no GPU here: take cpu, or leave it out")
     if settings.accelerator != "cpu" and gpus and settings.devices > gpus:
         raise ConfigurationError(f"devices {settings.devices}: there are {gpus} GPUs")
+
+
+def warn_of_crop(samples: Sequence[Sample], augment: Augmentation) -> None:
+    """Say that windows of the first frame's size are never full, at the largest scale either."""
+    if augment.crop is None:
+        return
+    try:
+        height, width = samples[0].frames[-1].image().shape[:2]
+    except NetWarpError:  # said when its step is due
+        return
+    crop_height, crop_width = augment.crop
+    if crop_height > height * augment.scale[1] or crop_width > width * augment.scale[1]:
+        log.warning(
+            "the crop of %d×%d (width×height) is larger than %s of %d×%d: its edges are repeated outside, without labels",
+            crop_width, crop_height, samples[0].frames[-1].name, width, height,
+        )  # fmt: skip
 
 
 def warn_of_labels(samples: Sequence[Sample], names: Sequence[str]) -> None:

@@ -69,6 +69,7 @@ class TrainResult:
     best: Best | None  # the best validation, or None
     seconds: float  # time that all of it took, what was done before an interruption included
     beyond_paper: dict[str, Any]  # what differs from the paper's, and how
+    before: int = 0  # steps that an earlier call had done
 
     @property
     def losses(self) -> list[float]:

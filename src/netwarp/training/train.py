@@ -22,7 +22,7 @@ from netwarp.model import VideoModel
 from netwarp.model.model_file import read
 from netwarp.training.batches import WorkData
 from netwarp.training.checkpoint import Checkpoint, RunFolder, difference, fingerprint, restore
-from netwarp.training.checks import check_training, warn_of_labels
+from netwarp.training.checks import check_training, warn_of_crop, warn_of_labels
 from netwarp.training.frozen_prefix import frozen_prefix
 from netwarp.training.logs import StepRecord, TrainResult, progress_bar
 from netwarp.training.losses import class_weights
@@ -127,6 +127,8 @@ def train(
             if first:
                 stack.enter_context(place.taken())
             begun = _begun(place, marks)
+        if begun is None:
+            warn_of_crop(samples, settings.augment)
         warn_of_labels(samples, model.classes[:classes])
         weights = _weights(settings, samples, classes, len(model.classes))
         if begun is not None:
@@ -159,6 +161,7 @@ def train(
             best=between.best,
             seconds=between.seconds,
             beyond_paper=beyond,
+            before=begun.step if begun else 0,
         )
         if place is not None and first:
             model.save(place.model)
