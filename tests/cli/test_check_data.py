@@ -49,7 +49,9 @@ def test_no_sample_is_left(folder: Path, fails: Callable[..., str]):
 
 def test_a_missing_neighbour_is_a_fault_where_that_is_asked_for(folder: Path, fails: Callable[..., str]):
     line = fails("check-data", f"folder:{folder}", "--strict")
-    assert line.startswith("c/1 in mine val lacks neighbours (no frame before it, and clips of 2 need 1; 1 more are left out)")
+    assert line.startswith(
+        "c/1 in mine val lacks neighbours (no frame before it, and clips of 2 need 1; 1 more are left out)"
+    )
     assert main(["check-data", f"folder:{folder}", "--strict", "--length", "1"]) == 0
 
 

@@ -89,11 +89,11 @@ class RenderOptions(ModelOptions, LabelOptions, ColourOptions):
     duration: float | None = option("TIME", "segment no more than this of it", type=seconds)
     side_by_side: bool = flag("the network frame by frame on the left, over time on the right")
     no_cuts: bool = flag("do not look for scene cuts, which start anew")
-    alpha: float = option("ALPHA", "opacity of the classes' colours, 0 to 1 (default: 0.5)", type=_opacity, default=0.5)
+    alpha: float | None = option("ALPHA", "opacity of the classes' colours, 0 to 1 (default: 0.5)", type=_opacity)
     range: tuple[float, float] | None = option(
         "LOW,HIGH", "of a regression network's values: masks are 16-bit PNG of it, else 32-bit TIFF", type=_range
     )
-    quality: int = option("CRF", "of the video, 0 (lossless) to 51 (default: 18)", type=whole_number(0, 51), default=18)
+    quality: int | None = option("CRF", "of the video, 0 (lossless) to 51 (default: 18)", type=whole_number(0, 51))
     fps: float | None = option(
         "FPS", "frames a second of images and raw streams, which do not say it themselves (default: 25)", type=_rate
     )
@@ -138,6 +138,11 @@ ModelFor = Callable[["tuple[int, int] | None"], "VideoModel | Sliding"]
 def _segment_one(request: Request, input_: str | list[str], places: Places, model_for: ModelFor) -> None:
     named = files_named(request, but=("input", "output", "masks", "confidence", *LABEL_FILES))
     with opened(request, input_, named, places) as source:
+        if request.every_frame and not source.live:
+            raise ConfigurationError(
+                f"{{option}} is for cameras and live streams, and {source.description} is neither: leave it out",
+                option="every_frame",
+            )
         rendered = _render(request, source, model_for(source.size), places)
     if rendered is None:
         return
@@ -181,6 +186,11 @@ def model_builder(request: RenderOptions) -> ModelFor:
 def _model_for(request: RenderOptions, palette: Palette | None, frame: tuple[int, int] | None) -> VideoModel | Sliding:
     views = views_of(request)
     video = paint(build_model(request, frame, memory=not request.frame_by_frame), palette)
+    if request.range is not None and video.task.name != "regression":
+        raise ConfigurationError(
+            f"{{option}} is for values such as depth, and the network's task is {video.task.name}: leave it out",
+            option="range",
+        )
     model = in_views(video, views, request.batch)
     if frame is not None:
         say_how_many(views, model.base, frame)
@@ -233,6 +243,8 @@ def _works(request: Request) -> list[tuple[str | list[str], Places]]:
         more |= {file: _filled(getattr(request, file), name, several=False) for file in LABEL_FILES}
         places = replace(places, **{what: Path(place) for what, place in more.items() if place is not None})
         check_apart(vars(places))
+        if request.clean and places.masks is None and places.confidence is None:
+            raise ConfigurationError("{option} is for folders of label maps: name one by --masks", option="clean")
         works[name] = each, places
     return list(works.values())
 
@@ -261,11 +273,13 @@ def _places(request: Request, output: str, masks: str | None) -> Places:
             f"cannot write {video}: OUTPUT is a video ({', '.join(VIDEO_ENDINGS)}) "
             "or a folder for label maps (end a name with a dot in it with /)"
         )
-    for name, value in (("--masks", folder), ("--side-by-side", request.side_by_side), ("--legend", request.legend)):
-        if value:
+    for name in ("masks", "side_by_side", "legend", "alpha", "quality"):
+        value = getattr(request, name)
+        if value is not None and value is not False:
             raise ConfigurationError(
-                f"{name} goes with a video, and {video} is a folder for label maps: name a video, such as "
-                f"{video.name or 'out'}.mp4"
+                f"{{option}} goes with a video, and {video} is a folder for label maps: name a video, such as "
+                f"{video.name or 'out'}.mp4",
+                option=name,
             )
     return Places(None, video)
 
@@ -283,8 +297,8 @@ def rendering(request: RenderOptions) -> dict[str, Any]:
     return {
         "compare": request.side_by_side,
         "legend": request.legend,
-        "alpha": request.alpha,
-        "quality": request.quality,
+        "alpha": 0.5 if request.alpha is None else request.alpha,
+        "quality": 18 if request.quality is None else request.quality,
         "detect_cuts": not request.no_cuts,
         "keyframes": request.keyframes or "all",
         "value_range": request.range,

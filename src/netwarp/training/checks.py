@@ -96,7 +96,7 @@ def warn_of_crop(samples: Sequence[Sample], augment: Augmentation) -> None:
     crop_height, crop_width = augment.crop
     if crop_height > height * augment.scale[1] or crop_width > width * augment.scale[1]:
         log.warning(
-            "the crop of %d×%d (width×height) is larger than %s of %d×%d: its edges are repeated outside, without labels",
+            "the crop of %d×%d (width×height) is larger than %s of %d×%d: edges are repeated outside, without labels",
             crop_width, crop_height, samples[0].frames[-1].name, width, height,
         )  # fmt: skip
 
