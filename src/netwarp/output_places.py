@@ -101,5 +101,6 @@ def _check_folder(folder: Path) -> None:
         except (OSError, ValueError) as error:
             raise OutputError(f"{folder} cannot be written to ({reason(error)}): choose another folder") from error
         if not os.access(place, os.W_OK | os.X_OK):
-            raise OutputError(f"{folder} cannot be written to (no permission in {place}): choose another place")
+            where = "" if place == folder else f" in {place}"
+            raise OutputError(f"{folder} cannot be written to (no permission{where}): choose another place")
         return

@@ -144,6 +144,8 @@ MISTAKES = {
     f"{OUT} {WITH} --layers output,log_probs": ["'output' and 'log_probs'"],
     f"{OUT} {WITH} --sise 4x4": ["'--sise'", "'--size'"],
     f"{OUT} {WITH} --side": ["'--side-by-side'"],
+    f"{OUT} {WITH} --colour red": ["'--colour'", "'--palette'"],
+    f"{OUT} {WITH} --what": ["'--what'"],
     f"{OUT} {WITH} --masks": ["--masks"],
     f"{OUT} {WITH} --masks file": ["file is a file"],
     f"{OUT} {WITH} third.mp4": ["'third.mp4'", "INPUT and OUTPUT"],
@@ -177,6 +179,15 @@ def test_mistakes_are_named(odd: Path, fails: Fails, arguments: str):
 )
 def test_mistakes_of_other_commands(fails: Fails, arguments: str, value: str):
     assert value in fails(*arguments.split())
+
+
+def test_help_wraps_sentences_once(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["segment", "--help"]) == 0
+    end = capsys.readouterr().out.rpartition("\n\n")[2].splitlines()
+    assert end[0].startswith("INPUT is")
+    assert max(map(len, end)) <= 80
+    assert [line for line in end[:-1] if len(line) < 60 and not line.endswith(".")] == []
 
 
 def test_an_option_of_another_command_is_not_advised(fails: Fails):

@@ -33,7 +33,10 @@ def load_import(spec: str, weights: str | Path | None, classes: int | Sequence[s
     known = _labels(network, spec)
     count = len(known) if known is not None else probe(network, preprocess).classes
     if asked.count not in (None, count):
-        raise ConfigurationError(f"{spec} has {count} outputs, not the {asked.count} of {{option}}", option="classes")
+        raise ConfigurationError(
+            f"{spec} has {count} outputs, not the {asked.count} of {{option}}: leave that out, or let {spec} take classes=",
+            option="classes",
+        )
     labels = asked.labels(count, known)
     return attach_source(network, BaseSource(spec, labels.names, labels.palette, preprocess))
 

@@ -146,7 +146,9 @@ class ClassRequest:
         if held is not None:
             if self.count not in (None, held):
                 raise WeightsError(
-                    f"the weights have {held} outputs, not the {self.count} of {{option}}", option="classes"
+                    f"the weights have {held} outputs, not the {self.count} of {{option}}: leave that out, or take "
+                    "weights of as many",
+                    option="classes",
                 )
             return held
         count = self.count or default

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import re
 import textwrap
 from collections.abc import Callable, Collection, Sequence
@@ -123,9 +124,20 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30, **options)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        """Wrap sentences to the terminal, and leave indented lines, the examples, as they are."""
-        lines = (line if line.startswith(" ") else textwrap.fill(line, width) for line in text.splitlines())
-        return "\n".join(indent + line for line in lines)
+        """Wrap sentences to the terminal, also those that go on in the next line, and leave indented lines as they are.
+
+        A line that ends a sentence ends its paragraph.
+        """
+        paragraphs: list[str] = []
+        goes_on = False
+        for line in text.splitlines():
+            if goes_on and line[:1].strip():
+                paragraphs[-1] += f" {line}"
+            else:
+                paragraphs.append(line)
+            goes_on = bool(line[:1].strip()) and not line.endswith((".", ":", "…"))
+        wrapped = (line if line.startswith(" ") else textwrap.fill(line, width) for line in paragraphs)
+        return "\n".join(indent + line for line in wrapped)
 
 
 class Answer(SystemExit):
@@ -221,6 +233,11 @@ class Parser(argparse.ArgumentParser):
         wrong = next((text.partition("=")[0] for text in rest if text.startswith("-")), None)
         if wrong is not None:
             known = sorted(name for action in self._actions for name in action.option_strings if name[:2] == "--")
+            word = wrong.strip("-")
+            helped = ((action.option_strings, action.help or "") for action in self._actions)
+            about = [names[-1] for names, text in helped if names and word and text.startswith(word)]
+            if about and not difflib.get_close_matches(wrong, known, cutoff=0.75):
+                return ConfigurationError(f"no option named {wrong!r}: did you mean {' or '.join(map(repr, about))}?")
             return unknown_name("option", wrong, [name for name in known if name.startswith(wrong)] or known)
         if Path(rest[0]).exists():  # as those that a shell makes of a glob
             hint = "put quotes round a glob, so that the shell leaves it alone"

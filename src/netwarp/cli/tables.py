@@ -159,17 +159,22 @@ def _by_width(head: str, values: list[Any]) -> list[tuple[str, list[Any]]]:
 
 
 def class_table(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
-    """A line for each class, a column for each row's figure by class, if it applies to one class of one row."""
-    columns: list[tuple[str, Sequence[float], int]] = []
+    """A line for each class, a column for each figure that applies to one; of several rows a table for each figure."""
+    columns: list[tuple[str, str, Sequence[float], int]] = []
     for key, figure in figures(next(iter(rows.values()))).items():
         for head, parts in _by_width(figure.head, [scores[key] for scores in rows.values()]):
             by_class = {name: values for name, values in zip(rows, parts, strict=True) if isinstance(values, tuple)}
             if not columns or any(math.isfinite(value) for values in by_class.values() for value in values):
-                columns += [
-                    (f"{head}, {name}" if len(rows) > 1 else head, values, figure.digits)
-                    for name, values in by_class.items()
-                ]
-    lines = [["class", *(head for head, _, _ in columns)]]
+                columns += [(head, name, values, figure.digits) for name, values in by_class.items()]
+    if len(rows) == 1:
+        return _by_class("class", [(head, values, digits) for head, _, values, digits in columns], classes)
+    heads = dict.fromkeys(head for head, *_ in columns)
+    return "\n\n".join(_by_class(head, [column for of, *column in columns if of == head], classes) for head in heads)
+
+
+def _by_class(corner: str, columns: Sequence[Sequence[Any]], classes: Sequence[str]) -> str:
+    """Columns of a heading, a value for each class, and digits."""
+    lines = [[corner, *(head for head, _, _ in columns)]]
     lines += [[name, *(_number(values[i], digits) for _, values, digits in columns)] for i, name in enumerate(classes)]
     return aligned(lines)
 

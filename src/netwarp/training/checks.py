@@ -34,7 +34,8 @@ def check_training(
     outputs = len(model.classes)
     if not 1 <= classes <= outputs:
         raise ConfigurationError(
-            f"labels have {classes} classes, but the network has {outputs} outputs: load it with classes={classes}"
+            f"labels have {classes} classes, but the network has {outputs} outputs: load it with classes={classes} "
+            f"(--model.classes {classes})"
         )
     if not isinstance(settings.class_weights, str) and len(settings.class_weights) != classes:
         raise ConfigurationError(f"class_weights has {len(settings.class_weights)} values for {classes} classes")
