@@ -148,6 +148,12 @@ def test_saved_model_that_knows_its_base(clips: Path):
     assert len(decode(Path("out.mp4"))) == 8
 
 
+@pytest.mark.parametrize(("size", "few"), [("10x10", True), ("64x48", False)])
+def test_a_size_that_leaves_nothing_of_a_frame_is_said(clips: Path, size: str, few: bool, caplog):
+    assert run("segment", clips / "ok.mp4", "m", "--base", "netwarp:espnet", "--size", size, "--duration", "0.1") == 0
+    assert (f"--size {size} leaves 2×2 places" in caplog.text) == few
+
+
 def test_random_weights_are_said_to_be_random(clips: Path, capsys: pytest.CaptureFixture[str]):
     assert run("segment", clips / "ok.mp4", "out.mp4", "--base", "netwarp:espnet") == 0
     lines = capsys.readouterr().err.splitlines()

@@ -34,7 +34,7 @@ def load_import(spec: str, weights: str | Path | None, classes: int | Sequence[s
     count = len(known) if known is not None else probe(network, preprocess).classes
     if asked.count not in (None, count):
         raise ConfigurationError(
-            f"{spec} has {count} outputs, not the {asked.count} of {{option}}: leave that out, or let {spec} take classes=",
+            f"{spec} has {count} outputs, not the {asked.count} of {{option}}: leave that out, or let it take classes=",
             option="classes",
         )
     labels = asked.labels(count, known)

@@ -119,9 +119,24 @@ def _running(model: VideoModel, request: ModelOptions) -> VideoModel:
             f"--engine {request.engine} shows the network's result alone, and the model looks at {', '.join(inner)}: "
             "leave --engine out, or take --layers log_probs"
         )
+    if request.size is not None and min(request.size) < _SMALL:
+        _warn_of_coarse(model, request.size)
     if request.compile:
         model.base.compile()
     return model
+
+
+_SMALL, _FEW = 128, 3
+"""Pixels a side below which a frame may leave fewer than so many places a side in a network."""
+
+
+def _warn_of_coarse(model: VideoModel, size: tuple[int, int]) -> None:
+    from netwarp.model.layers import probe
+
+    maps = [info.size for info in probe(model.base, model.preprocess).layers if not info.fault]
+    if maps and min(map(min, maps)) < _FEW:
+        h, w = min(maps, key=min)
+        warn(f"--size {size[1]}x{size[0]} leaves {w}×{h} places inside the network, too few to tell things apart by")
 
 
 def _device_of(request: ModelOptions) -> str:
