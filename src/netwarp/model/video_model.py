@@ -138,7 +138,7 @@ class VideoModel(UnrolledNetwork, HubMethods):
         task = task if isinstance(task, Task) else seen.task(base, task)
         if task.outputs != output.channels:
             raise ConfigurationError(
-                f"the base has {output.channels} outputs, not the task's {task.outputs}: build it with so many ({{option}})",
+                f"the base has {output.channels} outputs, not the task's {task.outputs}: build so many ({{option}})",
                 option="classes",
             )
         labels = _label_set(base, task, classes, palette)
