@@ -148,13 +148,13 @@ def save(array):
 @pytest.mark.parametrize(
     ("read", "suffix", "write", "words"),
     [
-        ("labels", "labelIds", truncate, "cannot be read as a mask"),
+        ("labels", "labelIds", truncate, "cannot be decoded"),
         ("labels", "labelIds", lambda path: path.unlink(), "does not exist"),
         ("labels", "labelIds", save(np.full(SIZE, 34, np.uint8)), "holds 34 in 2048 of its pixels"),
         ("labels", "labelIds", save(np.full(SIZE, 255, np.uint8)), "holds 255"),
         ("labels", "labelIds", save(np.full((*SIZE, 3), 7, np.uint8)), "holds colours"),
         ("labels", "labelIds", save(np.full((16, 64), 7, np.uint8)), "64×16 pixels, but .*leftImg8bit.png is 64×32"),
-        ("instances", "instanceIds", truncate, "cannot be read as instances"),
+        ("instances", "instanceIds", truncate, "cannot be decoded"),
         ("instances", "instanceIds", lambda path: path.unlink(), "does not exist"),
         ("instances", "instanceIds", save(np.full(SIZE, 40, np.uint16)), "holds 40"),
         ("instances", "instanceIds", save(np.full(SIZE, 34000, np.uint16)), "holds 34 "),
