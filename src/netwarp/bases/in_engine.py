@@ -99,7 +99,10 @@ class _Runner:
         shape, weights = (1, *image.shape[1:]), _state_of(self._base)
         if weights != self._weights:
             self._engines, self._weights = {}, weights
-        engine = self._engines.pop(shape, None) or self._made(own, image[:1])
+        engine = self._engines.pop(shape, None)
+        if engine is None:
+            engine = self._made(own, image[:1])
+            self._weights = _state_of(self._base)  # a network may count its passes in a buffer
         self._engines[shape] = engine
         while len(self._engines) > KEPT:
             del self._engines[next(iter(self._engines))]

@@ -131,5 +131,5 @@ class Live:
                 whole = torch.get_num_threads()  # the number holds for all threads that begin later
                 stack.callback(torch.set_num_threads, whole)
                 started = partial(torch.set_num_threads, max(1, whole - 1))
-            network = stack.enter_context(ThreadPoolExecutor(2, "netwarp-network", started))
+            network = stack.enter_context(ThreadPoolExecutor(1, "netwarp-network", started))
             yield from self._follower.follow(self._reading, network)

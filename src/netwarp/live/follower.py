@@ -97,10 +97,7 @@ class Follower:
         self._lock = threading.RLock()  # of all of these, between the flow's thread and the network's
 
     def follow(self, frames: Iterable[tuple[Frame, float]], network: Executor) -> Iterator[LiveFrame]:
-        """Label frames, each given with the time at which it was taken.
-
-        ``network`` has two threads: the second is for a new scene, whose first pass waits for no outdated one.
-        """
+        """Label frames, each given with the time at which it was taken; ``network`` has one thread."""
         try:
             yield from self._follow(frames, network)
         finally:
@@ -138,6 +135,8 @@ class Follower:
                     self._ask(network)
                 if self._pass_seconds < QUICK * interval:
                     self._wait()
+                    with self._lock:
+                        self._ask(network)
                 fresh = why or fresh
                 result = self._labelled(frame, taken, fresh)
             last = for_flow

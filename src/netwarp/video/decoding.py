@@ -159,7 +159,7 @@ def _decoded_frames(
             count += 1
             damage.seen = count
             if count == 1:
-                damage.begin(frame.pts)
+                damage.first = frame.pts
             last_pts = frame.pts
             yield frame
         if ended:
@@ -310,7 +310,9 @@ def _from(
         time = time + interval if stamp is None or first is None else stamp - first
         if time >= skip - 1e-6:
             if not begun:
+                fault = damage.reason if time >= skip + interval - 1e-6 else None  # what was lost reaches into this
                 damage.begin(frame.pts)
+                damage.reason, damage.resumed = fault, fault is not None
                 begun = True
             yield frame
 

@@ -24,7 +24,7 @@ class Excerpt(FrameSource):
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; what is lost behind the last of them is no loss."""
-        index, begun = 0, 0.0
+        index, begun, last = 0, 0.0, 0.0
         self.loss = None
         for frame in self._source:
             if frame.time < self._start - 1e-6:
@@ -32,7 +32,10 @@ class Excerpt(FrameSource):
             begun = begun if index else frame.time
             time = frame.time - begun
             if self._duration is not None and time >= self._duration - 1e-6:
+                if index and self._duration - last > 1.5 / (self.fps or 25):  # it ends in what was lost
+                    self.loss = self._source.loss
                 return
+            last = time
             sound = tuple(replace(packet, time=packet.time - begun) for packet in frame.sound if packet.time >= begun)
             self.loss = self._source.loss
             yield replace(frame, index=index, time=time, sound=sound)

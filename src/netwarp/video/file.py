@@ -156,8 +156,10 @@ class VideoFile(DecodedSource):
         """Whether a transport stream has more packets with pictures, from the first that came on, than came."""
         if self._part is None or damage.first is None or damage.interlaced:
             return False
-        later = [(time - damage.first) % 2**33 < 2**32 for time in times_in_transport(self._path, self._part)]
-        return sum(later) > damage.seen - damage.left_out
+        # A picture may come in several packets, of one time.
+        times = set(times_in_transport(self._path, self._part))
+        later = sum((time - damage.first) % 2**33 < 2**32 for time in times)
+        return later > damage.seen - damage.left_out
 
     def _describe_gap(self, count: int) -> str:
         lost = self.length - count if self.length is not None and self.length > count else "some"
