@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from netwarp.bases import load_base
     from netwarp.bases.load_model import load
     from netwarp.errors import NetWarpError
-    from netwarp.inference.sliding import Sliding, SlidingState
+    from netwarp.inference.sliding import Sliding
+    from netwarp.inference.sliding_state import SlidingState
     from netwarp.inference.stream import segment
     from netwarp.live import Live
     from netwarp.model import FlowCNN, LearnedGate, NetWarp, PhotometricGate, Preprocess, VideoModel, VideoState
@@ -34,7 +35,7 @@ _HOMES = {
     "PhotometricGate": "netwarp.model",
     "Preprocess": "netwarp.model",
     "Sliding": "netwarp.inference.sliding",
-    "SlidingState": "netwarp.inference.sliding",
+    "SlidingState": "netwarp.inference.sliding_state",
     "VideoModel": "netwarp.model",
     "VideoState": "netwarp.model",
     "load": "netwarp.bases.load_model",

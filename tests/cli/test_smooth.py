@@ -136,7 +136,7 @@ def test_numbers_about_steadied_labels(video: Path):
 def test_a_length_that_is_wrong_by_one(workplace: Path, declared: int, monkeypatch, capsys):
     other = [255 - np.roll(picture(i)[::-1], 20, 1) // 2 for i in range(3)]
     encode(workplace / "v.mp4", [picture(i) // 3 for i in range(3)] + other)
-    monkeypatch.setattr("netwarp.video.decoding._declared_length", lambda *_: declared)
+    monkeypatch.setattr("netwarp.video.decoding.declared_length", lambda *_: declared)
     labels = label_maps()
     labels[3:] = [2 - each for each in labels[3:]]
     save("saved", {str(i): each for i, each in enumerate(labels)})

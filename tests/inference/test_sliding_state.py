@@ -8,7 +8,8 @@ import torch
 
 from model.tiny import rough_flow, video
 from netwarp.errors import InputError, NetWarpError
-from netwarp.inference.sliding import Sliding, SlidingState
+from netwarp.inference.sliding import Sliding
+from netwarp.inference.sliding_state import SlidingState
 from netwarp.lab.study.build import concatenate
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.inference.lookahead import Delay, Lookahead
-from netwarp.inference.sliding import SlidingState
+from netwarp.inference.sliding_state import SlidingState
 from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.windows_in_turn import TurnsState
 from netwarp.model import VideoModel, VideoState

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -13,11 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.flow import FlowEstimator, flow_source, spec_of
-from netwarp.label_sets import Colour, LabelSet
 from netwarp.model.flow_cnn import FlowCNN
 from netwarp.model.gate_names import gate_to_dict, make_gate
 from netwarp.model.gates import Gate, GateFunction, LearnedGate, PhotometricGate
 from netwarp.model.inputs import Preprocess, as_preprocess, base_device, preprocess_of
+from netwarp.model.label_names import labels_of
 from netwarp.model.layers import OUTPUTS, margin_of, place
 from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
@@ -141,7 +141,7 @@ class VideoModel(UnrolledNetwork, HubMethods):
                 f"the base has {output.channels} outputs, not the task's {task.outputs}: build so many ({{option}})",
                 option="classes",
             )
-        labels = _label_set(base, task, classes, palette)
+        labels = labels_of(base, task, classes, palette)
 
         self.layers = tuple(info.name for info in places)
         self.grids = tuple(info.grid for info in places)
@@ -320,44 +320,3 @@ def _checked_start(start: tuple[float, float] | None, training_free: bool) -> tu
     if not numbers or len(start) != 2:
         raise ConfigurationError(f"start must be the initial (w1, w2), not {start!r}")
     return start
-
-
-def _label_set(
-    base: nn.Module, task: Task, names: Sequence[str] | None, palette: Iterable[Sequence[int]] | None
-) -> LabelSet:
-    """Names and colours of a network's labels: those that are given, else the network's own, else made up."""
-    if names is None and _are_names(own := getattr(base, "classes", None)):
-        names = own
-    elif names is None:
-        names = _id2label(base, task.outputs)
-    elif names is not None and not _are_names(names):
-        raise ConfigurationError(f"classes must be a list of names, not {names!r}")
-    if palette is None:
-        own = getattr(base, "palette", None)
-        palette = own if isinstance(own, (list, tuple)) else None
-    if palette is not None and (isinstance(palette, str) or not isinstance(palette, Iterable)):
-        raise ConfigurationError(f"palette must be a list of RGB colours (0–255), not {palette!r}")
-    return task.named(names, None if palette is None else tuple(_colour(colour) for colour in palette))
-
-
-def _id2label(base: nn.Module, outputs: int) -> Sequence[str] | None:
-    """The names in the configuration of a network of transformers, unless they are made up or of another number."""
-    found = getattr(getattr(base, "config", None), "id2label", None)
-    if not isinstance(found, dict) or sorted(found) != list(range(outputs)):
-        return None
-    names = [str(found[number]) for number in range(outputs)]
-    return None if all(name.startswith("LABEL_") for name in names) else names
-
-
-def _are_names(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
-
-
-def _colour(value: Sequence[int]) -> Colour:
-    try:
-        red, green, blue = (int(part) for part in value)
-    except (TypeError, ValueError):
-        red, green, blue = -1, -1, -1
-    if not all(0 <= part <= 255 for part in (red, green, blue)):
-        raise ConfigurationError(f"a colour must be RGB in 0–255, such as (128, 64, 128), not {value!r}")
-    return red, green, blue

@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
+from netwarp.video.declared import declared_length
 from netwarp.video.rgb import lies_across, upright_rgb
 from netwarp.video.sound import SoundReader
 from netwarp.video.source import MOST_PIXELS, AfterDamage, Frame, FrameSource
@@ -240,7 +241,7 @@ class DecodedSource(FrameSource):
         """
         own = stream.codec_context.framerate if is_raw(container) else stream.average_rate or stream.guessed_rate
         self.fps = rate or (float(own) if own else float(stream.average_rate or 0)) or None
-        self.length = _declared_length(container, stream, self.fps)
+        self.length = declared_length(container, stream, self.fps)
         sound = SoundReader(container)
         self.sound = sound.tracks
         interval = 1 / (self.fps or 25)
@@ -322,30 +323,3 @@ def _pixel_aspect(stream: VideoStream, frame: av.VideoFrame) -> Fraction:
     ratio = stream.sample_aspect_ratio or Fraction(1)
     ratio = ratio if ratio > 0 else Fraction(1)
     return 1 / ratio if lies_across(frame) else ratio
-
-
-def _declared_length(container: InputContainer, stream: VideoStream, fps: float | None) -> int | None:
-    """Count frames as a container declares, or by its duration times its rate; ``None`` where it has neither."""
-    if stream.frames > 1:
-        return int(stream.frames)
-    seconds = _seconds(container, stream)
-    return max(1, round(seconds * fps)) if seconds and fps else None
-
-
-def _seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    tagged = tagged_end(stream)
-    if tagged is not None:
-        start = float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
-        return max(0.0, tagged - max(0.0, start))
-    return container.duration / av.time_base if container.duration else None
-
-
-def tagged_end(stream: VideoStream) -> float | None:
-    """The DURATION that Matroska's statistics of a track name, ``00:00:02.400000000``: when its last frame ends."""
-    try:
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    except (KeyError, ValueError):
-        return None

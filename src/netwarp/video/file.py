@@ -16,9 +16,9 @@ from netwarp.video.container_check import (
     is_cut_off,
     is_damaged_inside,
     lacks_index,
-    says_its_length,
     times_in_transport,
 )
+from netwarp.video.declared import declared_end
 from netwarp.video.decoding import (
     OPEN_OPTIONS,
     Damage,
@@ -26,7 +26,6 @@ from netwarp.video.decoding import (
     check_pixels,
     is_raw,
     left_out,
-    tagged_end,
     video_stream,
 )
 from netwarp.video.pipe import Pipe, is_pipe
@@ -39,7 +38,6 @@ _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _COUNTS_FRAMES = frozenset({"avi"})
 """Containers that say how many frames they hold, and hold none that are not to be shown."""
 _LOST = "frames were lost, reading went on behind them"
-_DECLARES_DURATION = frozenset({"matroska", "webm", "flv"})
 
 
 class VideoFile(DecodedSource):
@@ -115,7 +113,7 @@ class VideoFile(DecodedSource):
                 yield frame
             if not count:
                 raise InputError(self._why_none(damage, stream))
-            self.loss = self._describe_loss(damage, count, end, _declared_seconds(container, stream, self._path))
+            self.loss = self._describe_loss(damage, count, end, declared_end(container, stream, self._path))
         finally:
             if self._container is container:
                 self.close()
@@ -164,21 +162,6 @@ class VideoFile(DecodedSource):
     def _describe_gap(self, count: int) -> str:
         lost = self.length - count if self.length is not None and self.length > count else "some"
         return f"{self._path.name} is damaged inside: {lost} of its frames could not be read"
-
-
-def _declared_seconds(container: InputContainer, stream: VideoStream, path: Path) -> float | None:
-    """Read when the picture is declared to end, in seconds since its first frame, where nothing else tells a cut.
-
-    A last frame that is shown for long is no cut, but nothing in Matroska says how long it is shown.
-    """
-    if not _DECLARES_DURATION.intersection(container.format.name.split(",")) or says_its_length(path):
-        return None
-    start = float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
-    tagged = tagged_end(stream)
-    if tagged is not None:
-        return tagged - start
-    alone = len(container.streams) == 1
-    return container.duration / av.time_base if alone and container.duration else None
 
 
 def _check_readable(path: Path) -> None:
