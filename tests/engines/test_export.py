@@ -33,11 +33,12 @@ def test_median_is_the_lower_one(count):
         assert torch.equal(export.median(values, 1, keepdim)[0], values.median(1, keepdim).values)
 
 
+@pytest.mark.parametrize("corners", [False, True])
 @pytest.mark.parametrize("size", [(20, 30), (64, 90), (100, 31)])
-def test_antialiased_sizes(size):
+def test_antialiased_sizes(size, corners):
     image = torch.rand(2, 3, 64, 70)
-    expected = F.interpolate(image, size=size, mode="bilinear", antialias=True)
-    torch.testing.assert_close(export.resize_antialiased(image, size, False), expected, atol=1e-5, rtol=1e-5)
+    expected = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=corners)
+    torch.testing.assert_close(export.resize_antialiased(image, size, corners), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("padding", [(3, 2, 0, 5), (200, -60, -3, 1), (-70, 80, 90, -50)])

@@ -99,20 +99,24 @@ def resize_antialiased(
 
     ONNX has a node for it (Resize), but OpenVINO leaves the antialiasing out, and TensorRT refuses it.
     """
-    if align_corners:
-        raise NotImplementedError("antialiased interpolation with align_corners")
     factors = scale_factors or (None, None)
     size = output_size or [int(n * factor) for n, factor in zip(image.shape[2:], scale_factors or (), strict=True)]
     down, across = (
-        _triangles(before, after, factor, image.dtype)
+        _triangles(before, after, _scale(before, after, align_corners, factor), image.dtype)
         for before, after, factor in zip(image.shape[2:], size, factors, strict=True)
     )
     return down @ image @ across.mT
 
 
-def _triangles(before: int, after: int, factor: float | None, dtype: torch.dtype) -> Tensor:
+def _scale(before: int, after: int, align_corners: bool, factor: float | None) -> float:
+    """Pixels before for one after, as PyTorch has it."""
+    if align_corners:
+        return (before - 1) / (after - 1) if after > 1 else 0.0
+    return before / after if factor is None else 1 / factor
+
+
+def _triangles(before: int, after: int, scale: float, dtype: torch.dtype) -> Tensor:
     """``[after, before]``: weights that fall from the middle of each new pixel to its neighbours' middle."""
-    scale = before / after if factor is None else 1 / factor
     middles = (torch.arange(after, dtype=dtype).unsqueeze(1) + 0.5) * scale
     weights = (1 - (torch.arange(before, dtype=dtype) + 0.5 - middles).abs() / max(scale, 1.0)).clamp(min=0)
     return weights / weights.sum(1, keepdim=True)
