@@ -154,9 +154,8 @@ class _Runner:
         found = self._run(engine, image)
         same = found.argmax(1) == expected.argmax(1)
         if expected.shape[1] == 1:
-            same = (found - expected).abs() <= LARGEST_ERROR[self._precision] * expected.std(
-                correction=0
-            ) + 1e-4 * expected.abs()
+            spread = float(expected.std(correction=0))
+            same = found.isclose(expected, rtol=1e-4, atol=LARGEST_ERROR[self._precision] * spread)
         equal = float(same.float().mean())
         if equal < LEAST_EQUAL[self._precision]:
             raise ConfigurationError(
