@@ -186,6 +186,22 @@ def test_after_a_cut_nothing_comes_until_the_network_has_seen_the_new_scene():
     assert results[-1].index >= 35
 
 
+def test_a_file_in_a_loop_has_labels_from_its_first_frame_on():
+    once = pan(20, seed=1)
+
+    class Flow(TrueFlow):
+        def __call__(self, current, previous, index=None):
+            return super().__call__(current, previous).clamp(-2 * SPEED, 2 * SPEED)
+
+    network, model = slow_model(once, 0.06)
+    model.flow = Flow(once)
+    with Live(Camera(once * 2, 0.04), model) as live:
+        results = {result.index: result for result in live}
+    assert results[20].fresh == "scene cut"
+    np.testing.assert_array_equal(results[20].labels, network.alone(once[0]))
+    assert all(result.index - result.age >= 20 for index, result in results.items() if index >= 20)
+
+
 def test_the_network_goes_on_with_the_newest_frame_as_soon_as_it_is_done():
     images = pan(3)
     network, model = slow_model(images, 0.1)

@@ -74,7 +74,8 @@ class Follower:
 
     The network is given the newest frame as soon as it is free, and combines it with the state after its last one. The
     flow to both of these frames is composed from frame to frame: that to the last answered carries its labels, that to
-    the one under way will carry the next. When a new scene begins, the pass under way is forgotten.
+    the one under way will carry the next. When a new scene begins, the pass under way is forgotten. A file that is played
+    in a loop begins again with its first frame: the answer to that is kept.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Follower:
         self._staging, self._stats = staging, stats
         self._known: _Asked | None = None  # whose labels are carried
         self._under_way: _Asked | None = None
+        self._first: _Asked | None = None
         self._newest: _Seen | None = None  # what the network begins on when it is done
         self._pass_seconds = float("inf")
         self._lock = threading.RLock()  # of all of these, between the flow's thread and the network's
@@ -169,6 +171,10 @@ class Follower:
         if self._under_way is not None:
             self._under_way.answer.cancel()
         self._known = self._under_way = None
+        first, newest = self._first, self._newest
+        if first is not None and newest is not None and first.answer.done():
+            if not first.answer.cancelled() and torch.equal(first.frame.image, newest.image):
+                self._known = _Asked(newest, first.answer)
 
     def _wait(self) -> None:
         """Wait for the network's answer; without the lock, which an outdated pass may need to come to its end."""
@@ -196,6 +202,7 @@ class Follower:
             motion = self._model.estimate_motion(frame.image, key.frame.image, key.path, frame.index)
         answer = network.submit(self._answer, frame.image, state, motion, self._staging.mark())
         self._under_way = _Asked(frame, answer)
+        self._first = self._first or self._under_way
         answer.add_done_callback(lambda answer: self._ask_again(answer, network))
 
     @torch.no_grad()
