@@ -33,7 +33,7 @@ class Panned(Pan):
         return super().__call__(current, previous, index) * (1 if of[0] > of[1] else -1)
 
 
-def build(images, windows):
+def build(images, windows, interpolation="bilinear"):
     torch.manual_seed(0)
     flow = Panned([as_tensor(image) for image in images])
     model = VideoModel(
@@ -44,6 +44,7 @@ def build(images, windows):
         flow_cnn=None,
         memory="fused",
         preprocess=PLAIN,
+        interpolation=interpolation,
     )
     set_weights(model)
     return Sliding(model, window=24, stride=12) if windows else model
@@ -67,7 +68,7 @@ def by_loop(model, images, starts, edges, ahead, keyframes=1):
                 model.flow(at[k], at[k + 1]) if not isinstance(model, Sliding) else model.model.flow(at[k], at[k + 1])
             )
             trust = SHARE * PhotometricGate()(at[k] / 255, at[k + 1] / 255, flow)
-            later = (1 - trust) * results[k] + trust * warp(later, flow)
+            later = (1 - trust) * results[k] + trust * warp(later, flow, interpolation=model.interpolation)
         own = later.argmax(1)
         if edges is not None:
             own, _ = edges(later, own, as_tensor(image), logits=not isinstance(model, Sliding))
@@ -76,17 +77,17 @@ def by_loop(model, images, starts, edges, ahead, keyframes=1):
 
 
 @pytest.mark.parametrize(
-    ("options", "windows", "keyframes"),
+    ("options", "windows", "keyframes", "interpolation"),
     [
-        ({"lag": 1}, False, 1),
-        ({"lag": 4, "edges": Edges(3, 0.1)}, False, 2),
-        ({"lag": 7}, True, 1),
-        ({"offline": True, "edges": "on"}, False, 3),
+        ({"lag": 1}, False, 1, "bicubic"),
+        ({"lag": 4, "edges": Edges(3, 0.1)}, False, 2, "bilinear"),
+        ({"lag": 7}, True, 1, "bicubic"),
+        ({"offline": True, "edges": "on"}, False, 3, "bilinear"),
     ],
 )
-def test_labels_are_those_of_a_plain_loop(options, windows, keyframes):
+def test_labels_are_those_of_a_plain_loop(options, windows, keyframes, interpolation):
     images = scene(frames=9)
-    model = build(images, windows)
+    model = build(images, windows, interpolation)
     found = list(segment(Listed(images), model, keyframes=keyframes, detect_cuts=False, **options))
     assert [r.index for r in found] == list(range(9))
     assert [r.time for r in found] == [i / 25 for i in range(9)]

@@ -107,7 +107,8 @@ class Lookahead:
             if later is not None:
                 to_later, trust = self._model.at_answer(Flows(flow[0], None, *flow[1:]), answer)
                 present, past = (answer.new_full((answer.shape[1],), share) for share in (1 - SHARE, SHARE))
-                answer = warp_combine(answer, later, to_later, present, past, trust)
+                how = self._model.interpolation
+                answer = warp_combine(answer, later, to_later, present, past, trust, interpolation=how)
             later, flow = answer, to_here
             if place < count:
                 yield self._items[place], answer, sure

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from netwarp.flow import FlowSource
 from netwarp.model.netwarp import Flows
 from netwarp.model.task import Task
+from netwarp.ops.warp import Interpolation
 
 
 class StreamModel(Protocol):
@@ -26,6 +27,10 @@ class StreamModel(Protocol):
     @property
     def flow(self) -> FlowSource:
         """The estimator of its flow, or the name of the clips' own."""
+
+    @property
+    def interpolation(self) -> Interpolation:
+        """How it samples what it remembers."""
 
     @property
     def training_free(self) -> bool:

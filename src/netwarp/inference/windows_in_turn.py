@@ -57,7 +57,7 @@ class WindowsInTurn:
         self.base: nn.Module = sliding.base
         self.flow: FlowSource = sliding.flow
         self.layers: Sequence[str] = sliding.layers
-        self.training_free = sliding.training_free
+        self.training_free, self.interpolation = sliding.training_free, sliding.interpolation
         self.task = sliding.task
         self._doubt = Auto()
 

@@ -132,7 +132,7 @@ def with_free_memory(row: Row, model: VideoModel) -> VideoModel:
     """A trained network with the memory that needs no training at its output, and its trained NetWarps inside."""
     inner = {name: netwarp for name, netwarp in zip(model.layers, model.netwarps, strict=True) if name not in OUTPUTS}
     if not inner:
-        return VideoModel(model.base, training_free=True)
+        return VideoModel(model.base, training_free=True, interpolation=row.interpolation)
     layers, start = [*inner, "log_probs"], TRAINING_FREE_START
     free = VideoModel(model.base, layers, flow_cnn=None, memory="fused", gate=TRAINING_FREE_GATE, start=start)
     for name, netwarp in inner.items():

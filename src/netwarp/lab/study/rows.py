@@ -120,7 +120,7 @@ class Row:
         if not self.recipe.freeze_batch_norm:
             del recipe["freeze_batch_norm"]
         for name, usual in (("flow_cnn_start", "identity"), ("interpolation", "bilinear")):
-            if values[name] == usual:
+            if values[name] == usual or (name == "interpolation" and self.then_free):
                 del values[name]
         return {**values, "recipe": recipe}
 
@@ -173,7 +173,8 @@ def standard_rows(
             rows.append(replace(behind, name=name, layers=(depths[0],), trained=(f"after {depths[0]}",)))
         # Train first, remember afterwards: the control's network, which no memory was trained with.
         decoder = replace(control_of(best), name="Decoder trained, then training-free", then_free=True, kept=True)
-        rows += [decoder, *looks(decoder)]
+        bicubic = replace(decoder, name=f"{decoder.name}, bicubic, offline", interpolation="bicubic", offline=True)
+        rows += [decoder, *looks(decoder), bicubic]
     if true_flow:
         true = [row for row in rows if row.drawn]
         # True flow is known in one direction only, and needs no check by the other.
