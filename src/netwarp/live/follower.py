@@ -74,8 +74,8 @@ class Follower:
 
     The network is given the newest frame as soon as it is free, and combines it with the state after its last one. The
     flow to both of these frames is composed from frame to frame: that to the last answered carries its labels, that to
-    the one under way will carry the next. When a new scene begins, the pass under way is forgotten. A file that is played
-    in a loop begins again with its first frame: the answer to that is kept.
+    the one under way will carry the next. When a new scene begins, the pass under way is forgotten. A file that is
+    played in a loop begins again with its first frame: the answer to that is kept.
     """
 
     def __init__(
@@ -172,9 +172,10 @@ class Follower:
             self._under_way.answer.cancel()
         self._known = self._under_way = None
         first, newest = self._first, self._newest
-        if first is not None and newest is not None and first.answer.done():
-            if not first.answer.cancelled() and torch.equal(first.frame.image, newest.image):
-                self._known = _Asked(newest, first.answer)
+        if first is None or newest is None or first.answer.cancelled() or not first.answer.done():
+            return
+        if torch.equal(first.frame.image, newest.image):
+            self._known = _Asked(newest, first.answer)
 
     def _wait(self) -> None:
         """Wait for the network's answer; without the lock, which an outdated pass may need to come to its end."""
