@@ -21,12 +21,11 @@ class Recorder:
         self.combined = []
         self.pulled = []
 
-    def combine(self, *arguments):
-        self.combined.append(arguments)
-        return arguments[1] + 1
+    def combine(self, operands, interpolation):
+        self.combined.append((*operands, interpolation))
+        return operands[1] + 1
 
-    def gradients(self, grad, *arguments):
-        *sources, needed, interpolation = arguments
+    def gradients(self, grad, sources, needed, interpolation):
         self.pulled.append((needed, interpolation))
         return [torch.full_like(source, 7) for source, wanted in zip(sources, needed, strict=True) if wanted]
 
@@ -61,8 +60,8 @@ def test_a_device_that_is_not_listed_gets_plain_pytorch(monkeypatch):
     args = arguments()
     monkeypatch.setitem(WARP_COMBINE, "cuda", Recorder())
     monkeypatch.delitem(WARP_COMBINE, "cpu")
-    assert torch.equal(warp_combine(*args), reference.combine(*args))
-    assert torch.equal(warp(args[1], args[2]), reference.combine(None, args[1], args[2], None, None, None))
+    assert torch.equal(warp_combine(*args), reference.combine(args))
+    assert torch.equal(warp(args[1], args[2]), reference.combine((None, args[1], args[2], None, None, None)))
 
 
 @pytest.mark.parametrize("gated", [False, True])
@@ -72,12 +71,12 @@ def test_the_references_gradients_are_those_of_autograd(layout, interpolation, g
     sources = [None if a is None else a.double() for a in arguments(2, 4, 5, 6, gate=gated, layout=layout)]
     sources[2] = off_the_grid(sources[2])
     leaves = [a.requires_grad_() for a in sources if a is not None]
-    result = reference.combine(*sources, interpolation)
+    result = reference.combine(sources, interpolation)
     grad = torch.randn_like(result)
     expected = torch.autograd.grad(result, leaves, grad)
     needed = [a is not None for a in sources]
     with torch.no_grad():
-        found = reference.gradients(grad, *sources, needed, interpolation)
+        found = reference.gradients(grad, sources, needed, interpolation)
     for name, ours, theirs in zip(NAMES, found, expected, strict=False):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}")
     assert found[0].is_contiguous(memory_format=FORMATS[layout])
@@ -89,7 +88,7 @@ def test_all_the_references_gradients_take_five_representations_of_memory_at_a_t
     sources = arguments(1, 512, 8, 8, layout=layout)
     grad = torch.randn_like(sources[0])
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        found = reference.gradients(grad, *sources, [True] * 6)
+        found = reference.gradients(grad, sources, [True] * 6)
     held, most = 0, 0
     for event in sorted(seen.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
         if event.name() == "[memory]":
@@ -135,7 +134,7 @@ def compare(ours, theirs, dtype):
 
 
 def results(kernel, sources, grad, needed, *how):
-    return [kernel.combine(*sources, *how), *kernel.gradients(grad, *sources, needed, *how)]
+    return [kernel.combine(sources, *how), *kernel.gradients(grad, sources, needed, *how)]
 
 
 @pytest.mark.parametrize("interpolation", SHARES)
@@ -143,7 +142,7 @@ def results(kernel, sources, grad, needed, *how):
 @pytest.mark.parametrize("layout", FORMATS)
 def test_equals_equations_1_to_3(kernel, device, layout, gated, interpolation):
     args = arguments(2, 3, 3, 4, gate=gated, layout=layout)
-    combined = kernel.combine(*on(device, args), interpolation)
+    combined = kernel.combine(on(device, args), interpolation)
     torch.testing.assert_close(combined.cpu().double(), slow_combine(*args, interpolation), rtol=1e-5, atol=1e-5)
 
 
@@ -196,11 +195,11 @@ def test_in_float64_nothing_but_the_order_of_sums_is_left_to_differ(kernel, devi
 def test_each_gradient_alone_and_none(kernel, device, layout):
     sources = on(device, arguments(1, 3, 2, 4, layout=layout))
     grad = torch.randn_like(sources[0])
-    every = reference.gradients(grad, *sources, [True] * 6)
+    every = reference.gradients(grad, sources, [True] * 6)
     for place, expected in enumerate(every):
-        alone = kernel.gradients(grad, *sources, [place == other for other in range(6)])
+        alone = kernel.gradients(grad, sources, [place == other for other in range(6)])
         compare(alone, [expected], torch.float32)
-    assert kernel.gradients(grad, *sources, [False] * 6) == []
+    assert kernel.gradients(grad, sources, [False] * 6) == []
 
 
 @pytest.mark.parametrize("interpolation", SHARES)
@@ -234,7 +233,7 @@ def test_flow_of_nan_stays_where_it_is(kernel, device, layout, interpolation):
 def test_flow_of_nan_pulls_on_the_map_and_not_on_what_lies_beside_it(kernel, device, dtype):
     sources = on(device, arguments(1, 2, 3, 4, gate=False, dtype=dtype))
     sources[2][:] = float("nan")
-    (pulled,) = kernel.gradients(torch.ones_like(sources[0]), *sources, [False, True, False, False, False, False])
+    (pulled,) = kernel.gradients(torch.ones_like(sources[0]), sources, [False, True, False, False, False, False])
     assert pulled[..., :2, :2].isnan().all()
     assert not pulled[..., 2:, :].any()
     assert not pulled[..., 2:].any()
@@ -247,22 +246,22 @@ def test_what_must_be_exact(kernel, device, layout, dtype, interpolation):
     """An integer flow is a shift, fresh weights pass the current frame on, and so does a gate at either end."""
     current, previous, flow, _, _, gate = on(device, arguments(1, 4, 3, 5, dtype=dtype, layout=layout))
     ones, zeros, none = torch.ones(4, device=device), torch.zeros(4, device=device), torch.zeros_like(gate)
-    assert torch.equal(kernel.combine(current, previous, flow, ones, zeros, gate, interpolation), current)
-    assert torch.equal(kernel.combine(current, previous, flow, zeros, ones, none, interpolation), current)
+    assert torch.equal(kernel.combine((current, previous, flow, ones, zeros, gate), interpolation), current)
+    assert torch.equal(kernel.combine((current, previous, flow, zeros, ones, none), interpolation), current)
     shift = torch.tensor([-2.0, 1.0], device=device).view(1, 2, 1, 1).expand(1, 2, 3, 5)
     rows, columns = (torch.arange(3) + 1).clamp(0, 2), (torch.arange(5) - 2).clamp(0, 4)
     shifted = previous[:, :, rows.to(device)][..., columns.to(device)]
-    assert torch.equal(kernel.combine(None, previous, shift, None, None, None, interpolation), shifted)
-    assert torch.equal(kernel.combine(current, previous, shift, zeros, ones, 1 - none, interpolation), shifted)
+    assert torch.equal(kernel.combine((None, previous, shift, None, None, None), interpolation), shifted)
+    assert torch.equal(kernel.combine((current, previous, shift, zeros, ones, 1 - none), interpolation), shifted)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_the_float32_result_rounded_once(kernel, device, dtype):
     current, previous, *rest = on(device, arguments(1, 3, 3, 5, dtype=dtype))
-    exact = kernel.combine(current.float(), previous.float(), *rest).to(dtype)
+    exact = kernel.combine((current.float(), previous.float(), *rest)).to(dtype)
     # On a GPU the two are compiled apart, and may be rounded apart.
     near = 0 if device == "cpu" else torch.finfo(dtype).eps
-    torch.testing.assert_close(kernel.combine(current, previous, *rest), exact, rtol=near, atol=0)
+    torch.testing.assert_close(kernel.combine((current, previous, *rest)), exact, rtol=near, atol=0)
 
 
 def test_tensors_that_are_views_or_share_memory(kernel, device):
@@ -281,7 +280,7 @@ def test_behind_the_operators_autograd_finds_its_way(kernel, device, monkeypatch
     args = on(device, arguments(1, 2, 3, 4))
     args[2] = off_the_grid(args[2].cpu()).to(device)
     leaves = [tensor.requires_grad_() for tensor in args]
-    ours, theirs = warp_combine(*leaves), reference.combine(*leaves)
+    ours, theirs = warp_combine(*leaves), reference.combine(leaves)
     torch.testing.assert_close(ours, theirs)
     expected = torch.autograd.grad(theirs.square().sum(), leaves)
     for one, other in zip(torch.autograd.grad(ours.square().sum(), leaves), expected, strict=True):

@@ -62,7 +62,10 @@ class Edges:
         if frame.dtype != torch.uint8:
             frame = (frame * 255).round().clamp(0, 255).to(torch.uint8)
         weights = self._weights().to(answer.device)
-        return kernel_for(answer).guide_labels(answer, labels, frame, weights, self.window // 2, logits, keep)
+        found: tuple[Tensor, Tensor | None] = kernel_for(answer).guide_labels(
+            answer, labels, frame, weights, self.window // 2, logits, keep
+        )
+        return found
 
     def _weights(self) -> Tensor:
         """By squared distance of colours in steps of 1/255, summed over three channels; 0 from the last on."""

@@ -3,7 +3,9 @@
 ``torch.compile`` and ``torch.export`` see one node each, ``torch.ops.netwarp.warp`` and ``….warp_combine``, whatever
 the kernel behind it does. Arguments are checked before (:mod:`netwarp.ops.warp`). The gradient is an operator too,
 once: there are no second derivatives. Each operator looks its tensors' device type up in :data:`WARP_COMBINE`; a device
-that is not listed gets the plain PyTorch of :mod:`netwarp.ops.reference`, which every kernel is tested against.
+that is not listed gets the plain PyTorch of :mod:`netwarp.ops.reference`, which every kernel is tested against. A
+kernel is a module or an object with functions like three of it: ``combine``, ``gradients`` and ``guide_labels``. That
+of the CPU has ``photometric_error`` and ``labels_along`` too; other devices do those in PyTorch.
 
 Operators are defined piece by piece: ``torch.library.custom_op`` would import PyTorch's compiler at the first call, for
 ten seconds.
@@ -12,10 +14,10 @@ ten seconds.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor
@@ -31,16 +33,13 @@ class NotCompiledError(Exception):
 
 
 class CompiledKernel:
-    """A :class:`netwarp.ops.kernels.Kernel` that a module computes; plain PyTorch, after one warning, where it cannot.
+    """The functions of a module, whatever it has; those of the reference, after one warning, where it cannot compute.
 
     The module is imported at the first call, and with it a compiler, whose code then is compiled or fetched from disk.
     """
 
     def __init__(self, module: str, compiler: str, advice: str) -> None:
         self._module, self._compiler, self._advice = module, compiler, advice
-        self.combine: Callable[..., Tensor] = partial(self._call, "combine")
-        self.gradients: Callable[..., list[Tensor]] = partial(self._call, "gradients")
-        self.guide_labels: Callable[..., tuple[Tensor, Tensor | None]] = partial(self._call, "guide_labels")
         self.usable = True  # whether the module did not fail yet
 
     def __getattr__(self, function: str) -> Callable[..., Any]:
@@ -53,77 +52,19 @@ class CompiledKernel:
             try:
                 return getattr(import_module(self._module), function)(*arguments)
             except (ImportError, NotCompiledError) as error:
-                self._give_up(error)
+                self.usable = False
+                cause = error.__cause__ or error
+                log.warning(
+                    "the warp runs in plain PyTorch, several times slower: %s cannot compile it here (%s: %s); %s",
+                    self._compiler,
+                    type(cause).__name__,
+                    " ".join(str(cause).split())[:200],
+                    self._advice,
+                )
         return getattr(reference, function)(*arguments)
 
-    def _give_up(self, error: Exception) -> None:
-        self.usable = False
-        cause = error.__cause__ or error
-        log.warning(
-            "the warp runs in plain PyTorch, several times slower: %s cannot compile it here (%s: %s); %s",
-            self._compiler,
-            type(cause).__name__,
-            " ".join(str(cause).split())[:200],
-            self._advice,
-        )
 
-
-class Kernel(Protocol):
-    """What a kernel must look like: a module or an object with these three functions.
-
-    That of the CPU also has :func:`photometric_error` and :func:`labels_along`; other devices do those in PyTorch.
-
-    The first two compute in :func:`compute_dtype`; maps that they return have the :func:`memory_format` of ``current``
-    (of ``previous``, where there is none).
-    """
-
-    def combine(
-        self,
-        current: Tensor | None,
-        previous: Tensor,
-        flow: Tensor,
-        w1: Tensor | None,
-        w2: Tensor | None,
-        gate: Tensor | None,
-        interpolation: str = "bilinear",
-    ) -> Tensor:
-        """Compute Eq. 1–3; shapes as in :func:`netwarp.ops.warp.warp_combine`.
-
-        Without ``current``, ``w1`` and ``w2`` it is the warp alone (Eq. 1–2), whose result is ``previous`` brought to
-        the current frame and nothing added, not even 0 times something.
-        """
-
-    def gradients(
-        self,
-        grad: Tensor,
-        current: Tensor | None,
-        previous: Tensor,
-        flow: Tensor,
-        w1: Tensor | None,
-        w2: Tensor | None,
-        gate: Tensor | None,
-        needed: Sequence[bool],
-        interpolation: str = "bilinear",
-    ) -> list[Tensor]:
-        """Gradients of a loss, given the one with respect to the result."""
-
-    def guide_labels(
-        self,
-        answer: Tensor,
-        labels: Tensor,
-        frame: Tensor,
-        weights: Tensor,
-        radius: int,
-        logits: bool,
-        keep: bool,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Filter a map of classes, guided by the frame; see :class:`netwarp.ops.edges.Edges`.
-
-        ``weights`` are those of squared distances of colours, from 0 on; the last is that of all beyond.
-        """
-
-
-WARP_COMBINE: dict[str, Kernel] = {
+WARP_COMBINE: dict[str, Any] = {
     "cpu": CompiledKernel(
         "netwarp.ops.cpu.compute",
         "numba",
@@ -139,9 +80,9 @@ WARP_COMBINE: dict[str, Kernel] = {
 """Kernels by ``torch.device.type``; AMD's GPUs are ``"cuda"`` too."""
 
 
-def kernel_for(tensor: Tensor) -> Kernel:
+def kernel_for(tensor: Tensor) -> Any:  # noqa: ANN401
     """The kernel for a tensor's device, else the reference."""
-    return WARP_COMBINE.get(tensor.device.type) or cast("Kernel", reference)
+    return WARP_COMBINE.get(tensor.device.type, reference)
 
 
 def photometric_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
@@ -188,17 +129,22 @@ _gradients = torch.ops.netwarp.warp_combine_gradients.default
 
 @torch.library.impl("netwarp::warp", "CompositeExplicitAutograd")
 def _(features: Tensor, flow: Tensor, interpolation: str) -> Tensor:
-    return kernel_for(features).combine(None, features, flow, None, None, None, interpolation)
+    warped: Tensor = kernel_for(features).combine((None, features, flow, None, None, None), interpolation)
+    return warped
 
 
 @torch.library.impl("netwarp::warp_combine", "CompositeExplicitAutograd")
 def _(current: Tensor, *others: Any) -> Tensor:  # noqa: ANN401
-    return kernel_for(current).combine(current, *others)
+    *operands, interpolation = current, *others
+    combined: Tensor = kernel_for(current).combine(operands, interpolation)
+    return combined
 
 
 @torch.library.impl("netwarp::warp_combine_gradients", "CompositeExplicitAutograd")
 def _(grad: Tensor, *others: Any) -> list[Tensor]:  # noqa: ANN401
-    return kernel_for(grad).gradients(grad, *others)
+    *operands, needed, interpolation = others
+    found: list[Tensor] = kernel_for(grad).gradients(grad, operands, needed, interpolation)
+    return found
 
 
 @torch.library.register_fake("netwarp::warp")  # type: ignore[untyped-decorator]

@@ -1,7 +1,8 @@
 """The warp, the sum and their gradients in plain PyTorch: what every kernel is tested against.
 
-It runs on every device and in every floating point dtype, and stands in where there is no kernel. Arguments are
-those of :class:`netwarp.ops.kernels.Kernel`, already checked.
+It runs on every device and in every floating point dtype, and stands in where there is no kernel. Arguments have been
+checked. All computes in :func:`compute_dtype`, and maps that are returned have the :func:`memory_format` of ``current``
+(of ``previous``, where there is none).
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Operands = tuple[Tensor | None, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]
+"""Current and previous representation, flow, w1, w2 and gate, as in :func:`netwarp.ops.warp.warp_combine`."""
 
 
 def compute_dtype(features: Tensor, flow: Tensor) -> torch.dtype:
@@ -29,21 +33,26 @@ def memory_format(tensor: Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
-def combine(
-    current: Tensor | None,
-    previous: Tensor,
-    flow: Tensor,
-    w1: Tensor | None,
-    w2: Tensor | None,
-    gate: Tensor | None,
-    interpolation: str = "bilinear",
-) -> Tensor:
-    """See :meth:`netwarp.ops.kernels.Kernel.combine`; differentiable by autograd too.
+def inside(flow: Tensor, slack: float = 0.0) -> Tensor:
+    """Whether the column and the row that a flow ``[B,2,h,w]`` leads to are on the map, or ``slack`` pixels beyond."""
+    h, w = flow.shape[-2:]
+    x = torch.arange(w, device=flow.device) + flow[:, 0]
+    y = torch.arange(h, device=flow.device).unsqueeze(1) + flow[:, 1]
+    places = ((x, w), (y, h))
+    return torch.stack([(place >= -slack) & (place <= count - 1 + slack) for place, count in places], 1)
+
+
+def combine(operands: Operands, interpolation: str = "bilinear") -> Tensor:
+    """Compute Eq. 1–3; shapes as in :func:`netwarp.ops.warp.warp_combine`. Differentiable by autograd too.
+
+    Without ``current``, ``w1`` and ``w2`` it is the warp alone (Eq. 1–2), whose result is ``previous`` brought to the
+    current frame and nothing added, not even 0 times something.
 
     Not ``grid_sample``: its detour over normalised coordinates moves an integer flow off the grid by up to 1e-4
     pixels and divides by zero on a map one pixel wide. ``embedding_bag`` is PyTorch's own fused "gather rows, weigh,
     sum", and exact here.
     """
+    current, previous, flow, w1, w2, gate = operands
     dtype = compute_dtype(previous, flow)
     batch, channels, h, w = previous.shape
     taps = _locate(flow.to(dtype), interpolation)
@@ -62,18 +71,21 @@ def combine(
 def photometric_error(current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
     """See :func:`netwarp.ops.kernels.photometric_error`."""
     present, past = current.to(flow.dtype), previous.to(flow.dtype)
-    return (present - combine(None, past, flow, None, None, None)).abs().mean(1, keepdim=True) / 255
+    return (present - combine((None, past, flow, None, None, None))).abs().mean(1, keepdim=True) / 255
 
 
 def labels_along(answer: Tensor, labels: Tensor, flow: Tensor) -> Tensor:
     """See :func:`netwarp.ops.kernels.labels_along`."""
-    return combine(None, answer, flow, None, None, None).max(1).indices.to(labels.dtype)
+    return combine((None, answer, flow, None, None, None)).max(1).indices.to(labels.dtype)
 
 
 def guide_labels(
     answer: Tensor, labels: Tensor, frame: Tensor, weights: Tensor, radius: int, logits: bool, keep: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """See :func:`netwarp.ops.kernels.guide_labels`."""
+    """Filter a map of classes, guided by the frame; see :class:`netwarp.ops.edges.Edges`.
+
+    ``weights`` are those of squared distances of colours, from 0 on; the last is that of all beyond.
+    """
     probabilities = answer.softmax(1, dtype=torch.float32) if logits else answer.float()
     h, w = labels.shape[-2:]
     classes = answer.shape[1]
@@ -94,17 +106,10 @@ def guide_labels(
 
 
 def gradients(
-    grad: Tensor,
-    current: Tensor | None,
-    previous: Tensor,
-    flow: Tensor,
-    w1: Tensor | None,
-    w2: Tensor | None,
-    gate: Tensor | None,
-    needed: Sequence[bool],
-    interpolation: str = "bilinear",
+    grad: Tensor, operands: Operands, needed: Sequence[bool], interpolation: str = "bilinear"
 ) -> list[Tensor]:
-    """See :meth:`netwarp.ops.kernels.Kernel.gradients`."""
+    """Gradients of a loss, given the one with respect to the result: those that are needed, in the operands' order."""
+    current, previous, flow, w1, w2, gate = operands
     dtype = compute_dtype(previous, flow)
     batch, channels, h, w = previous.shape
     taps = _locate(flow.to(dtype), interpolation)

@@ -72,8 +72,8 @@ def test_in_a_fixed_order_gradients_are_the_same_bitwise(kernel, device, layout,
     sources = on(device, arguments(2, 3, 3, 5, dtype=dtype, layout=layout))
     sources[2] *= 3
     grad, needed = torch.randn_like(sources[0]), [True] * 6
-    once, again = (kernel.gradients(grad, *sources, needed) for _ in range(2))
-    compare(once, reference.gradients(grad, *sources, needed), dtype)
+    once, again = (kernel.gradients(grad, sources, needed) for _ in range(2))
+    compare(once, reference.gradients(grad, sources, needed), dtype)
     assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
 
 
@@ -102,7 +102,7 @@ def test_lists_hold_the_pixels_of_a_cell(kernel, device, modules, monkeypatch, i
     monkeypatch.setattr(modules, "launch", noting)
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: in_order)
     grad = torch.randn(batch, 1, h, w, device=device).bfloat16()
-    kernel.gradients(grad, None, grad, flow.to(device), None, None, None, [False, True, False, False, False, False])
+    kernel.gradients(grad, (None, grad, flow.to(device), None, None, None), [False, True] + [False] * 4)
     expected = {cell: [] for cell in range(batch * h * w)}
     for number, (b, y, x) in enumerate(itertools.product(range(batch), range(h), range(w))):
         column = int((x + flow[b, 0, y, x]).clamp(0, w - 1))

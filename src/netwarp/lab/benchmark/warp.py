@@ -210,10 +210,10 @@ def _into_kept(maps: _Maps) -> Callable[[Tensor], None] | None:
         from netwarp.ops.cpu.compute import Arrays
 
         arrays = Arrays(maps.current, maps.previous, maps.flow)
-        compute.combine_into(torch.empty_like(maps.current), arrays, *maps.inputs, None)
+        compute.combine_into(torch.empty_like(maps.current), arrays, (*maps.inputs, None))
     except (ImportError, NotCompiledError):
         return None
-    return lambda kept: compute.combine_into(kept, arrays, *maps.inputs, None)
+    return lambda kept: compute.combine_into(kept, arrays, (*maps.inputs, None))
 
 
 def _off(maps: _Maps) -> float:

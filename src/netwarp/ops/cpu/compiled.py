@@ -18,22 +18,18 @@ Size = tuple[int, int]  # (h, w)
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
-def compiled(loop: Loop) -> Loop:
+def compiled(loop: Loop, **options: Any) -> Loop:  # noqa: ANN401
     """The loop as machine code, made when it is first called.
 
     It is kept on disk beside its file or, where that may not be written, in the user's cache; see ``NUMBA_CACHE_DIR``.
     """
-    return _compile(loop, fastmath=False)
-
-
-def compiled_sums(loop: Loop) -> Loop:
-    """The same, with sums taken in whatever order is fastest (always the same one)."""
-    return _compile(loop, fastmath={"reassoc"})
-
-
-def _compile(loop: Loop, **options: Any) -> Loop:  # noqa: ANN401
     try:
         machine_code: Loop = numba.njit(nogil=True, cache=True, **options)(loop)
     except RuntimeError:  # numba found no folder that it may write to
         machine_code = numba.njit(nogil=True, **options)(loop)
     return machine_code
+
+
+def compiled_sums(loop: Loop) -> Loop:
+    """The same, with sums taken in whatever order is fastest (always the same one)."""
+    return compiled(loop, fastmath={"reassoc"})

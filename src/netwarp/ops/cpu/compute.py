@@ -18,7 +18,7 @@ from torch import Tensor
 from netwarp.ops.cpu import bicubic, channels_last, edges, planes
 from netwarp.ops.cpu.compiled import Array, compiled
 from netwarp.ops.kernels import NotCompiledError
-from netwarp.ops.reference import compute_dtype, memory_format
+from netwarp.ops.reference import Operands, compute_dtype, inside, memory_format
 
 
 class Arrays:
@@ -53,31 +53,16 @@ class Arrays:
     def maps(self, tensor: Tensor | None) -> Array:
         """``[B,C,h,w]`` as ``[B,h,w,C]`` or ``[B,C,h·w]``."""
         if not self.channels_last:
-            return self.planes(tensor)
-        return self._array(None if tensor is None else tensor.permute(0, 2, 3, 1), 4)
+            return self.array(tensor, 3)
+        return self.array(None if tensor is None else tensor.permute(0, 2, 3, 1), 4)
 
-    def planes(self, tensor: Tensor | None) -> Array:
-        """``[B,N,h,w]`` as ``[B,N,h·w]``."""
-        return self._array(None if tensor is None else tensor.flatten(2), 3)
-
-    def pixels(self, tensor: Tensor | None) -> Array:
-        """``[B,1,h,w]`` as ``[B,h·w]``."""
-        return self._array(None if tensor is None else tensor.flatten(1), 2)
-
-    def flow(self, tensor: Tensor) -> Array:
-        """``[B,2,h,w]``."""
-        return self._array(tensor, 4)
-
-    def weights(self, tensor: Tensor | None, dimensions: int = 1) -> Array:
-        """``[C]``, or ``[B·h,C]``."""
-        return self._array(tensor, dimensions)
-
-    def _array(self, tensor: Tensor | None, dimensions: int) -> Array:
+    def array(self, tensor: Tensor | None, dimensions: int) -> Array:
+        """A tensor with its last dimensions made one, so that so many are left: ``[B,N,h,w]`` as ``[B,N,h·w]``."""
         if tensor is None:
             return np.empty((0,) * dimensions, np.float64 if self.dtype == torch.float64 else np.float32)
         if tensor.dtype != self.dtype:
             tensor = tensor.to(self.dtype)
-        array: Array = tensor.detach().contiguous().numpy()
+        array: Array = tensor.detach().flatten(dimensions - 1).contiguous().numpy()
         return array
 
 
@@ -99,22 +84,6 @@ def locate(flow: Array, x1: Array, y1: Array, right: Array, lower: Array, first:
             row = np.int32(down if down == down else zero)
             x1[b, k], y1[b, k] = column, row
             right[b, k], lower[b, k] = across - real(column), down - real(row)
-
-
-@compiled
-def hold(flow: Array, gradient: Array, first: int, last: int) -> None:
-    """Take the gradient from coordinates that were clamped; ``[B,2,h,w]`` both, units are rows, ``B·h``."""
-    h, w = flow.shape[2:]
-    real = flow.dtype.type
-    zero, last_x, last_y = real(0), real(w - 1), real(h - 1)
-    for unit in range(first, last):
-        b, y = unit // h, unit % h
-        for x in range(w):
-            # Not the other way round: NaN is nowhere.
-            if not (zero <= real(x) + flow[b, 0, y, x] <= last_x):
-                gradient[b, 0, y, x] = zero
-            if not (zero <= real(y) + flow[b, 1, y, x] <= last_y):
-                gradient[b, 1, y, x] = zero
 
 
 WORTH_A_THREAD = 1 << 17
@@ -176,55 +145,33 @@ _compiled: set[tuple[Callable[..., None], np.dtype[Any]]] = set()
 """Loops and the dtype of their arrays, which is what they are compiled for."""
 
 
-def combine(
-    current: Tensor | None,
-    previous: Tensor,
-    flow: Tensor,
-    w1: Tensor | None,
-    w2: Tensor | None,
-    gate: Tensor | None,
-    interpolation: str = "bilinear",
-) -> Tensor:
-    """See :meth:`netwarp.ops.kernels.Kernel.combine`."""
+def combine(operands: Operands, interpolation: str = "bilinear") -> Tensor:
+    """See :func:`netwarp.ops.reference.combine`."""
+    current, previous, flow, *_ = operands
     arrays = Arrays(previous if current is None else current, previous, flow, interpolation)
     result = arrays.new_map()
-    combine_into(result, arrays, current, previous, flow, w1, w2, gate)
+    combine_into(result, arrays, operands)
     return result.to(previous.dtype).contiguous(memory_format=arrays.format)
 
 
-def combine_into(
-    result: Tensor,
-    arrays: Arrays,
-    current: Tensor | None,
-    previous: Tensor,
-    flow: Tensor,
-    w1: Tensor | None,
-    w2: Tensor | None,
-    gate: Tensor | None,
-) -> None:
+def combine_into(result: Tensor, arrays: Arrays, operands: Operands) -> None:
     """The same into a tensor like :meth:`Arrays.new_map`'s."""
+    current, previous, flow, w1, w2, gate = operands
     sources = arrays.maps(current), arrays.maps(previous), _cells(arrays, flow)
-    weights = arrays.weights(w1), arrays.weights(w2), arrays.pixels(gate)
+    weights = arrays.array(w1, 1), arrays.array(w2, 1), arrays.array(gate, 2)
     _run(arrays.loops.combine, (*sources, weights, arrays.maps(result), arrays.size), arrays.rows, result.numel())
 
 
 def gradients(
-    grad: Tensor,
-    current: Tensor | None,
-    previous: Tensor,
-    flow: Tensor,
-    w1: Tensor | None,
-    w2: Tensor | None,
-    gate: Tensor | None,
-    needed: Sequence[bool],
-    interpolation: str = "bilinear",
+    grad: Tensor, operands: Operands, needed: Sequence[bool], interpolation: str = "bilinear"
 ) -> list[Tensor]:
-    """See :meth:`netwarp.ops.kernels.Kernel.gradients`."""
+    """See :func:`netwarp.ops.reference.gradients`."""
+    current, previous, flow, w1, w2, gate = operands
     arrays = Arrays(previous if current is None else current, previous, flow, interpolation)
     pulled, cells = arrays.maps(grad), _cells(arrays, flow)
     # The warp alone is 1 times what was brought.
     w2_or_one = torch.ones(arrays.channels) if w2 is None else w2
-    weights = arrays.weights(w1), arrays.weights(w2_or_one), arrays.pixels(gate)
+    weights = arrays.array(w1, 1), arrays.array(w2_or_one, 1), arrays.array(gate, 2)
     results = arrays.new_gradients(needed)
     of_current, of_previous, of_flow, of_w1, of_w2, of_gate = results
     work = 2 * grad.numel()
@@ -232,14 +179,15 @@ def gradients(
         sources = arrays.maps(current), arrays.maps(previous)
         ways_out = (
             arrays.maps(of_current),
-            arrays.planes(of_flow),
-            arrays.weights(of_w1, 2),
-            arrays.weights(of_w2, 2),
-            arrays.pixels(of_gate),
+            arrays.array(of_flow, 3),
+            arrays.array(of_w1, 2),
+            arrays.array(of_w2, 2),
+            arrays.array(of_gate, 2),
         )
         _run(arrays.loops.pull, (pulled, sources, cells, weights, ways_out, arrays.size), arrays.rows, work)
     if of_flow is not None:
-        _run(hold, (arrays.flow(flow), arrays.flow(of_flow)), arrays.rows, _located_work(arrays))
+        # Coordinates that were clamped have none, and NaN is nowhere.
+        of_flow.masked_fill_(~inside(flow.to(arrays.dtype)), 0)
     if of_previous is not None:
         targets = arrays.rows if arrays.channels_last else arrays.batch * arrays.channels
         scattered = arrays.maps(of_previous)
@@ -249,7 +197,7 @@ def gradients(
         None if each is None else each.contiguous(memory_format=arrays.format) for each in (of_current, of_previous)
     )
     whole = (*maps, of_flow, *(_total(rows) for rows in (of_w1, of_w2)), of_gate)
-    asked = zip(whole, (current, previous, flow, w1, w2, gate), strict=True)
+    asked = zip(whole, operands, strict=True)
     return [result.to(source.dtype) for result, source in asked if result is not None and source is not None]
 
 
@@ -274,7 +222,7 @@ def labels_along(answer: Tensor, labels: Tensor, flow: Tensor) -> Tensor:
 def guide_labels(
     answer: Tensor, labels: Tensor, frame: Tensor, weights: Tensor, radius: int, logits: bool, keep: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """See :func:`netwarp.ops.kernels.guide_labels`."""
+    """See :func:`netwarp.ops.reference.guide_labels`."""
     batch, h, _ = labels.shape
     maps, given = answer.detach().float().contiguous(), labels.contiguous()
     mixed, near = (torch.zeros(labels.shape, dtype=torch.bool) for _ in range(2))
@@ -295,16 +243,12 @@ def _total(rows: Tensor | None) -> Tensor | None:
     return None if rows is None else torch.from_numpy(rows.numpy().sum(0, dtype=np.float64))
 
 
-def _located_work(arrays: Arrays) -> int:
-    """A pixel's coordinates cost about what eight channels do."""
-    return 8 * arrays.rows * arrays.width
-
-
 def _cells(arrays: Arrays, flow: Tensor) -> tuple[Any, ...]:
-    motion = arrays.flow(flow)
+    motion = arrays.array(flow, 4)
     shape = (arrays.batch, arrays.height * arrays.width)
     located = (*(np.empty(shape, np.int32) for _ in range(2)), *(np.empty(shape, motion.dtype) for _ in range(2)))
-    _run(locate, (motion, *located), arrays.rows, _located_work(arrays))
+    # A pixel's coordinates cost about what eight channels do.
+    _run(locate, (motion, *located), arrays.rows, 8 * arrays.rows * arrays.width)
     return located
 
 

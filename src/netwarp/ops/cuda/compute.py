@@ -12,7 +12,7 @@ from netwarp.ops import reference
 from netwarp.ops.cuda import backward, blocks, edges, forward, gather
 from netwarp.ops.cuda.blocks import Blocks
 from netwarp.ops.cuda.launch import launch
-from netwarp.ops.reference import compute_dtype, memory_format
+from netwarp.ops.reference import Operands, compute_dtype, memory_format
 
 PIXELS_AT_A_TIME = 256
 
@@ -26,19 +26,13 @@ def needs_wide_offsets(channels: int, h: int, w: int) -> bool:
 
 
 class Maps:
-    """What all kernels of one call share.
-
-    Attributes:
-        dtype: What is computed in.
-        channels_last: Whether maps are ``[B,h,w,C]`` in memory, or ``[B,C,h,w]``.
-        flow: The flow.
-    """
+    """What all kernels of one call share."""
 
     def __init__(self, like: Tensor, features: Tensor, flow: Tensor) -> None:
-        self.dtype = compute_dtype(features, flow)
+        self.dtype = compute_dtype(features, flow)  # what is computed in
         self._like = like
         self._format = memory_format(like)
-        self.channels_last = self._format == torch.channels_last
+        self.channels_last = self._format == torch.channels_last  # maps are [B,h,w,C] in memory, or [B,C,h,w]
         self.shape = like.shape
         self.batch, self.channels, self.height, self.width = like.shape
         by_pixel = not flow.is_contiguous() and flow.is_contiguous(memory_format=torch.channels_last)
@@ -56,10 +50,6 @@ class Maps:
     def new_map(self, dtype: torch.dtype) -> Tensor:
         """``[B,C,h,w]`` with anything in it."""
         return torch.empty_like(self._like, dtype=dtype, memory_format=self._format)
-
-    def zero_map(self, dtype: torch.dtype) -> Tensor:
-        """``[B,C,h,w]`` of zeros."""
-        return torch.zeros_like(self._like, dtype=dtype, memory_format=self._format)
 
     def tiles(self, blocks: Blocks) -> int:
         """Tiles of all images."""
@@ -80,7 +70,6 @@ class Maps:
         return (self.height, self.width, *self._flow_strides, -(-self.height * self.width // size))
 
     def constants(self, blocks: Blocks) -> dict[str, Any]:
-        """What is compiled in."""
         return {
             "group": self._group,
             "channels_last": self.channels_last,
@@ -98,128 +87,72 @@ class Maps:
         return min(self.channels & -self.channels, WIDEST_LOAD // self._like.itemsize) if self.channels_last else 1
 
 
-def combine(
-    current: Tensor | None,
-    previous: Tensor,
-    flow: Tensor,
-    w1: Tensor | None,
-    w2: Tensor | None,
-    gate: Tensor | None,
-    interpolation: str = "bilinear",
-) -> Tensor:
-    """See :meth:`netwarp.ops.kernels.Kernel.combine`."""
+def combine(operands: Operands, interpolation: str = "bilinear") -> Tensor:
+    """See :func:`netwarp.ops.reference.combine`."""
+    current, previous, flow, w1, w2, gate = operands
     maps = Maps(previous if current is None else current, previous, flow)
     result = maps.new_map(previous.dtype)
     how = blocks.for_forward(maps.shape, result.dtype, maps.channels_last)
     sources = (maps.map(current), maps.map(previous), maps.flow, maps.flat(w1), maps.flat(w2), maps.flat(gate))
-    launch(
-        forward.combine,
-        maps.programs(how, maps.tiles(how)),
-        how.warps,
-        *sources,
-        result,
-        *maps.sizes(how),
-        bicubic=interpolation == "bicubic",
-        **maps.constants(how),
-    )
+    constants = {"bicubic": interpolation == "bicubic", **maps.constants(how)}
+    programs = maps.programs(how, maps.tiles(how))
+    launch(forward.combine, programs, how.warps, *sources, result, *maps.sizes(how), **constants)
     return result
 
 
 def gradients(
-    grad: Tensor,
-    current: Tensor | None,
-    previous: Tensor,
-    flow: Tensor,
-    w1: Tensor | None,
-    w2: Tensor | None,
-    gate: Tensor | None,
-    needed: Sequence[bool],
-    interpolation: str = "bilinear",
+    grad: Tensor, operands: Operands, needed: Sequence[bool], interpolation: str = "bilinear"
 ) -> list[Tensor]:
-    """See :meth:`netwarp.ops.kernels.Kernel.gradients`.
+    """See :func:`netwarp.ops.reference.gradients`.
 
     The previous representation's has no order of its sum, hence no fixed rounding, unless PyTorch is told to be
     deterministic (``torch.use_deterministic_algorithms``); the others always come out the same, bitwise. Those of
     bicubic interpolation are the reference's.
     """
     if interpolation == "bicubic":
-        return reference.gradients(grad, current, previous, flow, w1, w2, gate, needed, interpolation)
+        return reference.gradients(grad, operands, needed, interpolation)
+    current, previous, flow, w1, w2, gate = operands
     maps = Maps(previous if current is None else current, previous, flow)
     pulled, w2, gate = maps.map(grad), maps.flat(w2), maps.flat(gate)
     assert pulled is not None
     in_order = torch.are_deterministic_algorithms_enabled()
-    gathers = needed[1] and (in_order or _gathers(previous.dtype))
+    # Scattering adds to a map in the dtype that is computed in. Half precision needs another one for that, which is
+    # zeroed, added to, read and rounded: nine maps' worth of memory traffic (benchmarks/NOTES.md) in place of two.
+    gathers = needed[1] and (in_order or previous.dtype.itemsize < 4)
     asked = [wanted and not (gathers and place == 1) for place, wanted in enumerate(needed)]
     found: list[Tensor | None] = [None] * len(needed)
     if any(asked):
-        found = _pull(maps, pulled, current, previous, w1, w2, gate, asked)
+        found = _pull(maps, pulled, (current, previous, flow, w1, w2, gate), asked)
     if gathers:
         found[1] = _gather(maps, pulled, w2, gate, previous.dtype, in_order)
-    sources = zip(found, (current, previous, flow, w1, w2, gate), strict=True)
-    return [tensor.to(source.dtype) for tensor, source in sources if tensor is not None and source is not None]
+    asked_of = zip(found, operands, strict=True)
+    return [tensor.to(source.dtype) for tensor, source in asked_of if tensor is not None and source is not None]
 
 
-def _gathers(dtype: torch.dtype) -> bool:
-    """Whether the previous representation's gradient is gathered where its order does not matter, or scattered.
-
-    Scattering adds to a map in the dtype that is computed in. Half precision needs another one for that, which is
-    zeroed, added to, read and rounded: nine maps' worth of memory traffic (benchmarks/NOTES.md) in place of two.
-    """
-    return dtype.itemsize < 4
-
-
-def _pull(
-    maps: Maps,
-    pulled: Tensor,
-    current: Tensor | None,
-    previous: Tensor,
-    w1: Tensor | None,
-    w2: Tensor | None,
-    gate: Tensor | None,
-    asked: Sequence[bool],
-) -> list[Tensor | None]:
+def _pull(maps: Maps, pulled: Tensor, operands: Operands, asked: Sequence[bool]) -> list[Tensor | None]:
+    current, previous, _, w1, w2, gate = operands
     how = blocks.for_backward(maps.shape, pulled.dtype, maps.channels_last)
-    blocks_of_channels = how.blocks(maps.channels)
     tiles = maps.tiles(how)
     each = how.tiles_each(maps.channels, tiles)
-    runs = -(-tiles // each)
-
-    def new(*shape: int) -> Tensor:
-        return torch.empty(shape, dtype=maps.dtype, device=pulled.device)
-
-    size = (maps.batch, maps.height, maps.width)
-    batch, h, w = size
+    runs, parts = -(-tiles // each), how.blocks(maps.channels)
     wants_current, wants_previous, wants_flow, wants_w1, wants_w2, wants_gate = asked
-    of_current = maps.new_map(pulled.dtype) if wants_current else None
-    of_previous = maps.zero_map(maps.dtype) if wants_previous else None
-    of_flow = new(blocks_of_channels, batch, 2, h, w) if wants_flow else None
-    of_w1 = new(runs, maps.channels) if wants_w1 else None
-    of_w2 = new(runs, maps.channels) if wants_w2 else None
-    of_gate = new(blocks_of_channels, batch, 1, h, w) if wants_gate else None
     reads_current = wants_w1 or wants_gate or (wants_w2 and gate is not None)
     reads_previous = wants_flow or wants_w2 or wants_gate
-    launch(
-        backward.pull,
-        maps.programs(how, runs),
-        how.warps,
-        pulled,
-        maps.map(current) if reads_current else None,
-        maps.map(previous) if reads_previous else None,
-        maps.flow,
-        maps.flat(w1),
-        w2,
-        gate,
-        of_current,
-        of_previous,
-        of_flow,
-        of_w1,
-        of_w2,
-        of_gate,
-        *maps.sizes(how),
-        each,
-        **maps.constants(how),
-    )
-    return [of_current, of_previous, _total(of_flow), _total(of_w1), _total(of_w2), _total(of_gate)]
+    read = maps.map(current) if reads_current else None, maps.map(previous) if reads_previous else None
+    sources = (pulled, *read, maps.flow, maps.flat(w1), w2, gate)
+    of_current = maps.new_map(pulled.dtype) if wants_current else None
+    of_previous = maps.new_map(maps.dtype).zero_() if wants_previous else None
+    batch, h, w = maps.batch, maps.height, maps.width
+    # Each program's share in the flow's gradient, in those of w1 and w2, and in the gate's.
+    shapes = ((parts, batch, 2, h, w), (runs, maps.channels), (runs, maps.channels), (parts, batch, 1, h, w))
+    shares = [
+        torch.empty(shape, dtype=maps.dtype, device=pulled.device) if wanted else None
+        for shape, wanted in zip(shapes, asked[2:], strict=True)
+    ]
+    results = (of_current, of_previous, *shares)
+    sizes, constants = maps.sizes(how), maps.constants(how)
+    launch(backward.pull, maps.programs(how, runs), how.warps, *sources, *results, *sizes, each, **constants)
+    return [of_current, of_previous, *map(_total, shares)]
 
 
 def _total(shares: Tensor | None) -> Tensor | None:
@@ -250,27 +183,17 @@ def _gather(
         launch(gather.link_as_they_come, programs, 4, maps.flow, heads, nexts, *sizes, **how)
     result = maps.new_map(dtype)
     division = blocks.for_forward(maps.shape, dtype, maps.channels_last)
-    launch(
-        gather.gather,
-        maps.programs(division, maps.tiles(division)),
-        division.warps,
-        pulled,
-        maps.flow,
-        w2,
-        gate,
-        heads,
-        nexts,
-        result,
-        *maps.sizes(division),
-        **maps.constants(division),
-    )
+    programs = maps.programs(division, maps.tiles(division))
+    sources = (pulled, maps.flow, w2, gate, heads, nexts)
+    constants = maps.constants(division)
+    launch(gather.gather, programs, division.warps, *sources, result, *maps.sizes(division), **constants)
     return result
 
 
 def guide_labels(
     answer: Tensor, labels: Tensor, frame: Tensor, weights: Tensor, radius: int, logits: bool, keep: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """See :func:`netwarp.ops.kernels.guide_labels`."""
+    """See :func:`netwarp.ops.reference.guide_labels`."""
     batch, channels, h, w = answer.shape
     probabilities = (answer.softmax(1, dtype=torch.float32) if logits else answer.float()).contiguous()
     moved = torch.empty_like(labels, memory_format=torch.contiguous_format)
