@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from netwarp.datasets.clips import ClipData, ClipFrame
     from netwarp.evaluation.clip_runner import OnLabels
     from netwarp.evaluation.scores import Scores
-    from netwarp.inference.sliding import Sliding
-    from netwarp.inference.stream_model import StreamModel
+    from netwarp.inference.sliding import Sliding, StreamModel
     from netwarp.label_sets import LabelSet
     from netwarp.model import VideoModel
 

@@ -26,7 +26,7 @@ from netwarp.inference import labeller
 from netwarp.inference.keyframes import KeyframePolicy, KeyframeTracker
 from netwarp.inference.labeller import EdgesChoice, Labeller, make_edges
 from netwarp.inference.lookahead import Delay, make_delay
-from netwarp.inference.stream_model import StreamModel
+from netwarp.inference.sliding import StreamModel
 from netwarp.inference.windows_in_turn import windows_in_turn
 from netwarp.model.inputs import base_device
 from netwarp.model.netwarp import Flows

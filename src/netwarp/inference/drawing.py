@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial, singledispatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +22,17 @@ Painter = Callable[[Image, Any], Image]
 """Draws a frame's result (:attr:`netwarp.inference.stream.Segmented.labels`) over its picture."""
 
 
-@singledispatch
 def painter(task: Task, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
     """What draws the results of a task, for one video."""
-    return partial(overlay, palette=palette, alpha=alpha)
-
-
-@painter.register
-def _(task: Multilabel, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
-    return partial(overlay_sets, palette=palette, alpha=alpha)
-
-
-@painter.register
-def _(task: Binary, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
-    return partial(overlay_sets, palette=palette[1:], alpha=alpha)
-
-
-@painter.register
-def _(task: Regression, palette: Sequence[Colour], alpha: float, value_range: Range | None = None) -> Painter:
-    return ValuePainter(value_range)
+    if isinstance(task, Regression):
+        return ValuePainter(value_range)
+    if isinstance(task, Binary):
+        palette = palette[1:]
+    return partial(overlay_sets if isinstance(task, Multilabel) else overlay, palette=palette, alpha=alpha)
 
 
 def legend_of(task: Task, labels: LabelSet) -> Legend:
-    """What draws the names of a task's labels; the rest round an object is not drawn, nor named.
-
-    Raises:
-        ConfigurationError: The results are values and no labels.
-    """
+    """What draws the names of a task's labels; the rest round an object is not drawn, nor named."""
     if isinstance(task, Regression):
         raise _no_labels(task, "legend")
     return Legend(labels.names, labels.palette, without=(0,) if isinstance(task, Binary) else ())
@@ -96,12 +80,7 @@ def label_files(
     inputs: Iterable[Path] = (),
     live: bool = False,
 ) -> dict[str, LabelFile]:
-    """The files that numbers about labels are written into, by argument; of the rest round an object no region is.
-
-    Raises:
-        ConfigurationError: The results are values and no labels.
-        MissingExtraError: pycocotools, which ``rle`` needs, is not installed.
-    """
+    """The files that numbers about labels are written into, by argument; of the rest round an object no region is."""
     for option, place in (("areas", areas), ("rle", rle)):
         if place is not None and isinstance(task, Regression):
             raise _no_labels(task, option)

@@ -18,6 +18,7 @@ from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.model.inputs import to_unit_range
 from netwarp.model.netwarp import Flows
 from netwarp.ops import resize_flow, warp
+from netwarp.ops.reference import inside
 
 log = logging.getLogger("netwarp")
 
@@ -56,7 +57,8 @@ class Look:
         flow = resize_flow(flow, (previous.shape[-2], previous.shape[-1])).to(previous.dtype)
         # Warped at half the size and compared at a quarter: noise and texture that no flow aligns are averaged away,
         # but not the flow's fractions of a pixel, which would leave twice as much unexplained within clips.
-        return cls(*(_halved(picture) for picture in (current, warp(previous, flow), _within(flow))))
+        within = inside(flow, 0.5).all(1, keepdim=True).to(flow.dtype)
+        return cls(*(_halved(picture) for picture in (current, warp(previous, flow), within)))
 
     @cached_property
     def _seen(self) -> Tensor:
@@ -162,14 +164,6 @@ def _halved(picture: Tensor) -> Tensor:
     return F.interpolate(picture, size=size, mode="bilinear", align_corners=False)
 
 
-def _within(flow: Tensor) -> Tensor:
-    """``[B,1,H,W]``, 1 where a flow ``[B,2,H,W]`` points into the previous frame, else 0."""
-    h, w = flow.shape[-2:]
-    x = torch.arange(w, device=flow.device) + flow[:, 0]
-    y = torch.arange(h, device=flow.device).unsqueeze(1) + flow[:, 1]
-    return ((x >= -0.5) & (x <= w - 0.5) & (y >= -0.5) & (y <= h - 0.5)).unsqueeze(1).to(flow.dtype)
-
-
 @dataclass(frozen=True, eq=False)
 class Doubt:
     """What a policy sees of a frame before it decides whether the network runs on it.
@@ -204,7 +198,6 @@ class EveryNth:
     patient: ClassVar[bool] = True
 
     def __call__(self, seen: Doubt) -> bool:
-        """See :data:`KeyframePolicy`."""
         return seen.frames >= self.n
 
 
@@ -231,7 +224,6 @@ class Auto:
     longest: int = 12
 
     def __call__(self, seen: Doubt) -> bool:
-        """See :data:`KeyframePolicy`."""
         return seen.frames >= self.longest or self.excess(seen) > 1
 
     def excess(self, seen: Doubt) -> float:
@@ -259,7 +251,6 @@ class Budget:
         self._measure = Auto()
 
     def __call__(self, seen: Doubt) -> bool:
-        """See :data:`KeyframePolicy`."""
         self._saved += self.share
         self._bar *= math.exp(-0.5 * self.share)
         if self._saved < 1 or (self._saved < 2 and self._measure.excess(seen) < self._bar):
@@ -311,7 +302,6 @@ class BoundedWait:
         self._asked_in_vain = False
 
     def __call__(self, seen: Doubt) -> bool:
-        """See :data:`KeyframePolicy`."""
         if self._policy(seen):
             return True
         if seen.frames < self._longest:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.inference.lookahead import Delay, Lookahead
+from netwarp.inference.sliding import StreamModel
 from netwarp.inference.sliding_state import SlidingState
-from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.windows_in_turn import TurnsState
 from netwarp.model import VideoModel, VideoState
 from netwarp.model.gates import resize_confidence
@@ -26,9 +26,6 @@ def make_edges(edges: EdgesChoice, model: StreamModel) -> Edges | None:
 
     ``"on"`` (or True), ``"off"`` (or False), an :class:`netwarp.ops.Edges`, or ``"auto"``: on with a memory that needs
     no training, where the filter was never worse than nothing on rendered video.
-
-    Raises:
-        ConfigurationError: an unknown name, or the filter is asked of a network whose output are no classes.
     """
     if not isinstance(edges, Edges) and edges not in (True, False, "on", "off", "auto"):
         raise unknown_name("edges", str(edges), ("on", "off", "auto"))
@@ -78,7 +75,6 @@ class Answer(NamedTuple):
         return cls(state, labels, filtered)
 
     def carried(self, model: StreamModel, path: Flows) -> Tensor:
-        """Carry the labels along the flow to the keyframe."""
         if self.filtered is not None:
             return labels_along(self.filtered, self.labels, path.backward)
         return model.carry_labels(self.state, path, self.labels)
@@ -129,23 +125,15 @@ class Labeller:
         self,
         item: object,
         image: Tensor,
-        motion: Tensor | Flows | Motion | None,
+        motion: Any,  # noqa: ANN401 - each model makes its own
         path: Flows | None = None,
         ahead: Flows | None = None,
         index: int | None = None,
     ) -> list[Labelled]:
-        """Label the next frame ``[1,3,H,W]``.
+        """Label the next frame ``[1,3,H,W]``, and return what has its labels now, in order.
 
-        Args:
-            item: What is handed out with its labels.
-            image: The frame.
-            motion: From it to the last keyframe, for a step of the model; None at a start.
-            path: Flow to the last keyframe where the network does not run.
-            ahead: Flow to it from the frame before, with a delay.
-            index: Its number in the video.
-
-        Returns:
-            Items whose labels are known now, in order.
+        ``motion`` leads from it to the last keyframe, for a step of the model, or is None at a start; ``path`` does
+        where the network does not run; ``ahead`` is the flow to it from the frame before, with a delay.
         """
         logits, network = None, 0.0
         plain = self._edges is None and self._lookahead is None and not self._confidence

@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 from netwarp.errors import ConfigurationError, OutputError
-from netwarp.inference.stream_model import StreamModel
+from netwarp.inference.sliding import StreamModel
 from netwarp.model.gates import resize_confidence
 from netwarp.model.netwarp import Flows
 from netwarp.ops import warp, warp_combine
@@ -30,25 +31,15 @@ HALF = torch.finfo(torch.half).max
 
 @dataclass(frozen=True)
 class Delay:
-    """How far a stream looks ahead.
+    """How far a stream looks ahead."""
 
-    Attributes:
-        frames: Frames that are read before one is handed out, at most.
-        every: How many are handed out together: each time the answers of all that wait are gone through once.
-        on_disk: Whether answers wait in a file, in half precision where they are of labels.
-    """
-
-    frames: int
-    every: int
-    on_disk: bool = False
+    frames: int  # that are read before one is handed out, at most
+    every: int  # how many are handed out together: each time the answers of all that wait are gone through once
+    on_disk: bool = False  # whether answers wait in a file, in half precision where they are of labels
 
 
 def make_delay(lag: int, *, offline: bool) -> Delay | None:
-    """Build the delay that ``lag`` and ``offline`` of :func:`netwarp.segment` mean; None for none.
-
-    Raises:
-        ConfigurationError: ``lag`` is no whole number of at least 0, or given with ``offline``.
-    """
+    """Build the delay that ``lag`` and ``offline`` of :func:`netwarp.segment` mean; None for none."""
     if isinstance(lag, bool) or not isinstance(lag, int) or lag < 0:
         raise ConfigurationError(f"lag must be a whole number of frames, at least 0, not {lag!r}", option="lag")
     if offline and lag:
@@ -68,11 +59,9 @@ class Lookahead:
 
     def __init__(self, model: StreamModel, delay: Delay) -> None:
         self._model, self._delay = model, delay
-        self._items: list[Any] = []
+        self._waiting: list[tuple[Any, tuple[Tensor, ...] | _InFile]] = []
         # Labels bear half precision; values would be inf above 65504, and have steps far below.
-        answers = None if model.task.stored.is_floating_point else torch.half
-        self._kept: _OnDisk | _InMemory = _OnDisk(answers) if delay.on_disk else _InMemory()
-        self._first = 0  # number of the first that waits
+        self._dtype = None if model.task.stored.is_floating_point else torch.half
         self._sure = False
 
     def add(
@@ -86,24 +75,26 @@ class Lookahead:
         """
         flow = () if ahead is None else (ahead.backward, *(() if ahead.trust is None else (ahead.trust,)))
         self._sure = sure is not None
-        self._kept.put(self._first + len(self._items), (answer, *(() if sure is None else (sure,)), *flow))
-        self._items.append(item)
-        if len(self._items) > self._delay.frames:
+        tensors = (answer, *(() if sure is None else (sure,)), *flow)
+        self._waiting.append((item, _InFile(tensors, self._dtype) if self._delay.on_disk else tensors))
+        if len(self._waiting) > self._delay.frames:
             yield from self._go_back(self._delay.every)
 
     def finish(self) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
         """Hand out all that waits, the last first: a scene or the video ends here."""
-        yield from self._go_back(len(self._items))
+        yield from self._go_back(len(self._waiting))
 
     def _go_back(self, count: int) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
         later: Tensor | None = None
         sure: Tensor | None = None
         flow: list[Tensor] = []
-        for place in reversed(range(len(self._items))):
-            answer, *to_here = self._kept.get(self._first + place)
+        for place in reversed(range(len(self._waiting))):
+            item, kept = self._waiting[place]
+            answer, *to_here = kept.read() if isinstance(kept, _InFile) else kept
             behind, sure = sure, to_here.pop(0) if self._sure else None
             if sure is not None and behind is not None and len(flow) > 1:
-                sure = torch.maximum(sure, resize_confidence(flow[1], _size(sure)) * warp(behind, flow[0]))
+                size = sure.shape[-2], sure.shape[-1]
+                sure = torch.maximum(sure, resize_confidence(flow[1], size) * warp(behind, flow[0]))
             if later is not None:
                 to_later, trust = self._model.at_answer(Flows(flow[0], None, *flow[1:]), answer)
                 present, past = (answer.new_full((answer.shape[1],), share) for share in (1 - SHARE, SHARE))
@@ -111,83 +102,37 @@ class Lookahead:
                 answer = warp_combine(answer, later, to_later, present, past, trust, interpolation=how)
             later, flow = answer, to_here
             if place < count:
-                yield self._items[place], answer, sure
-        self._first += count
-        del self._items[:count]
-        self._kept.forget(self._first)
+                yield item, answer, sure
+        del self._waiting[:count]
 
 
-def _size(tensor: Tensor) -> tuple[int, int]:
-    return tensor.shape[-2], tensor.shape[-1]
+class _InFile:
+    """Tensors of a frame in a file that has no name and goes with the process.
 
-
-class _InMemory:
-    """Tensors by their frame's number."""
-
-    def __init__(self) -> None:
-        self._held: dict[int, tuple[Tensor, ...]] = {}
-
-    def put(self, number: int, tensors: tuple[Tensor, ...]) -> None:
-        self._held[number] = tensors
-
-    def get(self, number: int) -> tuple[Tensor, ...]:
-        return self._held[number]
-
-    def forget(self, before: int) -> None:
-        self._held = {number: tensors for number, tensors in self._held.items() if number >= before}
-
-
-class _OnDisk:
-    """The same, each frame in a file that has no name and goes with the process.
-
-    All is in half precision but the first tensor of a frame, which is in ``dtype``, or with None in its own.
+    All are in half precision but the first, which is in ``dtype``, or with None in its own.
     """
 
-    def __init__(self, dtype: torch.dtype | None) -> None:
-        self._dtype = dtype
-        self._held: dict[int, tuple[IO[bytes], list[_Kind]]] = {}
-
-    def put(self, number: int, tensors: tuple[Tensor, ...]) -> None:
-        kinds = [
-            _Kind(tensor.shape, tensor.dtype, tensor.device, torch.half if place else self._dtype or tensor.dtype)
-            for place, tensor in enumerate(tensors)
-        ]
+    def __init__(self, tensors: tuple[Tensor, ...], dtype: torch.dtype | None) -> None:
+        self._kinds = [(tensor.device, tensor.dtype) for tensor in tensors]
+        kept = {"0": _shrunk(tensors[0], dtype or tensors[0].dtype)}
+        kept |= {str(place): _shrunk(tensor, torch.half) for place, tensor in enumerate(tensors[1:], start=1)}
         try:
-            file = tempfile.TemporaryFile(prefix="netwarp-")  # noqa: SIM115 - open as long as it is held
-            self._held[number] = file, kinds
-            for tensor, kind in zip(tensors, kinds, strict=True):
-                file.write(_bytes(tensor.detach(), kind.kept))
-            file.flush()
+            self._file = tempfile.TemporaryFile(prefix="netwarp-")  # noqa: SIM115 - open as long as it is held
+            self._file.write(save(kept))
+            self._file.flush()
         except OSError as error:
             raise OutputError(
                 f"cannot keep the network's answers in {tempfile.gettempdir()} ({reason(error)}): "
                 "set TMPDIR to a folder with more room"
             ) from error
 
-    def get(self, number: int) -> tuple[Tensor, ...]:
-        file, kinds = self._held[number]
-        file.seek(0)
-        return tuple(
-            torch.frombuffer(bytearray(file.read(kind.kept.itemsize * kind.shape.numel())), dtype=kind.kept)
-            .view(kind.shape)
-            .to(kind.device, kind.dtype)
-            for kind in kinds
-        )
-
-    def forget(self, before: int) -> None:
-        self._held = {number: kept for number, kept in self._held.items() if number >= before}
+    def read(self) -> tuple[Tensor, ...]:
+        self._file.seek(0)
+        kept = load(self._file.read())
+        return tuple(kept[str(place)].to(device, dtype) for place, (device, dtype) in enumerate(self._kinds))
 
 
-class _Kind(NamedTuple):
-    """What a tensor is, and in what dtype it is kept."""
-
-    shape: torch.Size
-    dtype: torch.dtype
-    device: torch.device
-    kept: torch.dtype
-
-
-def _bytes(tensor: Tensor, dtype: torch.dtype) -> bytes:
+def _shrunk(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     if dtype == torch.half:  # a logit of -1e9 is not -inf, of which a sum may be NaN
         tensor = tensor.clamp(-HALF, HALF)
-    return tensor.to(dtype).cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+    return tensor.detach().to("cpu", dtype).contiguous()

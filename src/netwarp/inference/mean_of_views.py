@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,11 +12,17 @@ from netwarp.inference.views import Flip, Tiling, View
 from netwarp.model.task import Task
 
 
-def add_scale(total: Tensor | None, probabilities: Tensor, size: tuple[int, int]) -> Tensor:
-    """Add the probabilities of a scale, brought to the frame's size, to those of others."""
-    if tuple(probabilities.shape[-2:]) != size:
-        probabilities = F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)
-    return probabilities if total is None else total.add_(probabilities)
+def mean_over_scales(scales: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
+    """Average the probabilities ``[B,classes,h,w]`` of scales, each brought to the frame's size as it comes."""
+    total: Tensor | None = None
+    count = 0
+    for probabilities in scales:
+        if tuple(probabilities.shape[-2:]) != size:
+            probabilities = F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)
+        total = probabilities if total is None else total.add_(probabilities)
+        count += 1
+    assert total is not None  # there is at least one scale
+    return total.div_(count) if count > 1 else total
 
 
 class MeanOfViews:

@@ -31,9 +31,6 @@ def saved_files(folder: str | Path, names: Sequence[str] | None) -> dict[int, Pa
 
     With ``names``, those of a video's images in order, a file has its frame's name; else the last number in its name
     is its frame's, from 0.
-
-    Raises:
-        InputError: there is no such file, or two are of one frame.
     """
     place = Path(folder)
     if not place.is_dir():
@@ -154,5 +151,4 @@ class WhereSaved:
         self._numbers = set(files)
 
     def __call__(self, seen: Doubt) -> bool:
-        """See :data:`.KeyframePolicy`."""
         return seen.index in self._numbers

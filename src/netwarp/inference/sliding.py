@@ -7,21 +7,20 @@ the frame is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from netwarp.errors import ConfigurationError, InputError, NetWarpError
+from netwarp.errors import ConfigurationError, InputError
 from netwarp.freed_memory import keep_freed_memory
-from netwarp.inference.mean_of_views import MeanOfViews, add_scale
+from netwarp.inference.mean_of_views import MeanOfViews, mean_over_scales
 from netwarp.inference.sliding_state import Memory, SlidingState
 from netwarp.inference.view_tensors import ViewTensors
 from netwarp.inference.views import Flip, Tiling, Views
 from netwarp.model import VideoModel, VideoState
-from netwarp.model.inputs import as_frames, base_device
+from netwarp.model.frame_motion import Frame
 from netwarp.model.netwarp import Flows
 from netwarp.ops import warp
 from netwarp.ops.kernels import labels_along
@@ -101,33 +100,27 @@ class Sliding:
         return self.over(self.model.without_memory())
 
     def eval(self) -> Sliding:
-        """Set evaluation mode."""
         self.model.eval()
         return self
 
-    def estimate_flow(
-        self, current: Tensor | np.ndarray, previous: Tensor | np.ndarray, index: int | None = None
-    ) -> Tensor:
+    def estimate_flow(self, current: Frame, previous: Frame, index: int | None = None) -> Tensor:
         """The flow that :meth:`step` would use, between whole frames; see :meth:`VideoModel.estimate_flow`."""
         return self.model.estimate_flow(current, previous, index)
 
     def estimate_motion(
-        self,
-        current: Tensor | np.ndarray,
-        previous: Tensor | np.ndarray,
-        flow: Tensor | Flows | None = None,
-        index: int | None = None,
+        self, current: Frame, previous: Frame, flow: Tensor | Flows | None = None, index: int | None = None
     ) -> Flows | None:
         """Estimate or check the flow for :meth:`step`; None without layers. FlowCNN and gate run in each view."""
-        device = base_device(self.model.base)
-        if not self.layers:
-            return None
-        return self.model.flows_between(as_frames(current, device), as_frames(previous, device), flow, index=index)
+        return self._flows_between(current, previous, flow, index) if self.layers else None
+
+    def _flows_between(self, current: Frame, previous: Frame, flow: Tensor | Flows | None, index: int | None) -> Flows:
+        model = self.model
+        return model.flows_between(model.checked(current), model.checked(previous), flow, index=index)
 
     @torch.no_grad()
     def step(
         self,
-        frame: Tensor | np.ndarray,
+        frame: Frame,
         state: SlidingState | None = None,
         flow: Tensor | Flows | None = None,
         *,
@@ -155,9 +148,7 @@ class Sliding:
         """
         keep_freed_memory()
         model = self.model
-        if model.hooks is None:
-            raise NetWarpError("this VideoModel was removed from its base: build a new one")
-        present = as_frames(frame, base_device(model.base))
+        present = model.checked(frame)
         past = self._checked(state)
         # A clone, since cameras and decoders fill one tensor again and again.
         own = present.clone() if present is frame else present
@@ -176,20 +167,17 @@ class Sliding:
         with using as taken:
             memories: list[Memory | None] = [None] * len(tilings) if flows is None else [*taken]
             del taken  # the memories of another size: they must not lie beside the new ones
-            result = self._over_scales(whole, tilings, memories)
+            result = mean_over_scales(self._scales(whole, tilings, memories), size)
         kept = [memory for memory in memories if memory is not None]
         return result, SlidingState(own, kept, self.shape, result)
 
     def trusted(self, current: Tensor, previous: Tensor, flows: Flows) -> Flows:
-        """Add the gate's confidence in the flows between two whole frames; see :meth:`VideoModel.trusted`."""
         return self.model.trusted(current, previous, flows)
 
     def flows_ahead(self, current: Tensor, previous: Tensor, flows: Flows) -> Flows:
-        """Flow from the previous frame to the current one and the trust in it; see :meth:`VideoModel.flows_ahead`."""
         return self.model.flows_ahead(current, previous, flows)
 
     def carry_answer(self, state: SlidingState, path: Flows) -> Tensor:
-        """Carry the probabilities of the last keyframe along the flow to it; see :meth:`VideoModel.carry`."""
         if state.answer is None:
             raise InputError("the state holds no answer to carry: run the network on this frame (keyframe=True)")
         return warp(state.answer, path.backward)
@@ -199,11 +187,9 @@ class Sliding:
         return flows.backward, flows.trust
 
     def enlarge(self, answer: Tensor, frame: Tensor) -> Tensor:
-        """The probabilities as they are."""
         return answer
 
     def carry_labels(self, state: SlidingState, path: Flows, labels: Tensor) -> Tensor:
-        """Carry the labels of the last keyframe likewise; see :meth:`VideoModel.carry_labels`."""
         assert state.answer is not None  # which the labels are of
         if self.task.normalised:
             return labels_along(state.answer, labels, path.backward)
@@ -230,16 +216,12 @@ class Sliding:
         """The views and each layer's channels, which a state must have been made with."""
         return self.views, tuple(netwarp.channels for netwarp in self.model.netwarps)
 
-    def _over_scales(self, whole: ViewTensors, tilings: Sequence[Tiling], memories: list[Memory | None]) -> Tensor:
-        """Average the probabilities of all scales, and replace the memories (None at first) in the list."""
-        size = (whole.present.shape[-2], whole.present.shape[-1])
-        result: Tensor | None = None
+    def _scales(self, whole: ViewTensors, tilings: Sequence[Tiling], memories: list[Memory | None]) -> Iterator[Tensor]:
+        """The probabilities of each scale; its memory (None at first) is replaced in the list."""
         for number, tiling in enumerate(tilings):
             seen = whole.at_scale(tiling, self.model.preprocess)
             probabilities, memories[number] = self._at_scale(seen, tiling, memories[number])
-            result = add_scale(result, probabilities, size)
-        assert result is not None  # there is at least one scale
-        return result.div_(len(tilings)) if len(tilings) > 1 else result
+            yield probabilities
 
     def _at_scale(self, seen: ViewTensors, tiling: Tiling, memory: Memory | None) -> tuple[Tensor, Memory]:
         """Average the probabilities of a scale's views, and write its memory over, in the same tensors."""
@@ -265,6 +247,10 @@ class Sliding:
                 mean.add(view, each)
         assert memory is not None
         return mean.result(), memory
+
+
+StreamModel = VideoModel | Sliding
+"""What segments a stream: a video model, or one in windows."""
 
 
 def _views_in_a_pass(window: tuple[int, int], device: torch.device) -> int:

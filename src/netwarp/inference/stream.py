@@ -23,8 +23,7 @@ from netwarp.flow.registry import only_in_clips
 from netwarp.inference.keyframes import Cuts, KeyframePolicy, KeyframeTracker, is_other_scene
 from netwarp.inference.labeller import EdgesChoice, Labelled, Labeller, labels_alone, make_edges
 from netwarp.inference.lookahead import Delay, make_delay
-from netwarp.inference.sliding import Sliding
-from netwarp.inference.stream_model import StreamModel
+from netwarp.inference.sliding import Sliding, StreamModel
 from netwarp.inference.threads import Newest, Prefetcher, Staging, ThreadBudget, opencv_on_one_thread
 from netwarp.inference.windows_in_turn import WindowsInTurn, windows_in_turn
 from netwarp.model import VideoModel

@@ -248,7 +248,9 @@ class ThreadBudget:
         mine, part, counted = torch.get_num_threads(), 0, False
         try:
             with self._changed:
-                self._changed.wait_for(lambda: self.passes < self._at_once())
+                # A caller may have set fewer torch threads than there are cores.
+                cores = max(self._count, self._whole)
+                self._changed.wait_for(lambda: self.passes < cores // self._part())
                 self.passes, counted = self.passes + 1, True
                 part = self._part()
             if part != mine:
@@ -264,10 +266,6 @@ class ThreadBudget:
 
     def _part(self) -> int:
         return max(1, self._whole // max(1, self.streams))
-
-    def _at_once(self) -> int:
-        # A caller may have set fewer torch threads than there are cores.
-        return max(self._count, self._whole) // self._part()
 
 
 _opencv_lock = threading.RLock()  # garbage collection may end one block inside of another

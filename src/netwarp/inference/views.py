@@ -123,7 +123,6 @@ class Views:
         return self.tilings(frame)[0].window
 
     def pixels(self, frame: Size) -> int:
-        """The number of pixels of all views of a frame."""
         each = (t.window[0] * t.window[1] * len(t.tops) * len(t.lefts) for t in self.tilings(frame))
         return sum(each) * (2 if self.flip else 1)
 

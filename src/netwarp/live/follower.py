@@ -15,8 +15,8 @@ from torch import Tensor
 
 from netwarp.inference.keyframes import BoundedWait, Cuts, Doubt, KeyframePolicy, half_grey, is_other_scene
 from netwarp.inference.labeller import Answer
+from netwarp.inference.sliding import StreamModel
 from netwarp.inference.stream import CPU, Segmented, flow_back
-from netwarp.inference.stream_model import StreamModel
 from netwarp.inference.threads import Staging
 from netwarp.live.stats import LiveStats
 from netwarp.model.inputs import as_frames

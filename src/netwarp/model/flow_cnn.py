@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -124,7 +125,9 @@ class FlowCNN(nn.Module):
         flow, current, previous = flow.to(dtype), current.to(dtype), previous.to(dtype)
         with torch.autocast(flow.device.type, enabled=False):
             if self.variant == "release":
-                return self._release(*(_max_pool(picture) for picture in (flow, current, previous)))
+                # The largest value of each cell; cells at the lower and right border may be smaller.
+                pool = partial(F.max_pool2d, kernel_size=RELEASE_STRIDE, ceil_mode=True)
+                return self._release(pool(flow), pool(current), pool(previous))
             stride = self.stride or 1
             if stride > 1:
                 size = (-(-flow.shape[-2] // stride), -(-flow.shape[-1] // stride))
@@ -192,17 +195,12 @@ class FlowCNN(nn.Module):
         joined = torch.cat((flow, hidden), dim=1).unsqueeze(1)
         return (joined * last.unsqueeze(0)).sum(2) + bias.to(flow.dtype).view(1, 2, 1, 1)
 
-    def extra_repr(self) -> str:  # noqa: D102
+    def extra_repr(self) -> str:
         return f"variant={self.variant!r}, stride={self.stride}"
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.conv2d(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), padding=weight.shape[-1] // 2)
-
-
-def _max_pool(picture: Tensor) -> Tensor:
-    """The largest value of each 8×8 cell; cells at the lower and right border may be smaller."""
-    return F.max_pool2d(picture, RELEASE_STRIDE, RELEASE_STRIDE, ceil_mode=True)
 
 
 def _identity(weight: Tensor) -> Tensor:

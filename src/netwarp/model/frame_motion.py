@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from netwarp.errors import ConfigurationError, InputError, NetWarpError
+from netwarp.errors import ConfigurationError, NetWarpError
 from netwarp.flow import FlowSource, PrecomputedFlow
 from netwarp.flow.registry import only_in_clips
 from netwarp.model.flow_cnn import FlowCNN
@@ -46,7 +46,7 @@ class FrameMotion(nn.Module):
         """
         if isinstance(self.flow, str):
             raise only_in_clips()
-        present, past = self._checked(current), self._checked(previous)
+        present, past = self.checked(current), self.checked(previous)
         return check_flow(self.flow(present, past, index), present)
 
     @torch.no_grad()
@@ -67,7 +67,10 @@ class FrameMotion(nn.Module):
         Raises:
             InputError: as :meth:`step`.
         """
-        return self._motion(self._checked(current), self._checked(previous), flow, index)
+        present, past = self.checked(current), self.checked(previous)
+        if not self.layers:
+            return None
+        return self.motion_between(present, past, self.flows_between(present, past, flow, index=index))
 
     def flows_between(
         self,
@@ -128,28 +131,15 @@ class FrameMotion(nn.Module):
         gate = as_gate(self.gate)
         if gate is None or flows.trust is not None:
             return flows
-        present, past = self._checked(current), self._checked(previous)
+        present, past = self.checked(current), self.checked(previous)
         return flows._replace(trust=confidence_in(gate, present, past, flows.backward, flows.forward))
 
     def motion_between(self, current: Tensor, previous: Tensor, flows: Flows) -> Motion:
         """Correct the flows between two frames, and compute the confidence in them."""
         return Motion.between(current, previous, flows, self.flow_cnn, as_gate(self.gate), self.preprocess)
 
-    def _motion(
-        self, present: Tensor, past: Tensor, flow: Tensor | Flows | Motion | None, index: int | None
-    ) -> Motion | None:
-        if isinstance(flow, Motion):
-            return self._checked_motion(present, flow)
-        if not self.layers:
-            return None
-        return self.motion_between(present, past, self.flows_between(present, past, flow, index=index))
-
-    def _checked_motion(self, present: Tensor, motion: Motion) -> Motion:
-        if motion.size != self.preprocess.grid((present.shape[-2], present.shape[-1]))[1]:
-            raise InputError(f"the motion is that of another frame, of {motion.size[1]}×{motion.size[0]} pixels")
-        return motion
-
-    def _checked(self, frame: Frame) -> Tensor:
+    def checked(self, frame: Frame) -> Tensor:
+        """A frame as ``[B,3,H,W]`` on the network's device; refuses any other, and all once the hooks are removed."""
         return as_frames(frame, self._device())
 
     def _device(self) -> torch.device:

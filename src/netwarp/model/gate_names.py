@@ -41,14 +41,6 @@ def gate_from_dict(values: dict[str, Any] | None) -> PhotometricGate | LearnedGa
     return GATES[kind].from_dict(values.get(kind, values))
 
 
-def _own_gate(spec: str) -> Gate | GateFunction:
-    gate: Gate | GateFunction = own_part(spec, "a gate")
-    if not callable(gate):
-        raise ConfigurationError(f"{spec} makes {type(gate).__name__}, which is not called as a gate is")
-    gate.spec = spec  # type: ignore[union-attr]
-    return gate
-
-
 OWN = "own"
 """Key of a saved model's gate that is the user's own, by its name."""
 
@@ -71,7 +63,11 @@ def make_gate(spec: str) -> Gate | GateFunction:
     ('photometric',)
     """
     if is_own(spec, tuple(GATES)):
-        return _own_gate(spec)
+        own: Gate | GateFunction = own_part(spec, "a gate")
+        if not callable(own):
+            raise ConfigurationError(f"{spec} makes {type(own).__name__}, which is not called as a gate is")
+        own.spec = spec  # type: ignore[union-attr]
+        return own
     form = re.fullmatch(r"([^:,]*)(?::([^,]*))?(?:,terms=([^,]*))?", spec)
     if form is None:
         raise ConfigurationError(f"cannot read gate {spec!r}: the form is NAME[:START][,terms=TERM+TERM]")

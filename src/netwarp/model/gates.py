@@ -113,11 +113,9 @@ class PhotometricGate:
     def __call__(
         self, current: Tensor, previous: Tensor, flow: Tensor, forward_flow: Tensor | None = None
     ) -> Confidence:
-        """Compute the confidence; see :class:`Gate`."""
         return torch.exp(-self.cost(current, previous, flow))
 
     def at_layer(self, confidence: Confidence, current: Tensor, previous: Tensor, flow: Tensor) -> Confidence:
-        """Leave the confidence as it is; see :class:`Gate`."""
         return confidence
 
     def cost(self, current: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
@@ -128,12 +126,10 @@ class PhotometricGate:
         return relative_error(error, self.sigma, self.noise)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the arguments as plain values, for a saved model."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build the gate that :meth:`to_dict` describes."""
         return cls(**values)
 
 
@@ -210,7 +206,6 @@ class LearnedGate(nn.Module):
 
     @property
     def needs_forward_flow(self) -> bool:
-        """Whether one of its terms looks at flow in both directions."""
         return "forward_backward" in self.terms
 
     def coefficient(self, term: str) -> Tensor:
@@ -225,7 +220,6 @@ class LearnedGate(nn.Module):
     def forward(
         self, current: Tensor, previous: Tensor, flow: Tensor, forward_flow: Tensor | None = None
     ) -> Confidence:
-        """Compute the confidence from frames and flow; see :class:`Gate`."""
         cost = torch.zeros((), device=flow.device)
         if "photometric" in self.terms:
             cost = cost + self.coefficient("photometric") * self.error.cost(current, previous, flow)
@@ -235,7 +229,7 @@ class LearnedGate(nn.Module):
         return torch.exp(-cost).expand(flow.shape[0], 1, *flow.shape[2:])
 
     def at_layer(self, confidence: Confidence, current: Tensor, previous: Tensor, flow: Tensor) -> Confidence:
-        """Multiply by what the representations say, where ``features`` is a term; see :class:`Gate`."""
+        """Multiply by what the representations say, where ``features`` is a term."""
         if "features" not in self.terms:
             return confidence
         with torch.no_grad():
@@ -243,15 +237,13 @@ class LearnedGate(nn.Module):
         return confidence * torch.exp(-self.coefficient("features") * cost)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the arguments as plain values, for a saved model."""
         return {"start": self.start, "terms": list(self.terms), "error": self.error.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build the gate that :meth:`to_dict` describes."""
         return cls(values["start"], values["terms"], error=PhotometricGate(**values["error"]))
 
-    def extra_repr(self) -> str:  # noqa: D102
+    def extra_repr(self) -> str:
         return f"start={self.start!r}, terms={list(self.terms)}, error={self.error}"
 
 

@@ -64,10 +64,10 @@ class GridTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _after(self, name: str, given: dict[str, Any], known: list[_Map], output: Tensor) -> _Map | None:
-        picture = given.get("input", given.get("self"))
+        picture: Any = given.get("input", given.get("self"))
         before = self._maps.get(picture) if isinstance(picture, Tensor) else None
-        dims = None if before is None or not isinstance(picture, Tensor) else before.lies_in(picture.shape)
-        if before is None or dims is None or not isinstance(picture, Tensor):
+        dims = None if before is None else before.lies_in(picture.shape)
+        if before is None or dims is None:
             return None if _is_window(name) else _handed_on(known, output)
         step = _step(name, given, dims, picture.shape, output.shape)
         if step is None:

@@ -93,14 +93,7 @@ class Preprocess:
         return frame
 
     def grid(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Sizes that a frame takes on its way into the network.
-
-        Args:
-            size: (height, width) of the raw frame.
-
-        Returns:
-            (height, width) after resizing, and after padding.
-        """
+        """(height, width) of a frame of this size after resizing, and after padding."""
         h, w = self.size or size
         return (h, w), (self._padded(h), self._padded(w))
 

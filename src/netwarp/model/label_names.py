@@ -20,7 +20,7 @@ def labels_of(
         names = own
     elif names is None:
         names = _id2label(base, task.outputs)
-    elif names is not None and not _are_names(names):
+    elif not _are_names(names):
         raise ConfigurationError(f"classes must be a list of names, not {names!r}")
     if palette is None:
         own = getattr(base, "palette", None)

@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,7 +45,6 @@ class LayerInfo:
 
     @property
     def usable(self) -> bool:
-        """Whether it can hold a NetWarp."""
         return self.calls == 1 and not self.fault
 
 
@@ -62,11 +61,9 @@ class Probe:
 
     @property
     def classes(self) -> int:
-        """How many classes the logits have."""
         return self.output.channels
 
     def task(self, base: nn.Module, name: str | None = None) -> Task:
-        """What the output is; see :func:`task_of`."""
         return task_of(base, self.answers, name or self.said)
 
 
@@ -79,8 +76,9 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
     """
     sizes = (size,) if size is not None else SIZES
     error: Exception | None = None
-    # A compiled network runs as it was written: hooks and the tracer see nothing of compiled code.
-    with _as_written():
+    # A compiled network runs as it was written: hooks and the tracer see nothing of compiled code. Where there is none,
+    # importing the compiler would take seconds.
+    with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
         for candidate in sizes:
             try:
                 return _probe(base, preprocess, candidate)
@@ -106,11 +104,6 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
         f"the base fails on {what}: {_reason(error)} (say by {{option}} which size it takes)",
         option="example_size",
     ) from error
-
-
-def _as_written() -> AbstractContextManager[object]:
-    """Run compiled networks as they were written; where there are none, importing the compiler would take seconds."""
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 _NOT_THE_SIZE = (AttributeError, TypeError, NameError, KeyError, ImportError)
@@ -300,8 +293,6 @@ def place(
     """Check that layers can hold a NetWarp, by running the network: them in running order, and all that was seen."""
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not all(isinstance(n, str) for n in layers):
         raise ConfigurationError(f"layers must be a list of names, not {layers!r}")
-    if not isinstance(preprocess, Preprocess):
-        raise ConfigurationError(f"preprocess must be a netwarp.Preprocess, not {preprocess!r}")
     if example_size is not None and not _is_size(example_size):
         raise ConfigurationError(f"example_size must be a frame's (height, width) in pixels, not {example_size!r}")
     inner = [name for name in layers if name not in OUTPUTS]

@@ -69,7 +69,7 @@ class NetWarp(nn.Module):
         flow = resize_flow(flow, size)
         return warp_combine(current, previous, flow, self.w1, self.w2, gate, interpolation=self.interpolation)
 
-    def extra_repr(self) -> str:  # noqa: D102
+    def extra_repr(self) -> str:
         return f"channels={self.channels}, interpolation={self.interpolation!r}"
 
 

@@ -110,7 +110,6 @@ class Task:
         """Refuse to train where label maps say nothing of the task."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, for a saved model."""
         return {"name": self.name, "outputs": self.outputs, "squashed": self.squashed}
 
 
@@ -122,11 +121,10 @@ class Multilabel(Task):
     exclusive = False
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Their sigmoid; see :class:`Task`."""
+        """Their sigmoid."""
         return logits.to(torch.promote_types(torch.float32, logits.dtype)).sigmoid()
 
     def logits(self, probabilities: Tensor) -> Tensor:
-        """See :class:`Task`."""
         return probabilities.logit(NEAR_0)
 
     def labels(self, logits: Tensor) -> Tensor:
@@ -134,16 +132,15 @@ class Multilabel(Task):
         return (logits > 0).long()
 
     def confidence(self, probabilities: Tensor, labels: Tensor) -> Tensor | None:
-        """See :class:`Task`; of being there or not."""
+        """Of being there or not."""
         there = probabilities.reshape(labels.shape)
         return torch.where(labels.bool(), there, 1 - there)
 
     def one_label(self, logits: Tensor) -> Tensor:
-        """See :class:`Task`; the label of the largest logit."""
+        """The label of the largest logit."""
         return super().labels(logits)
 
     def labels_of_probabilities(self, probabilities: Tensor) -> Tensor:
-        """See :class:`Task`."""
         return self.labels(probabilities - 0.5)
 
     def loss_sum(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
@@ -155,14 +152,14 @@ class Multilabel(Task):
         return F.binary_cross_entropy_with_logits(logits.float(), there, weight, reduction="sum")
 
     def disagreement(self, logits: Tensor, brought: Tensor) -> Tensor:
-        """See :class:`Task`; the sum over the labels."""
+        """The sum over the labels."""
         certain = brought.clamp(NEAR_0, 1 - NEAR_0)
         entropy = F.binary_cross_entropy(certain, certain, reduction="none")
         cross = F.binary_cross_entropy_with_logits(logits.float(), certain, reduction="none")
         return (cross - entropy).sum(1, keepdim=True)
 
     def named(self, names: Sequence[str] | None, palette: Sequence[Colour] | None) -> LabelSet:
-        """See :class:`Task`. No label is the background, whose black the first would get."""
+        """No label is the background, whose black the first would get."""
         made_up = palette is None or tuple(palette) == label_set(self.outputs).palette
         return super().named(names, [voc_colour(i % 254 + 1) for i in range(self.outputs)] if made_up else palette)
 
@@ -174,7 +171,7 @@ class Binary(Multilabel):
     exclusive = True
 
     def as_classes(self, answer: Tensor, *, logits: bool) -> Tensor:
-        """See :class:`Task`; the rest has the logit 0."""
+        """The rest has the logit 0."""
         return torch.cat([torch.zeros_like(answer) if logits else 1 - answer, answer], 1)
 
     def labels(self, logits: Tensor) -> Tensor:
@@ -182,7 +179,6 @@ class Binary(Multilabel):
         return super().labels(logits)[:, 0]
 
     def one_label(self, logits: Tensor) -> Tensor:
-        """See :class:`Task`."""
         return self.labels(logits)
 
     def loss_sum(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
@@ -214,15 +210,12 @@ class Regression(Task):
     exclusive = False
 
     def read(self, maps: Tensor) -> Tensor:
-        """See :class:`Task`."""
         return maps
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """The values; see :class:`Task`."""
         return logits.to(torch.promote_types(torch.float32, logits.dtype))
 
     def logits(self, probabilities: Tensor) -> Tensor:
-        """The values; see :class:`Task`."""
         return probabilities
 
     def labels(self, logits: Tensor) -> Tensor:
@@ -232,32 +225,27 @@ class Regression(Task):
 
     @property
     def stored(self) -> torch.dtype:
-        """See :class:`Task`."""
         return torch.float32
 
     def confidence(self, probabilities: Tensor, labels: Tensor) -> Tensor | None:
-        """Values have none; see :class:`Task`."""
+        """Values have none."""
         return None
 
     def of_mirrors(self, logits: Tensor, others: Tensor) -> Tensor:
-        """See :class:`Task`."""
         return (logits + others) / 2
 
     def loss_sum(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-        """There is none; see :meth:`check_training`."""
         raise ConfigurationError(NO_LOSS)
 
     def disagreement(self, logits: Tensor, brought: Tensor) -> Tensor:
-        """Their distance; see :class:`Task`."""
         return (logits.float() - brought).abs().sum(1, keepdim=True)
 
     def named(self, names: Sequence[str] | None, palette: Sequence[Colour] | None) -> LabelSet:
-        """See :class:`Task`; a single value is called so."""
+        """A single value is called so."""
         unnamed = self.outputs == 1 and (names is None or tuple(names) == ("class 0",))
         return super().named(("value",) if unnamed else names, palette)
 
     def check_training(self) -> None:
-        """See :class:`Task`."""
         raise ConfigurationError(NO_LOSS)
 
 

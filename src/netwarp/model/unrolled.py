@@ -60,7 +60,7 @@ class UnrolledNetwork(FrameMotion):
             InputError: frames or flow do not fit together, or hold what they must not.
             ConfigurationError: a layer with a NetWarp does not run on every frame.
         """
-        present, past = self._checked(current), self._checked(previous)
+        present, past = self.checked(current), self.checked(previous)
         if present.shape != past.shape:
             raise InputError(
                 f"current {list(present.shape)} and previous {list(past.shape)} frame differ in size: "
@@ -105,7 +105,7 @@ class UnrolledNetwork(FrameMotion):
             InputError: as :meth:`forward`, the state is another model's, or it holds no answer to carry.
         """
         keep_freed_memory()
-        present = self._checked(frame)
+        present = self.checked(frame)
         if state is not None and not isinstance(state, VideoState):
             raise InputError(f"state must be what the step before returned, or None, not {type(state).__name__}")
         if state is not None and state.frame.shape != present.shape:
@@ -115,9 +115,11 @@ class UnrolledNetwork(FrameMotion):
         # A clone, since cameras and decoders fill one tensor again and again.
         kept = present.clone() if present is frame else present
         motion: Flows | Motion | None = None
-        if state is not None and isinstance(flow, Motion):
-            motion = self._checked_motion(present, flow)
-        elif state is not None and not isinstance(flow, Motion) and (self.layers or not keyframe):
+        if isinstance(flow, Motion):
+            motion = flow
+            if state is not None and flow.size != self.preprocess.grid((present.shape[-2], present.shape[-1]))[1]:
+                raise InputError(f"the motion is that of another frame, of {flow.size[1]}×{flow.size[0]} pixels")
+        elif state is not None and (self.layers or not keyframe):
             before = state.frame if state.latest is None else state.latest
             motion = self.flows_to_keyframe(present, before, state.path, flow, index, keyframe=keyframe)
         if state is not None and not keyframe:
@@ -131,12 +133,7 @@ class UnrolledNetwork(FrameMotion):
         return result, after if self.training else after.detached()
 
     def carry(self, state: VideoState, path: Flows) -> Tensor:
-        """Carry the answer of the last keyframe along the flow to it: logits ``[B,classes,H,W]``, without the network.
-
-        Args:
-            state: What the keyframe's step returned.
-            path: Flow from the frame in question to ``state.frame``.
-        """
+        """Carry the answer of the last keyframe along ``path``, the flow to it: logits ``[B,classes,H,W]``."""
         return self.enlarge(self.carry_answer(state, path), state.frame)
 
     def carry_answer(self, state: VideoState, path: Flows) -> Tensor:
@@ -153,19 +150,15 @@ class UnrolledNetwork(FrameMotion):
 
     def enlarge(self, answer: Tensor, frame: Tensor) -> Tensor:
         """Bring an answer to the size of a frame ``[B,3,H,W]``."""
-        size = (frame.shape[-2], frame.shape[-1])
-        return self._at_frame_size(answer, size)
+        return self._at_frame_size(answer, (frame.shape[-2], frame.shape[-1]))
 
     def carry_labels(self, state: VideoState, path: Flows, labels: Tensor) -> Tensor:
         """Carry the labels ``[B,H,W]`` of the last keyframe likewise, mostly without its answer."""
         assert state.answer is not None
         size = (state.frame.shape[-2], state.frame.shape[-1])
-        whole = self.answer_grid in (None, Grid()) and output_grid(self.base) is None
-        if (
-            whole
-            and type(self.task) is Task
-            and {size} == {*self.preprocess.grid(size), tuple(state.answer.shape[-2:])}
-        ):
+        whole = {size} == {*self.preprocess.grid(size), tuple(state.answer.shape[-2:])}
+        at_pixels = self.answer_grid in (None, Grid()) and output_grid(self.base) is None
+        if whole and at_pixels and type(self.task) is Task:
             return labels_along(state.answer, labels, path.backward)
         return self.labels(self.carry(state, path)).to(labels.dtype)
 
@@ -323,10 +316,8 @@ class UnrolledNetwork(FrameMotion):
 
     def _labels_at(self, answer: Tensor, size: tuple[int, int]) -> Tensor:
         """Labels at the frame's size; of many classes few are brought there at a time, and those alone that can win."""
-        grid = output_grid(self.base)
-        if not self.task.normalised or grid is not None or answer[:, :1].numel() == 0:
-            return self.labels(self._at_frame_size(answer, size))
-        if answer.shape[1] * size[0] * size[1] <= AT_ONCE:
+        fits = answer.shape[1] * size[0] * size[1] <= AT_ONCE
+        if fits or not self.task.normalised or output_grid(self.base) is not None or answer[:, :1].numel() == 0:
             return self.labels(self._at_frame_size(answer, size))
         best: Tensor | None = None
         labels = torch.empty(0)

@@ -273,7 +273,7 @@ class VideoModel(UnrolledNetwork, HubMethods):
             **({} if grid is None else {"output_grid": [grid.stride, grid.offset]}),
         }
 
-    def extra_repr(self) -> str:  # noqa: D102
+    def extra_repr(self) -> str:
         gate = "learned" if isinstance(self.gate, nn.Module) else self.gate
         return f"layers={list(self.layers)}, memory={self.memory!r}, gate={gate}"
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
-from netwarp.inference.sliding import Sliding
-from netwarp.inference.stream_model import StreamModel
+from netwarp.inference.sliding import Sliding, StreamModel
 from netwarp.lab.study.crf import DenseCRFModel
 from netwarp.lab.study.rows import Row
 from netwarp.model import FlowCNN, VideoModel

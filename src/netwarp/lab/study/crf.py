@@ -77,7 +77,7 @@ class DenseCRFModel(VideoModel):
         as_labels: bool = False,
     ) -> tuple[Tensor, Any]:
         """Segment the next frame: probabilities, and log-probabilities, frames and flows for the next step."""
-        present = self._checked(frame)
+        present = self.checked(frame)
         log_probs, frames, flows = state or ((), (), ())
         if frames and self.frames > 1:
             assert not isinstance(self.flow, str)
