@@ -65,7 +65,6 @@ class Part(NamedTuple):
     unlabelled: Batch | None  # clips for the consistency loss alone, or None
 
     def to(self, device: torch.device) -> Part:
-        """The batch on a device."""
         unlabelled = None if self.unlabelled is None else self.unlabelled.to(device, non_blocking=True)
         return Part(self.labelled.to(device, non_blocking=True), unlabelled)
 
@@ -79,7 +78,6 @@ class Work(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """Of all labelled frames."""
         return [name for part in self.parts for name in part.labelled.names]
 
 

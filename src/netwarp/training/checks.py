@@ -46,9 +46,7 @@ def check_training(
             f"{validation.name} has {len(validation.classes)} classes, what is trained on has {classes}"
         )
     if validation is not None and settings.patience is not None:
-        from netwarp.training.loop import check_validation  # imports Lightning
-
-        check_validation(validation, settings.monitor)
+        _check_validation(validation, settings.monitor)
     _check_machine(settings)
     if place is None:
         if settings.tensorboard:
@@ -76,6 +74,19 @@ def _check_clips(samples: Sequence[Sample], unlabelled: Sequence[Sample], settin
         raise ConfigurationError("consistency is between neighbouring frames: clips need at least 2")
     if settings.consistency.unlabelled and not unlabelled:
         raise ConfigurationError("consistency.unlabelled asks for clips without labels, and there are none")
+
+
+def _check_validation(data: ClipData, monitor: str) -> None:
+    if monitor == "tc":
+        if not any(len(clip.frames) > 1 for clip in data.clips):
+            raise ConfigurationError(f"{data.name} has no clip of two frames to measure tc on")
+    elif not any(frame.labels for clip in data.clips for frame in clip.frames):
+        raise ConfigurationError(f"{data.name} has no labelled frame to measure {monitor} on")
+
+
+def runs_on_gpu(settings: TrainSettings) -> bool:
+    """Whether a training is one on GPUs, as asked for or as there are any."""
+    return settings.accelerator == "gpu" or (settings.accelerator == "auto" and torch.cuda.is_available())
 
 
 def _check_machine(settings: TrainSettings) -> None:

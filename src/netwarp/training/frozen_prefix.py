@@ -63,7 +63,6 @@ class FrozenPrefix:
 
     @property
     def frames(self) -> int:
-        """How many frames are kept."""
         return len({frame for frame, *_ in self._kept})
 
     def call(self, module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401

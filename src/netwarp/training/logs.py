@@ -73,7 +73,6 @@ class TrainResult:
 
     @property
     def losses(self) -> list[float]:
-        """The loss of each step."""
         return [record.loss for record in self.records]
 
 

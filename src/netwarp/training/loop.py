@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
@@ -19,6 +18,7 @@ from netwarp.evaluation.evaluate import evaluate
 from netwarp.model import VideoModel
 from netwarp.training.batches import WorkData, work_loader
 from netwarp.training.checkpoint import Checkpoint, RunFolder, trained_tensors, write_checkpoint
+from netwarp.training.checks import runs_on_gpu
 from netwarp.training.logs import Best, Log, StepRecord, ValidationScores, read_log
 from netwarp.training.process_state import HeldSignals
 from netwarp.training.settings import TrainSettings
@@ -28,15 +28,6 @@ TIOU_WIDTH = 2
 
 _ONE_VALUE = "more than 1 value per channel"
 """What PyTorch says of a batch norm that trains on a single value."""
-
-
-def check_validation(data: ClipData, monitor: str) -> None:
-    """See that there will be a score."""
-    if monitor == "tc":
-        if not any(len(clip.frames) > 1 for clip in data.clips):
-            raise ConfigurationError(f"{data.name} has no clip of two frames to measure tc on")
-    elif not any(frame.labels for clip in data.clips for frame in clip.frames):
-        raise ConfigurationError(f"{data.name} has no labelled frame to measure {monitor} on")
 
 
 def validate(model: VideoModel, data: ClipData) -> ValidationScores:
@@ -99,11 +90,9 @@ class BetweenSteps:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing left to do."""
         return self.step >= self.settings.steps or self.stopped_early
 
     def after(self, record: StepRecord, model: VideoModel, stepper: Stepper, fabric: Fabric) -> None:
-        """Take note of a step."""
         self.step = record.step
         improved = False
         if self.validation is not None and self._due(self.settings.validate_every):
@@ -130,7 +119,6 @@ class BetweenSteps:
                 self._write_checkpoint(self._folder, model, stepper)
 
     def close(self) -> None:
-        """Finish the log."""
         if self._log is not None:
             self._log.close()
 
@@ -184,7 +172,7 @@ def fit(
     begun: Checkpoint | None,
 ) -> None:
     """Do the steps that are left."""
-    home, on_gpu = next(model.parameters()).device, _accelerator(settings) == "gpu"
+    home, on_gpu = next(model.parameters()).device, runs_on_gpu(settings)
     try:
         fabric = Fabric(
             accelerator="gpu" if on_gpu else "cpu",
@@ -218,10 +206,3 @@ def fit(
         model.to(home)
     if between.failure is not None:
         raise between.failure
-
-
-def _accelerator(settings: TrainSettings) -> str:
-    """``"gpu"`` or ``"cpu"``."""
-    if settings.accelerator == "auto":
-        return "gpu" if torch.cuda.is_available() else "cpu"
-    return settings.accelerator

@@ -19,6 +19,7 @@ from netwarp.model import PhotometricGate
 from netwarp.model.inputs import to_unit_range
 from netwarp.model.task import Task
 from netwarp.ops import warp
+from netwarp.ops.reference import inside
 
 
 def class_weights(labels: Iterable[NDArray[np.uint8]], classes: int, constant: float = 1.05) -> Tensor:
@@ -59,14 +60,6 @@ def consistency_sum(
         flow = flows[:, t - 1]
         brought = warp(task.probabilities(logits[t - 1].detach().float()), flow)
         disagreement = task.disagreement(logits[t], brought)
-        trust = gate(to_unit_range(frames[:, t]), to_unit_range(frames[:, t - 1]), flow) * _from_inside(flow)
-        total = total + (disagreement * trust).mean((1, 2, 3)).sum()
+        trust = gate(to_unit_range(frames[:, t]), to_unit_range(frames[:, t - 1]), flow)
+        total = total + (disagreement * trust * inside(flow).all(1, keepdim=True)).mean((1, 2, 3)).sum()
     return total / (len(logits) - 1)
-
-
-def _from_inside(flow: Tensor) -> Tensor:
-    """``[B,1,H,W]``, 1 where a flow ``[B,2,H,W]`` points into the previous frame, else 0."""
-    h, w = flow.shape[-2:]
-    x = torch.arange(w, device=flow.device) + flow[:, :1]
-    y = torch.arange(h, device=flow.device).unsqueeze(1) + flow[:, 1:]
-    return ((x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)).to(flow.dtype)

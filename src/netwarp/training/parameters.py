@@ -33,13 +33,7 @@ def as_control(model: VideoModel, settings: TrainSettings) -> tuple[VideoModel, 
     """Make an untrained model its own control: what training alone gives, on the same labels for as long.
 
     Every w2 is held at 0, and what belongs to video alone goes: FlowCNN, gate, fused memory, the flow (zero takes its
-    place), the consistency loss and keyframes.
-
-    Returns:
-        The model, and the settings to train it with.
-
-    Raises:
-        ConfigurationError: It has no NetWarps.
+    place), the consistency loss and keyframes. Returns the model, and the settings to train it with.
     """
     if not model.layers:
         raise ConfigurationError(

@@ -58,7 +58,6 @@ class HeldSignals(contextlib.AbstractContextManager["HeldSignals"]):
             signal.signal(number, handler)
 
     def hold(self) -> None:
-        """Hold them from now on."""
         for number in self._before:
             signal.signal(number, self._on_signal)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from netwarp.datasets.samples import Batch
 from netwarp.distributed import Peers, all_processes, fail_together
 from netwarp.errors import NetWarpError, WeightsError
 from netwarp.metrics import confusion_matrix, mean_iou
@@ -119,9 +117,12 @@ class Stepper:
             # Batches go to the device one by one: only one need fit.
             part = part.to(self._fabric.device)
             _seed(torch_seed(work.step, number, peers.rank, settings.seed), self._fabric.device)
-            with self._gradients_apart(number + 1 < len(work.parts)):
-                labelled = part.labelled.frames, part.labelled.flows, _labels(part)
-                labels, agreement, logits = self._losses(labelled, _clips(part.unlabelled), max(pixels, 1e-12))
+            # Gradients stay on this device while another batch's are still to be added.
+            apart = settings.devices > 1 and number + 1 < len(work.parts)
+            with self._fabric.no_backward_sync(self._losses, enabled=apart):
+                labelled, others = (part.labelled.frames, part.labelled.flows, _labels(part)), part.unlabelled
+                unlabelled = None if others is None else (others.frames, others.flows)
+                labels, agreement, logits = self._losses(labelled, unlabelled, max(pixels, 1e-12))
                 # DDP takes the mean over devices of what is already a share of the sum over all of them.
                 self._fabric.backward((labels + agreement) * peers.count)
             losses += torch.stack([labels, agreement]).detach().double().cpu()
@@ -143,10 +144,6 @@ class Stepper:
             rate=max(self._rates) * rate,
             gradient=gradient,
         )
-
-    def _gradients_apart(self, apart: bool) -> AbstractContextManager[None]:
-        """Keep gradients on this device while another batch's are still to be added."""
-        return self._fabric.no_backward_sync(self._losses, enabled=apart and self._settings.devices > 1)
 
     def _clip(self) -> float:
         """Clip the gradient as the settings say; its norm before that."""
@@ -179,10 +176,6 @@ def _two_keyframes(frames: Tensor, flows: Tensor, gap: int) -> tuple[Tensor, Ten
 def _labels(part: Part) -> Tensor:
     assert part.labelled.labels is not None  # WorkData has seen to it
     return part.labelled.labels
-
-
-def _clips(batch: Batch | None) -> tuple[Tensor, Tensor | None] | None:
-    return None if batch is None else (batch.frames, batch.flows)
 
 
 def _seed(seed: int, device: torch.device) -> None:

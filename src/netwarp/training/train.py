@@ -22,7 +22,7 @@ from netwarp.model import VideoModel
 from netwarp.model.model_file import read
 from netwarp.training.batches import WorkData
 from netwarp.training.checkpoint import Checkpoint, RunFolder, difference, fingerprint, restore
-from netwarp.training.checks import check_training, warn_of_crop, warn_of_labels
+from netwarp.training.checks import check_training, runs_on_gpu, warn_of_crop, warn_of_labels
 from netwarp.training.frozen_prefix import frozen_prefix
 from netwarp.training.logs import StepRecord, TrainResult, progress_bar
 from netwarp.training.losses import class_weights
@@ -174,8 +174,7 @@ def _comes_again(model: VideoModel, samples: Sequence[Sample], settings: TrainSe
     """Whether a frozen part of the network sees the same pictures again and again, few enough to be kept in memory."""
     frozen = any(not parameter.requires_grad for parameter in model.base.parameters())
     frames = {frame.name for sample in samples for frame in sample.frames}
-    on_cpu = settings.accelerator == "cpu" or (settings.accelerator == "auto" and not torch.cuda.is_available())
-    return frozen and on_cpu and settings.augment == Augmentation() and len(frames) <= REPLAYED
+    return frozen and not runs_on_gpu(settings) and settings.augment == Augmentation() and len(frames) <= REPLAYED
 
 
 def _begun(place: RunFolder, marks: Mapping[str, Any]) -> Checkpoint | None:
