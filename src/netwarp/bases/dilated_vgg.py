@@ -99,10 +99,8 @@ class ConvReLU(nn.Conv2d):
         return F.relu(super().forward(input), inplace=True)
 
     def reset_parameters(self) -> None:
-        """Draw new weights."""
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
 
 class _FrontEnd(nn.Module):
@@ -170,8 +168,7 @@ def _classifier(inputs: int, classes: int) -> nn.Conv2d:
     """A 1×1 convolution whose logits start with about the deviation of its input."""
     classifier = nn.Conv2d(inputs, classes, 1)
     nn.init.kaiming_normal_(classifier.weight, nonlinearity="linear")
-    if classifier.bias is not None:
-        nn.init.zeros_(classifier.bias)
+    nn.init.zeros_(classifier.bias)  # type: ignore[arg-type]
     return classifier
 
 
@@ -221,8 +218,7 @@ class Dilation(_FrontEnd):
             layer = self.get_submodule(name)
             assert isinstance(layer, nn.Conv2d)
             nn.init.dirac_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> Tensor:
         """Segment images ``[B,3,H,W]`` into logits ``[B,classes,⌈H/8⌉,⌈W/8⌉]``."""

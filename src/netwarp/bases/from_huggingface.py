@@ -65,7 +65,10 @@ def load_huggingface(name: str, weights: str | Path | None, classes: int | Seque
     _check_loaded(info, origin)
     check_finite(network.state_dict(), origin)
     labels = asked.labels(count, known_labels(config, count))
-    return attach_source(_fed(network, inputs), _source(name, labels, preprocess, config, inputs))
+    values = json.loads(config.to_json_string(use_diff=False)) | {"_name_or_path": ""}  # not a path of this machine
+    kept = {"config": _without_downloads(values), **({"inputs": inputs} if inputs else {})}
+    source = BaseSource(f"hf:{name}", labels.names, labels.palette, preprocess, kept)
+    return attach_source(_fed(network, inputs), source)
 
 
 def rebuild_huggingface(source: BaseSource) -> nn.Module:
@@ -158,19 +161,6 @@ def _place(name: str) -> tuple[str, bool]:
     if not name or name.startswith((".", "~", "/")) or name.count("/") > 1 or folder.exists():
         raise ConfigurationError(f"no folder {name or '(empty name)'}: write hf:FOLDER, or hf:OWNER/NAME for the hub")
     return name, False
-
-
-def _source(
-    name: str,
-    labels: LabelSet,
-    preprocess: Preprocess,
-    config: Any,  # noqa: ANN401
-    inputs: dict[str, Any],
-) -> BaseSource:
-    values: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
-    values["_name_or_path"] = ""  # a path of this machine
-    options = {"config": _without_downloads(values), **({"inputs": inputs} if inputs else {})}
-    return BaseSource(f"hf:{name}", labels.names, labels.palette, preprocess, options)
 
 
 def _without_downloads(values: Any) -> Any:  # noqa: ANN401

@@ -107,16 +107,13 @@ def _image_of(graph: Graph, path: Path) -> Port:
             hint = "; it is a step of a stream with a memory of its own, and docs/export.md says how to run it"
         raise WeightsError(f"{path} takes {len(graph.inputs)} inputs, not an image ({listed(graph.inputs)}){hint}")
     (image,) = graph.inputs
-    if len(image.shape) != 4 or image.shape[1] not in (3, None) or not _is_number(image):
+    number = image.dtype in ("float32", "float16", "float64", "uint8")
+    if len(image.shape) != 4 or image.shape[1] not in (3, None) or not number:
         raise WeightsError(
             f"the input of {path} is no image [B,3,H,W] ({image}): export the network with channels first, "
             "in floating point or uint8"
         )
     return image
-
-
-def _is_number(port: Port) -> bool:
-    return port.dtype in ("float32", "float16", "float64", "uint8")
 
 
 def _logits_of(graph: Graph, path: Path, asked: str | None) -> Port:

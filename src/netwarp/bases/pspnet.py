@@ -130,8 +130,7 @@ class PSPNet(nn.Module):
             assert isinstance(last, nn.BatchNorm2d)
             nn.init.constant_(last.weight, len(self._blocks) ** -0.5)
         nn.init.kaiming_normal_(self.conv6.weight, nonlinearity="linear")
-        if self.conv6.bias is not None:
-            nn.init.zeros_(self.conv6.bias)
+        nn.init.zeros_(self.conv6.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> Tensor:
         """Segment images ``[B,3,H,W]`` into logits ``[B,classes,H,W]``."""

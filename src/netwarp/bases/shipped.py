@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from netwarp.bases.dilated_vgg import (
     DILATION_CAMVID,
@@ -96,16 +96,13 @@ def load_shipped(name: str, weights: str | Path | None, classes: int | Sequence[
     if state is not None and weights is not None:
         load_weights(network, state, weights)
     if from_imagenet:
-        start_from_vgg16(network, base.preprocess, _imagenets_vgg16())
+        from torchvision.models import VGG16_Weights
+
+        advice = f"put the file into {Path(torch.hub.get_dir()) / 'checkpoints'}"
+        published = published_weights(VGG16_Weights.IMAGENET1K_V1, "VGG-16", advice)
+        start_from_vgg16(network, base.preprocess, published)
     labels = asked.labels(count, base.labels)
     return attach_source(network, BaseSource(spec, labels.names, labels.palette, base.preprocess))
-
-
-def _imagenets_vgg16() -> dict[str, Tensor]:
-    from torchvision.models import VGG16_Weights
-
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    return published_weights(VGG16_Weights.IMAGENET1K_V1, "VGG-16", f"put the file into {folder}")
 
 
 def rebuild_shipped(source: BaseSource) -> nn.Module:

@@ -59,21 +59,13 @@ class BaseSource:
 
     @property
     def scheme(self) -> str:
-        """The part of the spec before the first colon."""
         return self.spec.partition(":")[0]
 
     @property
     def name(self) -> str:
-        """The part of the spec after the first colon."""
         return self.spec.partition(":")[2]
 
-    @property
-    def labels(self) -> LabelSet:
-        """Names and colours together."""
-        return LabelSet(self.classes, self.palette)
-
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, for a saved model."""
         return asdict(self)
 
     @classmethod

@@ -103,7 +103,6 @@ class ZeroFlow:
     spec = "zero"
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
-        """Return zero flow; see :class:`netwarp.flow.FlowEstimator`."""
         check_frames(current, previous)
         b, _, h, w = current.shape
         return torch.zeros(b, 2, h, w, dtype=torch.float32, device=current.device)
@@ -112,27 +111,20 @@ class ZeroFlow:
         return "ZeroFlow()"
 
 
-# Each preset's finest level, at 1/2^level of the frame's size; the authors' depends on its width.
-FINEST_LEVELS: dict[str, int | None] = {
-    "authors": None,
-    "ultrafast": 2,
-    "fast": 2,
-    "light": 1,
-    "medium": 1,
-    "accurate": 1,
-}
-DIS_PRESETS = tuple(FINEST_LEVELS)
-
-# Three presets by what sets them apart from one of OpenCV's. Half the frame's size is what labels need of a flow; the
-# patches' overlap and the refinement, which are most of "medium"'s time, hardly show in them
-# ('python benchmarks/dis_settings.py').
-OWN_PRESETS: dict[str, tuple[str, dict[str, float]]] = {
-    "accurate": ("medium", {"PatchSize": 12}),
-    "light": ("ultrafast", {"PatchStride": 5, "GradientDescentIterations": 16}),
+# Each preset by OpenCV's that it begins with, its finest level, at 1/2^level of the frame's size (the authors' depends
+# on its width), and what else sets it apart. Half the frame's size is what labels need of a flow; the patches' overlap
+# and the refinement, which are most of "medium"'s time, hardly show in them ('python benchmarks/dis_settings.py').
+DIS_PRESETS: dict[str, tuple[str, int | None, dict[str, float]]] = {
     "authors": (
         "fast",
+        None,
         {"GradientDescentIterations": 12, "VariationalRefinementAlpha": 10.0, "UseSpatialPropagation": False},
     ),
+    "ultrafast": ("ultrafast", 2, {}),
+    "fast": ("fast", 2, {}),
+    "light": ("ultrafast", 1, {"PatchStride": 5, "GradientDescentIterations": 16}),
+    "medium": ("medium", 1, {}),
+    "accurate": ("medium", 1, {"PatchSize": 12}),
 }
 
 
@@ -161,11 +153,9 @@ class DISFlow:
 
     @property
     def spec(self) -> str:
-        """The text that :func:`netwarp.flow.make_flow` turns into an equal estimator."""
         return f"dis:{self.preset}" + (f"@{self.scale!r}" if self.scale != 1 else "")
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
-        """Estimate backward flow; see :class:`netwarp.flow.FlowEstimator`."""
         check_frames(current, previous)
         size = (current.shape[-2], current.shape[-1])
         pairs = zip(self._gray(current), self._gray(previous), strict=True)
@@ -208,10 +198,9 @@ class DISFlow:
 
         # A fresh object for every pair: OpenCV's keeps buffers, and on small frames changes its own settings,
         # so a shared one is neither thread-safe nor forgetful.
-        known, settings = OWN_PRESETS.get(self.preset, (self.preset, {}))
+        known, level, settings = DIS_PRESETS[self.preset]
         estimator = cv2.DISOpticalFlow.create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{known.upper()}"))
         h, w = current.shape
-        level = FINEST_LEVELS[self.preset]
         level = max((w // 20).bit_length() - 3, 0) if level is None else level
         for name, value in {**settings, "FinestScale": level}.items():
             getattr(estimator, f"set{name}")(value)

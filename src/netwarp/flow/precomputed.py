@@ -94,7 +94,6 @@ class PrecomputedFlow:
 
     @property
     def spec(self) -> str:
-        """The text that :func:`netwarp.flow.make_flow` turns into an equal estimator."""
         first = f",first={self.first}" if self.first != 0 else ""
         step = f",step={self.step}" if self.step != 1 else ""
         return f"precomputed:{self.folder}{first}{step}"
@@ -122,7 +121,6 @@ class PrecomputedFlow:
         return path
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
-        """Look the flow of frame ``index`` up; see :class:`netwarp.flow.FlowEstimator`."""
         check_frames(current, previous)
         if not self._files:
             raise InputError(

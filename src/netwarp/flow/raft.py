@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,13 +39,11 @@ class RAFTFlow:
 
     @property
     def spec(self) -> str:
-        """The text that :func:`netwarp.flow.make_flow` turns into an equal estimator."""
         scale = f"@{self.scale!r}" if self.scale != 1 else ""
         updates = f",updates={self.updates}" if self.updates != 12 else ""
         return f"raft:{self.weights}{scale}{updates}"
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
-        """Estimate backward flow; see :class:`netwarp.flow.FlowEstimator`."""
         check_frames(current, previous)
         size = (current.shape[-2], current.shape[-1])
         # float32 even inside the caller's autocast: flow of half precision is a pixel off on wide frames.
@@ -81,8 +78,8 @@ def _load(weights: str) -> nn.Module:
     from torchvision.models import optical_flow
 
     if weights in SIZES:
-        state = _download(weights)
-        size = weights
+        known = getattr(optical_flow, f"Raft_{weights.capitalize()}_Weights").DEFAULT
+        state, size = published_weights(known, "RAFT", "name the file, raft:FILE"), weights
     else:
         path = expanded(weights)
         if not path.is_file():
@@ -95,10 +92,3 @@ def _load(weights: str) -> nn.Module:
     network: nn.Module = getattr(optical_flow, f"raft_{size}")(weights=None)
     load_weights(network, state, weights)
     return network.eval().requires_grad_(False)
-
-
-def _download(size: str) -> dict[str, Tensor]:
-    from torchvision.models import optical_flow
-
-    known: Any = getattr(optical_flow, f"Raft_{size.capitalize()}_Weights").DEFAULT
-    return published_weights(known, "RAFT", "name the file, raft:FILE")
