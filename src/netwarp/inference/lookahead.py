@@ -13,9 +13,11 @@ from torch import Tensor
 
 from netwarp.errors import ConfigurationError, OutputError
 from netwarp.inference.sliding import StreamModel
+from netwarp.model import VideoModel
 from netwarp.model.gates import resize_confidence
 from netwarp.model.netwarp import Flows
 from netwarp.ops import warp, warp_combine
+from netwarp.ops.warp import Interpolation
 from netwarp.output_files import reason
 
 SHARE = 0.8
@@ -27,6 +29,8 @@ PIECE, OVERLAP = 32, 16
 farther away has less than 0.8 to the 16th of the result, 3 %."""
 
 HALF = torch.finfo(torch.half).max
+LARGE = 1000.0
+"""Logits beyond it rule classes out. Bicubic weights are negative too, and would turn such a one into a winner."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,19 @@ class Lookahead:
             if later is not None:
                 to_later, trust = self._model.at_answer(Flows(flow[0], None, *flow[1:]), answer)
                 present, past = (answer.new_full((answer.shape[1],), share) for share in (1 - SHARE, SHARE))
-                how = self._model.interpolation
+                how = self._sampling(later)
                 answer = warp_combine(answer, later, to_later, present, past, trust, interpolation=how)
             later, flow = answer, to_here
             if place < count:
                 yield item, answer, sure
         del self._waiting[:count]
+
+    def _sampling(self, answer: Tensor) -> Interpolation:
+        """Bicubic for logits, which a second bilinear blur harms; values and probabilities keep their range."""
+        if self._model.task.stored.is_floating_point or not isinstance(self._model, VideoModel):
+            return "bilinear"
+        least, most = answer.aminmax()
+        return "bicubic" if -LARGE < float(least) and float(most) < LARGE else "bilinear"
 
 
 class _InFile:

@@ -87,7 +87,7 @@ class Sliding:
         self.model = model
         self.batch = batch
         self.base, self.layers, self.flow = model.base, model.layers, model.flow
-        self.training_free, self.interpolation = model.training_free, model.interpolation
+        self.training_free = model.training_free
         self.classes, self.palette, self.task = model.classes, model.palette, model.task
 
     def over(self, model: VideoModel) -> Sliding:

@@ -152,7 +152,7 @@ def test_rows_with_keyframes_are_untrained_and_differ_in_what_they_depend_on(bas
     free = [f"{FREE}{which}{how}" for which in ("", ", every 2nd", ", auto") for how in looking]
     assert {*free, *simpler, BASE} <= {*by_name}
     assert by_name[f"{FREE}, every 2nd, edges, offline"].settings() == {
-        "training_free": True, "flow": "dis", "keyframes": "2", "edges": "on", "offline": True,
+        "training_free": True, "flow": "dis", "keyframes": "2", "edges": "on", "offline": "bicubic",
     }  # fmt: skip
     assert {*by_name} >= {f"{BASE} at 1.125 ×", f"{FREE}, auto at 1.25 ×"}
     assert not any(row.trains for row in rows)

@@ -102,6 +102,8 @@ class Row:
         for name, usual in (("keyframes", "all"), ("edges", "off"), ("offline", False), ("then_free", False)):
             if getattr(self, name) != usual:
                 tested |= {name: getattr(self, name)}
+        if self.offline:
+            tested["offline"] = "bicubic"  # as what it looks back at is sampled; older units were bilinear
         if self.interpolation != "bilinear":
             tested |= {"interpolation": self.interpolation}
         if not self.trains:
