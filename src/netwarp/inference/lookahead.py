@@ -114,7 +114,7 @@ class Lookahead:
         if self._model.task.stored.is_floating_point or not isinstance(self._model, VideoModel):
             return "bilinear"
         least, most = answer.aminmax()
-        return "bicubic" if -LARGE < float(least) and float(most) < LARGE else "bilinear"
+        return "bicubic" if float(least) > -LARGE and float(most) < LARGE else "bilinear"
 
 
 class _InFile:
