@@ -40,6 +40,31 @@ def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
     return read
 
 
+def number(fits: Callable[[float], bool], what: str) -> Callable[[str], float]:
+    """Make a reader of one number; ``fits`` and ``what`` are as for :func:`numbers`."""
+    read = numbers(lambda found: len(found) == 1 and fits(found[0]), what)
+    return lambda text: read(text)[0]
+
+
+def numbers(fit: Callable[[tuple[float, ...]], bool], what: str) -> Callable[[str], tuple[float, ...]]:
+    """Make a reader of numbers with commas between them, which must ``fit``; an error says ``what`` the text is not.
+
+    >>> numbers(lambda found: len(found) == 2, "is no range")("0, 80")
+    (0.0, 80.0)
+    """
+
+    def read(text: str) -> tuple[float, ...]:
+        try:
+            found = tuple(map(float, text.split(",")))
+        except ValueError:
+            found = ()
+        if not fit(found):
+            raise argparse.ArgumentTypeError(f"{text!r} {what}")
+        return found
+
+    return read
+
+
 def local_place(text: str) -> str:
     """Refuse as an output what is no place on this machine, or a folder of that name would be made.
 

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from netwarp.cli.arguments import CommandRequest, flag, option, option_name, whole_number
+from netwarp.cli.arguments import CommandRequest, flag, number, option, option_name, whole_number
 from netwarp.errors import ConfigurationError
 
 
@@ -16,14 +16,7 @@ def _window(text: str) -> int:
     return int(text)
 
 
-def _sigma(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no difference of colours: write a number from 0 to 1, as 0.05")
-    return value
+_sigma = number(lambda sigma: 0 < sigma <= 1, "is no difference of colours: write a number from 0 to 1, as 0.05")
 
 
 @dataclass(frozen=True, kw_only=True)

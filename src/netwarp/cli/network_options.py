@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from netwarp.cli.arguments import CommandRequest, flag, option
+from netwarp.cli.arguments import CommandRequest, flag, number, numbers, option, whole_number
 from netwarp.cli.view_options import ViewOptions
 
 
@@ -50,17 +50,6 @@ def _keyframes(text: str) -> str:
     return text
 
 
-def _divisor(text: str) -> int:
-    """Check ``--divisor``.
-
-    >>> _divisor("32")
-    32
-    """
-    if not re.fullmatch(r"[1-9]\d{0,3}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no multiple to pad to: write a whole number from 1 to 9999")
-    return int(text)
-
-
 def several_keyframes(text: str) -> tuple[str, ...]:
     """Read names of keyframes with commas between them.
 
@@ -79,31 +68,11 @@ def _classes(text: str) -> int | Sequence[str]:
     return names
 
 
-def _three(text: str) -> tuple[float, ...]:
-    """Read ``--mean`` or ``--std``, one number for each channel.
-
-    >>> _three("0.4,0.4,0.5")
-    (0.4, 0.4, 0.5)
-    """
-    try:
-        numbers = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} are not three numbers with commas between them, such as 0.4,0.4,0.4"
-        )
-    return numbers
-
-
-def _white(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no value for white: write 1 or 255")
-    return value
+_three = numbers(
+    lambda three: len(three) == 3 and all(map(math.isfinite, three)),
+    "are not three numbers with commas between them, such as 0.4,0.4,0.4",
+)
+_white = number(lambda white: 0 < white < math.inf, "is no value for white: write 1 or 255")
 
 
 ENGINES = ("onnxruntime", "openvino")
@@ -217,7 +186,9 @@ class ModelOptions(NetworkOptions, ViewOptions, DeviceOption):
         choices=("classes", "binary", "multilabel", "regression"),
     )
     divisor: int | None = option(
-        "N", "pad frames to multiples of N for the network (default: what it turns out to need)", type=_divisor
+        "N",
+        "pad frames to multiples of N for the network (default: what it turns out to need)",
+        type=whole_number(1, 9999),
     )
     size: tuple[int, int] | None = option(
         "WxH", "size that frames get for the network; results come at frame size", type=size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import math
@@ -12,7 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netwarp.cli.arguments import argument, files_named, flag, local_place, option, seconds, whole_number
+from netwarp.cli.arguments import (
+    argument,
+    files_named,
+    flag,
+    local_place,
+    number,
+    numbers,
+    option,
+    seconds,
+    whole_number,
+)
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import build_model, check_model_options
 from netwarp.cli.network_options import ModelOptions
@@ -48,37 +57,12 @@ OUTPUT is a video (.mp4, .m4v, .mov, .mkv: the classes' colours over the frames)
 With --base no training is needed; 'netwarp layers' lists what --layers can name."""
 
 
-def _number(text: str, lowest: float, highest: float, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not lowest <= value <= highest:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-    return value
-
-
-def _opacity(text: str) -> float:
-    return _number(text, 0, 1, "a number from 0 to 1")
-
-
-def _rate(text: str) -> float:
-    return _number(text, 1e-3, 1000, "a number of frames a second up to 1000, such as 15")
-
-
-def _range(text: str) -> tuple[float, float]:
-    """Read ``--range``.
-
-    >>> _range("0,80")
-    (0.0, 80.0)
-    """
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError:
-        low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise argparse.ArgumentTypeError(f"{text!r} is no range of values: write LOW,HIGH, such as 0,80")
-    return low, high
+_opacity = number(lambda share: 0 <= share <= 1, "is not a number from 0 to 1")
+_rate = number(lambda rate: 1e-3 <= rate <= 1000, "is not a number of frames a second up to 1000, such as 15")
+_range = numbers(
+    lambda ends: len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf,
+    "is no range of values: write LOW,HIGH, such as 0,80",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from netwarp.cli.arguments import CommandRequest, option, whole_number
+from netwarp.cli.arguments import CommandRequest, numbers, option, whole_number
 from netwarp.cli.terminal import note
 from netwarp.errors import ConfigurationError
 from netwarp.inference.views import FLIPS, Flip, Size, Views, named, scaled_size
@@ -40,18 +40,6 @@ def _sides(text: str) -> tuple[int, int]:
     return int(match[2] or match[1]), int(match[1])
 
 
-def _scales(text: str) -> tuple[float, ...]:
-    """Read ``--scales``.
-
-    >>> _scales("0.5, 1")
-    (0.5, 1.0)
-    """
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are no scales: write numbers, such as 0.5,1,1.5") from None
-
-
 @dataclass(frozen=True, kw_only=True)
 class ViewOptions(CommandRequest):
     """Which views of a frame the network is shown."""
@@ -65,7 +53,7 @@ class ViewOptions(CommandRequest):
     scales: tuple[float, ...] | None = option(
         "S,…",
         "show it frames of these scales, such as 0.5,1,1.5, and average (default: frames as they are)",
-        type=_scales,
+        type=numbers(bool, "are no scales: write numbers, such as 0.5,1,1.5"),
     )
     flip: Flip = option(
         "|".join(FLIPS),
