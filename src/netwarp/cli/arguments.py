@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import re
 import textwrap
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -23,6 +23,24 @@ class CommandRequest:
     """What was asked of a command; commands add fields made by :func:`argument`, :func:`option` and :func:`flag`."""
 
     debug: bool = dataclasses.field(default=False, metadata={"help": "print a traceback before the line of an error"})
+
+    def refuse(self, names: Iterable[str], why: str) -> None:
+        """Raise ConfigurationError for the first of some options that was given; ``why`` follows its name."""
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and value is not False:
+                raise ConfigurationError(f"{{option}} {why}", option=name)
+
+    def files_named(self, *, but: Collection[str]) -> list[Path]:
+        """The files and folders that texts name, also behind a colon, in all fields ``but`` some."""
+        found = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            texts = [value] if isinstance(value, str) else value if isinstance(value, (list, tuple)) else []
+            for text in (text for text in texts if isinstance(text, str) and text and field.name not in but):
+                places = (expanded(part) for part in {text, text.partition(":")[2]} if part)
+                found += [place for place in places if _is_there(place)]
+        return found
 
 
 def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
@@ -292,18 +310,6 @@ def _with_home(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, list):
         return [_with_home(each) for each in value]
     return str(expanded(value)) if isinstance(value, str) and value.startswith("~") and value != "~" else value
-
-
-def files_named(request: CommandRequest, *, but: Collection[str]) -> list[Path]:
-    """The files and folders that a request's texts name, also behind a colon, in all fields ``but`` some."""
-    found = []
-    for field in dataclasses.fields(request):
-        value = getattr(request, field.name)
-        texts = [value] if isinstance(value, str) else value if isinstance(value, (list, tuple)) else []
-        for text in (text for text in texts if isinstance(text, str) and text and field.name not in but):
-            places = (expanded(part) for part in {text, text.partition(":")[2]} if part)
-            found += [place for place in places if _is_there(place)]
-    return found
 
 
 def _is_there(path: Path) -> bool:

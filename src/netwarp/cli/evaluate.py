@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netwarp.cli.arguments import MASK_VALUE, files_named, flag, local_place, option, option_name, whole_number
+from netwarp.cli.arguments import MASK_VALUE, flag, local_place, option, whole_number
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import build_model, check_model_options
 from netwarp.cli.network_options import ModelOptions
@@ -147,11 +147,8 @@ def _check_combinations(request: Request) -> None:
     if request.predictions is not None:
         with_network = {field.name for field in dataclasses.fields(ModelOptions)} - {"debug", "device"}
         with_network |= {"edges_window", "edges_sigma", "lag", "offline"}
-        for name in (*sorted(with_network), "training_free", "compare", "control", "history", "save_predictions"):
-            if (value := getattr(request, name)) is not None and value is not False:
-                raise ConfigurationError(
-                    f"{option_name(name)} goes with a network, and --predictions takes its place", option=name
-                )
+        names = (*sorted(with_network), "training_free", "compare", "control", "history", "save_predictions")
+        request.refuse(names, "goes with a network, and --predictions takes its place")
         return
     if request.control is not None and (request.model is None or request.frame_by_frame):
         raise ConfigurationError("{option} goes with a --model that was trained beside it", option="control")
@@ -163,9 +160,9 @@ def _check_combinations(request: Request) -> None:
     if request.prediction_ids and not request.save_predictions:
         raise ConfigurationError("--prediction-ids goes with --predictions or --save-predictions")
     check_model_options(request, "training_free", "compare")
-    for name in ("flow", "interpolation", "lag", "offline"):
-        if getattr(request, name) and _is_alone(request):
-            raise ConfigurationError(f"--{name} goes with a memory: give --training-free too", option=name)
+    if _is_alone(request):
+        names = ("flow", "interpolation", "offline", *(("lag",) if request.lag else ()))
+        request.refuse(names, "goes with a memory: give --training-free too")
 
 
 def _is_alone(request: Request) -> bool:
@@ -219,7 +216,7 @@ def _check_places(request: Request) -> None:
         if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
             raise OutputError(f"{folder} lies in the data set, whose labels it could replace: name another folder")
     if request.json is not None:
-        inputs, path = files_named(request, but=("json", "save_predictions")), Path(request.json)
+        inputs, path = request.files_named(but=("json", "save_predictions")), Path(request.json)
         check_places([each for each in inputs if each.is_file() or not _holds_scores(path)], file=path)
 
 

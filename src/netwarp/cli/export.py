@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from netwarp.cli.arguments import argument, flag, local_place, option, option_name
-from netwarp.cli.models import base_of, warn_of_random_weights
-from netwarp.cli.network_options import PREPROCESS, PreprocessOptions, size
+from netwarp.cli.arguments import argument, flag, local_place, option
+from netwarp.cli.models import OF_A_BASE, base_of, warn_of_random_weights
+from netwarp.cli.network_options import PreprocessOptions, size
 from netwarp.cli.terminal import quiet_loading, say
 from netwarp.errors import ConfigurationError, OutputError
 from netwarp.output_places import check_places
@@ -80,14 +80,8 @@ def _files(request: Request) -> tuple[Path | None, Path]:
             raise ConfigurationError("nothing to export: write MODEL OUT.onnx, or OUT.onnx with --base SPEC")
     else:
         if request.base is None:
-            for name in ("weights", "classes", *PREPROCESS):
-                if getattr(request, name) is not None:
-                    raise ConfigurationError(f"--{name} goes with --base: a model's are in its file", option=name)
-        for name in ("layers", "frame_by_frame"):
-            if getattr(request, name):
-                raise ConfigurationError(
-                    f"{option_name(name)} goes with --base alone: a model's are in its file", option=name
-                )
+            request.refuse(OF_A_BASE, "goes with --base: a model's are in its file")
+        request.refuse(("layers", "frame_by_frame"), "goes with --base alone: a model's are in its file")
     if last.suffix.lower() != ".onnx":
         raise OutputError(f"{last} does not end with .onnx: name it {last.stem or 'step'}.onnx")
     check_places(sources, file=last)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netwarp.cli.arguments import argument, files_named, flag, option, whole_number
+from netwarp.cli.arguments import argument, flag, option, whole_number
 from netwarp.cli.models import base_of, device_named
 from netwarp.cli.segment import Places, RenderOptions, check_combinations, model_builder, opened, rendering
 from netwarp.cli.terminal import going_on_later, note, say, warn
@@ -98,9 +98,8 @@ def run(request: Request) -> None:
     if len(request.places) < 2:
         raise ConfigurationError("INPUT and OUT are missing: write them before the options")
     check_combinations(request)
-    for name in ("side_by_side", "legend"):
-        if getattr(request, name) and "video" not in request.write:
-            raise ConfigurationError("{option} goes with a video: add video to --write", option=name)
+    if "video" not in request.write:
+        request.refuse(("side_by_side", "legend"), "goes with a video: add video to --write")
     from netwarp.datasets.video_frames import default_cache
     from netwarp.fleet.fleet import Fleet, check_listing
     from netwarp.fleet.records import Ledger
@@ -182,7 +181,7 @@ class SegmentJob:
 def _weights_hash(request: Request) -> str:
     """Stands for all files that the options name, and for weights that a library brings."""
     digest = hashlib.sha256()
-    files = [path for path in files_named(request, but=("places", "cache", "cluster", "write")) if path.is_file()]
+    files = [path for path in request.files_named(but=("places", "cache", "cluster", "write")) if path.is_file()]
     for path in sorted(set(files)):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from netwarp.cli.arguments import CommandRequest, flag, number, option, option_name, whole_number
+from netwarp.cli.arguments import CommandRequest, flag, number, option, whole_number
 from netwarp.errors import ConfigurationError
 
 
@@ -49,11 +49,8 @@ def edges_of(request: EdgeOptions) -> Any:  # noqa: ANN401 - a name or a filter,
     """What Python takes as ``edges``."""
     given = {"window": request.edges_window, "sigma": request.edges_sigma}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if chosen and request.edges == "off":
-        name = f"edges_{next(iter(chosen))}"
-        raise ConfigurationError(
-            f"{option_name(name)} makes no sense with --edges off: leave one of them out", option=name
-        )
+    if request.edges == "off":
+        request.refuse(("edges_window", "edges_sigma"), "makes no sense with --edges off: leave one of them out")
     if not chosen:
         return request.edges
     from netwarp.ops import Edges  # imports torch

@@ -67,8 +67,6 @@ class Request(ModelOptions, EdgeOptions, ColourOptions):
 
 def run(request: Request) -> None:
     """Serve the page until the source ends, or Ctrl-C; see the module."""
-    if request.model is None and request.base is None:
-        raise ConfigurationError("no network: give --base SPEC (any network) or --model FILE (a saved video model)")
     check_model_options(request)
     views, edges, palette = views_of(request), edges_of(request), palette_of(request)
     record = None if request.record is None else Path(request.record)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from netwarp.cli.arguments import option_name
 from netwarp.cli.network_options import PREPROCESS, ModelOptions, PreprocessOptions
 from netwarp.cli.terminal import quiet_loading, warn
 from netwarp.cli.view_options import preprocess_for, views_of
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
     from netwarp.model import Preprocess, VideoModel
 
 
+OF_A_BASE = ("weights", "classes", *PREPROCESS)
+"""Options that only go with ``--base``."""
+
 _OF_A_LIBRARY = "--weights default takes its library's, where there are any"
 _WHERE_FROM = {  # by scheme, of networks that are built here with random weights where none are given
     "netwarp": "'netwarp train' makes one of labelled clips, 'netwarp convert' one of published Caffe weights",
@@ -26,23 +28,17 @@ _WHERE_FROM = {  # by scheme, of networks that are built here with random weight
 
 
 def check_model_options(request: ModelOptions, *memory: str) -> None:
-    """See that the options go together; ``memory`` names further fields that ask for a memory."""
+    """See that there is a network and the options go together; ``memory`` names further fields that ask for one."""
+    if request.model is None and request.base is None:
+        raise ConfigurationError("no network: give --base SPEC (any network) or --model FILE (a saved video model)")
     if request.base is None:
-        for name in ("weights", "classes", *PREPROCESS):
-            if getattr(request, name) is not None:
-                raise ConfigurationError(f"--{name} goes with --base: a model's are in its file", option=name)
+        request.refuse(OF_A_BASE, "goes with --base: a model's are in its file")
     if request.model is not None:
-        for name in ("layers", "interpolation", "task", *(name for name in memory if name == "training_free")):
-            if getattr(request, name):
-                raise ConfigurationError(
-                    f"{option_name(name)} goes with --base: a model's are in its file", option=name
-                )
+        names = ("layers", "interpolation", "task", *(name for name in memory if name == "training_free"))
+        request.refuse(names, "goes with --base: a model's are in its file")
     if request.frame_by_frame:
-        for name in ("layers", "interpolation", "gate", *(() if request.keyframes else ("flow",)), *memory):
-            if getattr(request, name):
-                raise ConfigurationError(
-                    f"{option_name(name)} makes no sense with --frame-by-frame: leave one of them out", option=name
-                )
+        names = ("layers", "interpolation", "gate", *(() if request.keyframes else ("flow",)), *memory)
+        request.refuse(names, "makes no sense with --frame-by-frame: leave one of them out")
     if request.engine is not None and request.compile:
         raise ConfigurationError("--engine and --compile both say what runs the network: leave one of them out")
     views_of(request)

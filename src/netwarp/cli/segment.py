@@ -11,17 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netwarp.cli.arguments import (
-    argument,
-    files_named,
-    flag,
-    local_place,
-    number,
-    numbers,
-    option,
-    seconds,
-    whole_number,
-)
+from netwarp.cli.arguments import argument, flag, local_place, number, numbers, option, seconds, whole_number
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.models import build_model, check_model_options
 from netwarp.cli.network_options import ModelOptions
@@ -120,7 +110,7 @@ ModelFor = Callable[["tuple[int, int] | None"], "VideoModel | Sliding"]
 
 
 def _segment_one(request: Request, input_: str | list[str], places: Places, model_for: ModelFor) -> None:
-    named = files_named(request, but=("input", "output", "masks", "confidence", *LABEL_FILES))
+    named = request.files_named(but=("input", "output", "masks", "confidence", *LABEL_FILES))
     with opened(request, input_, named, places) as source:
         if request.every_frame and not source.live:
             raise ConfigurationError(
@@ -257,21 +247,15 @@ def _places(request: Request, output: str, masks: str | None) -> Places:
             f"cannot write {video}: OUTPUT is a video ({', '.join(VIDEO_ENDINGS)}) "
             "or a folder for label maps (end a name with a dot in it with /)"
         )
-    for name in ("masks", "side_by_side", "legend", "alpha", "quality"):
-        value = getattr(request, name)
-        if value is not None and value is not False:
-            raise ConfigurationError(
-                f"{{option}} goes with a video, and {video} is a folder for label maps: name a video, such as "
-                f"{video.name or 'out'}.mp4",
-                option=name,
-            )
+    request.refuse(
+        ("masks", "side_by_side", "legend", "alpha", "quality"),
+        f"goes with a video, and {video} is a folder for label maps: name a video, such as {video.name or 'out'}.mp4",
+    )
     return Places(None, video)
 
 
 def check_combinations(request: RenderOptions) -> None:
     """See that the options go together."""
-    if request.model is None and request.base is None:
-        raise ConfigurationError("no network: give --base SPEC (any network) or --model FILE (a saved video model)")
     check_model_options(request, "side_by_side")
     label_settings(request)
 
