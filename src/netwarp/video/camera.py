@@ -10,8 +10,7 @@ from pathlib import Path
 
 from netwarp.errors import ConfigurationError
 from netwarp.video.open import open_frames
-from netwarp.video.reconnecting import Wrapped
-from netwarp.video.source import Frame, FrameSource
+from netwarp.video.source import Frame, FrameSource, Wrapped
 
 
 def open_as_camera(
@@ -44,7 +43,7 @@ class PlayedFile(Wrapped):
 
     def __init__(self, source: FrameSource, *, loop: bool = False) -> None:
         super().__init__(source)
-        self._loop = loop
+        self.live, self._loop = True, loop
 
     def __iter__(self) -> Iterator[Frame]:
         """Wait for each frame's time."""

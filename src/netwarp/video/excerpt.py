@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from netwarp.errors import InputError
-from netwarp.video.source import Frame, FrameSource
+from netwarp.video.source import Frame, FrameSource, Wrapped
 
 
-class Excerpt(FrameSource):
+class Excerpt(Wrapped):
     """The frames of a source from ``start`` seconds on, ``duration`` seconds of them; index and time begin with 0."""
 
     def __init__(self, source: FrameSource, start: float = 0.0, duration: float | None = None) -> None:
-        self._source, self._start, self._duration = source, start, duration
-        self.description, self.paths, self.size = source.description, source.paths, source.size
-        self.fps, self.timed, self.live = source.fps, source.timed, source.live
-        self.pixel_aspect, self.sound = source.pixel_aspect, source.sound
+        super().__init__(source)
+        self._start, self._duration = start, duration
         if source.length is not None and source.fps:
             left = max(0, source.length - round(start * source.fps))
             self.length = left if duration is None else min(left, max(1, math.ceil(duration * source.fps - 1e-3)))
@@ -43,11 +41,3 @@ class Excerpt(FrameSource):
         self.loss = self._source.loss
         if not index:
             raise InputError(f"{self.description} has no frame from {self._start:g} s on: give an earlier start")
-
-    def stop(self) -> None:
-        """Stop the source."""
-        self._source.stop()
-
-    def close(self) -> None:
-        """Close the source."""
-        self._source.close()

@@ -5,29 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
 from netwarp.video.label_maps import MaskFolder, write_marked
-
-
-class MapFolder(Protocol):
-    """Writes one file a frame, named as the frame or, for video, by its six-digit index; in a ``with`` block."""
-
-    def __enter__(self) -> Self:
-        """Begin to write."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End, well or by an error."""
-
-    def write(self, labels: npt.NDArray[Any], index: int, name: str | None = None) -> Path:
-        """Write one frame's map ``[H,W]``, or maps ``[C,H,W]``, and return the file."""
 
 
 class FolderPerName:
@@ -45,14 +29,15 @@ class FolderPerName:
             self._open = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
+    def __exit__(self, kind: type[BaseException] | None, *more: Any) -> None:  # noqa: ANN401
+        self._open.__exit__(kind, *more)
 
     def write(self, labels: npt.NDArray[Any], index: int, name: str | None = None) -> Path:
-        """See :class:`MapFolder`."""
+        """Write one frame's maps ``[C,H,W]`` and return the last file."""
         return [folder.write(each, index, name) for folder, each in zip(self._folders, labels, strict=True)][-1]
+
+
+MapFolder = MaskFolder | FolderPerName
 
 
 class ValueFolder(MaskFolder):

@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from netwarp.errors import InputError
-from netwarp.video.source import Frame, FrameSource
+from netwarp.video.source import Frame, FrameSource, Wrapped
 
 log = logging.getLogger("netwarp")
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0
 """Seconds until a broken stream is opened again: the first time, and at most; each time twice as many."""
-
-
-class Wrapped(FrameSource):
-    """What is known about another source, which is closed with it."""
-
-    live = True
-
-    def __init__(self, source: FrameSource) -> None:
-        self._source = source
-        self._closed = threading.Event()
-        self.description, self.paths, self.fps, self.size = source.description, source.paths, source.fps, source.size
-        self.pixel_aspect = source.pixel_aspect
-
-    def stop(self) -> None:
-        """End the frames, also for a thread that waits for the next one."""
-        self._closed.set()
-        self._source.stop()
-
-    def close(self) -> None:
-        """Close the source."""
-        self.stop()
-        self._source.close()
 
 
 class Reconnecting(Wrapped):
@@ -49,7 +26,6 @@ class Reconnecting(Wrapped):
 
     def __init__(self, source: FrameSource, reopen: Callable[[], FrameSource], patience: float = math.inf) -> None:
         super().__init__(source)
-        self.sound = source.sound
         self._reopen, self._patience = reopen, patience
         self.on_state: Callable[[str], None] = lambda state: None
 

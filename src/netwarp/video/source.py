@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -100,7 +100,25 @@ class FrameSource(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Wrapped(FrameSource):
+    """The frames of another source, changed; it is closed with this one."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+        self._closed = threading.Event()
+        for name in ("description", "paths", "fps", "size", "timed", "live", "pixel_aspect", "sound"):
+            setattr(self, name, getattr(source, name))
+
+    def stop(self) -> None:
+        """End the frames, also for a thread that waits for the next one."""
+        self._closed.set()
+        self._source.stop()
+
+    def close(self) -> None:
+        """Close the source."""
+        self.stop()
+        self._source.close()
