@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("NETWARP_DEBUG", "0") not in ("", "0")
-    with one_line_errors(debug, whole_process=argv is None) as outcome:
+
+    def work() -> None:
         place = next((i for i, text in enumerate(arguments) if not text.startswith("-")), len(arguments))
         parser = _top_parser()
         parser.read(arguments[:place])  # --help and --version end here
@@ -80,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser = Parser(name, summary, command.EXAMPLE)
         rest = [*arguments[place + 1 :], *(["--debug"] if debug else [])]
         command.run(read_request(command.Request, parser, rest))
-    return outcome.status
+
+    return one_line_errors(work, debug, whole_process=argv is None)
 
 
 def _top_parser() -> Parser:

@@ -13,7 +13,6 @@ import traceback
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import FrameType
 from typing import TextIO
 
@@ -28,13 +27,6 @@ _OPTIONS = {"example_size": "--size WIDTHxHEIGHT", "ids": "--prediction-ids city
 
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Kinds of characters that a terminal obeys instead of showing."""
-
-
-@dataclass
-class Outcome:
-    """How a command ended: the status to exit with."""
-
-    status: int = 0
 
 
 _READER_GONE = 128 + 13
@@ -56,34 +48,36 @@ def with_open_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 (stays open)
 
 
-@contextlib.contextmanager
-def one_line_errors(debug: bool, *, whole_process: bool = False) -> Iterator[Outcome]:
-    """Run a command in the block: whatever goes wrong becomes one line on stderr and the status 2, Ctrl-C 130.
+def one_line_errors(work: Callable[[], None], debug: bool, *, whole_process: bool = False) -> int:
+    """Do the work of a command, and give the status to exit with.
 
-    Where the command is all that this process is for, signals that come after it change nothing any more.
+    Whatever goes wrong becomes one line on stderr and the status 2, Ctrl-C 130. Where the command is all that this
+    process is for, signals that come after it change nothing any more.
     """
-    outcome = Outcome()
+    status = 0
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that has no "×" shall not end the work
-    with _events_shown(), _foreign_noise(debug):
+    # Python's warnings are for programmers.
+    with _events_shown(), contextlib.nullcontext() if debug else warnings.catch_warnings(action="ignore"):
         try:
             with _termination_as_interrupt(whole_process):
                 try:
-                    yield outcome
+                    work()
                 except Answer as answer:
                     say(answer.text)
                 except SystemExit as leaving:
-                    outcome.status = leaving.code if isinstance(leaving.code, int) else 0
+                    status = leaving.code if isinstance(leaving.code, int) else 0
             _print("", sys.stdout)
         except BaseException as error:
             if debug:
                 _print(traceback.format_exc().rstrip(), sys.stderr)
-            outcome.status = 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 2
+            status = 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 2
             _print(_explanation(error), sys.stderr)
-    if outcome.status == 0 and sys.stdout in _gone:
-        outcome.status = _READER_GONE
+    if status == 0 and sys.stdout in _gone:
+        status = _READER_GONE
     _gone.clear()
+    return status
 
 
 def say(text: str) -> None:
@@ -212,14 +206,10 @@ def _events_shown() -> Iterator[None]:
 _ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
-
-
 @contextlib.contextmanager
 def _termination_as_interrupt(whole_process: bool) -> Iterator[None]:
     """SIGTERM, and a terminal that closes, do what Ctrl-C does: what is finished stays playable."""
-    if not _in_main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
 
@@ -244,14 +234,3 @@ def _termination_as_interrupt(whole_process: bool) -> Iterator[None]:
         for number, handler in before.items():
             # When a whole process is done, what comes is too late to interrupt anything.
             signal.signal(number, signal.SIG_IGN if whole_process else handler)
-
-
-@contextlib.contextmanager
-def _foreign_noise(debug: bool) -> Iterator[None]:
-    """Python's warnings are for programmers."""
-    if debug:
-        yield
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
