@@ -6,6 +6,7 @@ are caught with ``except netwarp.NetWarpError``.
 
 from __future__ import annotations
 
+import copyreg
 import difflib
 import re
 import reprlib
@@ -35,18 +36,12 @@ class NetWarpError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel from worker processes as a pickle, with the option and notes."""
-        return _restored, (type(self), self.args), self.__dict__
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
 
     def worded(self, name: Callable[[str], str]) -> str:
         """The text, with the option as ``name`` calls it."""
         text = str(self.args[0]) if self.args else ""
         return text if self.option is None else text.replace("{option}", name(self.option))
-
-
-def _restored(kind: type[NetWarpError], arguments: tuple[Any, ...]) -> NetWarpError:
-    error = kind.__new__(kind, *arguments)
-    error.args = arguments
-    return error
 
 
 class InputError(NetWarpError):
