@@ -72,28 +72,23 @@ class UnfinishedFile:
 
 def _is_stream(path: Path) -> bool:
     """Whether content goes into what is there: a device, a pipe, or this process's own stdout or stderr."""
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return False
-    own = any(os.path.samestat(there, os.fstat(number)) for number in _own_streams())
-    return own or special_kind(path) not in (None, "a folder")
+    return _own_stream(path) is not None or special_kind(path) not in (None, "a folder")
 
 
-def _own_streams() -> Iterator[int]:
+def _own_stream(path: Path) -> int | None:
     for number in (1, 2):
         with contextlib.suppress(OSError):
-            os.fstat(number)
-            yield number
+            if os.path.samestat(path.stat(), os.fstat(number)):
+                return number
+    return None
 
 
 def _opened(path: Path) -> BinaryIO:
-    there = path.stat()
-    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
-        if number in _own_streams() and os.path.samestat(there, os.fstat(number)):
-            stream.flush()
-            return os.fdopen(os.dup(number), "wb")
-    return path.open("wb")
+    number = _own_stream(path)
+    if number is None:
+        return path.open("wb")
+    (sys.stdout, sys.stderr)[number - 1].flush()
+    return os.fdopen(os.dup(number), "wb")
 
 
 def _created(folder: Path, name: str, ending: str) -> tuple[Path, int]:
