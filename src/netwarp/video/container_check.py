@@ -9,9 +9,11 @@ packets of a transport stream tell the same.
 
 from __future__ import annotations
 
+import io
 import struct
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,10 +34,7 @@ def is_cut_off(path: Path) -> bool:
     Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements, MPEG-TS packets and GIF's last byte; other
     containers say nothing about their length, and the answer is no. So it is for pipes, which can be read only once.
     """
-    if not path.is_file():
-        return False
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with _opened(path) as (file, size):
         head = file.read(12)
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
             return any(end > size for _, end in _boxes(file, size))
@@ -56,10 +55,7 @@ def is_damaged_inside(path: Path) -> bool:
 
     Of other containers nothing is known, and the answer is no.
     """
-    if not path.is_file():
-        return False
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with _opened(path) as (file, size):
         head = file.read(4)
         if head == _EBML:
             end = _segment_end(file)
@@ -72,21 +68,23 @@ def is_damaged_inside(path: Path) -> bool:
 
 def says_its_length(path: Path) -> bool:
     """Whether this is a Matroska/WebM file whose head says how long it is, so that a cut shows in its size."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
+    with _opened(path) as (file, _):
         return file.read(4) == _EBML and _segment_end(file) > 0
 
 
 def lacks_index(path: Path) -> bool:
     """Whether this is an MP4/MOV file without the box that says where its frames are: it was never finished."""
-    if not path.is_file():
-        return False
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with _opened(path) as (file, size):
         if file.read(8)[4:] != b"ftyp":
             return False
         return not any(kind == b"moov" and end <= size for kind, end in _boxes(file, size))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A file and its size; of what is none, such as a pipe, an empty one."""
+    with path.open("rb") if path.is_file() else io.BytesIO() as file:
+        yield file, path.stat().st_size if path.is_file() else 0
 
 
 def _boxes(file: BinaryIO, size: int) -> list[tuple[bytes, int]]:
@@ -240,11 +238,8 @@ def times_in_transport(path: Path, part: int) -> list[int]:
         heads = _beginnings(packets[(parts == part) & ((packets[:, 3] & 0x10) > 0)])
         said = (heads[:, :3] == list(_START)).all(1) & ((heads[:, 7] & 0x80) > 0)
         heads = heads[said].astype(np.int64)
-        high, middle, low = (
-            heads[:, 9] >> 1 & 7,
-            heads[:, 10] << 7 | heads[:, 11] >> 1,
-            heads[:, 12] << 7 | heads[:, 13] >> 1,
-        )
+        high = heads[:, 9] >> 1 & 7
+        middle, low = (heads[:, at] << 7 | heads[:, at + 1] >> 1 for at in (10, 12))
         times += (high << 30 | middle << 15 | low).tolist()
     return times
 
