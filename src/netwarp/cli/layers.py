@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netwarp.cli.arguments import flag, option, whole_number
 from netwarp.cli.models import base_of
-from netwarp.cli.network_options import NetworkOptions, size
+from netwarp.cli.network_options import BASE, NetworkOptions, size
 from netwarp.cli.terminal import progress_bar, say
 from netwarp.errors import ConfigurationError
 
@@ -43,12 +43,7 @@ _TYPICAL = (256, 320)
 class Request(NetworkOptions):
     """What is asked for."""
 
-    base: str = option(
-        "SPEC",
-        "the network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME, onnx:FILE or "
-        "package.module:callable",
-        required=True,
-    )
+    base: str = option(*BASE, required=True)
     size: tuple[int, int] | None = option(
         "WxH", "size of the frame to try (default: 320x256, if the network takes it)", type=size
     )
@@ -81,7 +76,7 @@ def run(request: Request) -> None:
     shown = seen.layers if request.all else worth_showing(base, seen)
     records = layer_records(shown, seen)
     height, width = seen.frame
-    about: dict[str, object] = {"base": request.base, "frame": [height, width], "classes": seen.classes}
+    about: dict[str, Any] = {"base": request.base, "frame": [height, width], "classes": seen.classes}
     hidden = len(usable) - len(shown)
     more = f"; --all lists {hidden} more layers within these" if hidden > 0 else ""
     note = f"for a frame of {width}×{height}{more}"
@@ -108,11 +103,11 @@ def _seen(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None)
 
 
 def _measured(
-    base: nn.Module, records: Sequence[dict[str, object]], source: FrameSource, pairs: int
+    base: nn.Module, records: Sequence[dict[str, Any]], source: FrameSource, pairs: int
 ) -> tuple[list[Alignment], int]:
     from netwarp.evaluation.layer_alignment import measure_alignment, neighbours
 
-    names = [str(record["name"]) for record in records if record["usable"]]
+    names = [record["name"] for record in records if record["usable"]]
     with progress_bar(pairs) as advance:
 
         def counted() -> Iterator[tuple[Tensor, Tensor]]:

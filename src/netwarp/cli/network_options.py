@@ -75,6 +75,13 @@ _three = numbers(
 _white = number(lambda white: 0 < white < math.inf, "is no value for white: write 1 or 255")
 
 
+BASE = (
+    "SPEC",
+    "the network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME, onnx:FILE or "
+    "package.module:callable",
+)
+"""Metavar and help of ``--base``."""
+
 ENGINES = ("onnxruntime", "openvino")
 
 
@@ -91,11 +98,7 @@ class ClassesOption(CommandRequest):
 class BaseOptions(ClassesOption):
     """Which network."""
 
-    base: str | None = option(
-        "SPEC",
-        "the network: torchvision:NAME, smp:ARCH/ENCODER, hf:REPO_OR_FOLDER, netwarp:NAME, onnx:FILE or "
-        "package.module:callable",
-    )
+    base: str | None = option(*BASE)
     weights: str | None = option(
         "FILE",
         "its weights: a .pth, .pt or .safetensors file, or the name of weights that its library publishes "

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from netwarp.evaluation.layer_alignment import IMAGE, Alignment
-from netwarp.evaluation.scores import Scores, figures
+from netwarp.evaluation.scores import Figure, Scores, figures
 from netwarp.model.layers import OUTPUTS, LayerInfo, Probe
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _depth(info: LayerInfo) -> int:
     return info.name.count(".")
 
 
-def layer_records(layers: Sequence[LayerInfo], seen: Probe) -> list[dict[str, object]]:
+def layer_records(layers: Sequence[LayerInfo], seen: Probe) -> list[dict[str, Any]]:
     """Layers, and the two names for the network's result, as plain values."""
     kinds = zip(OUTPUTS, ("logits", "log-probabilities"), strict=True)
     outputs = [replace(seen.output, name=name, kind=kind) for name, kind in kinds]
@@ -81,53 +81,36 @@ def layer_records(layers: Sequence[LayerInfo], seen: Probe) -> list[dict[str, ob
 
 
 def add_alignment(
-    records: Sequence[dict[str, object]], found: Sequence[Alignment], frame: tuple[int, int]
-) -> list[dict[str, object]]:
+    records: Sequence[dict[str, Any]], found: Sequence[Alignment], frame: tuple[int, int]
+) -> list[dict[str, Any]]:
     """Records with what was measured on a video, and one for the picture itself before them."""
-    by_name = {each.name: each for each in found}
-    picture: dict[str, object] = {
-        "name": IMAGE,
-        "kind": "frame",
-        "shape": [3, *frame],
-        "stride": [1.0, 1.0],
-        "offset": [0.0, 0.0],
-    }
-    picture |= {"runs": 0, "usable": False, "fault": None}
-    joined = []
-    for record in (picture, *records):
-        each = by_name.get(str(record["name"]))
-        values = (None, None) if each is None or math.isnan(each.warped) else (each.unwarped, each.warped)
-        joined.append({**record, "unwarped": values[0], "warped": values[1]})
-    return joined
+    measured = {each.name: each for each in found if not math.isnan(each.warped)}
+    whole = {"name": IMAGE, "kind": "frame", "shape": [3, *frame], "stride": [1.0, 1.0], "offset": [0.0, 0.0]}
+    picture = {**whole, "runs": 0, "usable": False, "fault": None}
+    return [
+        {**record, **{name: getattr(measured.get(record["name"]), name, None) for name in ("unwarped", "warped")}}
+        for record in (picture, *records)
+    ]
 
 
-def layer_table(records: Sequence[dict[str, object]]) -> str:
+def layer_table(records: Sequence[dict[str, Any]]) -> str:
     """Records of :func:`layer_records`, perhaps with :func:`add_alignment`, as lines of text."""
     measures = [name for name in ("unwarped", "warped") if any(name in record for record in records)]
-    rows = [("layer", "kind", "C×h×w", "stride", "offset", "usable", *measures)]
-    for record in records:
-        rows.append(
-            (
-                str(record["name"]),
-                str(record["kind"]),
-                "×".join(str(n) for n in _numbers(record["shape"])),
-                _two(_numbers(record["stride"])),
-                "–" if record["offset"] is None else _two(_numbers(record["offset"])),
-                "yes" if record["usable"] else f"no: {record['fault']}" if record["fault"] else "–",
-                *(_distance(record[name]) for name in measures),
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rows = [["layer", "kind", "C×h×w", "stride", "offset", "usable", *measures]]
+    rows += [
+        [
+            record["name"],
+            record["kind"],
+            "×".join(map(str, record["shape"])),
+            _two(record["stride"]),
+            "–" if record["offset"] is None else _two(record["offset"]),
+            "yes" if record["usable"] else f"no: {record['fault']}" if record["fault"] else "–",
+            *(_number(record[name], 2) for name in measures),
+        ]
+        for record in records
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
-
-
-def _distance(value: object) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else "–"
-
-
-def _numbers(value: object) -> Sequence[float]:
-    assert isinstance(value, Sequence)
-    return value
 
 
 def _two(numbers: Sequence[float]) -> str:
@@ -137,35 +120,34 @@ def _two(numbers: Sequence[float]) -> str:
 
 def score_table(rows: Mapping[str, Scores]) -> str:
     """A line for each row, a column for each figure that applies to one of them."""
-    columns: list[tuple[str, list[float], int]] = []
-    for key, figure in figures(next(iter(rows.values()))).items():
-        values = [scores[key] for scores in rows.values()]
-        if all(value == figure.usual for value in values):
-            continue
-        for head, parts in _by_width(figure.head, values):
-            if isinstance(parts[0], float):
-                columns.append((head, parts, figure.digits))
-    shown = [columns[0], *(column for column in columns[1:] if any(map(math.isfinite, column[1])))]
+    first, *others = [
+        (head, values, figure.digits)
+        for head, values, figure in _columns(rows)
+        if isinstance(values[0], float) and not all(value == figure.usual for value in values)
+    ]
+    shown = [first, *(column for column in others if any(map(math.isfinite, column[1])))]
     lines = [["", *(head for head, _, _ in shown)]]
     lines += [[name, *(_number(values[i], digits) for _, values, digits in shown)] for i, name in enumerate(rows)]
     return aligned(lines)
 
 
-def _by_width(head: str, values: list[Any]) -> list[tuple[str, list[Any]]]:
-    """A figure of all rows under its heading; one for each width or length, where it has several."""
-    if not isinstance(values[0], dict):
-        return [(head, values)]
-    return [(head.format(each), [value[each] for value in values]) for each in values[0]]
+def _columns(rows: Mapping[str, Scores]) -> Iterator[tuple[str, list[Any], Figure]]:
+    """Each figure under its heading, with its value in each row; one for each width or length, where it has several."""
+    for key, figure in figures(next(iter(rows.values()))).items():
+        values = [scores[key] for scores in rows.values()]
+        if isinstance(values[0], dict):
+            yield from ((figure.head.format(each), [value[each] for value in values], figure) for each in values[0])
+        else:
+            yield figure.head, values, figure
 
 
 def class_table(rows: Mapping[str, Scores], classes: Sequence[str]) -> str:
     """A line for each class, a column for each figure that applies to one; of several rows a table for each figure."""
     columns: list[tuple[str, str, Sequence[float], int]] = []
-    for key, figure in figures(next(iter(rows.values()))).items():
-        for head, parts in _by_width(figure.head, [scores[key] for scores in rows.values()]):
-            by_class = {name: values for name, values in zip(rows, parts, strict=True) if isinstance(values, tuple)}
-            if not columns or any(math.isfinite(value) for values in by_class.values() for value in values):
-                columns += [(head, name, values, figure.digits) for name, values in by_class.items()]
+    for head, parts, figure in _columns(rows):
+        by_class = {name: values for name, values in zip(rows, parts, strict=True) if isinstance(values, tuple)}
+        if not columns or any(math.isfinite(value) for values in by_class.values() for value in values):
+            columns += [(head, name, values, figure.digits) for name, values in by_class.items()]
     if len(rows) == 1:
         return _by_class("class", [(head, values, digits) for head, _, values, digits in columns], classes)
     heads = dict.fromkeys(head for head, *_ in columns)
@@ -196,7 +178,7 @@ def _plain(value: Any, classes: Sequence[str]) -> Any:  # noqa: ANN401
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
     """Lines of cells under each other, the first a head."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = [
         "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
         for line in lines
@@ -204,8 +186,8 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([texts[0], "─" * len(texts[0]), *texts[1:]])
 
 
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
 def gain_line(name: str, gains: Mapping[str, Any], scores: Scores) -> str:
