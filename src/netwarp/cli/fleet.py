@@ -46,20 +46,8 @@ SHOWN = 30
 """Most videos in the table on the terminal."""
 
 _HOW = (
-    *(
-        "debug",
-        "places",
-        "model",
-        "weights",
-        "palette",
-        "device",
-        "workers",
-        "threads",
-        "cluster",
-        "cache",
-        "cache_size",
-    ),
-    *("redo", "status"),
+    *("debug", "places", "model", "weights", "palette", "device", "workers", "threads", "cluster", "cache"),
+    *("cache_size", "redo", "status"),
 )
 """Options that results do not depend on, or that the weights' hash stands for."""
 

@@ -75,11 +75,7 @@ def _read(path: str) -> dict[str, Any]:
         document = _document(content)
     except OSError as error:
         raise ConfigurationError(f"no configuration file at {path} ({error.strerror or error})") from error
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # not UTF-8, no such day, a number too long
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # not UTF-8, no such day, a number too long
         why = " ".join(str(error).split())[:200]
         raise ConfigurationError(f"the configuration file {path} cannot be read as YAML: {why}") from error
     if not isinstance(document, dict):

@@ -110,7 +110,7 @@ ModelFor = Callable[["tuple[int, int] | None"], "VideoModel | Sliding"]
 
 
 def _segment_one(request: Request, input_: str | list[str], places: Places, model_for: ModelFor) -> None:
-    named = request.files_named(but=("input", "output", "masks", "confidence", *LABEL_FILES))
+    named = request.files_named(but=("input", *_RESULTS))
     with opened(request, input_, named, places) as source:
         if request.every_frame and not source.live:
             raise ConfigurationError(
@@ -187,7 +187,7 @@ class Places:
 
 def _works(request: Request) -> list[tuple[str | list[str], Places]]:
     """What is segmented, each with the places of its results."""
-    for name in ("output", "masks", "confidence", *LABEL_FILES):
+    for name in _RESULTS:
         if getattr(request, name) == "":
             raise ConfigurationError(f"{name.upper()} is an empty text: name a place ('.' is the current folder)")
     from netwarp.video.images import is_image
@@ -210,12 +210,8 @@ def _works(request: Request) -> list[tuple[str | list[str], Places]]:
         name = _name(each)
         if name in works:
             raise ConfigurationError(f"two of INPUT are called {name}: segment them apart, or rename one")
-        output, masks = (_filled(place, name, several) for place in (request.output, request.masks))
-        assert output is not None
-        places = _places(request, output, masks)
-        more = {"confidence": _filled(request.confidence, name, several)}
-        more |= {file: _filled(getattr(request, file), name, several=False) for file in LABEL_FILES}
-        places = replace(places, **{what: Path(place) for what, place in more.items() if place is not None})
+        given = {what: place for what in _RESULTS if (place := getattr(request, what)) is not None}
+        places = _places(request, **{what: _filled(place, name, several) for what, place in given.items()})
         check_apart(vars(places))
         if request.clean and places.masks is None and places.confidence is None:
             raise ConfigurationError("{option} is for folders of label maps: name one by --masks", option="clean")
@@ -224,6 +220,7 @@ def _works(request: Request) -> list[tuple[str | list[str], Places]]:
 
 
 _NAME = "{name}"
+_RESULTS = ("output", "masks", "confidence", *LABEL_FILES)
 
 
 def _name(source: str | list[str]) -> str:
@@ -232,16 +229,16 @@ def _name(source: str | list[str]) -> str:
     return Path(text.rstrip("/")).stem or "input"
 
 
-def _filled(place: str | None, name: str, several: bool) -> str | None:
-    if place is None or _NAME in place:
-        return None if place is None else place.replace(_NAME, name)
+def _filled(place: str, name: str, several: bool) -> str:
+    if _NAME in place:
+        return place.replace(_NAME, name)
     return os.path.join(place, name) if several else place  # noqa: PTH118 (as it was given)
 
 
-def _places(request: Request, output: str, masks: str | None) -> Places:
-    video, folder = Path(output), None if masks is None else Path(masks)
+def _places(request: Request, output: str, **others: str) -> Places:
+    video, more = Path(output), {what: Path(place) for what, place in others.items()}
     if video.suffix.lower() in VIDEO_ENDINGS and not video.is_dir():
-        return Places(video, folder)
+        return Places(video, **more)
     if video.suffix and not output.endswith(("/", os.sep)) and not video.is_dir() and len(request.input) == 1:
         raise OutputError(
             f"cannot write {video}: OUTPUT is a video ({', '.join(VIDEO_ENDINGS)}) "
@@ -251,7 +248,7 @@ def _places(request: Request, output: str, masks: str | None) -> Places:
         ("masks", "side_by_side", "legend", "alpha", "quality"),
         f"goes with a video, and {video} is a folder for label maps: name a video, such as {video.name or 'out'}.mp4",
     )
-    return Places(None, video)
+    return Places(masks=video, **more)
 
 
 def check_combinations(request: RenderOptions) -> None:

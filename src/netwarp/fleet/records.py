@@ -47,28 +47,6 @@ class Record:
     run: str = ""  # stands for settings, weights and how often all of it was done anew
 
 
-def record_of(video: Video, outcome: Outcome, worker: str, attempts: int, run: str) -> Record:
-    """The record of a video that came to an end."""
-    frames, seconds = outcome.frames, outcome.seconds
-    return Record(
-        video.name,
-        video.address,
-        outcome.state,
-        frames,
-        round(seconds, 3),
-        round(frames / seconds, 3) if frames and seconds else None,
-        round(outcome.keyframes / frames, 4) if frames else None,
-        outcome.fault,
-        outcome.warnings,
-        outcome.outputs,
-        worker,
-        attempts,
-        video.size,
-        video.version,
-        run,
-    )
-
-
 class Ledger:
     """The records in a store, and which model and settings they are of."""
 
@@ -114,7 +92,17 @@ class Ledger:
 
     def keep(self, video: Video, outcome: Outcome, worker: str, attempts: int) -> Record:
         """Write the record of a video, whose results are in their place."""
-        record = record_of(video, outcome, worker, attempts, self._run)
+        frames, seconds = outcome.frames, outcome.seconds
+        record = Record(
+            **{field: getattr(outcome, field) for field in ("state", "frames", "fault", "warnings", "outputs")},
+            **{field: getattr(video, field) for field in ("name", "address", "size", "version")},
+            seconds=round(seconds, 3),
+            frames_per_second=round(frames / seconds, 3) if frames and seconds else None,
+            keyframe_share=round(outcome.keyframes / frames, 4) if frames else None,
+            worker=worker,
+            attempts=attempts,
+            run=self._run,
+        )
         if record.state in FINISHED and not self._told:  # from now on the results of others are in the way
             self._tell()
         self._store.write_json(_place(video), asdict(record))

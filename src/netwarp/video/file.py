@@ -12,22 +12,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
-from netwarp.video.container_check import (
-    is_cut_off,
-    is_damaged_inside,
-    lacks_index,
-    times_in_transport,
-)
+from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index, times_in_transport
 from netwarp.video.declared import declared_end
-from netwarp.video.decoding import (
-    OPEN_OPTIONS,
-    Damage,
-    DecodedSource,
-    check_pixels,
-    is_raw,
-    left_out,
-    video_stream,
-)
+from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, check_pixels, is_raw, left_out, video_stream
 from netwarp.video.pipe import Pipe, is_pipe
 from netwarp.video.playlist import playlist_files
 from netwarp.video.source import AfterDamage, Frame
