@@ -4,10 +4,9 @@ from netwarp.metrics.by_label import LabelConsistency, LabelIoU, WarpingError
 from netwarp.metrics.instance import InstanceIoU, iiou_per_class, instance_counts
 from netwarp.metrics.iou import IoU, confusion_matrix, iou_per_class, mean_iou
 from netwarp.metrics.metric import Metric
-from netwarp.metrics.temporal import TemporalConsistency, temporal_consistency
+from netwarp.metrics.temporal import TemporalConsistency, WarpedIoU, temporal_consistency
 from netwarp.metrics.trimap import TrimapCurve, TrimapIoU, band_matrices, trimap, trimap_distance
 from netwarp.metrics.video_consistency import VideoConsistency, VideoConsistencyCurve, video_consistency
-from netwarp.metrics.warped_iou import WarpedIoU
 
 __all__ = [
     "InstanceIoU",
