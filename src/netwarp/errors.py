@@ -6,7 +6,7 @@ are caught with ``except netwarp.NetWarpError``.
 
 from __future__ import annotations
 
-import copyreg
+
 import difflib
 import re
 import reprlib
@@ -36,7 +36,7 @@ class NetWarpError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel from worker processes as a pickle, with the option and notes."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
+        return Exception.__new__, (type(self), *self.args), self.__dict__
 
     def worded(self, name: Callable[[str], str]) -> str:
         """The text, with the option as ``name`` calls it."""

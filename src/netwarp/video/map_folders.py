@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
 from netwarp.video.label_maps import MaskFolder, write_marked
+
+
+class MapFolder(AbstractContextManager["MapFolder"], Protocol):
+    """Writes one file a frame, named as the frame or, for video, by its six-digit index; in a ``with`` block."""
+
+    def write(self, labels: npt.NDArray[Any], index: int, name: str | None = None) -> Path:
+        """Write one frame's map ``[H,W]``, or maps ``[C,H,W]``, and return the file."""
 
 
 class FolderPerName:
@@ -33,11 +40,8 @@ class FolderPerName:
         self._open.__exit__(kind, *more)
 
     def write(self, labels: npt.NDArray[Any], index: int, name: str | None = None) -> Path:
-        """Write one frame's maps ``[C,H,W]`` and return the last file."""
+        """See :class:`MapFolder`."""
         return [folder.write(each, index, name) for folder, each in zip(self._folders, labels, strict=True)][-1]
-
-
-MapFolder = MaskFolder | FolderPerName
 
 
 class ValueFolder(MaskFolder):
