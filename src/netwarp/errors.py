@@ -6,7 +6,6 @@ are caught with ``except netwarp.NetWarpError``.
 
 from __future__ import annotations
 
-
 import difflib
 import re
 import reprlib
