@@ -96,9 +96,8 @@ def test_a_sample_holds_its_frames_labels_and_flows(length):
         assert flow[1].median() == pytest.approx(-1, abs=0.1)
 
 
-@pytest.mark.parametrize("asked", [{"true_flow": True}, {"flow": "true"}])
-def test_true_flow_is_not_rounded(asked):
-    got = SampleReader(samples(3), **asked)[1]
+def test_true_flow_is_not_rounded():
+    got = SampleReader(samples(3), "true")[1]
     assert np.array_equal(got.flows.numpy(), np.stack([Drawn(2, "flow")(), Drawn(3, "flow")()]))
 
 
@@ -113,7 +112,7 @@ def test_slices_are_lists():
 
 
 def test_each_file_is_read_once_in_a_run():
-    reader = SampleReader(samples(3), true_flow=True)
+    reader = SampleReader(samples(3), flow="true")
     first = reader[:]
     again = reader[:]
     assert set(READ.values()) == {1}
@@ -130,7 +129,7 @@ def test_without_memory_all_is_read_again_and_the_same():
 
 
 def test_whoever_changes_a_sample_changes_no_other():
-    reader = SampleReader(samples(), true_flow=True)
+    reader = SampleReader(samples(), flow="true")
     before, spoilt = reader[0], reader[0]
     for tensor in (spoilt.frames, spoilt.labels, spoilt.flows):
         tensor.zero_()
@@ -221,7 +220,7 @@ def test_workers_of_a_loader_read_the_same(tmp_path):
 
 
 def test_a_pickled_reader_is_small():
-    reader = SampleReader(samples(), true_flow=True)
+    reader = SampleReader(samples(), flow="true")
     reader[:]
     assert len(pickle.dumps(reader)) < 5000
 
@@ -248,7 +247,7 @@ def odd(make: Callable[[], np.ndarray], what: str = "image") -> Sample:
 )
 def test_what_does_not_fit_is_named_in_one_line(sample, message):
     with pytest.raises(InputError, match=message):
-        SampleReader([sample], true_flow=True)[0]
+        SampleReader([sample], flow="true")[0]
 
 
 def test_an_error_of_a_file_comes_through_each_time():
@@ -274,14 +273,14 @@ def test_settings_that_make_no_sense_are_refused_at_once(tmp_path):
 
 
 def test_the_first_frame_of_a_true_flow_sample_needs_none():
-    assert SampleReader([Sample((frame(0, flow=False), frame(1)))], true_flow=True)[0].flows.shape == (1, 2, *SIZE)
+    assert SampleReader([Sample((frame(0, flow=False), frame(1)))], flow="true")[0].flows.shape == (1, 2, *SIZE)
 
 
 # --- batches --------------------------------------------------------------------------------------------------------
 
 
 def test_a_batch_stacks():
-    loaded = SampleReader(samples(3), true_flow=True)[:]
+    loaded = SampleReader(samples(3), flow="true")[:]
     batch = collate(loaded)
     assert batch.names == ("f2", "f3", "f4")
     assert batch.frames.shape == (3, 3, 3, *SIZE)

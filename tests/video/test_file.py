@@ -23,7 +23,7 @@ from netwarp.video.source import AfterDamage, FrameSource
 
 def read(path: Path, after_damage: AfterDamage = "stop") -> tuple[FrameSource, list[int], list[float]]:
     """The source after iterating, and for every frame: which picture it shows, and its time."""
-    with open_frames(path, after_damage=after_damage) as source:
+    with VideoFile(path, after_damage=after_damage) as source:
         shown, times = [], []
         for frame in source:
             shown.append(frame.index)

@@ -45,13 +45,12 @@ class SampleReader(Sequence[LoadedSample]):
         samples: Sequence[Sample],
         flow: str | FlowEstimator | None = "dis",
         cache: Path | str | None = None,
-        true_flow: bool = False,
         memory: int = 1 << 29,
     ) -> None:
         self.samples = samples
         estimator = None if flow is None else flow_source(flow)
-        self.true_flow = true_flow or isinstance(estimator, str)
-        self.flow = None if true_flow or isinstance(estimator, str) else estimator
+        self.true_flow = isinstance(estimator, str)
+        self.flow = None if isinstance(estimator, str) else estimator
         if isinstance(self.flow, PrecomputedFlow):
             raise ConfigurationError(
                 "precomputed flow is looked up by frame number, which samples do not have: "

@@ -13,20 +13,10 @@ from netwarp.video.open import open_frames
 from netwarp.video.source import Frame, FrameSource, Wrapped
 
 
-def open_as_camera(
-    source: str | Path | int | FrameSource,
-    *,
-    loop: bool = False,
-) -> FrameSource:
-    """Open a source so that its frames come when a camera's would, and go on after a break.
+def open_as_camera(source: str | Path | int | FrameSource, *, loop: bool = False) -> FrameSource:
+    """Open a source, or what :func:`.open_frames` takes, so that its frames come when a camera's would.
 
-    Args:
-        source: A source, or what :func:`.open_frames` takes.
-        loop: Play a file again and again.
-
-    Raises:
-        InputError: The source cannot be read.
-        ConfigurationError: ``loop`` is asked of a camera or a stream.
+    They go on after a break, and with ``loop`` a file again and again; to ask that of a camera is a ConfigurationError.
     """
     opened = source if isinstance(source, FrameSource) else open_frames(source, patience=math.inf)
     recorded = not opened.live or opened.length is not None  # as a video file's address is

@@ -38,11 +38,17 @@ def full_palette(palette: Sequence[Colour]) -> npt.NDArray[np.uint8]:
     return np.array([*palette, *rest], dtype=np.uint8)
 
 
+@functools.lru_cache(maxsize=8)
+def kept_palette(palette: tuple[Colour, ...]) -> npt.NDArray[np.uint8]:
+    """:func:`full_palette`, not made anew for every frame, and not to be changed."""
+    return full_palette(palette)
+
+
 def write_mask(path: str | Path, labels: npt.NDArray[np.integer], palette: Sequence[Colour]) -> None:
     """Write a label map as an indexed PNG, or without colours a gray one, complete or not at all."""
     picture = PIL.Image.fromarray(_as_bytes(labels))
     if palette:
-        picture.putpalette(_palette_bytes(tuple(map(tuple, palette))))
+        picture.putpalette(kept_palette(tuple(map(tuple, palette))).tobytes())
     write_marked(Path(path), picture)
 
 
@@ -78,12 +84,6 @@ def refuse_foreign(folder: Path, pattern: str = "*") -> None:
         raise OutputError(f"{folder} cannot be read ({error.strerror or error}): name another folder") from error
     if foreign is not None:
         raise OutputError(f"{foreign} is no result that netwarp wrote, and could be replaced: name another folder")
-
-
-@functools.lru_cache(maxsize=8)
-def _palette_bytes(palette: tuple[Colour, ...]) -> bytes:
-    """:func:`full_palette` as PNG has it, not made anew for every frame."""
-    return full_palette(palette).tobytes()
 
 
 def _as_bytes(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from netwarp.errors import ConfigurationError, InputError
-from netwarp.video.source import AfterDamage, FrameSource
+from netwarp.video.source import FrameSource
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
@@ -28,7 +28,6 @@ def open_frames(
     fps: float | None = None,
     start: float = 0.0,
     duration: float | None = None,
-    after_damage: AfterDamage = "resume",
     patience: float = 0.0,
 ) -> FrameSource:
     """Open a source of frames and read its first frame, so that what cannot be used is refused here.
@@ -43,8 +42,6 @@ def open_frames(
             what a raw stream's header says.
         start: Seconds that are left out at the beginning.
         duration: Seconds to read; all by default.
-        after_damage: At damage inside a video file, end there (``"stop"``) or leave out what cannot be read
-            and go on at the next key frame (``"resume"``). Streams always resume.
         patience: Seconds without a picture for which a camera or a stream that breaks is opened again; by default its
             frames end there.
 
@@ -60,11 +57,11 @@ def open_frames(
             raise ConfigurationError(f"{{option}} must be above 0, not {value:g}", option=name)
     if not 0 <= start < math.inf:
         raise ConfigurationError(f"{{option}} must be at least 0 seconds, not {start:g}", option="start")
-    source = _open(spec, fps, start, after_damage)
+    source = _open(spec, fps, start)
     if patience and source.live and source.length is None:
         from netwarp.video.reconnecting import Reconnecting
 
-        source = Reconnecting(source, lambda: _open(spec, fps, start, after_damage), patience)
+        source = Reconnecting(source, lambda: _open(spec, fps, start), patience)
     if not start and duration is None:
         return source
     from netwarp.video.excerpt import Excerpt
@@ -72,7 +69,7 @@ def open_frames(
     return Excerpt(source, start - source.begins, duration)
 
 
-def _open(spec: str | Path | int | Iterable[Any], fps: float | None, start: float, after: AfterDamage) -> FrameSource:
+def _open(spec: str | Path | int | Iterable[Any], fps: float | None, start: float) -> FrameSource:
     if isinstance(spec, int) or (isinstance(spec, str) and spec.isdecimal()):
         from netwarp.video.live import open_camera
 
@@ -89,14 +86,14 @@ def _open(spec: str | Path | int | Iterable[Any], fps: float | None, start: floa
         from urllib.parse import urlsplit
         from urllib.request import url2pathname
 
-        return _open(Path(url2pathname(urlsplit(text).path)), fps, start, after)
+        return _open(Path(url2pathname(urlsplit(text).path)), fps, start)
     if isinstance(spec, str) and _URL.match(text):
         from netwarp.video.live import LiveStream
 
         return LiveStream(text)
     if "\0" in text or not text:
         raise InputError(f"{text!r} is not a file name: give a video file, a folder or glob of images, or a camera")
-    return _open_path(Path("/dev/stdin" if text == "-" else text), fps, start, after)
+    return _open_path(Path("/dev/stdin" if text == "-" else text), fps, start)
 
 
 def _open_many(frames: Iterable[Any], fps: float | None) -> FrameSource:
@@ -109,7 +106,7 @@ def _open_many(frames: Iterable[Any], fps: float | None) -> FrameSource:
     return FramesInMemory(frames, fps)
 
 
-def _open_path(path: Path, fps: float | None, start: float, after: AfterDamage) -> FrameSource:
+def _open_path(path: Path, fps: float | None, start: float) -> FrameSource:
     from netwarp.video.images import ImageFiles, images_in, is_image, matching
 
     def still(files: Sequence[Path]) -> ImageFiles:
@@ -143,7 +140,7 @@ def _open_path(path: Path, fps: float | None, start: float, after: AfterDamage) 
         return open_camera(path)
     from netwarp.video.file import VideoFile
 
-    return VideoFile(path, after_damage=after, fps=fps, start=start)
+    return VideoFile(path, fps=fps, start=start)
 
 
 def _exists(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import cv2
@@ -14,31 +14,20 @@ import PIL.ImageFont
 
 from netwarp.errors import ConfigurationError
 from netwarp.label_sets import IGNORE, Colour
-from netwarp.video.label_maps import full_palette
+from netwarp.video.label_maps import kept_palette
 from netwarp.video.source import Image
 
 
-def overlay(
-    image: Image,
-    labels: npt.NDArray[np.integer],
-    palette: Sequence[Colour],
-    *,
-    alpha: float = 0.5,
-    outlines: bool = True,
-) -> Image:
+def overlay(image: Image, labels: npt.NDArray[np.integer], palette: Sequence[Colour], *, alpha: float = 0.5) -> Image:
     """Lay class colours over a frame, with a thin line where classes meet."""
     if labels.shape != image.shape[:2]:
         raise ConfigurationError(f"labels of {_by(labels)} do not fit a frame of {_by(image)}: resize them first")
     if not 0 <= alpha <= 1:
         raise ConfigurationError(f"alpha must be from 0 to 1, not {alpha}")
     indices = np.ascontiguousarray(labels, dtype=np.uint8)
-    colours = np.take(_lookup(tuple(palette)), indices, axis=0)
+    colours = np.take(kept_palette(tuple(palette)), indices, axis=0)
     blended: Image = cv2.addWeighted(image, 1 - alpha, colours, alpha, 0)
-    if outlines:
-        edges = _edges(indices, max(1, round(image.shape[0] / 720)))
-        # Light lines: label sets' colours are mostly dark, and dark lines drown between two of them. Half of the
-        # colour stays, or a pole three pixels wide would lose its own.
-        blended[edges] = blended[edges] // 2 + 127
+    _draw_edges(blended, [indices])
     ignored = indices == IGNORE
     if ignored.any():
         blended[ignored] = image[ignored]
@@ -59,27 +48,23 @@ def overlay_sets(
     count = sets.sum(0, dtype=np.int32)[..., None]
     mixed = np.round(colours / np.maximum(count, 1)).astype(np.uint8)
     blended: Image = np.where(count > 0, cv2.addWeighted(image, 1 - alpha, mixed, alpha, 0), image)
-    edges = np.zeros(image.shape[:2], dtype=np.bool_)
-    for each in sets:
-        edges |= _edges(np.ascontiguousarray(each, dtype=np.uint8), max(1, round(image.shape[0] / 720)))
-    blended[edges] = blended[edges] // 2 + 127
+    _draw_edges(blended, sets)
     return blended
 
 
-@lru_cache(maxsize=8)
-def _lookup(palette: tuple[Colour, ...]) -> npt.NDArray[np.uint8]:
-    return full_palette(palette)
+def _draw_edges(image: Image, maps: Iterable[npt.NDArray[np.integer]]) -> None:
+    """Draw a line along pixels whose right or lower neighbour has another label in one of some maps ``[H,W]``.
 
-
-def _edges(labels: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.bool_]:
-    """Mark pixels whose right or lower neighbour has another label, ``width`` pixels wide."""
-    edges = np.zeros(labels.shape, dtype=np.bool_)
-    edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    edges[:-1] |= labels[:-1] != labels[1:]
-    if width > 1:
-        kernel = np.ones((width, width), dtype=np.uint8)
-        edges = cv2.dilate(edges.view(np.uint8), kernel).view(np.bool_)
-    return edges
+    Light lines: label sets' colours are mostly dark, and dark lines drown between two of them. Half of the colour
+    stays, or a pole three pixels wide would lose its own.
+    """
+    edges = np.zeros(image.shape[:2], dtype=np.bool_)
+    for labels in maps:
+        edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+        edges[:-1] |= labels[:-1] != labels[1:]
+    if (width := round(image.shape[0] / 720)) > 1:
+        edges = cv2.dilate(edges.view(np.uint8), np.ones((width, width), dtype=np.uint8)).view(np.bool_)
+    image[edges] = image[edges] // 2 + 127
 
 
 def side_by_side(left: Image, right: Image, captions: tuple[str, str] | None = None) -> Image:

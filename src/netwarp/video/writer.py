@@ -18,7 +18,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from netwarp.errors import ConfigurationError, OutputError, unknown_name
+from netwarp.errors import ConfigurationError, OutputError
 from netwarp.input_files import expanded, special_kind
 from netwarp.output_files import Lock, UnfinishedFile, free_name, reason
 from netwarp.output_places import check_video_name, prepare_file
@@ -27,7 +27,6 @@ from netwarp.video.sound import STRICTNESS, SoundTrack, SoundWriter
 from netwarp.video.source import Image, SoundPacket
 
 _LOG = logging.getLogger(__name__)
-_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _FINE = 90_000
 _PIECE = 2
 """Seconds of the pieces in which a growing file is written."""
@@ -61,7 +60,6 @@ class VideoWriter:
         *,
         fps: float | Fraction | None = None,
         quality: int = 18,
-        preset: str = "veryfast",
         inputs: Iterable[Path] = (),
         pixel_aspect: Fraction = Fraction(1),
         sound: Sequence[SoundTrack] = (),
@@ -73,8 +71,6 @@ class VideoWriter:
             raise ConfigurationError(f"a video holds above 0 and up to {FASTEST} frames a second, not {fps:g}")
         if not 0 <= quality <= 51:
             raise ConfigurationError(f"quality must be from 0 (lossless) to 51 (worst), not {quality}")
-        if preset not in _PRESETS:
-            raise unknown_name("preset of x264", preset, _PRESETS)
         self._rate = Fraction(fps).limit_denominator(1001) if fps else _NOMINAL_RATE
         self._rate = self._rate or Fraction(1, 1000)
         # Holds the source's interval exactly.
@@ -83,7 +79,7 @@ class VideoWriter:
         self._pixel_aspect, self._tracks, self._growing = pixel_aspect, tuple(sound), growing
         self._sound: SoundWriter | None = None
         self._shown = 0  # how long the last frame is shown, in ticks
-        self._options = {"crf": str(quality), "preset": preset, **_same_everywhere()}
+        self._options = {"crf": str(quality), "preset": "veryfast", **_same_everywhere()}
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._size: tuple[int, int] | None = None
