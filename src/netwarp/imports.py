@@ -45,22 +45,15 @@ def is_own(spec: object, known: tuple[str, ...]) -> bool:
 
 
 def own_part(spec: str, what: str, **arguments: object) -> Any:  # noqa: ANN401
-    """Import what a text names and call it, with those of the arguments that it takes.
+    """Import what a text names, a function or class, and call it with those of the arguments that it takes.
 
-    Args:
-        spec: ``package.module:name``; name a function or class.
-        what: What the call makes, for an error.
-        **arguments: Given by name where the function has a parameter of that name.
-
-    Raises:
-        ConfigurationError: It cannot be imported or called, or fails.
+    ``what`` says in an error what the call makes. Raises ConfigurationError where it cannot be imported, or fails.
     """
     module_name, _, path = spec.partition(":")
     with current_directory():
         built = found(module_name, path, spec)
-        if not callable(built) or (
-            hasattr(built, "forward") and not isinstance(built, type)
-        ):  # a network is called too
+        # A network is called too.
+        if not callable(built) or (hasattr(built, "forward") and not isinstance(built, type)):
             raise ConfigurationError(f"{spec} is {type(built).__name__}: name a class or function that makes {what}")
         try:
             return built(**{name: value for name, value in arguments.items() if takes(built, name)})

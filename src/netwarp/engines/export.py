@@ -138,14 +138,10 @@ def to_onnx(
     metadata: Mapping[str, Any] | None = None,
     dynamic: Any = None,  # noqa: ANN401
 ) -> bytes:
-    """Export a module: the content of an ONNX file.
+    """Export a module, in evaluation mode and on the CPU: the content of an ONNX file.
 
-    Args:
-        module: In evaluation mode, on the CPU.
-        inputs: What it is called with, in order, by the names that the graph's inputs get.
-        outputs: Names of its results.
-        metadata: To be kept in the file, as JSON.
-        dynamic: As ``dynamic_shapes`` of ``torch.export.export``; None for the inputs' own sizes alone.
+    ``inputs`` are what it is called with, in order, by the names that the graph's get; ``metadata`` is kept as JSON;
+    ``dynamic`` is ``dynamic_shapes`` of ``torch.export.export``, None for the inputs' own sizes alone.
 
     Raises:
         ConfigurationError: It holds something that cannot be exported.

@@ -110,12 +110,9 @@ def check_engine(name: str, precision: str | None = None) -> None:
 
 
 def open_engine(name: str, source: Path | bytes, precision: str | None = None) -> Engine:
-    """Compile a graph for an engine.
+    """Compile a graph, a file or its content, for one of :data:`ENGINES`.
 
-    Args:
-        name: One of :data:`ENGINES`.
-        source: A file, or its content.
-        precision: ``"bfloat16"`` or ``"float16"`` to compute in that where the engine can; None for the graph's own.
+    ``precision`` is ``"bfloat16"`` or ``"float16"`` to compute in that where the engine can; None for the graph's own.
 
     Raises:
         ConfigurationError: No engine of that name, or it cannot compute so.

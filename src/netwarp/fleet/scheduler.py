@@ -38,11 +38,8 @@ class Seat:
 class Scheduler:
     """Gives videos to the workers of a pool.
 
-    Args:
-        pool: The workers.
-        begin: Called once, when the first is ready: gives the videos that are left to be done.
-        keep: Called with every video that came to an end, how, its worker and the number of attempts.
-        watch: Called again and again with what everybody does.
+    ``begin`` is called once, when the first is ready, and gives the videos that are left to be done; ``keep`` with
+    every video that came to an end, how, its worker and the number of attempts; ``watch`` again and again.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ import struct
 import threading
 from collections.abc import Callable
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import cv2
@@ -28,16 +28,14 @@ from netwarp.live.stats import LiveStats
 from netwarp.output_files import reason
 from netwarp.video.label_maps import full_palette
 
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.requests import HTTPConnection, Request
-    from starlette.responses import Response
-    from starlette.websockets import WebSocket
-
 try:
-    import starlette.applications  # noqa: F401
     import uvicorn
     import websockets  # noqa: F401
+    from starlette.applications import Starlette
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+    from starlette.routing import Route, WebSocketRoute
+    from starlette.websockets import WebSocket
 except ImportError as missing:
     raise MissingExtraError("starlette, uvicorn or websockets", "live", "the page of a live stream") from missing
 
@@ -51,16 +49,8 @@ MOST_BYTES = 8 << 20
 class Page:
     """Serves a stream's page on a thread of its own, as long as the block lasts.
 
-    Args:
-        stats: What ``/stats`` and ``/metrics`` say.
-        classes: The classes' names, and
-        palette: their colours.
-        description: The source's.
-        host: The address that it listens at; anything but this machine's own needs a token.
-        port: Likewise; 0 for any that is free.
-        token: What every request must bring. None for none.
-        camera: Takes frames from a browser's camera.
-        title: The page's.
+    ``port`` 0 is any that is free; a ``host`` that others reach needs a ``token``, which every request must bring;
+    ``camera`` takes frames from a browser's.
 
     Raises:
         ConfigurationError: The address or port cannot be used, or a token is missing.
@@ -81,8 +71,7 @@ class Page:
         if token is None and not is_loopback(host):
             raise ConfigurationError(f"others reach {host}: give a token", option="token")
         self._stats, self._token, self._camera, self._host = stats, token, camera, host
-        self._colours = full_palette(palette)
-        self._palette = self._colours.tobytes()
+        self._palette = full_palette(palette).tobytes()
         self._info = {
             "source": description,
             "browser": camera is not None,
@@ -141,10 +130,6 @@ class Page:
         asyncio.run(serve())
 
     def _app(self) -> Starlette:
-        from starlette.applications import Starlette
-        from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
-        from starlette.routing import Route, WebSocketRoute
-
         def guarded(answer: Callable[[], Response]) -> Callable[[Request], Any]:
             async def endpoint(request: Request) -> Response:
                 if not self._allowed(request):
@@ -164,18 +149,18 @@ class Page:
             filled = text.replace("{{nonce}}", nonce).replace("{{info}}", info)
             return HTMLResponse(filled, headers={**PRIVATE, "Content-Security-Policy": policy})
 
+        def stats() -> Response:
+            return JSONResponse({**self._stats.as_json(), "viewers": len(self._viewers)}, headers=PRIVATE)
+
         return Starlette(
             routes=[
                 Route("/", guarded(page)),
-                Route("/stats", guarded(lambda: JSONResponse(self._counted(), headers=PRIVATE))),
+                Route("/stats", guarded(stats)),
                 Route("/metrics", guarded(lambda: PlainTextResponse(self._stats.as_prometheus(), headers=PRIVATE))),
                 WebSocketRoute("/view", self._view),
                 WebSocketRoute("/camera", self._take),
             ]
         )
-
-    def _counted(self) -> dict[str, Any]:
-        return {**self._stats.as_json(), "viewers": len(self._viewers)}
 
     def _allowed(self, connection: HTTPConnection) -> bool:
         """Whether a request has the token or names this machine; and if a page sent it, whether it is this one."""
