@@ -6,10 +6,11 @@ are caught with ``except netwarp.NetWarpError``.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 LONGEST = 180
@@ -66,6 +67,15 @@ class MissingExtraError(NetWarpError):
         super().__init__(
             f"{purpose} needs {library}, which is not installed: pip install '.[{extra}]' in a clone of netwarp"
         )
+
+
+@contextlib.contextmanager
+def needs_extra(library: str, extra: str, purpose: str) -> Iterator[None]:
+    """Import an optional library in the block. Raises MissingExtraError where it is not installed."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(library, extra, purpose) from error
 
 
 def shown(value: object) -> str:

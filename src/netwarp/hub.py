@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from netwarp.bases.load_model import load
-from netwarp.errors import InputError, MissingExtraError, NetWarpError, OutputError, reason_of
+from netwarp.errors import InputError, NetWarpError, OutputError, needs_extra, reason_of
 from netwarp.evaluation.scores import Scores, figures
 from netwarp.input_files import expanded
 from netwarp.model import VideoModel
@@ -91,10 +91,8 @@ def load_pretrained(
 
 
 def _library(purpose: str) -> Any:  # noqa: ANN401 - a module
-    try:
+    with needs_extra("huggingface_hub", "hub", purpose):
         import huggingface_hub
-    except ImportError as error:
-        raise MissingExtraError("huggingface_hub", "hub", purpose) from error
     return huggingface_hub
 
 

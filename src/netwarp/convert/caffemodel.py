@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from netwarp.convert.files import check_is_caffemodel, damaged
-from netwarp.errors import MissingExtraError, WeightsError
+from netwarp.errors import WeightsError, needs_extra
 
 # Message: (field, number, type), with a * any number of values. Names are bytes, since they need not be UTF-8. The
 # gradients of blobs (diff, 6 and 9) are not weights.
@@ -39,10 +39,8 @@ def net_parameter() -> Any:  # noqa: ANN401
 
     The messages lie in a pool of their own, so that Caffe's own schema may be loaded in the same process.
     """
-    try:
+    with needs_extra("protobuf", "convert", "reading a .caffemodel"):
         from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-    except ImportError as error:
-        raise MissingExtraError("protobuf", "convert", "reading a .caffemodel") from error
     kinds = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="netwarp/caffe.proto", package=_PACKAGE, syntax="proto2")
     for message, fields in _MESSAGES.items():

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, reason_of
+from netwarp.errors import ConfigurationError, NetWarpError, needs_extra, reason_of
 from netwarp.ops.kernels import warp_combine_operator, warp_operator
 from netwarp.quiet import quiet_loggers
 
@@ -147,11 +147,9 @@ def to_onnx(
         ConfigurationError: It holds something that cannot be exported.
         MissingExtraError: The exporter is not installed.
     """
-    try:
+    with needs_extra("onnx and onnxscript", "export", "to export"):
         import onnx
         import onnxscript  # noqa: F401 - which torch's exporter needs
-    except ImportError as error:
-        raise MissingExtraError("onnx and onnxscript", "export", "to export") from error
     try:
         with quiet_loggers("torch.onnx", "torch.export", "onnxscript", "onnx_ir"), torch.no_grad():
             # Not strict: networks and hooks may be any Python, and what they do with tensors is what counts.

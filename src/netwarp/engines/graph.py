@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from netwarp.errors import MissingExtraError, WeightsError, reason_of
+from netwarp.errors import WeightsError, needs_extra, reason_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Graph:
 
 def read_graph(source: Path | bytes) -> Graph:
     """Read a file, or its content. Weights that lie in files beside it are left there."""
-    onnx = _onnx()
+    with needs_extra("onnx", "onnx", "an ONNX file"):
+        import onnx
     name = "the graph" if isinstance(source, bytes) else str(source)
     try:
         # Inputs and outputs are all that is looked at: what weights are is the engine's matter.
@@ -71,11 +72,3 @@ def _port(value: Any, onnx: Any) -> Port:  # noqa: ANN401
     tensor = value.type.tensor_type
     shape = tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim)
     return Port(value.name, str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))), shape)
-
-
-def _onnx() -> Any:  # noqa: ANN401
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingExtraError("onnx", "onnx", "an ONNX file") from error
-    return onnx

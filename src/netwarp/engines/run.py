@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, reason_of, unknown_name
+from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, needs_extra, reason_of, unknown_name
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -33,10 +33,8 @@ class OnnxRuntime:
     """ONNX Runtime, in what the graph says."""
 
     def __init__(self, source: Path | bytes, _precision: str | None = None) -> None:
-        try:
+        with needs_extra("onnxruntime", "onnx", "the engine onnxruntime"):
             import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError("onnxruntime", "onnx", "the engine onnxruntime") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 4
@@ -67,10 +65,8 @@ class OpenVino:
     """OpenVINO; in float32 on every processor, or in ``precision`` where it can."""
 
     def __init__(self, source: Path | bytes, precision: str | None = None) -> None:
-        try:
+        with needs_extra("openvino", "openvino", "the engine openvino"):
             import openvino
-        except ImportError as error:
-            raise MissingExtraError("openvino", "openvino", "the engine openvino") from error
         with _MAKING_THE_CORE:  # a cache alone lets two threads make two
             core = _core_of(openvino)
         settings = {

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from netwarp.errors import MissingExtraError, NetWarpError, reason_of
+from netwarp.errors import NetWarpError, needs_extra, reason_of
 from netwarp.input_files import expanded
 
 _REMOTE = re.compile(r"(?!file:)([a-zA-Z][a-zA-Z0-9+.-]+)://")
@@ -45,10 +45,8 @@ def place_in(address: str) -> tuple[str, PurePosixPath]:
 
 def filesystem(address: str, purpose: str = "an address") -> tuple[Any, str]:
     """What fsspec reaches an address by, and what the address is called there."""
-    try:
+    with needs_extra("fsspec", "cluster", f"{purpose} such as {address}"):
         import fsspec
-    except ImportError as error:
-        raise MissingExtraError("fsspec", "cluster", f"{purpose} such as {address}") from error
     filesystem, path = fsspec.core.url_to_fs(address)
     return filesystem, path
 

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, Self, cast
 
-from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, reason_of
+from netwarp.errors import ConfigurationError, NetWarpError, needs_extra, reason_of
 from netwarp.fleet.sources import Video
 from netwarp.fleet.worker import Outcome, Plan, Progress, Ready, Worker
 
@@ -142,10 +142,8 @@ class RayPool:
     """An actor for each device of a Ray cluster: a GPU, or as many cores as a worker has threads."""
 
     def __init__(self, plan: Plan, address: str, *, gpus: bool | None, threads: int, workers: int | None) -> None:
-        try:
+        with needs_extra("ray", "cluster", "--cluster"):
             import ray
-        except ImportError as error:
-            raise MissingExtraError("ray", "cluster", "--cluster") from error
         self._plan, self._address = plan, address
         self._ray: Any = ray
         self._gpus, self._threads, self._most = gpus, threads, workers

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from netwarp.errors import ConfigurationError, MissingExtraError
+from netwarp.errors import ConfigurationError, needs_extra
 from netwarp.label_sets import Colour
 from netwarp.live.browser_camera import BrowserCamera
 from netwarp.live.follower import LiveFrame
@@ -28,7 +28,7 @@ from netwarp.live.stats import LiveStats
 from netwarp.output_files import reason
 from netwarp.video.label_maps import full_palette
 
-try:
+with needs_extra("starlette, uvicorn or websockets", "live", "the page of a live stream"):
     import uvicorn
     import websockets  # noqa: F401
     from starlette.applications import Starlette
@@ -36,8 +36,6 @@ try:
     from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
     from starlette.routing import Route, WebSocketRoute
     from starlette.websockets import WebSocket
-except ImportError as missing:
-    raise MissingExtraError("starlette, uvicorn or websockets", "live", "the page of a live stream") from missing
 
 UNACKNOWLEDGED = 2
 """Messages that may be on their way to a viewer."""

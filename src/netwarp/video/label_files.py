@@ -15,7 +15,7 @@ from typing import Any, Self, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from netwarp.errors import MissingExtraError
+from netwarp.errors import needs_extra
 from netwarp.output_files import UnfinishedFile, cannot_write, free_name
 from netwarp.output_places import prepare_file
 
@@ -53,10 +53,8 @@ def regions(labels: npt.NDArray[np.integer], classes: Iterable[int]) -> Iterator
 
 
 def _encoder() -> Any:  # noqa: ANN401 - pycocotools has no types
-    try:
+    with needs_extra("pycocotools", "coco", "a file of COCO's run lengths"):
         from pycocotools.mask import encode
-    except ImportError as error:
-        raise MissingExtraError("pycocotools", "coco", "a file of COCO's run lengths") from error
     return encode
 
 
