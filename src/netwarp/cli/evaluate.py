@@ -249,10 +249,9 @@ def _of_models(
 
     options = _measures(data, request) | {"workers": request.workers or _workers(request, models, data)}
     # What it is compared with is the network as it is.
-    settings = label_settings(request)
-    plain = {"edges": "off", "lag": 0, "offline": False}
+    plain = {"edges": "off", "lag": 0, "offline": False, "keyframes": "all"}
+    settings = {**label_settings(request), "keyframes": request.keyframes or "all"}
     options |= {name: {**dict.fromkeys(models, plain[name]), [*models][-1]: value} for name, value in settings.items()}
-    options["keyframes"] = {**dict.fromkeys(models, "all"), [*models][-1]: request.keyframes or "all"}
     return frames_to_run(data, history), lambda advance: evaluate(
         models, data, **options, history=history, on_frame=advance, on_labels=on_labels, metrics=request.metric or ()
     )

@@ -71,17 +71,14 @@ def fill_sections(request: type[Any], values: dict[str, Any]) -> dict[str, Any]:
 def _read(path: str) -> dict[str, Any]:
     try:
         with Path(path).open("rb") as file:
-            content = file.read(_LONGEST + 1)
-        document = _document(content)
+            document = _document(file.read(_LONGEST + 1))
+        if not isinstance(document, dict):
+            raise ValueError(f"it has no keys, but {shown(document)}")
     except OSError as error:
         raise ConfigurationError(f"no configuration file at {path} ({error.strerror or error})") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # not UTF-8, no such day, a number too long
         why = " ".join(str(error).split())[:200]
         raise ConfigurationError(f"the configuration file {path} cannot be read as YAML: {why}") from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(
-            f"the configuration file {path} cannot be read as YAML: it has no keys, but {shown(document)}"
-        )
     return document
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from netwarp.errors import InputError
 from netwarp.label_sets import IGNORE
 from netwarp.metrics.metric import ONE, Metric, as_labels
-from netwarp.metrics.temporal import TemporalConsistency
+from netwarp.metrics.temporal import MeanOfPairs, TemporalConsistency
 from netwarp.ops import warp
 
 
@@ -63,7 +63,7 @@ class LabelConsistency(TemporalConsistency):
         super().update(previous[0], current[0], flow.expand(current.shape[1], -1, -1, -1))
 
 
-class WarpingError(Metric):
+class WarpingError(MeanOfPairs):
     """How far values are from those that the flow brings, where it can be trusted, against their own spread.
 
     Of each pair of frames: the mean absolute difference, weighted by the trust, in percent of the values' mean absolute
@@ -75,12 +75,6 @@ class WarpingError(Metric):
     >>> metric.compute()
     50.0
     """
-
-    total: Tensor
-    pairs: Tensor
-
-    def __init__(self) -> None:
-        super().__init__(total=(), pairs=())
 
     def update(self, previous: Tensor, prediction: Tensor, flow: Tensor, trust: Tensor) -> None:
         """Add a pair: values ``[1,H,W]`` or ``[1,C,H,W]``, backward flow ``[1,2,H,W]``, and trust ``[1,1,H,W]``."""
@@ -95,10 +89,6 @@ class WarpingError(Metric):
         apart = (now - warp(before, flow.to(now.device))).abs() / spread.clamp_min(1e-300)
         self.total = self.total + round(float((weight * apart).sum() / weight.sum()) * ONE)
         self.pairs = self.pairs + 1
-
-    def compute(self) -> float:
-        """The mean over all pairs, in percent; nan where there is none."""
-        return 100 * int(self.total) / (int(self.pairs) * ONE) if self.pairs else math.nan
 
 
 def _check(maps: Tensor, *sizes: int | None) -> None:

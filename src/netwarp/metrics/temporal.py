@@ -31,18 +31,12 @@ def temporal_consistency(previous: Labels, current: Labels, flow: Tensor) -> flo
     return sum(shares) / len(shares) if shares else math.nan
 
 
-class TemporalConsistency(Metric):
-    """Mean of :func:`temporal_consistency` over a video's pairs of consecutive frames.
+class MeanOfPairs(Metric):
+    """The mean of a share over pairs of frames.
 
     Attributes:
         total: int64 scalar, the sum of the pairs' shares in units of 1/:data:`netwarp.metrics.metric.ONE`.
         pairs: int64 scalar, their number.
-
-    >>> metric = TemporalConsistency()
-    >>> labels = torch.tensor([[1, 2], [3, 4]])
-    >>> metric.update(labels, labels, torch.zeros(1, 2, 2, 2))
-    >>> metric.compute()
-    100.0
     """
 
     total: Tensor
@@ -51,15 +45,26 @@ class TemporalConsistency(Metric):
     def __init__(self) -> None:
         super().__init__(total=(), pairs=())
 
+    def compute(self) -> float:
+        """The mean over all pairs, in percent; nan where there is none."""
+        return 100 * int(self.total) / (int(self.pairs) * ONE) if self.pairs else math.nan
+
+
+class TemporalConsistency(MeanOfPairs):
+    """Mean of :func:`temporal_consistency` over a video's pairs of consecutive frames.
+
+    >>> metric = TemporalConsistency()
+    >>> labels = torch.tensor([[1, 2], [3, 4]])
+    >>> metric.update(labels, labels, torch.zeros(1, 2, 2, 2))
+    >>> metric.compute()
+    100.0
+    """
+
     def update(self, previous: Labels, current: Labels, flow: Tensor) -> None:
         """Add pairs; see :func:`temporal_consistency`. Pairs with nothing to compare are left out."""
         shares = [share(same, compared) for same, compared in _counts(previous, current, flow) if compared]
         self.total = self.total + sum(shares)
         self.pairs = self.pairs + len(shares)
-
-    def compute(self) -> float:
-        """The mean over all pairs, in percent; nan where there is none."""
-        return 100 * int(self.total) / (int(self.pairs) * ONE) if self.pairs else math.nan
 
 
 def _counts(previous: Labels, current: Labels, flow: Tensor) -> list[tuple[int, int]]:

@@ -166,7 +166,7 @@ class MaskFolder:
     ending = ".png"
 
     def __init__(
-        self, folder: str | Path, palette: Sequence[Colour], *, inputs: Iterable[Path] = (), clean: bool = False
+        self, folder: str | Path, palette: Sequence[Colour] = (), *, inputs: Iterable[Path] = (), clean: bool = False
     ) -> None:
         self.folder, self.clean = expanded(folder), clean
         self.palette = tuple(palette)
@@ -223,9 +223,6 @@ class MaskFolder:
 
 class ConfidenceFolder(MaskFolder):
     """Write confidence (0–1) as gray PNG of 0–255, named as masks are."""
-
-    def __init__(self, folder: str | Path, *, inputs: Iterable[Path] = (), clean: bool = False) -> None:
-        super().__init__(folder, (), inputs=inputs, clean=clean)
 
     def _save(self, path: Path, labels: npt.NDArray[Any]) -> None:
         write_mask(path, np.rint(255 * labels).astype(np.uint8), self.palette)

@@ -58,7 +58,7 @@ class ValueFolder(MaskFolder):
         inputs: Iterable[Path] = (),
         clean: bool = False,
     ) -> None:
-        super().__init__(folder, (), inputs=inputs, clean=clean)
+        super().__init__(folder, inputs=inputs, clean=clean)
         self._range, self.ending = value_range, ".tiff" if value_range is None else ".png"
 
     def _save(self, path: Path, labels: npt.NDArray[Any]) -> None:
