@@ -46,17 +46,19 @@ class UnfinishedFile:
             _sweep_once(folder)
         self.place, self.descriptor = _created(folder, self.path.name, ending)
 
-    def finish(self, path: Path | None = None) -> None:
-        """Put the file in its place, or in another one beside that."""
+    def finish(self, *, beside: bool = False) -> Path | None:
+        """Put the file in its place; with ``beside`` not in another's that is there, but at the name that it returns."""
         if self.streams:
             with self.place.open("rb") as content, _opened(self.path) as target:
                 shutil.copyfileobj(content, target)
             self.discard()
-            return
+            return None
+        other = _free_name(self.path) if beside and self.path.exists() else None
         if os.name == "nt":  # moves no open file
             self._close()
-        self.place.replace(path or self.path)
+        self.place.replace(other or self.path)
         self._close()
+        return other
 
     def discard(self) -> None:
         """Remove it."""
@@ -68,6 +70,12 @@ class UnfinishedFile:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+def _free_name(path: Path) -> Path:
+    numbers = ("" if number == 1 else f"-{number}" for number in itertools.count(1))
+    places = (path.with_name(f"{path.stem}.interrupted{number}{path.suffix}") for number in numbers)
+    return next(place for place in places if not place.exists())
 
 
 def _is_stream(path: Path) -> bool:
@@ -211,15 +219,6 @@ def write_file(path: Path, content: bytes | str, advice: str = ADVICE) -> None:
     """Write a whole file by :func:`atomic_write`; a text as UTF-8."""
     with atomic_write(path, advice) as file:
         file.write(content.encode() if isinstance(content, str) else content)
-
-
-def free_name(path: Path) -> Path:
-    """A name beside a file that stays, for what was interrupted."""
-    for number in itertools.count(1):
-        place = path.with_name(f"{path.stem}.interrupted{'' if number == 1 else f'-{number}'}{path.suffix}")
-        if not place.exists():
-            return place
-    raise AssertionError
 
 
 def set_aside(path: Path) -> Path | None:

@@ -97,7 +97,6 @@ def _model(request: Request, source: Path | None) -> VideoModel:
         with quiet_loading(request.debug):
             return load(source, base).float()
     assert base is not None
-    assert request.base is not None
     layers = [name for text in request.layers or () for name in text.split(",") if name] or None
     model = VideoModel(
         base,
@@ -105,5 +104,5 @@ def _model(request: Request, source: Path | None) -> VideoModel:
         training_free=not request.frame_by_frame,
         example_size=request.size,
     )
-    warn_of_random_weights(request.base, request.weights)
+    warn_of_random_weights(request)
     return model

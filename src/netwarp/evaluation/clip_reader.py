@@ -96,16 +96,12 @@ class CachedFrame:
         """
         key = (spec_of(estimator) or id(estimator), device)
         if key not in self._found:
-            self._found[key] = self._flow(estimator, device)
+            current, previous = self.image(device), None if self.before is None else self.before.image(device)
+            if previous is None or previous.shape != current.shape:
+                self._found[key] = None
+            else:
+                self._found[key] = self._flows.of(estimator, self.position, current, previous)
         return self._found[key]
-
-    def _flow(self, estimator: FlowSource, device: torch.device) -> tuple[Tensor, float] | None:
-        if self.before is None:
-            return None
-        current, previous = self.image(device), self.before.image(device)
-        if current.shape != previous.shape:
-            return None
-        return self._flows.of(estimator, self.position, current, previous)
 
     def visible(self, estimator: FlowSource) -> Tensor | None:
         """Where the frame before shows a pixel too, by flow there and back (bool ``[1,H,W]``); None if not known."""

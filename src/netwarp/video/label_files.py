@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netwarp.errors import needs_extra
-from netwarp.output_files import UnfinishedFile, cannot_write, free_name
+from netwarp.output_files import UnfinishedFile, cannot_write
 from netwarp.output_places import prepare_file
 
 
@@ -91,17 +91,13 @@ class LabelFile(ABC):
         if kind is not None and not (interrupted and self.frames):
             self._discard()
             return
-        place = self._file.path
-        if interrupted and not (self._live or self._file.streams) and place.exists():
-            place = free_name(place)
         try:
             self._text.write(self.tail)
             self._text.close()
-            self._file.finish(place)
+            self.written = self._file.finish(beside=interrupted and not self._live) or self.path
         except OSError as failure:
             self._discard()
             raise cannot_write(self.path, failure) from failure
-        self.written = self.path if place == self._file.path else place
 
     def write(self, labels: npt.NDArray[np.integer], index: int, time: float, name: str | None = None) -> None:
         """Append what is to be said of a frame: its labels as in :func:`areas`, number, seconds, and image's name."""

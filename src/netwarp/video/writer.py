@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from netwarp.errors import ConfigurationError, OutputError
 from netwarp.input_files import expanded, special_kind
-from netwarp.output_files import Lock, UnfinishedFile, free_name, reason
+from netwarp.output_files import Lock, UnfinishedFile, reason
 from netwarp.output_places import check_video_name, prepare_file
 from netwarp.video.clock import Clock
 from netwarp.video.sound import STRICTNESS, SoundTrack, SoundWriter
@@ -154,9 +154,7 @@ class VideoWriter:
                 self._discard()
 
     def _finish(self, file: UnfinishedFile, *, interrupted: bool) -> None:
-        place = free_name(file.path) if interrupted and file.path.exists() else file.path
-        file.finish(place)
-        self.written = self.path if place == file.path else place
+        self.written = file.finish(beside=interrupted) or self.path
         self._release()
         if self._sound is not None and self._sound.left_out:
             _LOG.warning("%s has no sound, or not all: %s files do not take %s; %s.mkv takes nearly everything",
