@@ -105,7 +105,6 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _parts(words: list[str]) -> tuple[Colour | None, str]:
-    """The colour and the name of a line."""
     for colour, name in ((words[-3:], words[:-3]), (words[:3], words[3:])):
         if name and len(colour) == 3 and all(word.isascii() and word.isdecimal() for word in colour):
             red, green, blue = map(int, colour)

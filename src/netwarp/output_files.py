@@ -47,7 +47,7 @@ class UnfinishedFile:
         self.place, self.descriptor = _created(folder, self.path.name, ending)
 
     def finish(self, *, beside: bool = False) -> Path | None:
-        """Put the file in its place; with ``beside`` not in another's that is there, but at the name that it returns."""
+        """Put the file in its place; with ``beside``, where another is there, at a name beside it, which it returns."""
         if self.streams:
             with self.place.open("rb") as content, _opened(self.path) as target:
                 shutil.copyfileobj(content, target)

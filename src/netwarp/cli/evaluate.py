@@ -143,7 +143,6 @@ def run(request: Request) -> None:
 
 
 def _check_combinations(request: Request) -> None:
-    """See that the options go together."""
     if request.predictions is not None:
         with_network = {field.name for field in dataclasses.fields(ModelOptions)} - {"debug", "device"}
         with_network |= {"edges_window", "edges_sigma", "lag", "offline"}
@@ -166,7 +165,6 @@ def _check_combinations(request: Request) -> None:
 
 
 def _is_alone(request: Request) -> bool:
-    """Whether only a network frame by frame is measured."""
     video = request.training_free or request.layers or request.compare
     return bool(request.predictions is None and (request.frame_by_frame or (request.model is None and not video)))
 

@@ -160,7 +160,6 @@ def _value_of(text: str, hint: object) -> Any:  # noqa: ANN401
 
 
 def _converted(hint: Any, value: Any, key: str) -> Any:  # noqa: ANN401
-    """A value as its type wants it."""
     try:
         return _as(hint, value)
     except (TypeError, ValueError, OverflowError):

@@ -119,7 +119,6 @@ def _converted(which: Architecture, source: Path, target: Path, asked: ClassRequ
 
 
 def _classes_in(model: Caffemodel, published: ShippedBase, which: Architecture) -> int:
-    """The number of classes of a file's classifier."""
     name = published.head[0].rpartition(".")[0]
     layer = named(model, name)
     count = None if layer is None else outputs_of(layer, model.path)
@@ -152,7 +151,6 @@ def _wanted_by_release(network: nn.Module) -> Wanted:
 
 
 def _video_model(base: nn.Module, state: Mapping[str, Tensor], source: Path) -> VideoModel:
-    """Build the release's model: its network, its NetWarp, its FlowCNN."""
     own = base.state_dict().keys()
     load_weights(base, {key: tensor for key, tensor in state.items() if key in own}, source)
     flow_cnn = FlowCNN(variant="release")

@@ -59,7 +59,6 @@ def cityscapes(root: Path, split: str) -> ClipData:
 
 
 def _check_layout(root: Path, split: str) -> None:
-    """See that the folders of a split are there."""
     expected = f"expected {_VIDEO}/ or {_STILLS}/, and {_TRUTH}/, as Cityscapes' archives unpack"
     sources = [root / name for name in (_VIDEO, _STILLS) if (root / name).is_dir()]
     if not sources:

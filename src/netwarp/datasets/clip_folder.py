@@ -107,7 +107,6 @@ def _labels(folder: Path) -> tuple[dict[str, dict[str, Path]], list[LeftOut]]:
 
 
 def _sources(folder: Path) -> dict[str, Path]:
-    """Map each clip to its folder or video."""
     found: dict[str, Path] = {}
     for entry in sorted(folder.iterdir(), key=natural_key):
         if entry.name.startswith("."):

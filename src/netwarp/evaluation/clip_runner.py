@@ -100,7 +100,6 @@ def _parts(plan: EvaluationPlan, workers: int) -> Iterator[dict[str, MetricColle
 
 
 def _take_clips(plan: EvaluationPlan, clips: deque[Clip], stop: threading.Event) -> dict[str, MetricCollection]:
-    """Measure clips until there are no more."""
     collections = {name: MetricCollection(plan.metrics) for name in plan.rows()}
     with torch.no_grad():
         while clips and not stop.is_set():

@@ -142,8 +142,6 @@ def frames_to_run(data: ClipData, history: int | None) -> int:
 
 
 class _ModelRow(Row):
-    """Labels frames by a model's steps."""
-
     def __init__(
         self,
         model: StreamModel,

@@ -186,7 +186,6 @@ class Follower:
             self._take()
 
     def _take(self) -> None:
-        """Take the network's answer, if it is there."""
         if self._under_way is not None and self._under_way.answer.done():
             self._under_way.answer.result()
             self._known, self._under_way = self._under_way, None

@@ -36,7 +36,6 @@ class PlayedFile(Wrapped):
         self.live, self._loop = True, loop
 
     def __iter__(self) -> Iterator[Frame]:
-        """Wait for each frame's time."""
         index, began, offset = 0, time.monotonic(), 0.0
         while not self._closed.is_set():
             last, first = 0.0, index

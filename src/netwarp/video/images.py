@@ -116,7 +116,7 @@ def opened_image(path: Path) -> Iterator[PIL.Image.Image]:
         with open_picture(path) as picture:
             yield picture
     except PIL.UnidentifiedImageError as error:
-        kind = "is empty (0 bytes)" if _size(path) == 0 else "is not an image that can be read"
+        kind = "is empty (0 bytes)" if not path.stat().st_size else "is not an image that can be read"
         raise InputError(f"{path} {kind}: remove or replace it") from error
     except InputError:
         raise
@@ -132,13 +132,6 @@ def opened_image(path: Path) -> Iterator[PIL.Image.Image]:
 def upright_image(picture: PIL.Image.Image) -> Image:
     """Decode a picture as RGB uint8 ``[H, W, 3]``."""
     return np.ascontiguousarray(_to_rgb(PIL.ImageOps.exif_transpose(picture)))
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def _to_rgb(picture: PIL.Image.Image) -> Image:
@@ -183,7 +176,6 @@ class ImageFiles(FrameSource):
         self.size = (height, width)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield one frame an image."""
         assert self.fps is not None
         several: list[str] = []
         for index, path in enumerate(self.paths):

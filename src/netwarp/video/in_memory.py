@@ -40,7 +40,6 @@ class FramesInMemory(FrameSource):
         self.size = (self._first.shape[0], self._first.shape[1])
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield one frame a picture."""
         assert self.fps is not None
         first, self._first = self._first, None
         if first is not None:

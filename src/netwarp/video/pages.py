@@ -65,7 +65,6 @@ class ImagePages(FrameSource):
             _LOG.warning("%s: %d of its pages are smaller copies or masks, which are left out", path, left_out)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield one frame a picture."""
         time = 0.0
         with opened_image(self.paths[0]) as picture:
             for index, (page, duration) in enumerate(zip(self._frames, self._durations, strict=True)):
