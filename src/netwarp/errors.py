@@ -159,3 +159,15 @@ def reason_of(error: BaseException) -> str:
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def told_as(kind: type[NetWarpError], what: str, advice: str) -> Iterator[None]:
+    """Tell in one line whatever goes wrong in the block: the libraries of stores and hubs raise kinds of their own."""
+    try:
+        yield
+    except NetWarpError:
+        raise
+    except Exception as error:
+        reason = "no permission" if isinstance(error, PermissionError) else reason_of(error)
+        raise kind(f"{what} ({reason}): {advice}") from error

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from netwarp.bases.load_model import load
-from netwarp.errors import InputError, NetWarpError, OutputError, needs_extra, reason_of
+from netwarp.errors import InputError, OutputError, needs_extra, reason_of, told_as
 from netwarp.evaluation.scores import Scores, figures
 from netwarp.input_files import expanded
 from netwarp.model import VideoModel
@@ -54,7 +53,7 @@ def push(
     api = _library(f"push_to_hub({repo_id!r})").HfApi(token=token)
     with tempfile.TemporaryDirectory() as place:
         save(model, Path(place), scores=scores, repo_id=repo_id)
-        with _told_as(OutputError, f"{repo_id} cannot be uploaded to", "check the name, and log in ('hf auth login')"):
+        with told_as(OutputError, f"{repo_id} cannot be uploaded to", "check the name, and log in ('hf auth login')"):
             api.create_repo(repo_id, private=private, exist_ok=True)
             if branch is not None:
                 api.create_branch(repo_id, branch=branch, exist_ok=True)
@@ -85,7 +84,7 @@ def load_pretrained(
     if isinstance(where, Path) or str(where).count("/") > 1 or str(where).startswith((".", "/", "~")):
         raise InputError(f"there is no folder {where}: check the path, or name a repository of the hub as NAME/MODEL")
     hub = _library(f"from_pretrained({str(where)!r})")
-    with _told_as(InputError, f"{where} cannot be loaded from the hub", "check the name, or give a folder"):
+    with told_as(InputError, f"{where} cannot be loaded from the hub", "check the name, or give a folder"):
         path = hub.hf_hub_download(str(where), FILE, library_name="netwarp", **download)
     return load(path, base, **options)
 
@@ -94,14 +93,6 @@ def _library(purpose: str) -> Any:  # noqa: ANN401 - a module
     with needs_extra("huggingface_hub", "hub", purpose):
         import huggingface_hub
     return huggingface_hub
-
-
-@contextlib.contextmanager
-def _told_as(kind: type[NetWarpError], what: str, advice: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # connection, rights, names: the library raises many kinds
-        raise kind(f"{what} ({reason_of(error)}): {advice}") from error
 
 
 def _rows(scores: Mapping[str, Any] | str | Path | None) -> dict[str, Scores]:

@@ -193,24 +193,14 @@ class MetricCollection:
         self._counted = [name for name, metric in self.metrics.items() if metric.shortest_run <= frames]
         self._forget()
 
-    def add(
-        self,
-        prediction: Tensor,
-        target: Tensor | None = None,
-        instances: Tensor | None = None,
-        flow: Tensor | None = None,
-        visible: Tensor | None = None,
-        annotation: Tensor | None = None,
-        trust: Tensor | None = None,
-    ) -> None:
-        """Add the next frame; inputs as :class:`MetricSpec` has them."""
+    def add(self, prediction: Tensor, target: Tensor | None = None, **others: Tensor | None) -> None:
+        """Add the next frame; other inputs by name, as :class:`MetricSpec` has them."""
         if self._previous is not None and self._previous.shape != prediction.shape:
             self._forget()
-        given = {"prediction": prediction, "previous": self._previous}
-        given |= {"target": target, "instances": instances, "flow": flow, "visible": visible, "trust": trust}
-        given["annotation"] = target if annotation is None else annotation
+        own = {"prediction": prediction, "previous": self._previous, "target": target}
+        given = {"annotation": target, **others, **own}
         for name in self._counted:
-            inputs = [given[each] for each in self._specs[name].inputs]
+            inputs = [given.get(each) for each in self._specs[name].inputs]
             if any(each is None for each in inputs):
                 self.metrics[name].start_clip()
             else:

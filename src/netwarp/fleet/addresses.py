@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from netwarp.errors import NetWarpError, needs_extra, reason_of
+from netwarp.errors import needs_extra
 from netwarp.input_files import expanded
 
 _REMOTE = re.compile(r"(?!file:)([a-zA-Z][a-zA-Z0-9+.-]+)://")
@@ -49,15 +47,3 @@ def filesystem(address: str, purpose: str = "an address") -> tuple[Any, str]:
         import fsspec
     filesystem, path = fsspec.core.url_to_fs(address)
     return filesystem, path
-
-
-@contextlib.contextmanager
-def told_as(kind: type[NetWarpError], address: str, what: str, advice: str) -> Iterator[None]:
-    """Whatever goes wrong in the block with an address, in one line: libraries of stores raise kinds of their own."""
-    try:
-        yield
-    except NetWarpError:
-        raise
-    except Exception as error:
-        reason = "no permission" if isinstance(error, PermissionError) else reason_of(error)
-        raise kind(f"{address} {what} ({reason}): {advice}") from error

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from netwarp.errors import InputError, NetWarpError
-from netwarp.fleet.addresses import filesystem, is_remote, place_in, told_as
+from netwarp.errors import InputError, NetWarpError, told_as
+from netwarp.fleet.addresses import filesystem, is_remote, place_in
 from netwarp.fleet.sources import Video
 from netwarp.output_files import cannot_write
 
@@ -91,7 +91,7 @@ def _remove(place: Path) -> bool:
 def _fetch_file(address: str, place: Path, size: int | None) -> None:
     for pause in (*PAUSES, None):
         try:
-            with told_as(InputError, address, "cannot be fetched", "check the address and your rights there"):
+            with told_as(InputError, f"{address} cannot be fetched", "check the address and your rights there"):
                 files, path = filesystem(address)
                 with files.open(path, "rb") as source, place.open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 22)

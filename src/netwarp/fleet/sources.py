@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from netwarp.datasets.video_frames import is_video
-from netwarp.errors import InputError, NetWarpError
-from netwarp.fleet.addresses import absolute, filesystem, is_remote, place_in, told_as
+from netwarp.errors import InputError, NetWarpError, told_as
+from netwarp.fleet.addresses import absolute, filesystem, is_remote, place_in
 from netwarp.fleet.store import NAMES, record_place
 from netwarp.input_files import special_kind
 from netwarp.video.images import is_dead_link, is_image, natural_key
@@ -127,7 +127,7 @@ def _lines(text: str) -> Iterable[str]:
     """What an input names: itself, or the lines of a list."""
     if not text.lower().endswith(LISTS) or (not is_remote(text) and Path(absolute(text)).is_dir()):
         return [text]
-    with told_as(InputError, text, "cannot be read", "give a list in UTF-8, an input a line"):
+    with told_as(InputError, f"{text} cannot be read", "give a list in UTF-8, an input a line"):
         try:
             if is_remote(text):
                 store, path = filesystem(text)
@@ -156,7 +156,7 @@ def _looked_up(text: str) -> _Input:
     try:
         if not text or "\0" in text:
             return _Input(text, missing="is no name of a file")
-        with told_as(InputError, text, "cannot be read", "check the address and your rights there"):
+        with told_as(InputError, f"{text} cannot be read", "check the address and your rights there"):
             input_ = _in_store(text) if is_remote(text) else _on_this_machine(text)
     except NetWarpError as error:
         return _Input(text, missing=str(error).removeprefix(f"{text} "))

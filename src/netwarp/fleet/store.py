@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from netwarp.errors import OutputError
-from netwarp.fleet.addresses import absolute, filesystem, is_remote, told_as
+from netwarp.errors import OutputError, told_as
+from netwarp.fleet.addresses import absolute, filesystem, is_remote
 from netwarp.output_files import Lock, cannot_write, write_file
 from netwarp.output_places import prepare_folder
 from netwarp.video.images import is_image
@@ -161,7 +161,7 @@ class RemoteStore(_Store):
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
-        with told_as(OutputError, address, "cannot be reached", "check the address, and that its library is there"):
+        with told_as(OutputError, f"{address} cannot be reached", "check the address, and that its library is there"):
             self._files, self._root = filesystem(address, "a store of results")
 
     def _path(self, name: str) -> str:
@@ -170,7 +170,9 @@ class RemoteStore(_Store):
     def prepare(self) -> None:
         """See :class:`LocalStore`."""
         probe = self._path(f"{OWN}/probe-{secrets.token_hex(4)}")
-        with told_as(OutputError, self.address, "cannot be written to", "check your rights there, or name another OUT"):
+        with told_as(
+            OutputError, f"{self.address} cannot be written to", "check your rights there, or name another OUT"
+        ):
             self._files.makedirs(self._path(OWN), exist_ok=True)
             self._files.pipe_file(probe, b"probe")
             self._files.rm_file(probe)
@@ -188,7 +190,7 @@ class RemoteStore(_Store):
 
     def read(self, name: str) -> bytes | None:
         """See :class:`LocalStore`."""
-        with told_as(OutputError, f"{self.address}/{name}", "cannot be read", "check your rights there"):
+        with told_as(OutputError, f"{self.address}/{name} cannot be read", "check your rights there"):
             try:
                 return bytes(self._files.cat_file(self._path(name)))
             except FileNotFoundError:
@@ -197,13 +199,13 @@ class RemoteStore(_Store):
     def write(self, name: str, content: bytes) -> None:
         """See :class:`LocalStore`."""
         path = self._path(name)
-        with told_as(OutputError, f"{self.address}/{name}", "cannot be written", "check your rights there"):
+        with told_as(OutputError, f"{self.address}/{name} cannot be written", "check your rights there"):
             self._files.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH120 (an address)
             self._files.pipe_file(path, content)
 
     def holds(self, name: str) -> bool:
         """See :class:`LocalStore`."""
-        with told_as(OutputError, f"{self.address}/{name}", "cannot be read", "check your rights there"):
+        with told_as(OutputError, f"{self.address}/{name} cannot be read", "check your rights there"):
             return bool(self._files.exists(self._path(name)))
 
     def check(self, name: str) -> None:
@@ -218,7 +220,7 @@ class RemoteStore(_Store):
     def deliver(self, finished: Path, name: str) -> None:
         """See :class:`LocalStore`. Whether all is there, the record says, which is written afterwards."""
         target = self._path(name)
-        with told_as(OutputError, f"{self.address}/{name}", "cannot be written", "check your rights there"):
+        with told_as(OutputError, f"{self.address}/{name} cannot be written", "check your rights there"):
             if finished.is_file():
                 pairs, old = {target: finished}, list[str]()
             else:
