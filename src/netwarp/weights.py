@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netwarp.errors import WeightsError, few, is_out_of_memory, reason_of
+from netwarp.errors import WeightsError, few, is_out_of_memory, reason_of, told_as
 from netwarp.input_files import check_regular
 
 State = dict[str, Tensor]
@@ -72,14 +72,10 @@ def read_weights(path: Path) -> State:
 
 def published_weights(weights: Any, network: str, remedy: str) -> State:  # noqa: ANN401
     """The state dict of an entry of torchvision's weights, out of torch.hub's cache or downloaded into it."""
-    try:
-        options = {"check_hash": True, "map_location": "cpu", "weights_only": True}
-        state: State = weights.get_state_dict(progress=True, **options)
-    except Exception as error:  # connection, disk, checksum: urllib and torch.hub raise many kinds
-        raise WeightsError(
-            f"cannot download {weights.name} of {network} ({reason_of(error)}): download {weights.url} and {remedy}"
-        ) from error
-    return state
+    # Connection, disk, checksum: urllib and torch.hub raise many kinds.
+    with told_as(WeightsError, f"cannot download {weights.name} of {network}", f"download {weights.url} and {remedy}"):
+        state = weights.get_state_dict(progress=True, check_hash=True, map_location="cpu", weights_only=True)
+    return dict(state)
 
 
 def read_safetensors(path: Path) -> tuple[Any, dict[str, str]]:
