@@ -38,3 +38,9 @@ def check_regular(path: Path, kind: type[NetWarpError] = InputError) -> None:
     words = special_kind(path)
     if words is not None:
         raise kind(f"{path} is {words}, not a file: give a file")
+
+
+def is_text(start: bytes) -> bool:
+    """Whether a file that begins so is a text in UTF-8, whose last letter may be cut in two."""
+    printable = all(byte >= 32 or byte in b"\t\n\r\f" for byte in start)
+    return printable and "\ufffd" not in start.decode("utf-8", errors="replace")[:-1]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netwarp.errors import OutputError, WeightsError, is_out_of_memory
+from netwarp.input_files import is_text
 from netwarp.output_places import check_places
 
 ENDING = ".safetensors"
@@ -80,7 +81,7 @@ def check_is_caffemodel(path: Path) -> None:
             raise WeightsError(f"{path} {what}")
     if start[8:10] == b'{"' and start[:8].endswith(b"\0\0"):
         raise WeightsError(f"{path} is a safetensors file: it needs no conversion, or give the .caffemodel")
-    if _is_text(start):
+    if is_text(start):
         raise WeightsError(f"{path} is {_kind_of_text(start)}")
     if size > _LIMIT:
         raise WeightsError(f"{path} is larger than 2 GB, which is more than protobuf, and so Caffe, can read")
@@ -97,16 +98,6 @@ def damaged(path: Path) -> WeightsError:
     if start.startswith(_FIRST_TAGS):
         return WeightsError(f"{path} is cut off, damaged, or no caffemodel ({size:,} bytes): download or copy it again")
     return WeightsError(f"{path} is not a caffemodel: its content is something else")
-
-
-def _is_text(start: bytes) -> bool:
-    if any(byte < 32 and byte not in b"\t\n\r\f" for byte in start):
-        return False
-    try:
-        start.decode()
-    except UnicodeDecodeError as error:
-        return len(start) == _SEEN and error.start > _SEEN - 4  # a letter of several bytes, cut in two
-    return True
 
 
 def _kind_of_text(start: bytes) -> str:

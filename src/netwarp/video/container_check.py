@@ -34,7 +34,7 @@ def is_cut_off(path: Path) -> bool:
     Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements, MPEG-TS packets and GIF's last byte; other
     containers say nothing about their length, and the answer is no. So it is for pipes, which can be read only once.
     """
-    with _opened(path) as (file, size):
+    with opened(path) as (file, size):
         head = file.read(12)
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
             return any(end > size for _, end in _boxes(file, size))
@@ -55,7 +55,7 @@ def is_damaged_inside(path: Path) -> bool:
 
     Of other containers nothing is known, and the answer is no.
     """
-    with _opened(path) as (file, size):
+    with opened(path) as (file, size):
         head = file.read(4)
         if head == _EBML:
             end = _segment_end(file)
@@ -68,20 +68,20 @@ def is_damaged_inside(path: Path) -> bool:
 
 def says_its_length(path: Path) -> bool:
     """Whether this is a Matroska/WebM file whose head says how long it is, so that a cut shows in its size."""
-    with _opened(path) as (file, _):
+    with opened(path) as (file, _):
         return file.read(4) == _EBML and _segment_end(file) > 0
 
 
 def lacks_index(path: Path) -> bool:
     """Whether this is an MP4/MOV file without the box that says where its frames are: it was never finished."""
-    with _opened(path) as (file, size):
+    with opened(path) as (file, size):
         if file.read(8)[4:] != b"ftyp":
             return False
         return not any(kind == b"moov" and end <= size for kind, end in _boxes(file, size))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """A file and its size; of what is none, such as a pipe, an empty one."""
     with path.open("rb") if path.is_file() else io.BytesIO() as file:
         yield file, path.stat().st_size if path.is_file() else 0

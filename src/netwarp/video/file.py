@@ -12,7 +12,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
-from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index, times_in_transport
+from netwarp.input_files import is_text
+from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index, opened, times_in_transport
 from netwarp.video.declared import declared_end
 from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, check_pixels, is_raw, left_out, video_stream
 from netwarp.video.pipe import Pipe, is_pipe
@@ -214,19 +215,11 @@ def _why_not_piped(pipe: Pipe) -> str:
 def _why_not_opened(path: Path, error: Exception) -> str:
     if lacks_index(path):
         return f"{path} has no index (moov): its recording or copy was not finished, do it again or repair the file"
-    if _is_text(path):
-        return f"{path} is not a video: its content is text"
+    with opened(path) as (file, size):
+        if size and is_text(file.read(4096)):
+            return f"{path} is not a video: its content is text"
     if isinstance(error, av.error.InvalidDataError):
         return f"{path} is not a video that can be read: it is damaged, or of an unknown kind"
     return (
         f"{path} cannot be opened as video ({getattr(error, 'strerror', None) or error}): it is damaged or unfinished"
     )
-
-
-def _is_text(path: Path) -> bool:
-    if not path.is_file():  # what a pipe held is gone
-        return False
-    with path.open("rb") as file:
-        head = file.read(4096)
-    printable = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
-    return printable and "\ufffd" not in head.decode("utf-8", errors="replace")[:-1]
