@@ -254,13 +254,6 @@ class Parser(argparse.ArgumentParser):
             raise ConfigurationError(f"{action.option_strings[-1]} must be {' or '.join(known)}, not {value!r}")
         raise unknown_name(str(action.metavar).lower(), value, known)
 
-    def _get_value(self, action: argparse.Action, text: str) -> Any:  # noqa: ANN401
-        convert: Callable[[str], Any] = action.type or str  # type: ignore[assignment]
-        try:
-            return convert(text)
-        except argparse.ArgumentTypeError as error:
-            raise ConfigurationError(f"{_name_of(action)}: {error}") from error
-
     def _missing(self, missing: Sequence[argparse.Action]) -> ConfigurationError:
         if options := [action.option_strings[-1] for action in missing if action.option_strings]:
             return ConfigurationError(f"{options[0]} is missing: '{self.prog} --help' shows what to give")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from netwarp.cli.arguments import MASK_VALUE, CommandRequest, argument, flag, option, whole_number
 from netwarp.cli.terminal import progress_bar, say, warn
@@ -43,10 +42,9 @@ def run(request: Request) -> None:
 
     if request.all and request.split is not None:
         raise ConfigurationError("--all checks every split: leave out --split, or --all")
-    cache = None if request.cache is None else Path(request.cache)
     empty: list[str] = []
     for split in splits_of(request.spec) if request.all else (request.split,):
-        data = open_data(request.spec, split, length=request.length, cache=cache, mask_value=request.mask_value)
+        data = open_data(request.spec, split, length=request.length, cache=request.cache, mask_value=request.mask_value)
         with progress_bar(sum(len(clip.frames) for clip in data.clips)) as advance:
             summary = check_data(data, request.length, advance)
         if summary.samples:
