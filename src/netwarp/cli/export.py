@@ -104,5 +104,5 @@ def _model(request: Request, source: Path | None) -> VideoModel:
         training_free=not request.frame_by_frame,
         example_size=request.size,
     )
-    warn_of_random_weights(request)
+    warn_of_random_weights(request.base, request.weights)
     return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from netwarp.cli.network_options import PREPROCESS, BaseOptions, ModelOptions, PreprocessOptions
+from netwarp.cli.network_options import PREPROCESS, ModelOptions, PreprocessOptions
 from netwarp.cli.terminal import quiet_loading, warn
 from netwarp.cli.view_options import preprocess_for, views_of
 from netwarp.errors import ConfigurationError
@@ -78,7 +78,7 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
             preprocess=preprocess_for(views, preprocess, frame),
             example_size=example,
         )
-        warn_of_random_weights(request)
+        warn_of_random_weights(request.base, request.weights)
         return _running(model, request)
     with quiet_loading(request.debug):
         from netwarp.bases.load_model import load
@@ -160,11 +160,10 @@ def _how(request: PreprocessOptions) -> dict[str, str | None]:
     return {name: getattr(request, name, None) for name in ("engine", "dtype")}
 
 
-def warn_of_random_weights(request: BaseOptions) -> None:
+def warn_of_random_weights(base: str | None, weights: str | None) -> None:
     """Say that a network's results mean nothing without weights, and where to get some."""
-    if request.base and has_random_weights(request.base, request.weights):
-        source = _WHERE_FROM[request.base.partition(":")[0]]
-        warn(f"{request.base} has random weights: give --weights FILE ({source})")
+    if base is not None and has_random_weights(base, weights):
+        warn(f"{base} has random weights: give --weights FILE ({_WHERE_FROM[base.partition(':')[0]]})")
 
 
 def has_random_weights(base: str, weights: str | None) -> bool:

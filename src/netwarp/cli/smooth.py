@@ -79,12 +79,13 @@ def run(request: Request) -> None:
     for place in (output, request.doubt and Path(request.doubt)):
         if place and place.resolve() == saved.resolve():
             raise OutputError(f"{place} holds what was saved, which must stay: name another folder")
-    doubt = None if request.doubt is None else Path(request.doubt)
-    overlay = None if request.overlay is None else Path(request.overlay)
-    numbers = {name: Path(place) for name in LABEL_FILES if (place := getattr(request, name)) is not None}
+    given = {"masks": request.output, "video": request.overlay, "doubt": request.doubt}
+    given |= {name: getattr(request, name) for name in LABEL_FILES}
+    places = {what: Path(place) for what, place in given.items() if place is not None}
+    named = " and ".join(map(str, places.values()))
     with open_frames(request.input) as source:
-        for place in (None, *numbers.values()):
-            check_places([saved, *source.paths], video=overlay, file=place)
+        for file in (None, *LABEL_FILES):
+            check_places([saved, *source.paths], video=places.get("video"), file=file and places.get(file))
         names = [path.stem for path in source.paths] if isinstance(source, ImageFiles) else None
         files = saved_files(saved, names)
         if 0 not in files:
@@ -111,22 +112,17 @@ def run(request: Request) -> None:
             rendered = render(
                 source,
                 model,
-                video=overlay,
-                masks=output,
-                doubt=doubt,
+                **places,
                 # A cut would need an answer there.
                 detect_cuts=whole and not request.no_cuts,
-                keyframes="all" if whole and not few and doubt is None else WhereSaved(files),
+                keyframes="all" if whole and not few and request.doubt is None else WhereSaved(files),
                 **settings,
                 legend=request.legend,
-                areas=numbers.get("areas"),
-                rle=numbers.get("rle"),
                 on_frame=advance,
             )
-    places = " and ".join(str(place) for place in (output, overlay, doubt, *numbers.values()) if place)
-    say(f"{len(files)} saved, {rendered.frames} written: {places}")
+    say(f"{len(files)} saved, {rendered.frames} written: {named}")
     if rendered.damage:
-        raise InputError(f"{rendered.damage}; what could be read is in {places}")
+        raise InputError(f"{rendered.damage}; what could be read is in {named}")
     if max(files) >= rendered.frames:
         warn(f"{saved} has something of frame {max(files)} too, which the video does not have: is it another's?")
 
