@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+import logging.handlers
 import os
 import queue
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -87,7 +88,8 @@ class Worker:
 
     def __init__(self, plan: Plan, device: str | None) -> None:
         self._plan, self._device = plan, device
-        self._said = _Warnings()
+        self._said = logging.handlers.BufferingHandler(sys.maxsize)  # a worker has no terminal
+        self._said.setLevel(logging.WARNING)
         self._progress = Progress(0, None)
         # Threads that wait for the next operation would otherwise spin; torch reads it when it is first imported.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -109,7 +111,7 @@ class Worker:
 
             torch.set_num_threads(plan.threads)
         weights, self._render = plan.job(self._device)
-        return Ready(weights, who, self._said.taken())
+        return Ready(weights, who, self._warnings())
 
     def do(self, video: Video) -> Iterator[Progress | Outcome]:
         """Do a video: progress, and at last the outcome. What is raised is no fault that is known of."""
@@ -126,6 +128,12 @@ class Worker:
                 raise end
             yield end
             return
+
+    def _warnings(self) -> tuple[str, ...]:
+        """Those since the last time."""
+        texts = tuple(dict.fromkeys(record.getMessage() for record in self._said.buffer))
+        self._said.flush()
+        return texts
 
     def _advance(self, frames: int, total: int | None) -> None:
         self._progress = Progress(frames, total)
@@ -161,20 +169,4 @@ class Worker:
         except BaseException as error:
             ended.put(error)
             return
-        ended.put(replace(outcome, warnings=tuple(map(told, self._said.taken()))))
-
-
-class _Warnings(logging.Handler):
-    """Collects warnings, which a worker has no terminal for."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._texts.append(record.getMessage())
-
-    def taken(self) -> tuple[str, ...]:
-        """Those since the last time."""
-        taken, self._texts = self._texts, []
-        return tuple(dict.fromkeys(taken))
+        ended.put(replace(outcome, warnings=tuple(map(told, self._warnings()))))
