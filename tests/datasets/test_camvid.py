@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from netwarp.datasets.camvid import camvid
-from netwarp.errors import ConfigurationError, InputError
+from netwarp.errors import InputError
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
@@ -23,8 +23,8 @@ def write_split(root: Path, names: list[str], split: str = "val", suffix: str = 
     return root
 
 
-def names_of(root: Path, **options: int) -> list[list[str]]:
-    return [[frame.name for frame in clip.frames] for clip in camvid(root, "val", **options).clips]
+def names_of(root: Path) -> list[list[str]]:
+    return [[frame.name for frame in clip.frames] for clip in camvid(root, "val").clips]
 
 
 @pytest.mark.skipif(not (REAL / "camvid").is_dir(), reason="the real data does not lie beside the checkout")
@@ -57,10 +57,6 @@ def test_the_real_data(split: str, frames: int, pairs: int):
 def test_numbers_say_which_frames_follow_each_other(tmp_path: Path):
     root = write_split(tmp_path, ["0016E5_00005", "0016E5_00001", "0016E5_00003", "0016E5_00008", "0006R0_f00009"])
     assert names_of(root) == [["0006R0_f00009"], ["0016E5_00001", "0016E5_00003", "0016E5_00005"], ["0016E5_00008"]]
-    assert names_of(root, gap=1) == [
-        [name] for name in ["0006R0_f00009", "0016E5_00001", "0016E5_00003", "0016E5_00005", "0016E5_00008"]
-    ]
-    assert names_of(root, gap=3)[1][-1] == "0016E5_00008"
 
 
 def test_void_is_ignored_and_classes_are_kept(tmp_path: Path):
@@ -131,9 +127,5 @@ def test_two_files_of_one_number(tmp_path: Path):
 
 def test_wrong_questions(tmp_path: Path):
     root = write_split(tmp_path, ["0016E5_00001"])
-    with pytest.raises(ConfigurationError, match="gap"):
-        camvid(root, "val", gap=0)
-    with pytest.raises(ConfigurationError, match="length"):
-        camvid(root, "val", length=0)
     with pytest.raises(InputError, match="no folder train"):
         camvid(root, "train")

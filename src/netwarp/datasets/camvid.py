@@ -15,7 +15,7 @@ from netwarp.datasets.camvid_videos import find_video, match_video
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
 from netwarp.datasets.colour_labels import ColourTable
 from netwarp.datasets.frame_numbers import FrameNumber, clips_of, frame_number
-from netwarp.errors import ConfigurationError, InputError, unknown_name
+from netwarp.errors import ConfigurationError, InputError
 from netwarp.label_sets import CAMVID, IGNORE, Colour, LabelMap
 from netwarp.video.images import images_in, read_image
 from netwarp.video.label_maps import is_label_map, read_classes
@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 SPLITS = ("train", "val", "test")
 
 _VOID = 11
-_GAP = 2
+_GAP = 2  # frames are taken at 30 Hz, and labelled at 15 at most
 _STILLS = "701_StillsRaw_full"
 _LABELS = "LabeledApproved_full"
 
@@ -42,19 +42,13 @@ SPLIT_RANGES: tuple[tuple[str, int, int, str], ...] = (
 
 
 def camvid(
-    root: Path,
-    split: str,
-    length: int = 2,
-    cache: Path | None = None,
-    *,
-    gap: int = _GAP,
-    values: Mapping[int, int] | None = None,
+    root: Path, split: str, length: int = 2, cache: Path | None = None, *, values: Mapping[int, int] | None = None
 ) -> ClipData:
     """Open CamVid, whichever of its two forms lies in a folder.
 
     The form of 11 classes is ``SPLIT/NAME.jpg`` (or another image format) and ``SPLITannot/NAME.png``, where 11 is
     void. Its names hold a sequence and a frame number at 30 Hz; frames of one sequence whose numbers differ by at
-    most ``gap`` follow each other. Only ``val`` has such frames (0016E5 at 15 Hz): ``train`` and ``test`` are a frame
+    most 2 follow each other. Only ``val`` has such frames (0016E5 at 15 Hz): ``train`` and ``test`` are a frame
     a second, and each of their frames is a clip of its own. ``values`` says which labels some numbers stand for.
 
     The original release is ``701_StillsRaw_full/NAME.png``, ``LabeledApproved_full/NAME_L.png``, and raw videos in
@@ -63,22 +57,17 @@ def camvid(
     video's frame of its own number is left out and counted. Frames whose numbers follow each other without a gap make
     a clip. Where there is no video, or one frame is enough, only stills can follow each other, as in the other form.
     """
-    if split not in SPLITS:
-        raise unknown_name("split of camvid", split, SPLITS)
-    for name, value in (("length", length), ("gap", gap)):
-        if value < 1:
-            raise ConfigurationError(f"{name} must be at least 1, not {value}")
     root = _folder(root)
     if _is_release(root):
         if values:
             raise ConfigurationError("CamVid's original release has labels in colours: no value of theirs can be named")
-        return _release(root, split, length, cache, gap)
+        return _release(root, split, length, cache)
     images, labels = root / split, root / f"{split}annot"
     for folder in (images, labels):
         if not folder.is_dir():
             raise InputError(f"{root} has no folder {folder.name}: this split's frames and labels belong into "
                              f"{images.name}/ and {labels.name}/")  # fmt: skip
-    return ClipData(f"camvid {split}", CAMVID, _eleven_classes(images, labels, gap, values))
+    return ClipData(f"camvid {split}", CAMVID, _eleven_classes(images, labels, values))
 
 
 def _folder(root: Path) -> Path:
@@ -113,7 +102,7 @@ def _same_number(path: Path, other: str) -> InputError:
 # --- 11 classes -----------------------------------------------------------------------------------------------------
 
 
-def _eleven_classes(images: Path, labels: Path, gap: int, values: Mapping[int, int] | None) -> tuple[Clip, ...]:
+def _eleven_classes(images: Path, labels: Path, values: Mapping[int, int] | None) -> tuple[Clip, ...]:
     """Pair every frame of a split with its labels; both must be there."""
     unused = {path.stem: path for path in labels.iterdir() if is_label_map(path)}
     sequences: dict[str, dict[int, ClipFrame]] = defaultdict(dict)
@@ -129,13 +118,13 @@ def _eleven_classes(images: Path, labels: Path, gap: int, values: Mapping[int, i
         )
     if unused:
         raise InputError(f"{min(unused.values())} has no frame: an image of that name is missing in {images}")
-    return tuple(clip for _, frames in sorted(sequences.items()) for clip in clips_of(frames, gap))
+    return tuple(clip for _, frames in sorted(sequences.items()) for clip in clips_of(frames, _GAP))
 
 
 # --- the original release -------------------------------------------------------------------------------------------
 
 
-def _release(root: Path, split: str, length: int, cache: Path | None, gap: int) -> ClipData:
+def _release(root: Path, split: str, length: int, cache: Path | None) -> ClipData:
     stills, left_out = _stills(root, split)
     clips: list[Clip] = []
     for sequence, paths in sorted(stills.items()):
@@ -148,7 +137,7 @@ def _release(root: Path, split: str, length: int, cache: Path | None, gap: int) 
             if length > 1:
                 _LOG.warning("no video of sequence %s lies in %s: nothing but stills can come before its stills",
                              sequence, root / "videos")  # fmt: skip
-            clips += clips_of(frames, gap)
+            clips += clips_of(frames, _GAP)
             continue
         decoded, first, misfits = match_video(video, sequence, paths, chosen, length - 1, cache)
         for number, why in misfits.items():
