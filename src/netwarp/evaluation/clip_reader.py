@@ -96,11 +96,12 @@ class CachedFrame:
         """
         key = (spec_of(estimator) or id(estimator), device)
         if key not in self._found:
-            current, previous = self.image(device), None if self.before is None else self.before.image(device)
-            if previous is None or previous.shape != current.shape:
-                self._found[key] = None
-            else:
-                self._found[key] = self._flows.of(estimator, self.position, current, previous)
+            found = None
+            if self.before is not None:
+                current, previous = self.image(device), self.before.image(device)
+                if current.shape == previous.shape:
+                    found = self._flows.of(estimator, self.position, current, previous)
+            self._found[key] = found
         return self._found[key]
 
     def visible(self, estimator: FlowSource) -> Tensor | None:
