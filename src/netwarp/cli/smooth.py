@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from netwarp.cli.arguments import argument, flag, local_place, option
 from netwarp.cli.label_options import LabelOptions, label_settings
@@ -81,11 +82,11 @@ def run(request: Request) -> None:
             raise OutputError(f"{place} holds what was saved, which must stay: name another folder")
     given = {"masks": request.output, "video": request.overlay, "doubt": request.doubt}
     given |= {name: getattr(request, name) for name in LABEL_FILES}
-    places = {what: Path(place) for what, place in given.items() if place is not None}
+    places: dict[str, Any] = {what: Path(place) for what, place in given.items() if place is not None}
     named = " and ".join(map(str, places.values()))
     with open_frames(request.input) as source:
-        for file in (None, *LABEL_FILES):
-            check_places([saved, *source.paths], video=places.get("video"), file=file and places.get(file))
+        for what in LABEL_FILES:
+            check_places([saved, *source.paths], video=places.get("video"), file=places.get(what))
         names = [path.stem for path in source.paths] if isinstance(source, ImageFiles) else None
         files = saved_files(saved, names)
         if 0 not in files:
