@@ -173,6 +173,12 @@ def test_sound_is_copied_to_its_end_and_stays_in_time(
     assert shown(tmp_path / target)[0] == 8
 
 
+def test_sound_of_channels_without_a_place_is_copied(tmp_path: Path) -> None:
+    """AVI does not say where its channels are heard, MP4 has to."""
+    source = with_sound(tmp_path / "a.avi", "pcm_s16le")
+    assert b"".join(heard(copied(source, tmp_path / "out.mp4"))[0]) == b"".join(heard(source)[0])
+
+
 def test_sound_that_the_file_does_not_take_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = with_sound(tmp_path / "a.mkv", "flac")
     assert shown(copied(source, tmp_path / "out.mov"))[0] == 8

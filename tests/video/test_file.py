@@ -378,6 +378,20 @@ def test_frames_do_not_go_without_a_word(tmp_path: Path, damaged: Callable[[Path
     assert source.loss is not None
 
 
+def test_empty_places_of_an_avi_are_no_loss(tmp_path: Path) -> None:
+    """Recorders that drop frames write empty chunks, which the file counts."""
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuvj420p"
+        for index in range(6):
+            frame = av.VideoFrame(32, 24, "yuvj420p")
+            frame.pts = 3 * index
+            container.mux(stream.encode(frame))
+    source = VideoFile(tmp_path / "a.avi")
+    np.testing.assert_allclose([frame.time for frame in source], np.arange(6) * 0.3)
+    assert source.loss is None
+
+
 @pytest.mark.parametrize(
     ("start", "duration", "lost"),
     [

@@ -84,7 +84,7 @@ class VideoFile(DecodedSource):
         container, stream = _open(self._path, self._pipe)
         self._container = container
         self.timed, self._left_out = not is_raw(container), left_out(container, stream)
-        self._counted = stream.frames if container.format.name in _COUNTS_FRAMES else None
+        self._counts = (stream.frames, len(stream.index_entries)) if container.format.name in _COUNTS_FRAMES else None
         self._part = stream.id if container.format.name == "mpegts" else None
         damage = Damage()
         count, end = 0, 0.0
@@ -123,9 +123,8 @@ class VideoFile(DecodedSource):
         if damage.reason is None:
             ends_early = declared is not None and self.begins + end < declared - max(0.5, 0.01 * declared)
             if not ends_early and not cut_off:
-                lacking = self._counted is not None and not self.begins and count < 0.9 * self._counted
                 inside = self._pipe is None and (is_damaged_inside(self._path) or self._lacks_pictures(damage))
-                return self._describe_gap(count) if lacking or inside else None
+                return self._describe_gap(count) if self._lacks_frames(count, end) or inside else None
             verb, damage.after = "is cut off", count
         elif not damage.resumed and cut_off:
             verb = "is cut off"
@@ -137,6 +136,13 @@ class VideoFile(DecodedSource):
         plural = "frame was" if lost == 1 else "frames were"
         behind = f"{lost} {plural} lost" if lost is not None else "what followed is lost"
         return f"{place} ({end:.1f} s): {behind}"
+
+    def _lacks_frames(self, count: int, end: float) -> bool:
+        """Whether a container that counts its frames has more; those that its index leaves out are not shown."""
+        if self._counts is None or self.begins:
+            return False
+        counted, indexed = self._counts
+        return count < 0.9 * (indexed or counted) or max(count, end * (self.fps or 0)) < 0.9 * counted
 
     def _lacks_pictures(self, damage: Damage) -> bool:
         """Whether a transport stream has more packets with pictures, from the first that came on, than came."""
@@ -185,7 +191,8 @@ def _open(path: Path, pipe: Pipe | None) -> tuple[InputContainer, VideoStream]:
         if container.format.name in _TEXT_FORMATS:
             raise InputError(f"{path} is not a video: its content is text")
         if stream is None:
-            kinds = sorted({other.type for other in container.streams})
+            # A picture that is left here belongs to a piece of music.
+            kinds = sorted({"a cover" if other.type == "video" else other.type for other in container.streams})
             has = f"only {' and '.join(kinds)}" if kinds else "nothing that can be read"
             raise InputError(f"{path} holds no video, {has}: give a file with a picture")
         if stream.codec_context is None:

@@ -18,6 +18,9 @@ from netwarp.video.source import SoundPacket
 STRICTNESS = {"strict": "experimental"}
 """Options of files that sound is put into: FFmpeg calls some pairs of sound and file experimental."""
 
+_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
+"""What so many channels are taken for where a file, such as AVI, does not say it: MP4 has to."""
+
 _PACKET = 0.02
 """Seconds of sound in a packet that does not say it."""
 
@@ -89,7 +92,7 @@ class SoundWriter:
     def _output(self, track: SoundTrack) -> tuple[AudioStream, Clock] | None:
         if track.description is None or not _takes(self._container.format.name, track.description):
             return None
-        stream = self._container.add_stream_from_template(track.description)
+        stream = _added(self._container, track.description)
         base = Fraction(1, stream.sample_rate or 48_000)
         stream.time_base = base
         return stream, Clock(base, _PACKET)
@@ -113,11 +116,19 @@ class SoundWriter:
                 self.left_out.append(stream.codec_context.name)
 
 
+def _added(container: OutputContainer, description: AudioStream) -> AudioStream:
+    stream = container.add_stream_from_template(description)
+    count = stream.layout.nb_channels
+    if stream.layout.name == f"{count} channels" and 0 < count <= len(_LAYOUTS):
+        stream.layout = _LAYOUTS[count - 1]
+    return stream
+
+
 def _takes(format_name: str, description: AudioStream) -> bool:
     """Whether a kind of file takes a track, tried on one in memory: its head tells, when it is written."""
     try:
         with av.open(io.BytesIO(), "w", format=format_name, options=STRICTNESS) as trial:
-            trial.add_stream_from_template(description)
+            _added(trial, description)
             trial.start_encoding()
     except (av.FFmpegError, ValueError):
         return False
