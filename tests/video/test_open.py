@@ -1,5 +1,6 @@
 """What `open_frames` takes, image files, and what bad input gets."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ def refusal(spec: object) -> str:
     return message
 
 
-def test_folder_of_images_in_natural_order(tmp_path: Path) -> None:
+def test_folder_of_images_in_natural_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "netwarp")
     for number in (10, 2, 1):
         save(tmp_path / f"frame{number}.png", np.full((4, 6, 3), number, np.uint8))
     save(tmp_path / "frame3.JPG", np.full((8, 6, 3), 3, np.uint8), format="JPEG", quality=95)
@@ -37,6 +39,7 @@ def test_folder_of_images_in_natural_order(tmp_path: Path) -> None:
     with open_frames(tmp_path, fps=10) as source:
         frames = list(source)
     assert [frame.name for frame in frames] == ["frame1", "frame2", "frame3", "frame10"]
+    assert "frame4.txt" in caplog.text
     assert [frame.index for frame in frames] == [0, 1, 2, 3]
     assert [frame.time for frame in frames] == [0.0, 0.1, 0.2, 0.3]
     assert [frame.image.shape for frame in frames] == [(4, 6, 3), (4, 6, 3), (8, 6, 3), (4, 6, 3)]

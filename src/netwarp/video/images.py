@@ -21,8 +21,9 @@ from netwarp.video.source import MOST_PIXELS, Frame, FrameSource, Image
 _LOG = logging.getLogger("netwarp")
 
 _SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga", ".avif"}
-)
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm",
+     ".jp2", ".tga", ".avif"}
+)  # fmt: skip
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -63,21 +64,30 @@ def is_dead_link(path: Path) -> bool:
     return path.is_symlink() and not path.exists()
 
 
-def images_in(folder: Path) -> list[Path]:
-    """List the images of a folder in natural order, hidden ones and sub-folders left out, dead links not."""
+def images_in(folder: Path, *, tell: bool = False) -> list[Path]:
+    """List the images of a folder in natural order, hidden ones and sub-folders left out, dead links not.
+
+    What else lies there can be told.
+    """
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
         raise InputError(f"{folder} cannot be listed: {error.strerror or error}") from error
     images = sorted((entry for entry in entries if is_image(entry) and _is_file(entry)), key=natural_key)
+    others = sorted(entry.name for entry in set(entries).difference(images) if not entry.is_dir())
     if images:
+        if tell and others:
+            found = len(others) + len(images)
+            _LOG.info("%s: %d of %d files are left out, as no images (%s)", folder, len(others), found, few(others))
         return images
     if not entries:
         raise InputError(f"{folder} is empty: name a folder of images or a video file")
     filled = [entry for entry in entries if entry.is_dir() and next(entry.glob("*.[jp][pn]*g"), None)]
     if filled:
         raise InputError(f"{folder} holds no images itself: did you mean {min(filled, key=natural_key)}?")
-    raise InputError(f"{folder} holds no images among its {len(entries)} files: name a folder of images or a video")
+    raise InputError(
+        f"{folder} holds no images among its {len(entries)} files ({few(others)}): name a folder of images or a video"
+    )
 
 
 @contextmanager

@@ -161,7 +161,7 @@ def _open_path(path: Path, fps: float | None, start: float) -> FrameSource:
             )
         path = matches[0]
     if path.is_dir():
-        return still(images_in(path))
+        return still(images_in(path, tell=True))
     if is_image(path):
         from netwarp.video.pages import ImagePages, has_pages
 
