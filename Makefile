@@ -20,6 +20,9 @@ SEEDS ?= 3
 # CPU-only build of torch, torchvision's wheel does not import with it.
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint constraints.txt
 
+# Python keeps compiled code beside its source: tests start many processes, of which each would compile torch anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test wheel docs fuzz lowest camvid camvid-enet streets reproduce format constraints clean
 
 demo: $(VENV)/.demo

@@ -52,14 +52,14 @@ class Shrinking(nn.Module):
         return F.interpolate(x, size=(20, 30), mode="bilinear", antialias=True) * x.flatten(1).median(1).values
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_a_module_in_every_engine_with_few_nodes(engine):
+def test_a_module_in_every_engine_with_few_nodes():
     image = torch.rand(1, 3, 64, 70)
     content = export.to_onnx(Shrinking(), {"x": image}, ["y"], {"size": [64, 70]})
     assert read_graph(content).metadata == {"size": "[64, 70]"}
     assert [port.name for port in read_graph(content).inputs] == ["x"]
-    found = torch.from_numpy(open_engine(engine, content)({"x": image.numpy()})["y"])
-    torch.testing.assert_close(found, Shrinking()(image), atol=1e-5, rtol=1e-5)
+    for engine in ("onnxruntime", "openvino"):
+        found = torch.from_numpy(open_engine(engine, content)({"x": image.numpy()})["y"])
+        torch.testing.assert_close(found, Shrinking()(image), atol=1e-5, rtol=1e-5)
     assert len(onnx.load_from_string(content).graph.node) < 10
 
 

@@ -1,5 +1,6 @@
 """The joint bilateral filter: every kernel against a slow loop of its equation, and what must hold of it."""
 
+import functools
 import math
 
 import pytest
@@ -10,6 +11,15 @@ from netwarp.ops import reference
 from netwarp.ops.cpu import compute as compiled
 from netwarp.ops.edges import Edges
 from ops.cuda.interpreter import Interpreted
+
+
+@functools.cache
+def drawn(size, window, sigma):
+    """Logits, a frame, and what the loop says of them: the same for every kernel."""
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, *size, generator=draw)
+    frame = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8, generator=draw)
+    return logits, frame, *slow(logits.softmax(1), frame, window, sigma)
 
 
 def slow(answer, frame, window, sigma):
@@ -44,11 +54,8 @@ def kernel(request, monkeypatch):
 
 @pytest.mark.parametrize(("size", "window", "sigma"), [((9, 13), 5, 0.2), ((6, 5), 3, 0.05), ((1, 7), 7, 1.0)])
 def test_it_is_what_the_equation_says(kernel, size, window, sigma):
-    torch.manual_seed(0)
-    logits = torch.randn(2, 4, *size)
-    frame = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
+    logits, frame, expected, means = drawn(size, window, sigma)
     labels = logits.argmax(1).to(torch.uint8)
-    expected, means = slow(logits.softmax(1), frame, window, sigma)
     found, filtered = Edges(window, sigma)(logits, labels, frame, keep=True)
     assert found.dtype == torch.uint8
     assert torch.equal(found.long(), expected)

@@ -42,7 +42,8 @@ def test_the_rows_are_there_under_names_of_their_own(rows):
     assert "NetWarp at output, true flow" in names
 
 
-def test_every_trained_row_has_a_control_with_the_same_parameters(base, rows):
+def test_every_trained_row_has_a_control_with_the_same_parameters():
+    base, rows = load_base("netwarp:streetnet"), standard_rows(["at_quarter", "at_eighth"], "at_eighth", true_flow=True)
     by_name = {row.name: row for row in rows}
     trained = [row for row in rows if row.trains and not row.control]
     assert len(trained) > 10

@@ -53,8 +53,10 @@ def deterministic(monkeypatch):
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
 
 
-@pytest.mark.parametrize(("dtype", "gated", "batch"), [(torch.float32, True, 2), (torch.bfloat16, False, 1)])
-@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize(
+    ("layout", "dtype", "gated", "batch"),
+    [("contiguous", torch.bfloat16, False, 1), ("channels-last", torch.float32, True, 2)],
+)
 @pytest.mark.usefixtures("small_blocks")
 def test_tiles_and_blocks_fit_together(kernel, device, layout, gated, dtype, batch):
     """Five channels are three blocks, and two go together: one is left over."""
