@@ -11,7 +11,6 @@ from netwarp.cli import main
 from netwarp.engines import read_graph
 from netwarp.export import Exported
 
-
 WITH = "--base tinybase:build"
 
 
