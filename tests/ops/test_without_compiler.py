@@ -160,7 +160,7 @@ def test_a_loop_is_compiled_for_the_arrays_that_it_gets(monkeypatch):
         leaves = [tensor.requires_grad_() for tensor in arguments(layout=layout)]
         warp_combine(*leaves).sum().backward()
     known = {loop for loop, _ in loops._compiled}
-    assert len(known) == 7
+    assert len(known) == 8
     for loop in known:
         before = len(loop.signatures)
         assert all(dtype == np.float32 for other, dtype in loops._compiled if other is loop)

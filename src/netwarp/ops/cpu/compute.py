@@ -18,7 +18,7 @@ from torch import Tensor
 from netwarp.ops.cpu import bicubic, channels_last, edges, planes
 from netwarp.ops.cpu.compiled import Array, compiled
 from netwarp.ops.kernels import NotCompiledError
-from netwarp.ops.reference import Operands, compute_dtype, inside, memory_format
+from netwarp.ops.reference import Operands, compute_dtype, memory_format
 
 
 class Arrays:
@@ -84,6 +84,22 @@ def locate(flow: Array, x1: Array, y1: Array, right: Array, lower: Array, first:
             row = np.int32(down if down == down else zero)
             x1[b, k], y1[b, k] = column, row
             right[b, k], lower[b, k] = across - real(column), down - real(row)
+
+
+@compiled
+def hold(flow: Array, gradient: Array, first: int, last: int) -> None:
+    """Take the gradient from coordinates that were clamped; ``[B,2,h,w]`` both, units are rows, ``B·h``."""
+    h, w = flow.shape[2:]
+    real = flow.dtype.type
+    zero, last_x, last_y = real(0), real(w - 1), real(h - 1)
+    for unit in range(first, last):
+        b, y = unit // h, unit % h
+        for x in range(w):
+            # Not the other way round: NaN is nowhere.
+            if not (zero <= real(x) + flow[b, 0, y, x] <= last_x):
+                gradient[b, 0, y, x] = zero
+            if not (zero <= real(y) + flow[b, 1, y, x] <= last_y):
+                gradient[b, 1, y, x] = zero
 
 
 WORTH_A_THREAD = 1 << 17
@@ -186,8 +202,7 @@ def gradients(
         )
         _run(arrays.loops.pull, (pulled, sources, cells, weights, ways_out, arrays.size), arrays.rows, work)
     if of_flow is not None:
-        # Coordinates that were clamped have none, and NaN is nowhere.
-        of_flow.masked_fill_(~inside(flow.to(arrays.dtype)), 0)
+        _run(hold, (arrays.array(flow, 4), arrays.array(of_flow, 4)), arrays.rows, _located_work(arrays))
     if of_previous is not None:
         targets = arrays.rows if arrays.channels_last else arrays.batch * arrays.channels
         scattered = arrays.maps(of_previous)
@@ -243,12 +258,16 @@ def _total(rows: Tensor | None) -> Tensor | None:
     return None if rows is None else torch.from_numpy(rows.numpy().sum(0, dtype=np.float64))
 
 
+def _located_work(arrays: Arrays) -> int:
+    """A pixel's coordinates cost about what eight channels do."""
+    return 8 * arrays.rows * arrays.width
+
+
 def _cells(arrays: Arrays, flow: Tensor) -> tuple[Any, ...]:
     motion = arrays.array(flow, 4)
     shape = (arrays.batch, arrays.height * arrays.width)
     located = (*(np.empty(shape, np.int32) for _ in range(2)), *(np.empty(shape, motion.dtype) for _ in range(2)))
-    # A pixel's coordinates cost about what eight channels do.
-    _run(locate, (motion, *located), arrays.rows, 8 * arrays.rows * arrays.width)
+    _run(locate, (motion, *located), arrays.rows, _located_work(arrays))
     return located
 
 
