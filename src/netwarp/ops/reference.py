@@ -39,7 +39,7 @@ def inside(flow: Tensor, slack: float = 0.0) -> Tensor:
     x = torch.arange(w, device=flow.device) + flow[:, 0]
     y = torch.arange(h, device=flow.device).unsqueeze(1) + flow[:, 1]
     places = ((x, w), (y, h))
-    return torch.stack([(place >= -slack) & (place <= count - 1 + slack) for place, count in places], 1)
+    return torch.stack([place == place.clamp(-slack, count - 1 + slack) for place, count in places], 1)
 
 
 def combine(operands: Operands, interpolation: str = "bilinear") -> Tensor:
