@@ -130,7 +130,7 @@ def test_folders_that_take_no_file_are_refused(tmp_path, name):
     assert "\n" not in str(raised.value)
     if name.startswith("file"):
         with pytest.raises(OutputError, match=name):
-            check_places([], masks=tmp_path / name)
+            check_places([], folders=[tmp_path / name])
     assert names_in(tmp_path) == ["file"]
 
 
@@ -146,7 +146,7 @@ def test_a_place_is_neither_a_folder_nor_the_input(tmp_path):
             prepare_file(tmp_path / name, [source, tmp_path / "missing"])
     with pytest.raises(OutputError, match=r"a\.txt"):
         check_places([], video=tmp_path / "a.txt")
-    check_places([source], video=tmp_path / "new" / "b.mp4", masks=tmp_path / "masks", file=tmp_path / "c")
+    check_places([source], video=tmp_path / "new" / "b.mp4", folders=[tmp_path / "masks"], files=[tmp_path / "c"])
     assert names_in(tmp_path) == ["a.mp4", "folder.mp4", "link.mp4"]
 
 

@@ -37,9 +37,10 @@ def prepare_file(path: Path, inputs: Iterable[Path] = ()) -> None:
 
 
 def check_places(
-    inputs: Iterable[Path], *, video: Path | None = None, masks: Path | None = None, file: Path | None = None
-) -> None:
-    """See, without writing anything, whether a video, a folder of label maps and another file can be written.
+    inputs: Iterable[Path], *, video: Path | None = None,
+    folders: Iterable[Path | None] = (), files: Iterable[Path | None] = (),
+) -> None:  # fmt: skip
+    """See, without writing anything, whether a video, folders of label maps and other files can be written.
 
     For use before work that takes long, such as loading a network. ``inputs`` are the files that are read meanwhile,
     and folders of them, in which nothing that is there may be replaced.
@@ -47,12 +48,10 @@ def check_places(
     if video is not None:
         check_video_name(video)
     sources = tuple(inputs)
-    for each in (video, file):
-        folder = None if each is None else _checked_file(each, sources)
+    of_files = (None if each is None else _checked_file(each, sources) for each in (video, *files))
+    for folder in (*of_files, *folders):
         if folder is not None:
             _check_folder(folder)
-    if masks is not None:
-        _check_folder(masks)
 
 
 def check_apart(places: Mapping[str, Path | None]) -> None:

@@ -43,7 +43,7 @@ def test_whose_file_it_is(tmp_path, name, file):
     predictions = Predictions(tmp_path, data(name))
     assert predictions.files == {name: tmp_path / file}
     assert (predictions.read(name, SIZE) == 3).all()
-    predictions.check()
+    assert predictions.fault() is None
 
 
 def test_a_file_goes_to_the_frame_that_bears_its_whole_name(tmp_path):
@@ -92,10 +92,10 @@ def test_faults_are_counted_and_the_first_is_named(tmp_path):
     for name in ("d", "c", "a"):
         assert predictions.read(name, SIZE).shape == SIZE
     with pytest.raises(InputError, match=r"c\.png is 6×5, but its frame is 6×4.* \(and 1 more of 4 files"):
-        predictions.check()
+        raise predictions.fault()
     predictions.read("b", SIZE)
     with pytest.raises(InputError, match=r"b\.png holds 12 in 24 .*: classes are 0 to 10, and 11 or 255 none \(and 2"):
-        predictions.check()
+        raise predictions.fault()
 
 
 def test_colours_are_no_labels(tmp_path):
@@ -103,7 +103,7 @@ def test_colours_are_no_labels(tmp_path):
     predictions = Predictions(tmp_path, data("a"))
     predictions.read("a", SIZE)
     with pytest.raises(InputError, match="holds colours"):
-        predictions.check()
+        raise predictions.fault()
 
 
 def test_classes_and_none(tmp_path):
@@ -118,12 +118,12 @@ def test_cityscapes_ids(tmp_path):
     as_classes = Predictions(tmp_path, known)
     as_classes.read("a", (1, 4))
     with pytest.raises(InputError, match=r"holds 33 in .* give ids=… if these"):
-        as_classes.check()
+        raise as_classes.fault()
     put(tmp_path / "a.png", 34)
     wrong = Predictions(tmp_path, known, ids=True)
     wrong.read("a", SIZE)
     with pytest.raises(InputError, match=r"a\.png holds 34 in 24 of its pixels: Cityscapes' ids are 0 to 33"):
-        wrong.check()
+        raise wrong.fault()
     for make in (lambda: Predictions(tmp_path, data("a"), ids=True), lambda: PredictionWriter(tmp_path, CAMVID, True)):
         with pytest.raises(ConfigurationError, match="19 classes"):
             make()

@@ -174,7 +174,7 @@ def _models(request: Request, data: ClipData) -> dict[str, VideoModel | Sliding]
     from netwarp.datasets.class_order import doubts_about, in_order_of
 
     height, width = next(frame for clip in data.clips for frame in clip.frames).image().shape[:2]
-    views, size, alone = views_of(request), (height, width), _is_alone(request)
+    size, alone = (height, width), _is_alone(request)
     model = build_model(request, size, memory=not alone)
     models = {ALONE if alone else FREE if request.model is None else MODEL: model}
     if request.control is not None:
@@ -183,8 +183,8 @@ def _models(request: Request, data: ClipData) -> dict[str, VideoModel | Sliding]
         models = {ALONE: model.without_memory(), **models}
     if doubts := doubts_about(model.classes, in_order_of(data, model.classes)):
         warn(doubts)
-    say_how_many(views, model.base, size)
-    return {name: in_views(each, views, request.batch) for name, each in models.items()}
+    say_how_many(request, model.base, size)
+    return {name: in_views(each, request) for name, each in models.items()}
 
 
 def _control(request: Request, model: VideoModel, size: tuple[int, int]) -> VideoModel:
@@ -215,7 +215,7 @@ def _check_places(request: Request) -> None:
             raise OutputError(f"{folder} lies in the data set, whose labels it could replace: name another folder")
     if request.json is not None:
         inputs, path = request.files_named(but=("json", "save_predictions")), Path(request.json)
-        check_places([each for each in inputs if each.is_file() or not _holds_scores(path)], file=path)
+        check_places([each for each in inputs if each.is_file() or not _holds_scores(path)], files=[path])
 
 
 def _holds_scores(path: Path) -> bool:

@@ -84,7 +84,7 @@ def _files(request: Request) -> tuple[Path | None, Path]:
         request.refuse(("layers", "frame_by_frame"), "goes with --base alone: a model's are in its file")
     if last.suffix.lower() != ".onnx":
         raise OutputError(f"{last} does not end with .onnx: name it {last.stem or 'step'}.onnx")
-    check_places(sources, file=last)
+    check_places(sources, files=[last])
     return (sources[0] if sources else None), last
 
 

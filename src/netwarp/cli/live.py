@@ -15,7 +15,7 @@ from netwarp.cli.models import build_model, check_model_options
 from netwarp.cli.network_options import ModelOptions
 from netwarp.cli.result_options import ColourOptions, paint, palette_of
 from netwarp.cli.terminal import say
-from netwarp.cli.view_options import in_views, views_of
+from netwarp.cli.view_options import in_views
 from netwarp.errors import ConfigurationError
 from netwarp.output_places import check_places
 
@@ -68,7 +68,7 @@ class Request(ModelOptions, EdgeOptions, ColourOptions):
 def run(request: Request) -> None:
     """Serve the page until the source ends, or Ctrl-C; see the module."""
     check_model_options(request)
-    views, edges, palette = views_of(request), edges_of(request), palette_of(request)
+    edges, palette = edges_of(request), palette_of(request)
     record = None if request.record is None else Path(request.record)
     if request.legend and record is None:
         raise ConfigurationError("{option} is drawn into a video, and the page has its own: name one by --record",
@@ -84,7 +84,7 @@ def run(request: Request) -> None:
     with _open(request) as source:
         check_places(source.paths, video=record)
         video = paint(build_model(request, source.size, memory=not request.frame_by_frame), palette)
-        model = in_views(video, views, request.batch)
+        model = in_views(video, request)
         if model.task.stored is not torch.uint8 or model.task.name == "multilabel":
             raise ConfigurationError("the page shows label maps of up to 256 classes, and this network gives others")
         with (

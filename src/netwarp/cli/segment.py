@@ -17,7 +17,7 @@ from netwarp.cli.models import build_model, check_model_options
 from netwarp.cli.network_options import ModelOptions
 from netwarp.cli.result_options import LABEL_FILES, ColourOptions, LabelFileOptions, Palette, paint, palette_of
 from netwarp.cli.terminal import progress_bar, say, warn
-from netwarp.cli.view_options import in_views, say_how_many, views_of
+from netwarp.cli.view_options import in_views, say_how_many
 from netwarp.errors import ConfigurationError, InputError, OutputError
 from netwarp.output_places import VIDEO_ENDINGS, check_apart, check_places
 
@@ -142,10 +142,9 @@ def opened(
 
         if request.fps is not None and source.timed:
             raise ConfigurationError(f"--fps is for images and raw streams: {source.description} has times of its own")
-        inputs = [*source.paths, *read]
-        check_places(inputs, video=places.video, masks=places.masks, file=places.areas)
-        check_places(inputs, masks=places.confidence, file=places.rle)
-        for folder in (places.masks, places.confidence):
+        folders = (places.masks, places.confidence)
+        check_places([*source.paths, *read], video=places.video, folders=folders, files=(places.areas, places.rle))
+        for folder in folders:
             if folder is not None:
                 check_mask_folder(folder, source.paths)
         check_size(source, places.video, compare=request.side_by_side)
@@ -158,17 +157,15 @@ def model_builder(request: RenderOptions) -> ModelFor:
 
 
 def _model_for(request: RenderOptions, palette: Palette | None, frame: tuple[int, int] | None) -> VideoModel | Sliding:
-    views = views_of(request)
     video = paint(build_model(request, frame, memory=not request.frame_by_frame), palette)
     if request.range is not None and video.task.name != "regression":
         raise ConfigurationError(
             f"{{option}} is for values such as depth, and the network's task is {video.task.name}: leave it out",
             option="range",
         )
-    model = in_views(video, views, request.batch)
     if frame is not None:
-        say_how_many(views, model.base, frame)
-    return model
+        say_how_many(request, video.base, frame)
+    return in_views(video, request)
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,7 @@ def run(request: Request) -> None:
     places: dict[str, Any] = {what: Path(place) for what, place in given.items() if place is not None}
     named = " and ".join(map(str, places.values()))
     with open_frames(request.input) as source:
-        for what in LABEL_FILES:
-            check_places([saved, *source.paths], video=places.get("video"), file=places.get(what))
+        check_places([saved, *source.paths], video=places.get("video"), files=map(places.get, LABEL_FILES))
         names = [path.stem for path in source.paths] if isinstance(source, ImageFiles) else None
         files = saved_files(saved, names)
         if 0 not in files:

@@ -104,17 +104,18 @@ def _check_size(views: Views, least: int, frame: Size | None) -> None:
             )
 
 
-def in_views(model: VideoModel, views: Views, batch: int | None = None) -> VideoModel | Sliding:
+def in_views(model: VideoModel, request: ViewOptions) -> VideoModel | Sliding:
     """A model that is shown the views; the model itself where they are nothing but the frames."""
-    if not views:
+    if not (views := views_of(request)):
         return model
     from netwarp.inference.sliding import Sliding
 
-    return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=batch)
+    return Sliding(model, views.window, views.stride, views.scales, views.flip, batch=request.batch)
 
 
-def say_how_many(views: Views, network: nn.Module, frame: Size) -> None:
+def say_how_many(request: ViewOptions, network: nn.Module, frame: Size) -> None:
     """Say what a frame costs, where it has many views, or the network looks further beyond each than it is large."""
+    views = views_of(request)
     tilings = views.tilings(frame)
     count = sum(len(tiling.views(views.flip)) for tiling in tilings)
     margins = getattr(network, "margins", None)

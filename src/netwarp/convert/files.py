@@ -41,7 +41,7 @@ def checked_files(source: str | Path, target: str | Path) -> tuple[Path, Path]:
     if target.suffix != ENDING:
         name = f"{target.stem or 'model'}{ENDING}"
         raise OutputError(f"{target} does not end with {ENDING}: name it {name}")
-    check_places([source], file=target)
+    check_places([source], files=[target])
     check_is_caffemodel(source)
     return source, target
 

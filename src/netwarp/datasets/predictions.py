@@ -27,7 +27,7 @@ from netwarp.video.label_maps import is_label_map, read_mask, refuse_foreign, wr
 class Predictions:
     """Read a folder of label maps; several threads may do so.
 
-    Faults of single files are collected, and :meth:`check` raises them when all are read.
+    Faults of single files are collected, until :meth:`fault` tells of them when all are read.
     """
 
     def __init__(self, folder: str | Path, data: ClipData, ids: bool = False) -> None:
@@ -55,14 +55,14 @@ class Predictions:
             self._faults[name] = error
             return np.full(size, self._classes, np.uint8)
 
-    def check(self) -> None:
-        """Raise the faults of what was read."""
-        if self._faults:
-            first = min(self._faults, key=self._order.__getitem__)
-            count = len(self._faults)
-            more = f" (and {count - 1} more of {len(self.files)} files cannot be used)" if count > 1 else ""
-            fault = self._faults[first]
-            raise InputError(f"{fault.args[0]}{more}", option=fault.option)
+    def fault(self) -> InputError | None:
+        """The first fault of what was read, and how many there are; None where there is none."""
+        if not self._faults:
+            return None
+        first = self._faults[min(self._faults, key=self._order.__getitem__)]
+        others = len(self._faults) - 1
+        more = f" (and {others} more of {len(self.files)} files cannot be used)" if others else ""
+        return InputError(f"{first.args[0]}{more}", option=first.option)
 
     def _read(self, path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
         values = read_mask(path)

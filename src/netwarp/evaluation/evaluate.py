@@ -16,7 +16,7 @@ from torch import Tensor
 from netwarp.datasets.clips import Clip, ClipData
 from netwarp.datasets.predictions import Predictions
 from netwarp.distributed import fail_together
-from netwarp.errors import ConfigurationError, InputError
+from netwarp.errors import ConfigurationError
 from netwarp.evaluation.clip_reader import CPU, CachedFrame, joined, runs_of, wait_for
 from netwarp.evaluation.clip_runner import EvaluationPlan, Labelled, OnLabels, Row, measure
 from netwarp.evaluation.own_metrics import OwnMetric, own_metrics
@@ -236,12 +236,7 @@ def evaluate_predictions(
         intervals=intervals,
     )
     scores = measure(plan, workers)[_ROW]
-    failure: InputError | None = None
-    try:
-        predictions.check()
-    except InputError as error:
-        failure = error
-    fail_together(failure)
+    fail_together(predictions.fault())
     return scores
 
 

@@ -120,9 +120,7 @@ def render(
     if not 0 <= alpha <= 1:
         raise ConfigurationError(f"alpha must be from 0 to 1, not {alpha}")
     check_apart({"video": video, "masks": masks, "confidence": confidence, "doubt": doubt, "areas": areas, "rle": rle})
-    check_places(source.paths, video=video, masks=masks)
-    check_places(source.paths, masks=confidence, file=areas)
-    check_places(source.paths, masks=doubt, file=rle)
+    check_places(source.paths, video=video, folders=(masks, confidence, doubt), files=(areas, rle))
     check_size(source, video, compare=compare)
 
     names = LabelSet(model.classes, model.palette)

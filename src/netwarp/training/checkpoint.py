@@ -46,7 +46,7 @@ class RunFolder:
 
     def check(self) -> None:
         """See, without writing anything, that the folder can be used."""
-        check_places([], masks=self.path)
+        check_places([], folders=[self.path])
         if self.last.exists() or self.previous.exists():
             return
         events = self.tensorboard.glob("events.out.tfevents.*") if not self.log.exists() else ()
