@@ -16,7 +16,7 @@ from dataclasses import fields
 from importlib import import_module
 
 from netwarp._version import __version__
-from netwarp.cli.arguments import Command, CommandRequest, Parser, read_request
+from netwarp.cli.arguments import CommandRequest, Parser, read_request
 from netwarp.cli.terminal import one_line_errors, with_open_streams
 from netwarp.errors import unknown_name
 
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name not in COMMANDS:
             raise unknown_name("command", name, COMMANDS)
         module, summary = COMMANDS[name]
-        command: Command = import_module(module)
+        command = import_module(module)
         parser = Parser(name, summary, command.EXAMPLE)
         rest = [*arguments[place + 1 :], *(["--debug"] if debug else [])]
         command.run(read_request(command.Request, parser, rest))

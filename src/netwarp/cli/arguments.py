@@ -9,7 +9,7 @@ import re
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from netwarp.cli.sections import add_section, fill_sections
 from netwarp.errors import ConfigurationError, unknown_name
@@ -106,16 +106,6 @@ def seconds(text: str) -> float:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: write seconds, or 1:30 or 1:00:00")
     return 3600 * int(match[1] or 0) + 60 * int(match[2] or 0) + float(match[3])
-
-
-class Command(Protocol):
-    """What a module needs to be a command: what it reads, examples for its help, and what it does."""
-
-    EXAMPLE: str
-    Request: type[Any]
-
-    def run(self, request: Any) -> None:  # noqa: ANN401
-        """Do it. Raises NetWarpError where it could not be done, or not wholly."""
 
 
 def argument(metavar: str, text: str, **more: Any) -> Any:  # noqa: ANN401

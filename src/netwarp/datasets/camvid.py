@@ -193,41 +193,29 @@ def split_of(sequence: str, number: int) -> str | None:
     return None
 
 
-COLOURS: dict[str, tuple[Colour, str | None]] = {
-    "Sky": ((128, 128, 128), "sky"),
-    "Archway": ((192, 0, 128), "building"),
-    "Bridge": ((0, 128, 64), "building"),
-    "Building": ((128, 0, 0), "building"),
-    "Tunnel": ((64, 0, 64), "building"),
-    "Wall": ((64, 192, 0), "building"),
-    "Column_Pole": ((192, 192, 128), "pole"),
-    "TrafficCone": ((0, 0, 64), "pole"),
-    "LaneMkgsDriv": ((128, 0, 192), "road"),
-    "LaneMkgsNonDriv": ((192, 0, 64), "road"),
-    "Road": ((128, 64, 128), "road"),
-    "ParkingBlock": ((64, 192, 128), "pavement"),
-    "RoadShoulder": ((128, 128, 192), "pavement"),
-    "Sidewalk": ((0, 0, 192), "pavement"),
-    "Tree": ((128, 128, 0), "tree"),
-    "VegetationMisc": ((192, 192, 0), "tree"),
-    "Misc_Text": ((128, 128, 64), "sign"),
-    "SignSymbol": ((192, 128, 128), "sign"),
-    "TrafficLight": ((0, 64, 64), "sign"),
-    "Fence": ((64, 64, 128), "fence"),
-    "Car": ((64, 0, 128), "car"),
-    "OtherMoving": ((128, 64, 64), "car"),
-    "SUVPickupTruck": ((64, 128, 192), "car"),
-    "Train": ((192, 64, 128), "car"),
-    "Truck_Bus": ((192, 128, 192), "car"),
-    "Animal": ((64, 128, 64), "pedestrian"),
-    "CartLuggagePram": ((64, 0, 192), "pedestrian"),
-    "Child": ((192, 128, 64), "pedestrian"),
-    "Pedestrian": ((64, 64, 0), "pedestrian"),
-    "Bicyclist": ((0, 128, 192), "bicyclist"),
-    "MotorcycleScooter": ((192, 0, 192), "bicyclist"),
-    "Void": ((0, 0, 0), None),
-}
-"""Name in the release → its colour (the release's ``label_colors.txt``), and the class that it counts as.
+COLOURS: dict[str | None, dict[str, Colour]] = {
+    "sky": {"Sky": (128, 128, 128)},
+    "building": {
+        "Archway": (192, 0, 128), "Bridge": (0, 128, 64), "Building": (128, 0, 0), "Tunnel": (64, 0, 64),
+        "Wall": (64, 192, 0),
+    },
+    "pole": {"Column_Pole": (192, 192, 128), "TrafficCone": (0, 0, 64)},
+    "road": {"LaneMkgsDriv": (128, 0, 192), "LaneMkgsNonDriv": (192, 0, 64), "Road": (128, 64, 128)},
+    "pavement": {"ParkingBlock": (64, 192, 128), "RoadShoulder": (128, 128, 192), "Sidewalk": (0, 0, 192)},
+    "tree": {"Tree": (128, 128, 0), "VegetationMisc": (192, 192, 0)},
+    "sign": {"Misc_Text": (128, 128, 64), "SignSymbol": (192, 128, 128), "TrafficLight": (0, 64, 64)},
+    "fence": {"Fence": (64, 64, 128)},
+    "car": {
+        "Car": (64, 0, 128), "OtherMoving": (128, 64, 64), "SUVPickupTruck": (64, 128, 192), "Train": (192, 64, 128),
+        "Truck_Bus": (192, 128, 192),
+    },
+    "pedestrian": {
+        "Animal": (64, 128, 64), "CartLuggagePram": (64, 0, 192), "Child": (192, 128, 64), "Pedestrian": (64, 64, 0),
+    },
+    "bicyclist": {"Bicyclist": (0, 128, 192), "MotorcycleScooter": (192, 0, 192)},
+    None: {"Void": (0, 0, 0)},
+}  # fmt: skip
+"""Class, or None → the names that count as it in the release, and their colours (its ``label_colors.txt``).
 
 The grouping is that of SegNet (Badrinarayanan, Kendall, Cipolla, 2017) and of those who compare with it; as code it is
 published in MathWorks' example of semantic segmentation on CamVid.
@@ -235,7 +223,11 @@ published in MathWorks' example of semantic segmentation on CamVid.
 
 
 _TABLE = ColourTable(
-    {colour: IGNORE if name is None else CAMVID.names.index(name) for colour, name in COLOURS.values()}
+    {
+        colour: IGNORE if name is None else CAMVID.names.index(name)
+        for name, colours in COLOURS.items()
+        for colour in colours.values()
+    }
 )
 
 

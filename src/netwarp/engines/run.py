@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +22,9 @@ PRECISIONS = {"bfloat16": "bf16", "float16": "f16"}
 """What an engine can compute in besides the graph's own dtype, as OpenVINO calls it."""
 
 
-class Engine(Protocol):
-    """A graph that is ready to run, from several threads at a time."""
-
-    def __call__(self, inputs: Arrays) -> dict[str, Array]:
-        """Run it: arrays by the names of inputs, to arrays of the caller's own by the names of outputs."""
+Engine = Callable[[Arrays], dict[str, Array]]
+"""A graph that is ready to run, from several threads at a time: arrays by the names of inputs, to arrays of the
+caller's own by the names of outputs."""
 
 
 class OnnxRuntime:
@@ -45,7 +43,7 @@ class OnnxRuntime:
         self._names = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
-        """Run the graph; see :class:`Engine`."""
+        """Run the graph; see :data:`Engine`."""
         return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
 
 
@@ -82,7 +80,7 @@ class OpenVino:
         self._requests = threading.local()  # a request that is running takes no other inputs
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
-        """Run the graph; see :class:`Engine`."""
+        """Run the graph; see :data:`Engine`."""
         request = getattr(self._requests, "own", None)
         if request is None:
             request = self._requests.own = self._compiled.create_infer_request()
