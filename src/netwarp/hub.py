@@ -141,29 +141,14 @@ def card(model: VideoModel, name: str, rows: Mapping[str, Scores]) -> str:
 
 def _evaluation(rows: Mapping[str, Scores]) -> list[str]:
     """A table of all figures that are numbers, or numbers by width or length."""
-    columns: dict[str, tuple[str, str | None, int]] = {}
-    for scores in rows.values():
+    columns: dict[str, dict[str, str]] = {}  # by heading and row
+    for name, scores in rows.items():
         for key, figure in figures(scores).items():
             value = scores[key]
-            for part in value if isinstance(value, Mapping) else [None]:
-                head = figure.head.format(part)
-                if _number(scores, key, part) is not None and "per_class" not in key:
-                    columns[head] = (key, part, figure.digits)
-    cells = [
-        [name, *(_shown(_number(scores, key, part), digits) for key, part, digits in columns.values())]
-        for name, scores in rows.items()
-    ]
-    return _table(["", *columns], cells)
-
-
-def _number(scores: Scores, key: str, part: str | None) -> float | None:
-    value = scores.get(key)
-    value = value.get(part) if isinstance(value, Mapping) else value
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-
-
-def _shown(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+            for part, each in value.items() if isinstance(value, Mapping) else [(None, value)]:
+                if isinstance(each, (int, float)) and math.isfinite(each) and "per_class" not in key:
+                    columns.setdefault(figure.head.format(part), {})[name] = f"{each:.{figure.digits}f}"
+    return _table(["", *columns], [[name, *(column.get(name, "") for column in columns.values())] for name in rows])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
