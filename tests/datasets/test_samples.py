@@ -101,9 +101,9 @@ def test_true_flow_is_not_rounded():
     assert np.array_equal(got.flows.numpy(), np.stack([Drawn(2, "flow")(), Drawn(3, "flow")()]))
 
 
-def test_slices_are_lists():
+def test_there_are_no_more():
     reader = SampleReader(samples(), flow="zero")
-    assert [sample.name for sample in reader[1:3]] == ["f2", "f3"]
+    assert [sample.name for sample in reader][1:3] == ["f2", "f3"]
     with pytest.raises(IndexError):
         reader[4]
 
@@ -113,8 +113,8 @@ def test_slices_are_lists():
 
 def test_each_file_is_read_once_in_a_run():
     reader = SampleReader(samples(3), flow="true")
-    first = reader[:]
-    again = reader[:]
+    first = [*reader]
+    again = [*reader]
     assert set(READ.values()) == {1}
     assert len(READ) == 5 + 3 + 4
     assert all(map(same, first, again))
@@ -122,7 +122,7 @@ def test_each_file_is_read_once_in_a_run():
 
 def test_without_memory_all_is_read_again_and_the_same():
     few, much = SampleReader(samples(), memory=0), SampleReader(samples())
-    assert all(map(same, few[:], much[:]))
+    assert all(map(same, few, much))
     READ.clear()
     few[0]
     assert READ["image 0"] > 0
@@ -153,11 +153,11 @@ class Nameless:
 
 
 def test_flow_is_estimated_once_for_all_runs_and_the_same_with_and_without_a_cache(tmp_path):
-    without = SampleReader(samples(), Counting())[:]
+    without = [*SampleReader(samples(), Counting())]
     assert READ["estimate"] == 4
-    first = SampleReader(samples(), Counting(), tmp_path / "flow")[:]
+    first = [*SampleReader(samples(), Counting(), tmp_path / "flow")]
     assert READ["estimate"] == 8
-    again = SampleReader(samples(3), Counting(), tmp_path / "flow")[:]
+    again = [*SampleReader(samples(3), Counting(), tmp_path / "flow")]
     assert READ["estimate"] == 8
     assert all(map(same, without, first))
     assert all(torch.equal(a.flows[-1], b.flows[0]) for a, b in zip(again, first[1:], strict=True))
@@ -209,8 +209,9 @@ def test_flow_of_code_that_changed_is_other_flow(tmp_path, monkeypatch):
 
 def test_workers_of_a_loader_read_the_same(tmp_path):
     reader = SampleReader(samples(), cache=tmp_path)
-    expected = [collate(reader[:2]), collate(reader[2:])]
-    assert all(map(same, pickle.loads(pickle.dumps(reader))[:], reader[:]))
+    read = [*reader]
+    expected = [collate(read[:2]), collate(read[2:])]
+    assert all(map(same, pickle.loads(pickle.dumps(reader)), reader))
     loader = DataLoader(reader, batch_size=2, num_workers=2, collate_fn=collate, timeout=60)
     for got, batch in zip(loader, expected, strict=True):
         assert got.names == batch.names
@@ -221,7 +222,7 @@ def test_workers_of_a_loader_read_the_same(tmp_path):
 
 def test_a_pickled_reader_is_small():
     reader = SampleReader(samples(), flow="true")
-    reader[:]
+    list(reader)
     assert len(pickle.dumps(reader)) < 5000
 
 
@@ -280,7 +281,7 @@ def test_the_first_frame_of_a_true_flow_sample_needs_none():
 
 
 def test_a_batch_stacks():
-    loaded = SampleReader(samples(3), flow="true")[:]
+    loaded = [*SampleReader(samples(3), flow="true")]
     batch = collate(loaded)
     assert batch.names == ("f2", "f3", "f4")
     assert batch.frames.shape == (3, 3, 3, *SIZE)
@@ -293,7 +294,7 @@ def test_a_batch_stacks():
 
 
 def test_a_batch_without_labels_and_flows():
-    loaded = SampleReader([Sample((frame(0), frame(1, labels=False)))], flow=None)[:]
+    loaded = [*SampleReader([Sample((frame(0), frame(1, labels=False)))], flow=None)]
     batch = collate(loaded)
     assert batch.labels is None
     assert batch.flows is None

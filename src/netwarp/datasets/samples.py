@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ class LoadedSample:
     flows: Tensor | None  # float32 [T-1,2,H,W], backward: flows[i] leads from frame i+1 to frame i
 
 
-class SampleReader(Sequence[LoadedSample]):
+class SampleReader:
     """Reads samples when they are asked for. What was read lately stays in memory, flow also on disk.
 
     Flow that is estimated is rounded to 1/64 pixel or finer (:func:`netwarp.datasets.cache.compact_flow`) whether it is
@@ -67,14 +66,7 @@ class SampleReader(Sequence[LoadedSample]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    @overload
-    def __getitem__(self, index: int) -> LoadedSample: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[LoadedSample]: ...
-    def __getitem__(self, index: int | slice) -> LoadedSample | list[LoadedSample]:
-        """Read one sample, or those of a slice."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> LoadedSample:
         sample = self.samples[index]
         frames = torch.stack(self._frames(sample))
         size = frames.shape[-2:]
