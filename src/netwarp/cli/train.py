@@ -189,7 +189,8 @@ def run(request: Request) -> None:
         RunFolder(Path(folder)).check()
     clips, validation = _data(data)
     model = _model(wanted, clips, settings, request.debug)
-    _warn_of_frozen(wanted, settings)
+    if wanted.base and settings.train_base is False and has_random_weights(wanted.base, wanted.weights):
+        warn(f"{wanted.base} has random weights and is frozen: give --model.weights, or train the network too")
     _take_names(model, clips)
     if resized is not None:
         model.preprocess = dataclasses.replace(model.preprocess, size=resized)
@@ -205,7 +206,10 @@ def run(request: Request) -> None:
     windows = clips.windows(data.length) if settings.consistency.unlabelled else ()
     first = is_first_process(settings.devices)
     counted = {"clips": len(samples), "left_out": len(samples.left_out)}
-    caller = {"data": _plain(data, without="cache") | counted, "network": _network(wanted)}
+    # What is newer than trainings that are gone on with is theirs only where it is used.
+    newer = ["mask_value"] if data.mask_value is None else []
+    plain = {name: value for name, value in dataclasses.asdict(data).items() if name not in ("cache", *newer)}
+    caller = {"data": plain | counted, "network": _network(wanted)}
     said: list[str] = []
     try:
         for folder, (each, how) in zip(folders, trainings, strict=True):
@@ -306,23 +310,12 @@ def _model(options: ModelSection, clips: ClipData, settings: TrainSettings, debu
         )
 
 
-def _warn_of_frozen(options: ModelSection, settings: TrainSettings) -> None:
-    if options.base and settings.train_base is False and has_random_weights(options.base, options.weights):
-        warn(f"{options.base} has random weights and is frozen: give --model.weights, or train the network too")
-
-
 def _take_names(model: VideoModel, clips: ClipData) -> None:
     """Give a model the data's names where its own are made up, and the data's colours of classes called the same."""
     labels = coloured_by(LabelSet(model.classes, model.palette), clips.classes)
     model.classes, model.palette = labels.names, labels.palette
     if len(labels) > len(clips.classes):
         warn(f"the network has {len(labels)} outputs, the data {len(clips.classes)} classes: the others learn nothing")
-
-
-def _plain(options: DataOptions | ModelSection, without: str = "") -> dict[str, Any]:
-    values = dataclasses.asdict(options)
-    # What is newer than trainings that are gone on with is theirs only where it is used.
-    return {name: value for name, value in values.items() if name != without and (name, value) != ("mask_value", None)}
 
 
 def _network(options: ModelSection) -> dict[str, Any]:

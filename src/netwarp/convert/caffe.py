@@ -114,7 +114,9 @@ def _converted(which: Architecture, source: Path, target: Path, asked: ClassRequ
         del state
         whole.save(target)
     else:
-        _write_weights(state, draft, target)
+        # Batch norms count batches in training. Caffe does not, and evaluation does not use it.
+        counters = {key: torch.zeros((), dtype=torch.int64) for key in draft.state_dict() if key not in state}
+        write_file(target, safetensors_file({**state, **counters}, {"format": "pt"}))
     return result
 
 
@@ -161,9 +163,3 @@ def _video_model(base: nn.Module, state: Mapping[str, Tensor], source: Path) -> 
             value = state[f"{weight}.weight"].flatten() + state[f"{weight}.bias"]
             model.netwarps[0].get_parameter(weight).copy_(value)
     return model
-
-
-def _write_weights(state: Mapping[str, Tensor], network: nn.Module, target: Path) -> None:
-    # Batch norms count batches in training. Caffe does not, and evaluation does not use it.
-    counters = {key: torch.zeros((), dtype=torch.int64) for key in network.state_dict() if key not in state}
-    write_file(target, safetensors_file({**state, **counters}, {"format": "pt"}))

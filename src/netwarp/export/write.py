@@ -89,8 +89,12 @@ def export(
     any_size = {2: Dim.AUTO, 3: Dim.AUTO}
     free = (tuple({} if name == "first" else any_size for name in given),) if dynamic else None
     content = to_onnx(step, given, step.results, metadata, free)
-    if dynamic:
-        _check_free(content)
+    for port in read_graph(content).inputs if dynamic else ():
+        if port.name != "first" and port.shape[2:] != (None, None):
+            raise ConfigurationError(
+                f"the network's code asks for sizes, and its graph takes {port} alone: export it for one size",
+                option="dynamic",
+            )
     agreement = {name: min(check(run, name, model, step, each) for each in sizes) for name, run in _engines(content)}
     write_file(Path(path), content)
     return Exported(tuple(step.names), tuple(step.results), len(content), multiple, agreement)
@@ -137,15 +141,6 @@ def _strides(model: VideoModel, step: StreamStep, sizes: Sequence[tuple[int, int
             option="dynamic",
         )
     return first
-
-
-def _check_free(content: bytes) -> None:
-    for port in read_graph(content).inputs:
-        if port.name != "first" and port.shape[2:] != (None, None):
-            raise ConfigurationError(
-                f"the network's code asks for sizes, and its graph takes {port} alone: export it for one size",
-                option="dynamic",
-            )
 
 
 def _metadata(model: VideoModel, flow: FlowSource) -> dict[str, Any]:

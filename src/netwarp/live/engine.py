@@ -81,7 +81,7 @@ class Live:
         )
         self.source = open_as_camera(source, loop=loop)
         if isinstance(self.source, Reconnecting):
-            self.source.on_state = self._say
+            self.source.on_state = partial(setattr, self.stats, "state")
         self.model.eval()
         self.labelled = 0
         self._reading = Newest(self._read(), name="netwarp-reading")
@@ -110,9 +110,6 @@ class Live:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _say(self, state: str) -> None:
-        self.stats.state = state
 
     def _read(self) -> Iterator[tuple[Frame, float]]:
         for frame in self.source:
