@@ -64,6 +64,9 @@ def imports_in(text: str, package: str) -> set[str]:
     return {name for name in found if name.split(".")[0] == "netwarp"}
 
 
+IMPORTS = {path: imports_in(path.read_text(), package_of(path)) for path in MODULES}
+
+
 def layer_of(module: str) -> str:
     return [*module.split("."), ""][1]
 
@@ -74,17 +77,13 @@ def test_the_order_names_every_package():
     assert (packages | modules) - set(ABOVE_ALL) <= set(ORDER)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_only_go_up_the_order(path):
-    layer = layer_of(name_of(path))
-    if layer in ("", *ABOVE_ALL):
-        return
-    for imported in imports_in(path.read_text(), package_of(path)):
-        origin = layer_of(imported)
-        assert origin != "", (
-            f"{name_of(path)} imports from netwarp itself: import from the module that defines the name"
-        )
-        assert ORDER.index(origin) <= ORDER.index(layer), f"{name_of(path)} ({layer}) imports {imported} ({origin})"
+def test_imports_only_go_up_the_order():
+    for path in MODULES:
+        name, layer = name_of(path), layer_of(name_of(path))
+        for imported in IMPORTS[path] if layer not in ("", *ABOVE_ALL) else ():
+            origin = layer_of(imported)
+            assert origin != "", f"{name} imports from netwarp itself: import from the module that defines the name"
+            assert ORDER.index(origin) <= ORDER.index(layer), f"{name} ({layer}) imports {imported} ({origin})"
 
 
 def test_the_check_would_see_a_breach():
@@ -102,7 +101,7 @@ def circle_in(graph: Mapping[str, Set[str]]) -> list[str]:
 
 
 def test_no_imports_go_round():
-    graph = {name_of(path): imports_in(path.read_text(), package_of(path)) & NAMES for path in MODULES}
+    graph = {name_of(path): IMPORTS[path] & NAMES for path in MODULES}
     assert sum(map(len, graph.values())) > len(MODULES)
     assert circle_in(graph) == []
 
@@ -133,14 +132,10 @@ def test_the_check_would_see_a_circle(back):
 def test_only_names_in_text_lead_to_what_the_library_does_not_need(package, importers):
     for path in MODULES:
         if layer_of(name_of(path)) not in importers:
-            assert package not in map(layer_of, imports_in(path.read_text(), package_of(path))), name_of(path)
+            assert package not in map(layer_of, IMPORTS[path]), name_of(path)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_names_say_what_is_inside(path):
-    assert path.stem.strip("_") not in {"utils", "util", "helpers", "helper", "common", "misc"}
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_every_module_says_what_it_is_for(path):
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_every_module_says_what_it_is_for_and_its_name_too():
+    for path in MODULES:
+        assert path.stem.strip("_") not in {"utils", "util", "helpers", "helper", "common", "misc"}, path
+        assert ast.get_docstring(ast.parse(path.read_text())), path

@@ -1,6 +1,7 @@
 """What a user can get wrong: one line that names it, exit 2 (both in ``fails``), nothing left behind."""
 
 import errno
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import PIL.Image
 import pytest
 import torch
 from small_videos import picture
+from tinybase import build
 
 from netwarp import VideoModel, load_base
 from netwarp.cli import main
@@ -17,30 +19,38 @@ BASE = ("--base", "tinybase:build")
 Fails = Callable[..., str]
 
 
-@pytest.fixture
-def odd(clips: Path, images: Path, workplace: Path) -> Path:
-    """A workplace with much that is not what it seems, in which ``ok.mp4`` and ``images`` are as they should be."""
+@pytest.fixture(scope="module")
+def files(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Much that is not what it seems, and weights and models beside it; never written to."""
+    made = tmp_path_factory.mktemp("odd")
     for folder in ("empty", "notes", "flow", "taken.mp4"):
-        Path(folder).mkdir()
+        (made / folder).mkdir()
     for file in ("notes/read.txt", "file", "third"):
-        Path(file).touch()
-    for video in clips.iterdir():
-        Path(video.name).symlink_to(video)
-    Path("link.mp4").symlink_to("ok.mp4")
-    PIL.Image.fromarray(picture(0, 40, 51)).save("odd.png")
-    Path("bad.pth").write_bytes(b"no pickle")
-    Path("bad.safetensors").write_bytes(b"not one")
-    torch.save({"encoder.weight": torch.zeros(3)}, "other.pth")
-    state = load_base("tinybase:build").state_dict()
+        (made / file).touch()
+    PIL.Image.fromarray(picture(0, 40, 51)).save(made / "odd.png")
+    (made / "bad.pth").write_bytes(b"no pickle")
+    (made / "bad.safetensors").write_bytes(b"not one")
+    torch.save({"encoder.weight": torch.zeros(3)}, made / "other.pth")
+    state = build().state_dict()
     state["2.bias"][1] = float("nan")
-    torch.save(state, "nan.pth")
-    torch.save(load_base("netwarp:espnet").state_dict(), "espnet.pth")
-    VideoModel(load_base("tinybase:build"), training_free=True).save("m.safetensors")
+    torch.save(state, made / "nan.pth")
+    torch.save(load_base("netwarp:espnet").state_dict(), made / "espnet.pth")
+    VideoModel(build(), training_free=True).save(made / "m.safetensors")
     flow = np.zeros((48, 64, 2), dtype="<f4")
     for number in range(1, 8):
         flow[3, 4] = np.nan if number == 5 else 0
         header = b"PIEH" + np.array([64, 48], dtype="<i4").tobytes()
-        Path("flow", f"{number:06d}.flo").write_bytes(header + flow.tobytes())
+        (made / "flow" / f"{number:06d}.flo").write_bytes(header + flow.tobytes())
+    return made
+
+
+@pytest.fixture
+def odd(files: Path, clips: Path, images: Path, workplace: Path) -> Path:
+    """A workplace with all of that, in which ``ok.mp4`` and ``images`` are as they should be."""
+    shutil.copytree(files, workplace, dirs_exist_ok=True)
+    for video in clips.iterdir():
+        Path(video.name).symlink_to(video)
+    Path("link.mp4").symlink_to("ok.mp4")
     return workplace
 
 

@@ -94,10 +94,14 @@ def pair(moved):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", ALL)
 def test_flow_is_float32_of_the_frames_size_and_device(make_estimator, pair, name, device):
+    """And of bytes what it is of values in 0–1."""
     current, previous = (f.to(device) for f in pair)
     estimator = make_estimator(name)
     assert isinstance(estimator, FlowEstimator)
     flow = estimator(current, previous, index=7)
+    assert torch.equal(estimator(current.float() / 255, previous.float() / 255, index=7), flow)
+    doubled = estimator(current.double() / 255, previous.double() / 255, index=7)
+    torch.testing.assert_close(doubled, flow, atol=1e-3, rtol=1e-3)
     assert flow.shape == (1, 2, H, W)
     assert flow.dtype == torch.float32
     assert flow.device == current.device
@@ -125,16 +129,6 @@ def test_a_batch_is_its_items(make_estimator, moved, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_float_frames_mean_the_same_as_bytes(make_estimator, pair, name):
-    estimator = make_estimator(name)
-    current, previous = pair
-    floating = estimator(current.float() / 255, previous.float() / 255, index=7)
-    assert torch.equal(floating, estimator(current, previous, index=7))
-    doubled = estimator(current.double() / 255, previous.double() / 255, index=7)
-    torch.testing.assert_close(doubled, floating, atol=1e-3, rtol=1e-3)
-
-
-@pytest.mark.parametrize("name", ALL)
 def test_the_same_frames_give_the_same_flow_whatever_came_between(make_estimator, moved, pair, name):
     estimator = make_estimator(name)
     first = estimator(*pair, index=7)
@@ -149,9 +143,7 @@ def test_identical_frames_have_no_motion(make_estimator, pair, name):
     assert make_estimator(name)(pair[0], pair[0]).abs().max() < 0.01
 
 
-@pytest.mark.parametrize(
-    "size", [(1, 1), (1, 300), (300, 1), (2, 3), (7, 300), (8, 200), (12, 300), (31, 33), (91, 17)]
-)
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 3), (7, 300), (12, 300), (31, 33)])
 @pytest.mark.parametrize("name", COMPUTED)
 def test_every_size_works(make_estimator, moved, name, size):
     if name.startswith("raft"):
@@ -191,7 +183,7 @@ def test_frames_of_any_memory_layout(make_estimator, pair, name):
         (torch.zeros(1, 3, 32, 32, dtype=torch.int32), torch.zeros(1, 3, 32, 32), "int32"),
     ],
 )
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", ["zero", "lk", "dis:fast", "raft untrained", "precomputed"])
 def test_what_is_no_pair_of_frames_is_refused(make_estimator, name, current, previous, words):
     with pytest.raises(InputError, match=words):
         make_estimator(name)(current, previous, index=7)

@@ -38,7 +38,7 @@ def assert_same_gradients(own, theirs, *, exactly=False):
 @pytest.mark.parametrize("memory", ["previous", "fused"])
 @pytest.mark.parametrize("layers", PLACES, ids=str)
 class TestIsTheStream:
-    @pytest.mark.parametrize("count", [1, 2, 5])
+    @pytest.mark.parametrize("count", [1, 4])
     def test_bitwise(self, layers, memory, count):
         model = video(layers, memory=memory)
         frames, flows = clip(count)
@@ -112,8 +112,7 @@ class TestDetached:
 class TestCheckpointed:
     """The base is in training here: its dropout draws, its batch norm counts."""
 
-    @pytest.mark.parametrize("every", [False, True])
-    @pytest.mark.parametrize("memory", ["previous", "fused"])
+    @pytest.mark.parametrize(("memory", "every"), [("previous", True), ("fused", False)])
     @pytest.mark.parametrize("layers", PLACES, ids=str)
     def test_logits_gradients_and_statistics_are_the_same(self, layers, memory, every):
         frames, flows = clip()

@@ -117,9 +117,8 @@ class TestFormula:
 
 
 class TestInAModel:
+    @pytest.mark.parametrize(("layers", "terms"), [*zip(PLACES, SUBSETS, strict=True)], ids=str)
     @pytest.mark.parametrize("preprocess", [PLAIN, Preprocess(divisor=16), Preprocess(size=(21, 37), divisor=8)])
-    @pytest.mark.parametrize("terms", SUBSETS, ids="+".join)
-    @pytest.mark.parametrize("layers", PLACES, ids=str)
     def test_open_it_is_the_papers_equation_bitwise(self, layers, terms, preprocess):
         frames = clip(2, 51, 77)
         plain = video(layers, preprocess=preprocess)
@@ -144,8 +143,7 @@ class TestInAModel:
         }
         assert all(model.get_parameter(f"gate.{term}").grad.any() for term in terms)
 
-    @pytest.mark.parametrize("memory", ["previous", "fused"])
-    @pytest.mark.parametrize("layers", PLACES, ids=str)
+    @pytest.mark.parametrize(("layers", "memory"), [*zip(PLACES, ("previous", "fused") * 3, strict=False)], ids=str)
     def test_the_stream_is_the_clip_and_checkpointing_changes_nothing(self, layers, memory):
         frames = clip(4)
         seen = []
