@@ -44,12 +44,6 @@ def test_help_has_an_example_and_fits_a_terminal_of_80_columns(name: str, capsys
     assert max(map(len, text.splitlines())) > 60
 
 
-def test_without_arguments_help(capsys: pytest.CaptureFixture[str]):
-    assert main([]) == 0
-    text = capsys.readouterr().out
-    assert all(f"\n  {name} " in text for name in COMMANDS)
-
-
 def test_version():
     done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"netwarp {netwarp.__version__}\n", "")

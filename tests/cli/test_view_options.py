@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tinybase
 import torch
@@ -74,18 +73,6 @@ def test_segment_means_what_it_means_in_python(clips: Path, given: tuple, meant:
         assert not same(found, expected(clips / "ok.mp4", model))
 
 
-def test_a_saved_model_in_windows(clips: Path):
-    model = VideoModel(load_base("tinybase:build"), ["1"], flow="zero", training_free=True)
-    model.save("m.safetensors")
-    given = ("--model", "m.safetensors", *BASE, "--window", "20", "--flip")
-    assert run("segment", clips / "ok.mp4", "m1", *given) == 0
-    assert same(masks("m1"), expected(clips / "ok.mp4", Sliding(model, 20, flip=True)))
-    assert run("segment", clips / "ok.mp4", "m2", *given, "--frame-by-frame") == 0
-    alone = VideoModel(load_base("tinybase:build"), [])
-    assert same(masks("m2"), expected(clips / "ok.mp4", Sliding(alone, 20, flip=True)))
-    assert run("segment", clips / "ok.mp4", "both.mp4", *given, "--side-by-side") == 0
-
-
 def test_windows_take_the_place_of_a_size_and_are_what_a_network_is_tried_on(clips: Path, squares: tuple, fails: Fails):
     assert run("segment", clips / "ok.mp4", "shrunk", *squares) == 0
     assert run("segment", clips / "ok.mp4", "windows", *squares, "--window", 32, "--frame-by-frame") == 0
@@ -117,20 +104,6 @@ def test_evaluate_means_what_it_means_in_python(tmp_path: Path, capsys: pytest.C
         assert record["ms_per_frame"] > 0
     assert len({scores[name]["miou"] for name in scores}) == 3
     assert capsys.readouterr().err == ""
-
-
-def test_evaluate_a_saved_model_without_its_memory(tmp_path: Path):
-    model = VideoModel(load_base("tinybase:build", classes=11), ["log_probs"], flow_cnn=None, start=(0.5, 0.5))
-    model.save("m.safetensors", include_base=False)
-    given = ("evaluate", "--data", SPEC, *ELEVEN, "--model", "m.safetensors", "--window", "24", "--cache", tmp_path)
-    assert run(*given, "--json", "video.json", "--history", "2", "--workers", "2") == 0
-    assert run(*given, "--json", "alone.json", "--frame-by-frame") == 0
-    alone = VideoModel(load_base("tinybase:build", classes=11), [])
-    scores = evaluate({"video": Sliding(model, 24), "alone": Sliding(alone, 24)}, open_data(SPEC, cache=tmp_path))
-    for name in scores:
-        record = json.loads(Path(f"{name}.json").read_text())
-        assert record["miou"] == pytest.approx(scores[name]["miou"], abs=1e-3)
-    assert scores["video"]["miou"] != scores["alone"]["miou"]
 
 
 def test_many_views_are_worked_on_one_clip_at_a_time():
@@ -182,13 +155,6 @@ def test_the_least_scale_is_that_which_the_mistake_advises(clips: Path, fails: F
     assert run("segment", clips / "ok.mp4", "m", *BASE, "--scales", "0.31", "--frame-by-frame") == 0
 
 
-def test_small_videos_are_no_mistake():
-    from small_videos import encode
-
-    encode(Path("small.mp4"), [np.zeros((12, 48, 3), np.uint8)] * 2)
-    assert run("segment", "small.mp4", "m", *BASE, "--window", "24x12", "--scales", "1,2") == 0
-
-
 def test_a_network_that_needs_larger_pictures_says_its_own_least(clips: Path, monkeypatch, fails: Fails):
     def build() -> nn.Module:
         network = tinybase.build()
@@ -228,18 +194,14 @@ def test_many_views_are_said_once(clips: Path, monkeypatch, capsys: pytest.Captu
 
 MISTAKES = {
     "--window 0": "'0'",
-    "--window -5": "'-5'",
     "--window wide": "'wide'",
-    "--window 713x": "'713x'",
     "--window 32 --stride 33": "33×33",
     "--window 32x16 --stride 20": "20×20",
     "--window 32 --stride 0": "'0'",
     "--stride 8": "--stride goes with --window",
     "--scales 0": "not 0.0",
-    "--scales=-1,1": "not -1.0",
     "--scales 1,nan": "not nan",
     "--scales 1,,2": "'1,,2'",
-    "--scales 1e9": "not 1000000000.0",
     "--scales half": "'half'",
     "--scales 1,0.5,1.0": "scales must differ",
     "--window 5": "--window 16",
@@ -249,7 +211,6 @@ MISTAKES = {
     "--window 24 --batch many": "'many'",
     "--batch 2": "--batch goes with --window, --scales or --flip",
     "--flip=logit": "'logit'",
-    "--flip logit": "'logit'",
 }
 
 
@@ -275,9 +236,3 @@ def test_what_follows_a_bare_flip_is_not_its_value(clips: Path):
     assert run("segment", "--flip", clips / "ok.mp4", "m", *BASE, "--frame-by-frame") == 0
     alone = Sliding(VideoModel(load_base("tinybase:build"), []), flip="probabilities")
     assert same(masks("m"), expected(clips / "ok.mp4", alone))
-
-
-def test_flip_goes_with_a_size(clips: Path):
-    assert run("segment", clips / "ok.mp4", "m", *BASE, "--frame-by-frame", "--size", "32x24", "--flip") == 0
-    model = VideoModel(load_base("tinybase:build"), [], preprocess=Preprocess(size=(24, 32)))
-    assert same(masks("m"), expected(clips / "ok.mp4", Sliding(model, flip=True)))

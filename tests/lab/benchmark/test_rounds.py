@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from netwarp.lab.benchmark.rounds import MOST, WORTH, Rounds, alternating, clock_for, in_turn
+from netwarp.lab.benchmark.rounds import MOST, WORTH, Rounds, alternating, clock_for
 
 
 def test_medians_of_rounds_and_of_their_ratios():
@@ -42,11 +42,6 @@ def test_what_takes_no_time_is_repeated_but_not_for_ever():
 
     alternating({"nothing": lambda: None}, 1, clock)
     assert repeats == [1, 1, MOST]
-
-
-def test_every_one_is_first_in_its_turn():
-    assert [in_turn("abc", number)[0] for number in range(4)] == ["a", "b", "c", "a"]
-    assert all(sorted(in_turn("abc", number)) == ["a", "b", "c"] for number in range(4))
 
 
 def test_the_clock_of_a_cpu_runs_as_often_as_told_and_gives_one_runs_time():

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from lab.benchmark.generators import counts
 from lab.benchmark.made_figures import FOUND
@@ -175,13 +174,6 @@ def test_data_without_labels_has_no_quality(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "open_data", lambda *_: data)
     with pytest.raises(InputError, match="bare"):
         check(Request(parts=[], device="cpu", data="folder:x", base="netwarp:streetnet"))
-
-
-def test_good_weights_pass(tmp_path: Path):
-    from netwarp.bases import load_base
-
-    torch.save(load_base("netwarp:espnet").state_dict(), tmp_path / "espnet.pth")
-    check(Request(parts=[], device="cpu", weights=[f"espnet={tmp_path / 'espnet.pth'}"]))
 
 
 def test_minutes_are_those_of_what_is_asked_for():

@@ -71,12 +71,6 @@ def test_numbers_in_the_json_are_short_and_finite():
     assert (row["add_ms"], row["clone_ms"], row["ours_ms"]) == (1.23457, None, None)
 
 
-def test_the_heading_says_how_it_was_measured():
-    heading = figures(quick=True, runs=2, cpu_time=True).heading
-    assert all(words in heading for words in ("(quick run", "Abacus 9, 2 cores", "CPU time", "2 runs"))
-    assert not any(words in figures().heading for words in ("quick", "CPU time", "runs"))
-
-
 @pytest.mark.parametrize(
     ("part", "table", "line", "cells"),
     [
@@ -100,14 +94,6 @@ def test_cells(part: str, table: int, line: int, cells: dict[str, str]):
     assert {head: found[head] for head in cells} == cells
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [(0.04512, "0.045"), (5.678, "5.68"), (56.78, "56.8"), (1640.4, "1640"), (None, "–")]
-)
-def test_times_have_three_figures_that_count(value: float | None, shown: str):
-    times, _ = tables(printed("warp", ("rows", WARP | {"eager_ms": value})))
-    assert times[0]["eager"] == shown
-
-
 def test_why_there_is_no_compiled_form():
     without = WARP | {"compiled_ms": None, "compiled_over_ours": None, "not_compiled": "no compiler", "shift_off": 0.0}
     text = printed("warp", ("rows", without))
@@ -115,11 +101,6 @@ def test_why_there_is_no_compiled_form():
     times, ratios = tables(text)
     assert (times[0]["compile"], ratios[0]["compile/ours"], ratios[0]["shift off"]) == ("–", "–", "0")
     assert "Without" not in printed("warp")
-
-
-def test_only_what_was_written_has_a_column():
-    rows = [found for found in FOUND["stream"] if found[1]["rendered_ms"] is None]
-    assert "ms, video written" not in tables(printed("stream", *rows))[0][0]
 
 
 def test_a_part_that_was_cut_off_has_what_there_is():
@@ -161,11 +142,6 @@ def test_all_of_it_is_a_picture(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["speed.png"]
 
 
-@pytest.mark.parametrize("parts", [["streams"], ["warp", "flow"], ["streams", "memory", "flow"], list(FOUND)])
-def test_a_panel_for_each_part_that_was_run(parts: list[str]):
-    assert list(panels({part: FOUND[part] for part in parts})) == [TITLES[part] for part in parts]
-
-
 @pytest.mark.parametrize("part", FOUND)
 def test_what_was_cut_off_can_be_drawn(part: str):
     assert list(panels({part: FOUND[part][:1]})) == [TITLES[part]]
@@ -181,19 +157,6 @@ def test_bars_of_the_warp_go_from_the_limit_to_the_ratio():
     assert [line.get_xdata()[0] for line in axes.lines] == [1]
     # Dtypes are named, since there are several.
     assert axes.get_yticklabels()[1].get_text() == "1×1024×128×128\nchannels-last, float16"
-
-
-def test_lines_over_streams_and_frames():
-    drawn = panels({part: FOUND[part] for part in ("streams", "memory")})
-    streams = {line.get_label(): line for line in drawn[TITLES["streams"]].lines}
-    assert list(streams["ESPNet, training-free"].get_xdata()) == [1, 2, 4, 8]
-    lengths = {line.get_label(): line for line in drawn[TITLES["memory"]].lines}
-    assert list(lengths["StreetNet, training-free"].get_xdata()) == [50, 200, 1000]
-    assert set(lengths["StreetNet, training-free"].get_ydata()) == {600.0}
-
-
-def test_a_quick_run_says_so():
-    assert "quick run" in figure_of(figures({"flow": FOUND["flow"]}, quick=True)).get_suptitle()
 
 
 def test_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
