@@ -50,21 +50,21 @@ def read_class_list(path: Path) -> ClassList:
     Raises:
         InputError: The file cannot be read, has no classes or too many, or two of a name.
     """
-    names: list[str] = []
-    colours: list[Colour | None] = []
+    lines: list[tuple[str, Colour | None]] = []
+    classes: set[str] = set()
     for number, words in _lines(path):
         colour, name = _parts(words)
         if colour is not None and max(colour) > 255:
             raise InputError(f"{path}, line {number}: a colour is three numbers of 0 to 255, not {list(colour)}")
-        before = [line for line in zip(names, colours, strict=True) if not _is_void(*line)]
-        if not _is_void(name, colour) and name in dict(before):
+        lines.append((name, colour))
+        if _is_void(name, colour):
+            continue
+        if name in classes:
             raise InputError(f"{path}, line {number}: there is a class {name!r} already")
-        names.append(name)
-        colours.append(colour)
-    classes = sum(not _is_void(*line) for line in zip(names, colours, strict=True))
-    if not (classes >= 1 and len(names) <= IGNORE):
-        raise InputError(f"{path} names {classes} classes: 1 to {IGNORE} can be told apart")
-    return ClassList(tuple(names), tuple(colours))
+        classes.add(name)
+    if not (classes and len(lines) <= IGNORE):
+        raise InputError(f"{path} names {len(classes)} classes: 1 to {IGNORE} can be told apart")
+    return ClassList(tuple(name for name, _ in lines), tuple(colour for _, colour in lines))
 
 
 def read_palette(path: Path) -> LabelSet | tuple[Colour, ...]:

@@ -23,12 +23,12 @@ LIMIT = 40
 """Most inner layers in the short list."""
 
 
-def worth_showing(base: nn.Module, seen: Probe, limit: int = LIMIT) -> tuple[LayerInfo, ...]:
+def worth_showing(base: nn.Module, seen: Probe) -> tuple[LayerInfo, ...]:
     """The layers that differ enough for a user to choose among.
 
     Those that run once a frame; of a convolution and the norm and activation that follow it the last; of a block and
     the part that its output comes from, the block; no dropout, which hands on what it gets; and no deeper into the
-    network than ``limit`` layers reach.
+    network than :data:`LIMIT` layers reach.
     """
     modules = dict(base.named_modules())
     once = [
@@ -40,7 +40,7 @@ def worth_showing(base: nn.Module, seen: Probe, limit: int = LIMIT) -> tuple[Lay
     shown = [info for info, after in zip(once, [*once[1:], None], strict=True) if not _goes_on(info, after, leaves)]
     depths = sorted({_depth(info) for info in shown})
     for depth in reversed(depths[1:]):
-        if len(shown) <= limit:
+        if len(shown) <= LIMIT:
             break
         shown = [info for info in shown if _depth(info) < depth]
     return tuple(shown)

@@ -175,7 +175,7 @@ def to_train_ids(ids: NDArray[np.integer], name: str = "the label map") -> NDArr
     return np.asarray(table[ids])
 
 
-def to_ids(train_ids: NDArray[np.integer], name: str = "the label map") -> NDArray[np.uint8]:
+def to_ids(train_ids: NDArray[np.integer]) -> NDArray[np.uint8]:
     """Turn train ids into ids, as Cityscapes' server takes them.
 
     >>> to_ids(np.array([0, 13, 255])).tolist()
@@ -186,7 +186,7 @@ def to_ids(train_ids: NDArray[np.integer], name: str = "the label map") -> NDArr
     wrong = ((train_ids < 0) | (train_ids >= len(IDS))) & (train_ids != IGNORE)
     if wrong.any():
         raise InputError(
-            f"{name} holds {train_ids[wrong][0]} in {np.count_nonzero(wrong)} of its pixels: "
+            f"the label map holds {train_ids[wrong][0]} in {np.count_nonzero(wrong)} of its pixels: "
             f"Cityscapes' train ids are 0 to {len(IDS) - 1}, and {IGNORE} = ignore"
         )
     return np.asarray(table[train_ids])

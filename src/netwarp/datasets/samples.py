@@ -113,8 +113,9 @@ class SampleReader:
         def make() -> Tensor:
             flow = self._true_flow(frame) if self.true_flow else self._estimated_flow(frame, previous)
             if flow.shape != (2, *size) or not bool(flow.isfinite().all()):
+                wrong = "" if bool(flow.isfinite().all()) else " with NaN or infinite values"
                 raise InputError(
-                    f"the flow of frame {frame.name} must be {[2, *size]} and finite, not {_described(flow)}"
+                    f"the flow of frame {frame.name} must be {[2, *size]} and finite, not {list(flow.shape)}{wrong}"
                 )
             return flow
 
@@ -196,10 +197,6 @@ def _stacked(samples: Sequence[LoadedSample], what: str) -> Tensor | None:
             f"{missing[0]} has no {what}, but others of its batch have: batch those with and without apart"
         )
     return None
-
-
-def _described(flow: Tensor) -> str:
-    return f"{list(flow.shape)}" + ("" if bool(flow.isfinite().all()) else " with NaN or infinite values")
 
 
 def _size(picture: Tensor) -> str:
