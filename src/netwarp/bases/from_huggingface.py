@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, weights_file, weights_from_file
-from netwarp.errors import ConfigurationError, MissingExtraError, NetWarpError, WeightsError, few, reason_of
+from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, few, needs_extra, reason_of, told_as
 from netwarp.label_sets import LabelSet, label_set
 from netwarp.model.inputs import Preprocess, as_preprocess
 from netwarp.weights import check_finite, unwrapped
@@ -90,10 +90,8 @@ def rebuild_huggingface(source: BaseSource) -> nn.Module:
 
 
 def _transformers() -> Any:  # noqa: ANN401
-    try:
+    with needs_extra("transformers", "models", "a base hf:…"):
         import transformers
-    except ImportError as error:
-        raise MissingExtraError("transformers", "models", "a base hf:…") from error
     return transformers
 
 
@@ -223,15 +221,12 @@ def _check_loaded(info: dict[str, Any], origin: str) -> None:
 @contextmanager
 def _one_line(origin: str, advice: str) -> Iterator[None]:
     """Turn any error of transformers and the hub into one line."""
-    try:
-        yield
-    except NetWarpError:
-        raise
-    except ImportError as error:  # Mask2Former and its like need scipy, others another library
-        wanted = re.search(r"requires the (\w+) library", str(error))
-        raise MissingExtraError(wanted[1] if wanted else str(error.name), "models", origin) from error
-    except Exception as error:
-        raise WeightsError(f"{origin} cannot be loaded ({reason_of(error)[:200]}): {advice}") from error
+    with told_as(WeightsError, f"{origin} cannot be loaded", advice):
+        try:
+            yield
+        except ImportError as error:  # Mask2Former and its like need scipy, others another library
+            wanted = re.search(r"requires the (\w+) library", str(error))
+            raise MissingExtraError(wanted[1] if wanted else str(error.name), "models", origin) from error
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, canonical_name, outputs_in, weights_file
-from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, reason_of, unknown_name
+from netwarp.errors import ConfigurationError, WeightsError, needs_extra, reason_of, unknown_name
 from netwarp.model.inputs import Preprocess
 from netwarp.weights import load_weights, read_weights
 
@@ -85,10 +85,8 @@ def _of_config(config: dict[str, Any], spec: str) -> nn.Module:
 
 
 def _smp() -> Any:  # noqa: ANN401
-    try:
+    with needs_extra("segmentation-models-pytorch", "models", "a base smp:…"):
         import segmentation_models_pytorch as smp
-    except ImportError as error:
-        raise MissingExtraError("segmentation-models-pytorch", "models", "a base smp:…") from error
     return smp
 
 

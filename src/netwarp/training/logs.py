@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
 
-from netwarp.errors import MissingExtraError
+from netwarp.errors import needs_extra
 from netwarp.output_files import cannot_write, write_file
 
 if TYPE_CHECKING:
@@ -91,10 +91,8 @@ ADVICE = "free space or name another folder"
 
 def check_tensorboard() -> None:
     """See that TensorBoard can be written."""
-    try:
+    with needs_extra("tensorboard", "train", "training with tensorboard: true"):
         import torch.utils.tensorboard  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("tensorboard", "train", "training with tensorboard: true") from error
 
 
 def is_log(path: Path) -> bool:

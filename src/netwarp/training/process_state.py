@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 
 from netwarp.distributed import connected
-from netwarp.errors import MissingExtraError
+from netwarp.errors import needs_extra
 from netwarp.quiet import quiet_loggers
 
 
@@ -72,12 +72,9 @@ _LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning_fab
 
 def need_lightning(purpose: str = "training") -> None:
     """Import Lightning; its loggers set their levels then."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import lightning.fabric  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("lightning", "train", purpose) from error
+    with needs_extra("lightning", "train", purpose), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import lightning.fabric  # noqa: F401
 
 
 @contextlib.contextmanager
