@@ -18,6 +18,7 @@ NAMES = [f"encoder.stage_{i}.block" for i in range(60)]
         ),
         (InputError("short: \x1b[31mred\x1b]0;title\x07 \u202egpj\u2028.png"), [r"\x1b[31mred", r"\u202e"]),
         (InputError("\x1b" * 400 + ": rename it"), [r"\x1b\x1b", "rename it"]),
+        (OSError(36, "File name too long", "x" * 700), ["netwarp: error: xxx", "(File name too long)"]),
         (RuntimeError("a" * 5000), ["unexpected RuntimeError", "(--debug shows where)"]),
         (KeyboardInterrupt("stopped " + "b" * 400 + ": goes on"), ["stopped", "goes on"]),
         (ValueError("two\nlines\n\n" + "of text " * 90), ["two lines of"]),

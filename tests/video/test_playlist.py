@@ -83,3 +83,18 @@ def test_no_file_makes_a_request(segment: Path) -> None:
         server.shutdown()
         server.server_close()
     assert asked == []
+
+
+def test_an_unfinished_playlist_is_read_from_its_first_part_and_ends(segment: Path) -> None:
+    """As a recorder that was stopped leaves it; FFmpeg begins three parts before the end and waits for more."""
+    parts = "#EXTINF:0.5,\na.ts\n" * 4
+    (segment / "list.m3u8").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n{parts}")
+    with open_frames(segment / "list.m3u8") as source:
+        assert sum(1 for _ in source) == 48
+
+
+def test_parts_that_are_gone_are_told(segment: Path) -> None:
+    (segment / "list.m3u8").write_text(HLS.format("a.ts\n#EXTINF:1.0,\ngone.ts"))
+    with open_frames(segment / "list.m3u8") as source:
+        assert sum(1 for _ in source) == 12
+    assert "gone.ts" in str(source.loss)

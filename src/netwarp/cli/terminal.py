@@ -140,6 +140,8 @@ def _explanation(error: BaseException) -> str:
         gpu = type(error).__name__ == "OutOfMemoryError"
         text = "the GPU is out of memory" if gpu else "out of memory"
         text += ": let the network work at a smaller --size" + (", or take --device cpu" if gpu else "")
+    elif isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f"{error.filename} cannot be used ({error.strerror}): check its name, its rights and the disk"
     else:
         text = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
     return shortened(_printable(" ".join(f"netwarp: error: {text}".split())))

@@ -11,7 +11,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from netwarp.errors import InputError
+from netwarp.errors import InputError, few
 from netwarp.input_files import is_text
 from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index, opened, times_in_transport
 from netwarp.video.declared import declared_end
@@ -25,6 +25,8 @@ _LOG = logging.getLogger("netwarp")
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _COUNTS_FRAMES = frozenset({"avi"})
 """Containers that say how many frames they hold, and hold none that are not to be shown."""
+_PLAYLISTS = {"protocol_whitelist": "file,crypto,data", "live_start_index": "0", "m3u8_hold_counters": "3"}
+"""They read files alone, from the first that they name, and end where they stay as they are without saying their end."""
 _LOST = "frames were lost, reading went on behind them"
 
 
@@ -117,6 +119,8 @@ class VideoFile(DecodedSource):
         )
 
     def _describe_loss(self, damage: Damage, count: int, end: float, declared: float | None) -> str | None:
+        if gone := [file.name for file in self.paths if not file.exists()]:
+            return f"{self._path.name} names {len(gone)} files that do not exist ({few(gone)}): their frames are missing"
         verb = "is damaged"
         # A pipe's structure is gone with its bytes.
         cut_off = self._pipe is None and is_cut_off(self._path)
@@ -177,8 +181,7 @@ def _open(path: Path, pipe: Pipe | None) -> tuple[InputContainer, VideoStream]:
         # "file:" keeps a name such as "a:b.mp4" from being taken for a protocol; nor is what a file names an address.
         # A name that is no text, as of a file from another system, is opened for FFmpeg.
         name = f"file:{path}" if _is_text_name(path) else path.open("rb")
-        options = {"protocol_whitelist": "file,crypto,data"}
-        container = av.open(pipe or name, mode="r", options=options, **OPEN_OPTIONS)
+        container = av.open(pipe or name, mode="r", options=dict(_PLAYLISTS), **OPEN_OPTIONS)
     except (av.FFmpegError, ValueError, OSError) as error:
         if pipe is not None:
             pipe.close()

@@ -50,6 +50,10 @@ class LiveStream(DecodedSource):
             )
         except av.error.ExitError as error:
             raise InputError(f"{self.description} did not answer for {open_timeout:g} s: check the address") from error
+        except av.error.ProtocolNotFoundError as error:
+            raise InputError(
+                f"{self.description} is no kind of address that FFmpeg reads: download it, or give it to netwarp fleet"
+            ) from error
         except (av.FFmpegError, ValueError, OSError) as error:
             raise InputError(f"{self.description} cannot be opened ({reason(error)}): check the address") from error
         self.live = not self._container.duration and self._container.size <= 0  # else a file that lies elsewhere
@@ -78,7 +82,9 @@ class LiveStream(DecodedSource):
             count, seconds = frame.index + 1, frame.time
             yield frame
         if not count:
-            raise InputError(f"{self.description} gave no frame within {self._read_timeout:g} s: is it sending?")
+            if damage.timed_out:
+                raise InputError(f"{self.description} gave no frame within {self._read_timeout:g} s: is it sending?")
+            raise InputError(f"{self.description} ended without a frame that can be decoded: is it a video, and whole?")
         if damage.timed_out:
             self.loss = (
                 f"{self.description} sent nothing for {self._read_timeout:g} s "
