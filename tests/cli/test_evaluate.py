@@ -242,3 +242,13 @@ def test_other_classes_are_warned_of(capsys: pytest.CaptureFixture[str], cache: 
     names = ",".join(["road", *(f"c{i}" for i in range(10))])
     _, err = run(capsys, *STREETS, "--cache", cache, "--base", "tinybase:build", "--classes", names)
     assert "11 of 11 classes have other names, such as 'road' for 'sky'" in err
+
+
+def test_masks_of_0_and_255_are_told(capsys: pytest.CaptureFixture[str], workplace: Path):
+    for kind in ("frames", "labels"):
+        (workplace / "mine/val" / kind / "c").mkdir(parents=True)
+        Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6) // 12 * 255).save(f"mine/val/{kind}/c/1.png")
+    Path("mine/classes.txt").write_text("road\nsky\n")
+    mine = ("--data", "folder:mine", "--base", "tinybase:build", "--classes", "2")
+    assert "50.0 % of the pixels are 255" in run(capsys, *mine).err
+    assert run(capsys, *mine, "--mask-value", "255=1").err == ""

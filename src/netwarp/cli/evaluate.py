@@ -302,6 +302,7 @@ def _threads() -> int:
 
 def _tell(request: Request, data: ClipData, rows: Mapping[str, Scores], frames: int, seconds: float) -> None:
     from netwarp.cli.tables import class_table, gain_line, score_record, score_table
+    from netwarp.datasets.check import ignored_class, label_counts
     from netwarp.evaluation.intervals import gains
     from netwarp.output_files import write_file
 
@@ -326,3 +327,6 @@ def _tell(request: Request, data: ClipData, rows: Mapping[str, Scores], frames: 
         warn(f"{len(data.left_out)} labelled frames are left out; the first is {first.name}: {first.reason}")
     if not scores["frames"]:
         warn(f"{data.name} has no labels: there are only consistency and time")
+    labels = [frame.labels for clip in data.clips for frame in clip.frames if frame.labels is not None]
+    if doubt := ignored_class(label_counts(labels, most=20).tolist()):
+        warn(f"of {data.name} {doubt}")

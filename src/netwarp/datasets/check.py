@@ -76,19 +76,23 @@ def never_labelled(counts: Sequence[int], names: Sequence[str]) -> str | None:
     if not missing:
         return None
     said = f"{len(missing)} of {len(names)} classes never occur{'s' if len(missing) == 1 else ''} ({few(missing)})"
-    occurring = [label for label, count in enumerate(counts[:IGNORE]) if count]
-    if counts[IGNORE] and len(occurring) < 2:
-        share = 100 * counts[IGNORE] / sum(counts)
-        said += (
-            f", while {share:.1f} % of the pixels are {IGNORE}, which is ignored: if that is a class's number, as in "
-            f"masks of 0 and {IGNORE}, give --mask-value {IGNORE}=CLASS"
-        )
-    return said
+    doubt = ignored_class(counts)
+    return f"{said}, while {doubt}" if doubt else said
 
 
-def label_counts(labels: Sequence[Callable[[], LabelMap]]) -> NDArray[np.int64]:
+def ignored_class(counts: Sequence[int]) -> str | None:
+    """Say that the number that is ignored may be a class's, of counts of the labels 0 to 255; None where others occur."""
+    if not counts[IGNORE] or sum(map(bool, counts[:IGNORE])) > 1:
+        return None
+    return (
+        f"{100 * counts[IGNORE] / sum(counts):.1f} % of the pixels are {IGNORE}, which is ignored: if that is a class's "
+        f"number, as in masks of 0 and {IGNORE}, give --mask-value {IGNORE}=CLASS"
+    )
+
+
+def label_counts(labels: Sequence[Callable[[], LabelMap]], most: int = MOST_LOOKED_AT) -> NDArray[np.int64]:
     """Count the labels 0 to 255 in label maps; of many, in some of them."""
-    step = max(1, math.ceil(len(labels) / MOST_LOOKED_AT))
+    step = max(1, math.ceil(len(labels) / most))
     counts = np.zeros(256, np.int64)
     for read in labels[::step]:
         counts += np.bincount(read().ravel(), minlength=256)
