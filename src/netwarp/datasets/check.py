@@ -81,12 +81,12 @@ def never_labelled(counts: Sequence[int], names: Sequence[str]) -> str | None:
 
 
 def ignored_class(counts: Sequence[int]) -> str | None:
-    """Say that the number that is ignored may be a class's, of counts of the labels 0 to 255; None where others occur."""
+    """Say that 255 may be a class, of counts of the labels 0 to 255; None where two others occur."""
     if not counts[IGNORE] or sum(map(bool, counts[:IGNORE])) > 1:
         return None
     return (
-        f"{100 * counts[IGNORE] / sum(counts):.1f} % of the pixels are {IGNORE}, which is ignored: if that is a class's "
-        f"number, as in masks of 0 and {IGNORE}, give --mask-value {IGNORE}=CLASS"
+        f"{100 * counts[IGNORE] / sum(counts):.1f} % of the pixels are {IGNORE}, which is ignored: if that is a "
+        f"class's number, as in masks of 0 and {IGNORE}, give --mask-value {IGNORE}=CLASS"
     )
 
 

@@ -26,7 +26,7 @@ _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _COUNTS_FRAMES = frozenset({"avi"})
 """Containers that say how many frames they hold, and hold none that are not to be shown."""
 _PLAYLISTS = {"protocol_whitelist": "file,crypto,data", "live_start_index": "0", "m3u8_hold_counters": "3"}
-"""They read files alone, from the first that they name, and end where they stay as they are without saying their end."""
+"""They name files alone, are read from the first of these, and end where they grow no more."""
 _LOST = "frames were lost, reading went on behind them"
 
 
@@ -119,8 +119,10 @@ class VideoFile(DecodedSource):
         )
 
     def _describe_loss(self, damage: Damage, count: int, end: float, declared: float | None) -> str | None:
-        if gone := [file.name for file in self.paths if not file.exists()]:
-            return f"{self._path.name} names {len(gone)} files that do not exist ({few(gone)}): their frames are missing"
+        if gone := [file.name for file in self.paths[1:] if not file.exists()]:
+            return (
+                f"{self._path.name} names {len(gone)} files that do not exist ({few(gone)}): their frames are missing"
+            )
         verb = "is damaged"
         # A pipe's structure is gone with its bytes.
         cut_off = self._pipe is None and is_cut_off(self._path)
