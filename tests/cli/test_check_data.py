@@ -102,17 +102,3 @@ def test_the_real_clip(capsys: pytest.CaptureFixture[str], fails: Callable[..., 
     assert "frames     101, 480×360" in printed
     assert "samples    100 of 2 frames" in printed
     assert "1: no frame before it, and clips of 2 need 1 (0016E5_07959)" in printed
-
-
-def test_labels_in_colours(folder: Path, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]):
-    (folder / "classes.txt").write_text("road 1 2 3\nvoid 0 0 0\nsky 4 5 6\n")
-    for name in ("1", "2", "5"):
-        label(folder, np.array([[[1, 2, 3]] * 2 + [[0, 0, 0]] + [[4, 5, 6]] * 3] * 4), name=name)
-    assert main(["check-data", f"folder:{folder}"]) == 0
-    printed = capsys.readouterr()
-    assert printed.err == ""
-    assert "sky 60.00 %, road 40.00 %" in printed.out
-    label(folder, np.full((4, 6, 3), 7))
-    line = fails("check-data", f"folder:{folder}")
-    assert "2.png has the colour (7, 7, 7) in 24 of its pixels" in line
-    assert "classes.txt" in line

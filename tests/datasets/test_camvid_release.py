@@ -191,11 +191,6 @@ def test_bad_releases_are_one_clear_line(release: Path, damage, message: str):
         opened(release)
 
 
-def test_a_split_without_stills(release: Path):
-    with pytest.raises(InputError, match="none of the stills of test"):
-        opened(release, "test")
-
-
 def test_stills_in_no_split_are_counted(release: Path):
     write_still(release, "0001TP_000001", picture(1))
     (left,) = opened(release).left_out

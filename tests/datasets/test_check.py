@@ -9,7 +9,6 @@ import pytest
 
 from netwarp.datasets.check import check_data
 from netwarp.datasets.clips import Clip, ClipData, ClipFrame, LeftOut
-from netwarp.datasets.registry import open_data
 from netwarp.errors import InputError
 from netwarp.label_sets import LabelSet
 
@@ -93,8 +92,3 @@ def test_each_fault_is_named(change: dict[str, Callable], message: str):
     data = data_of([frame("a1", 0), replace(frame("a2", 0), **change), replace(frame("a3", 0), image=None)])
     with pytest.raises(InputError, match=message):
         check_data(data)
-
-
-def test_streets_are_whole():
-    summary = check_data(open_data("streets:clips=1,frames=3,size=64x48"), 2)
-    assert (summary.samples, len(summary.left_out), sum(summary.pixels)) == (2, 1, 3 * 64 * 48)

@@ -238,13 +238,6 @@ def test_networks_of_half_and_double_precision(pictures):
     assert double.dtype == torch.float64
 
 
-def test_a_first_frame_is_the_networks_own(pictures):
-    (frame,) = pictures(1)
-    found, _ = Sliding(network(tiny(), PLAIN), 20).step(frame, None, rough_flow(1, 32, 48))
-    expected, _ = Sliding(network(tiny(), PLAIN, layers=[]), 20).step(frame)
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
-
-
 def test_no_gradients_and_no_graph(pictures):
     model = network(tiny(), PLAIN).train()
     found, state = Sliding(model, 20).step(pictures(1)[0])

@@ -235,11 +235,6 @@ class TestFrozen:
         assert all(p.grad is None for p in model.base.parameters())
         assert model.netwarps[0].w2.grad.any()
 
-    def test_a_network_that_is_trained_trains(self):
-        model = video().train()
-        assert training(model) == names_in(model)
-        assert training(model.eval()) == set()
-
     def test_parts_of_a_network(self):
         model = video()
         model.base.stem.requires_grad_(False)
@@ -262,7 +257,3 @@ class TestFrozen:
         model = video(["output"], Fixed()).train()
         assert model.training
         assert not model.base.training
-
-    def test_a_new_model_changes_no_mode(self):
-        net = tiny().requires_grad_(False).train()
-        assert training(video(net=net).base) == names_in(net)

@@ -442,17 +442,6 @@ def test_a_picture_may_come_in_two_packets(tmp_path: Path, monkeypatch: pytest.M
     assert read(path)[0].loss is None
 
 
-def test_a_pipe_is_read_once_and_ends(tmp_path: Path) -> None:
-    content = encode(tmp_path / "a.mkv", frames=12).read_bytes()
-    os.mkfifo(tmp_path / "pipe")
-    threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,), daemon=True).start()
-    with VideoFile(tmp_path / "pipe") as source:
-        assert sum(1 for _ in source) == 12
-    threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"no video",), daemon=True).start()
-    with pytest.raises(InputError):
-        VideoFile(tmp_path / "pipe")
-
-
 def test_a_pipe_of_the_number_that_standard_input_has_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
