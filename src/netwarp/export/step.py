@@ -59,7 +59,8 @@ class StreamStep(nn.Module):
             self.first.value = given["first"]
         logits, after = self.model.advance(frame, state, flows)
         assert logits is not None
-        labels = self.model.labels(logits).to(self.model.task.stored)
+        # Values are labels and logits in one: older exporters drop one name of a tensor that has two.
+        labels = self.model.labels(logits).to(self.model.task.stored, copy=True)
         return (labels, *((logits,) if self.logits else ()), *after.memory)
 
     def _flows(self, given: dict[str, Tensor], frame: Tensor, previous: Tensor) -> Flows:
