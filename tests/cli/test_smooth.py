@@ -115,6 +115,18 @@ def test_images_are_found_by_their_names_and_255_is_nothing(workplace: Path):
     assert np.array_equal(read_mask("out/b.png"), holes[0])  # nothing was said, so memory alone speaks
 
 
+def test_masks_of_0_and_255_are_told_and_mapped(video: Path, capsys: pytest.CaptureFixture[str]):
+    mask = np.tile(np.repeat(np.uint8([0, 255]), 32), (48, 1))
+    Path("saved").mkdir()
+    for i in range(6):
+        PIL.Image.fromarray(mask).save(f"saved/{i}.TIF")
+    assert run(video, "saved", "out", "--edges", "off", "--flow", "zero") == 0
+    assert "50.0 % of the pixels are 255" in capsys.readouterr().err
+    assert run(video, "saved", "mapped", "--mask-value", "255=1", "--edges", "off", "--flow", "zero") == 0
+    assert "255" not in capsys.readouterr().err
+    assert all(np.array_equal(each, mask // 255) for each in masks("mapped"))
+
+
 def test_gray_maps_get_usual_colours(video: Path):
     Path("saved").mkdir()
     for i, each in enumerate(label_maps()):
@@ -173,7 +185,7 @@ MISTAKES = {
     "v.mp4 nowhere out": ["nowhere"],
     "v.mp4 empty out": ["empty", "000012.png"],
     "v.mp4 saved saved": ["saved"],
-    "v.mp4 late out": ["late", "2"],
+    "v.mp4 late out": ["late", "frame 2", "from 0"],
     "v.mp4 twice out": ["1.png", "01.png"],
     "v.mp4 more out": ["frame 7", "6 frames"],
     "v.mp4 small out": ["32×24", "64×48"],

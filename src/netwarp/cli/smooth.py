@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from netwarp.cli.arguments import argument, flag, local_place, option
+from netwarp.cli.arguments import MASK_VALUE, argument, flag, local_place, option
 from netwarp.cli.label_options import LabelOptions, label_settings
 from netwarp.cli.network_options import ClassesOption
 from netwarp.cli.result_options import (
@@ -30,11 +31,11 @@ examples:
   netwarp smooth "frames/*.jpg" masks/ steady/ --offline --overlay steady.mp4
   netwarp smooth street.mp4 annotated/ filled/ --offline --doubt doubt/
 
-MASKS holds a label map (.png: indexed or gray, 255 for none) or class probabilities (.npy: floats [C,H,W]) for each
-frame, or for some: of its size, and named as the image, or with the frame's number, from 0, in its name (000012.png).
-A frame without gets the labels of the last one that has some, moved along the flow: a video that was annotated now and
-then is filled. --offline fills from both sides; --doubt shows where a label needs a look: what came into view, or moved
-as the flow cannot follow."""
+MASKS holds a label map (PNG, TIFF, BMP: indexed or gray, 255 for none) or class probabilities (.npy: floats [C,H,W])
+for each frame, or for some: of its size, and named as the image, or with the frame's number, from 0, in its name
+(000012.png). A frame without gets the labels of the last one that has some, moved along the flow: a video that was
+annotated now and then is filled. --offline fills from both sides; --doubt shows where a label needs a look: what came
+into view, or moved as the flow cannot follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +53,15 @@ class Request(LabelOptions, ClassesOption, LabelFileOptions, ColourOptions):
         "write how far each label that was filled in is to be doubted, into this folder: gray PNG, 0 to 255",
         type=local_place,
     )
+    mask_value: str | None = option(*MASK_VALUE)
     flow: str | None = option("SPEC", "as for 'netwarp segment' (default: dis)")
     no_cuts: bool = flag("do not look for scene cuts, which start anew")
 
 
 def run(request: Request) -> None:
     """Steady what was saved; see the module."""
+    from netwarp.datasets.check import ignored_class, label_counts
+    from netwarp.datasets.registry import mask_values
     from netwarp.inference.render import render
     from netwarp.inference.saved_answers import (
         SavedAnswers,
@@ -69,9 +73,11 @@ def run(request: Request) -> None:
     )
     from netwarp.model.task import Task
     from netwarp.video.images import ImageFiles
+    from netwarp.video.label_maps import is_label_map, read_mask
     from netwarp.video.open import open_frames
 
     settings, palette = label_settings(request), palette_of(request)
+    values = None if request.mask_value is None else mask_values(request.mask_value)
     if request.legend and request.overlay is None:
         raise ConfigurationError("{option} is drawn into a video: name one by --overlay", option="legend")
     output, saved = Path(request.output), Path(request.masks)
@@ -89,7 +95,10 @@ def run(request: Request) -> None:
         names = [path.stem for path in source.paths] if isinstance(source, ImageFiles) else None
         files = saved_files(saved, names)
         if 0 not in files:
-            raise InputError(f"{saved} has nothing of the first frame, and first of frame {min(files)}: begin there")
+            raise InputError(
+                f"{saved} has nothing of frame 0, the first, and begins with frame {min(files)}: number files from 0, "
+                "or save an answer to it too"
+            )
         # A video's length may be wrong by a few.
         few = 0 if source.length is None or names is not None else max(1, source.length // 100)
         if source.length is not None and max(files) >= source.length + few:
@@ -97,9 +106,12 @@ def run(request: Request) -> None:
                 f"{saved} has something of frame {max(files)}, but {source.description} has {source.length} frames: "
                 "is it another's?"
             )
-        classes, labels = _classes(request, classes_in(files), palette)
+        maps = [partial(read_mask, path, values) for path in files.values() if is_label_map(path)]
+        if doubt := ignored_class(label_counts(maps, most=20).tolist()):
+            warn(f"of {saved} {doubt}")
+        classes, labels = _classes(request, classes_in(files, values), palette)
         model = SteadiedAnswers(
-            SavedAnswers(files, classes),
+            SavedAnswers(files, classes, values),
             flow=request.flow or "dis",
             training_free=True,
             task=Task(classes),

@@ -17,7 +17,7 @@ from netwarp.errors import InputError
 from netwarp.inference.keyframes import Doubt
 from netwarp.label_sets import IGNORE, Colour, voc_colour
 from netwarp.model import Preprocess, VideoModel, VideoState
-from netwarp.video.label_maps import read_classes, read_mask
+from netwarp.video.label_maps import is_label_map, read_classes, read_mask
 
 SURE = 4.0
 """What a saved label counts as: the logit of its class, where those of the others are 0."""
@@ -27,7 +27,7 @@ LEAST = 1e-6
 
 
 def saved_files(folder: str | Path, names: Sequence[str] | None) -> dict[int, Path]:
-    """The files of a folder by the number of their frame: label maps (.png), or probabilities ``[C,H,W]`` (.npy).
+    """The files of a folder by the number of their frame: label maps, or probabilities ``[C,H,W]`` (.npy).
 
     With ``names``, those of a video's images in order, a file has its frame's name; else the last number in its name
     is its frame's, from 0.
@@ -38,7 +38,7 @@ def saved_files(folder: str | Path, names: Sequence[str] | None) -> dict[int, Pa
     number_of = None if names is None else {name: number for number, name in enumerate(names)}
     found: dict[int, Path] = {}
     for path in sorted(place.iterdir()):
-        if path.suffix.lower() not in (".png", ".npy") or path.name.startswith("."):
+        if not is_label_map(path) and (path.suffix.lower() != ".npy" or path.name.startswith(".")):
             continue
         digits = re.findall(r"\d+", path.stem)
         number = number_of.get(path.stem) if number_of is not None else int(digits[-1]) if digits else None
@@ -49,18 +49,21 @@ def saved_files(folder: str | Path, names: Sequence[str] | None) -> dict[int, Pa
         found[number] = path
     if not found:
         how = "named as the images" if names is not None else "with the number of its frame in its name, as 000012.png"
-        raise InputError(f"{place} holds no label map (.png) or probabilities (.npy) {how}")
+        raise InputError(f"{place} holds no label map (.png, .tif, .bmp) or probabilities (.npy) {how}")
     return found
 
 
-def classes_in(files: Mapping[int, Path]) -> int:
-    """The number of classes that saved answers tell: channels of probabilities, or the largest label and one."""
+def classes_in(files: Mapping[int, Path], values: Mapping[int, int] | None = None) -> int:
+    """The number of classes that saved answers tell: channels of probabilities, or the largest label and one.
+
+    ``values`` are as in :func:`.read_mask`.
+    """
     first = next(iter(files.values()))
     if first.suffix.lower() == ".npy":
         return int(_array(first).shape[0])
     largest = 0
     for path in files.values():
-        labels = read_mask(path)
+        labels = read_mask(path, values)
         largest = max(largest, int(labels[labels != IGNORE].max(initial=0)))
     return largest + 1
 
@@ -68,7 +71,7 @@ def classes_in(files: Mapping[int, Path]) -> int:
 def palette_in(files: Mapping[int, Path], classes: int) -> list[Colour]:
     """The colours of the first label map, or PASCAL VOC's where it has none."""
     first = next(iter(files.values()))
-    if first.suffix.lower() == ".png":
+    if is_label_map(first):
         with PIL.Image.open(first) as picture:
             if picture.mode == "P" and (values := picture.getpalette()) and len(values) >= 3 * classes:
                 return [(values[3 * i], values[3 * i + 1], values[3 * i + 2]) for i in range(classes)]
@@ -80,9 +83,9 @@ class SavedAnswers(nn.Module):
 
     preprocess = Preprocess((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
-    def __init__(self, files: Mapping[int, Path], classes: int) -> None:
+    def __init__(self, files: Mapping[int, Path], classes: int, values: Mapping[int, int] | None = None) -> None:
         super().__init__()
-        self.files, self.count = dict(files), classes
+        self.files, self.count, self._values = dict(files), classes, values
         self.number: int | None = None
         self.eval()
 
@@ -106,7 +109,7 @@ class SavedAnswers(nn.Module):
         return logits[None]
 
     def _labels(self, path: Path) -> Tensor:
-        labels = torch.from_numpy(read_classes(path, self.count).astype(np.int64))
+        labels = torch.from_numpy(read_classes(path, self.count, values=self._values).astype(np.int64))
         logits = torch.zeros(self.count + 1, *labels.shape)
         where = torch.where(labels == IGNORE, self.count, labels)
         return logits.scatter_(0, where[None], SURE)[: self.count]
