@@ -3,7 +3,7 @@
 import argparse
 import pathlib
 import pickle
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 
 import numpy as np
 import pytest
@@ -72,6 +72,10 @@ WRAPPINGS = {
         **{f"teacher.net.{key}": value + 1 for key, value in state.items()},
         **{f"student.net.{key}": value for key, value in state.items()},
     },
+    "mmseg": lambda state: {
+        "meta": {"scores": defaultdict(list, miou=[0.1])},
+        "state_dict": {**state, "auxiliary_head.weight": torch.ones(4)},
+    },
     "both": lambda state: {"state_dict": {f"_orig_mod.module.{key}": value for key, value in state.items()}},
 }
 
@@ -107,7 +111,7 @@ def _with(**changes):
 
 BAD = {
     "missing": (lambda: {k: v for k, v in fresh_state().items() if "conv" not in k}, r"2 of 7 keys are missing \(conv"),
-    "unexpected": (lambda: _with(extra=torch.ones(1)), r"1 are unexpected \(extra\)"),
+    "unexpected": (lambda: _with(**{"bn.extra": torch.ones(1)}), r"1 are unexpected \(bn.extra\)"),
     "other": (lambda: {"a": torch.ones(1)}, r"6 of 7 .*\(conv.weight, conv.bias, bn.weight, …\), 1 are unexpected"),
     "shape": (lambda: _with(**{"conv.bias": torch.ones(9)}), r"conv.bias is \[9\] there and \[4\] here"),
     "nan": (lambda: _with(**{"bn.bias": torch.full((4,), torch.nan)}), "bn.bias in w.pth holds NaN"),
@@ -160,6 +164,19 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, capsys, writer, message):
         read_weights(tmp_path / "w.pth")
     assert "\n" not in str(caught.value)
     assert capsys.readouterr().out == ""
+
+
+def test_a_program_is_no_weights(tmp_path):
+    torch.jit.trace(network().eval(), torch.rand(1, 3, 4, 4)).save(tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"package\.module:function"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_another_number_of_outputs_is_said(tmp_path):
+    state = fresh_state() | {"conv.weight": torch.ones(9, 3, 1, 1), "conv.bias": torch.ones(9)}
+    with pytest.raises(WeightsError, match=r"9 outputs \(classes=") as caught:
+        load_weights(network(), state, "w.pth")
+    assert caught.value.option == "classes"
 
 
 def test_a_whole_saved_network_is_refused(tmp_path):

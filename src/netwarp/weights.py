@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import pickle
 import re
 import struct
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 
 from netwarp.errors import WeightsError, few, is_out_of_memory, reason_of, told_as
 from netwarp.input_files import check_regular
+
+log = logging.getLogger("netwarp")
 
 State = dict[str, Tensor]
 
@@ -139,6 +142,11 @@ def check_archive(path: Path) -> None:
         if not zipfile.is_zipfile(path):
             return
         with zipfile.ZipFile(path) as archive:
+            if any(re.search(r"(^|/)(code/|archive_format$)", name) for name in archive.namelist()):
+                raise WeightsError(
+                    f"{path} is a whole network (of torch.jit or torch.export), no weights: write a function that "
+                    "loads and returns it, and give that as the base, package.module:function"
+                )
             if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
                 raise WeightsError(f"{path} is a compressed archive: write it with torch.save")
             wrong = archive.testzip()
@@ -155,6 +163,9 @@ _STAND_IN = "stand-in"
 # As torch takes the parts of an object: its state alone, the items of a dict besides, or those of a list.
 _FORMS: tuple[Callable[[type], object], ...] = (object.__new__, lambda _: OrderedDict(), lambda _: [])
 
+_HARMLESS: list[Any] = [list, dict, tuple, set, frozenset, int, float, complex, str, bool]
+"""Kinds of Python's own that torch does not know: a ``defaultdict(list)`` of scores is made by one."""
+
 _NEVER = ("torch", "builtins", "__builtin__", "os", "posix", "nt", "sys", "subprocess", "runpy", "importlib", "shutil")
 """Packages whose objects in a file mean that it is no checkpoint, but a whole network, or runs code."""
 
@@ -165,7 +176,7 @@ def _read_torch(path: Path) -> Any:  # noqa: ANN401
     try:
         check_archive(path)
         while True:
-            kinds: list[Any] = [(_stand_in(name, _FORMS[form]), name) for name, form in stand_ins.items()]
+            kinds = [*_HARMLESS, *((_stand_in(name, _FORMS[form]), name) for name, form in stand_ins.items())]
             try:
                 with warnings.catch_warnings(), torch.serialization.safe_globals(kinds):
                     warnings.simplefilter("ignore")
@@ -219,9 +230,18 @@ def _stand_in(name: str, make: Callable[[type], object]) -> type:
 def load_weights(
     network: nn.Module, state: Mapping[str, Tensor], origin: str | Path, spare: tuple[str, ...] = ()
 ) -> None:
-    """Load weights that fit exactly, but for names that begin with ``spare``; else the network does not change."""
+    """Load weights that fit exactly, but for names that begin with ``spare``; else the network does not change.
+
+    Parts that the network does not have at all (a training's loss, an auxiliary head) are left out with a warning.
+    """
     expected = network.state_dict()
     given = {k: v for k, v in unwrapped(state, expected).items() if not k.startswith(spare or ("\0",))}
+    parts = {name.partition(".")[0] for name in expected}
+    # Not of a Sequential, whose numbers would mean that the network is cut short.
+    foreign = sorted({part for name in given if (part := name.partition(".")[0]) not in parts and not part.isdigit()})
+    if foreign and all(name in given for name in expected if not name.endswith("num_batches_tracked")):
+        log.warning("%s holds parts that the network lacks, and that are left out: %s", origin, few(foreign))
+        given = {name: tensor for name, tensor in given.items() if name.partition(".")[0] not in foreign}
     for name, tensor in expected.items():
         if name.endswith("num_batches_tracked"):
             given.setdefault(name, tensor)
@@ -267,17 +287,20 @@ def check_fit(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], origi
     """See that tensors have the names and shapes that a network expects."""
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
-    differing = [
-        f"{name} is {list(given[name].shape)} there and {list(tensor.shape)} here"
+    differing = {
+        f"{name} is {list(given[name].shape)} there and {list(tensor.shape)} here": (given[name].shape, tensor.shape)
         for name, tensor in expected.items()
         if name in given and given[name].shape != tensor.shape
-    ]
+    }
     complaints = []
     if missing:
         complaints.append(f"{len(missing)} of {len(expected)} keys are missing ({few(missing)})")
     if unexpected:
         complaints.append(f"{len(unexpected)} are unexpected ({few(unexpected)})")
     if differing:
-        complaints.append(f"{len(differing)} shapes differ ({few(differing)})")
+        complaints.append(f"{len(differing)} shapes differ ({few(list(differing))})")
+        counts = {there[0] if there and there[1:] == here[1:] else None for there, here in differing.values()}
+        if len(counts) == 1 and (count := counts.pop()):
+            complaints[-1] += f": does it have {count} outputs ({{option}})?"
     if complaints:
-        raise WeightsError(f"{origin} is of another network: {', '.join(complaints)}")
+        raise WeightsError(f"{origin} is of another network: {', '.join(complaints)}", option="classes")

@@ -47,7 +47,7 @@ def write_onnx(
     **metadata: Any,
 ) -> Path:
     """Write the convolution, ``image`` to ``logits``, with ``more`` nodes behind it; metadata as JSON."""
-    rest = ("h2", "w2") if isinstance(size[-1], str) else tuple(-(-n // 2) for n in size[-2:])
+    rest = ("h2", "w2") if isinstance(size[-2], str) else tuple(-(-n // 2) for n in size[-2:])
     outputs = outputs or {"logits": (TensorProto.FLOAT, (size[0], CLASSES, *rest))}
     nodes = [
         helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT),

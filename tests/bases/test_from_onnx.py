@@ -119,6 +119,8 @@ TWO = {"logits": (TensorProto.FLOAT, SIZE), "coarse": (TensorProto.FLOAT, SIZE)}
     [
         (r"no image \[B,3,H,W\] \(image float32 \[1,16,24,3\]\)", {"size": (1, 16, 24, 3)}),
         (r"no image \[B,3,H,W\] \(image float32 \[3,16,24\]\)", {"size": (3, 16, 24)}),
+        (r"no image \[B,3,H,W\] \(image float32 \[\?,\?,\?,3\]\)", {"size": ("b", "h", "w", 3)}),
+        ("takes 4 images at a time", {"size": (4, 3, 16, 24)}),
         ("logits.*coarse.*onnx:.*#NAME", {"more": (COPY,), "outputs": TWO}),
         (r"no logits .*labels int64", {"more": (LABELS,), "outputs": {"labels": (TensorProto.INT64, ("b", "h", "w"))}}),
         ("takes 2 inputs.*flag", {"inputs": (helper.make_tensor_value_info("flag", TensorProto.FLOAT, (1,)),)}),
@@ -130,6 +132,11 @@ TWO = {"logits": (TensorProto.FLOAT, SIZE), "coarse": (TensorProto.FLOAT, SIZE)}
 @engines
 def test_files_that_fit_no_network(tmp_path, message, options, engine):
     refused(WeightsError, message, f"onnx:{write_onnx(tmp_path / 'n.onnx', **options)}", engine=engine)
+
+
+def test_a_result_of_a_shape_that_the_file_does_not_say(tmp_path):
+    file = write_onnx(tmp_path / "n.onnx", outputs={"logits": (TensorProto.FLOAT, None)})
+    assert len(load_base(f"onnx:{file}").classes) == CLASSES
 
 
 def test_one_of_several_results_is_named(tmp_path):

@@ -21,6 +21,12 @@ def test_a_saved_network_comes_back(tmp_path):
     assert [p.shape for p in again.parameters()] == [p.shape for p in network.parameters()]
 
 
+def test_a_saved_transformer_takes_rectangles(tmp_path):
+    smp.DPT("tu-vit_tiny_patch16_224", encoder_weights=None, classes=2).save_pretrained(tmp_path)
+    with torch.no_grad():
+        assert load_base(f"smp:{tmp_path}")(torch.rand(1, 3, 64, 96)).shape == (1, 2, 64, 96)
+
+
 def test_another_folder_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match=r"config\.json of smp"):
         load_base(f"smp:{tmp_path}")

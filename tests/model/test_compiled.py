@@ -20,6 +20,10 @@ FORMS = {
     "compiled": lambda net: torch.compile(net, backend="eager"),
     "compiled in place": compiled_in_place,
     "traced": lambda net: torch.jit.trace(net, torch.rand(1, 3, 16, 24), check_trace=False),
+    "frozen": lambda net: torch.jit.freeze(torch.jit.trace(net.eval(), torch.rand(1, 3, 16, 24), check_trace=False)),
+    "exported": lambda net: torch.export.export(
+        net.eval(), (torch.rand(1, 3, 16, 24),), dynamic_shapes=({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO},)
+    ).module(),
     "traced in part": lambda net: nn.Sequential(torch.jit.trace(net, torch.rand(1, 3, 16, 24)), nn.Identity()),
 }
 
@@ -28,7 +32,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_contract(form):
     plain = tiny()
-    net = FORMS[form](copy.deepcopy(plain)).eval()
+    net = FORMS[form](copy.deepcopy(plain).eval())
     frames = [torch.rand(1, 3, 16, 24) for _ in range(3)]
     model = VideoModel(net, ["output"], Pan(), None, preprocess=PLAIN)
     reference = VideoModel(plain, ["output"], Pan(), None, preprocess=PLAIN)

@@ -12,8 +12,9 @@ from netwarp import VideoModel, load
 from netwarp.errors import ConfigurationError
 from netwarp.evaluation.layer_alignment import representations
 from netwarp.model import Preprocess
-from netwarp.model.layers import margin_of, probe
+from netwarp.model.layers import probe
 from netwarp.model.netwarp import Flows, Motion
+from netwarp.model.outputs import margin_of
 from netwarp.ops import Grid, resize_flow, sample_confidence, sample_flow, warp
 
 

@@ -115,7 +115,7 @@ class TestPlacement:
         assert hooks_on(net) == 0
 
 
-@pytest.mark.parametrize("multiple", [2, 4, 8, 14, 16, 28, 32, 64])
+@pytest.mark.parametrize("multiple", [2, 4, 8, 10, 14, 16, 24, 28, 32, 48, 64])
 def test_the_multiple_that_a_network_needs_is_found(multiple):
     def picky(self, x):
         if x.shape[-1] % multiple or x.shape[-2] % multiple:
@@ -126,6 +126,45 @@ def test_the_multiple_that_a_network_needs_is_found(multiple):
     seen = probe(Wrapped(picky), PLAIN, (357, 481))
     assert (seen.preprocess.divisor, seen.frame) == (multiple, (357, 481))
     assert probe(Wrapped(picky), Preprocess(divisor=multiple)).preprocess == Preprocess(divisor=multiple)
+
+
+def test_sides_of_one_more_than_a_multiple():
+    def picky(self, x):
+        assert x.shape[-1] % 8 == x.shape[-2] % 8 == 1
+        return self.net(x)
+
+    found = probe(Wrapped(picky), PLAIN, (357, 481)).preprocess
+    assert (found.divisor, found.remainder) == (8, 1)
+
+
+@pytest.mark.parametrize("size", [None, (97, 131)])
+@pytest.mark.parametrize(
+    "arrange",
+    [
+        lambda y: y.movedim(1, -1),
+        lambda y: y.transpose(2, 3),
+        lambda y: y.flatten(2),
+        lambda y: y.flatten(2).mT,
+        lambda y: y[0],
+    ],
+    ids=["channels last", "transposed", "flat", "flat, channels last", "no batch"],
+)
+def test_what_lies_otherwise_than_the_frame_is_refused(arrange, size):
+    net = Wrapped(lambda self, x: arrange(self.net(x)))
+    with pytest.raises(ConfigurationError, match=r"logits must be \["):
+        probe(net, PLAIN, size)
+
+
+def test_channels_last_of_the_only_size_that_a_network_takes():
+    fixed = Preprocess(size=(64, 96))
+    assert probe(Wrapped(lambda self, x: self.net(x)), fixed).classes == 5
+    with pytest.raises(ConfigurationError, match=r"\[1, 32, 48, 5\]"):
+        probe(Wrapped(lambda self, x: self.net(x).movedim(1, -1)), fixed)
+
+
+def test_a_result_of_one_size_whatever_the_frames():
+    net = Wrapped(lambda self, x: nn.functional.interpolate(self.net(x), (48, 48)))
+    assert probe(net, PLAIN, (97, 131)).output.size == (48, 48)
 
 
 def test_a_network_that_takes_any_size_is_not_padded():

@@ -8,7 +8,8 @@ from torch import nn
 from model.tiny import PLAIN, Pan, set_weights
 from netwarp.evaluation.layer_alignment import measure_alignment
 from netwarp.model import FlowCNN, PhotometricGate, Preprocess, VideoModel
-from netwarp.model.layers import margin_of, probe
+from netwarp.model.layers import probe
+from netwarp.model.outputs import margin_of
 from netwarp.ops import reflect, warp
 
 MARGIN = 16

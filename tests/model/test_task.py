@@ -24,6 +24,8 @@ NET = nn.Identity()
         (torch.rand(1, 3, 4, 6), "multilabel", Multilabel(3, squashed=True)),
         (torch.randn(1, 3, 4, 6), "multilabel", Multilabel(3)),
         (torch.rand(1, 3, 4, 6), None, Task(3)),
+        (torch.randn(1, 3, 4, 6).softmax(1), None, Task(3, squashed=True)),
+        (F.one_hot(torch.randint(3, (1, 4, 6))).movedim(-1, 1).float(), None, Task(3, squashed=True)),
     ],
 )
 def test_what_outputs_are_taken_for(maps, name, expected):
@@ -48,8 +50,26 @@ def test_what_is_ambiguous_or_impossible_is_refused(outputs, name, says):
         task_of(NET, [torch.rand(1, outputs, 4, 6)], name)
 
 
-def squashing(net: nn.Module) -> nn.Module:
-    return nn.Sequential(net, nn.Sigmoid()).eval()
+def test_whole_numbers_are_no_logits():
+    with pytest.raises(ConfigurationError, match="argmax"):
+        task_of(NET, [torch.randint(3, (1, 1, 4, 6)).float()])
+
+
+def squashing(net: nn.Module, by: nn.Module | None = None) -> nn.Module:
+    return nn.Sequential(net, by or nn.Sigmoid()).eval()
+
+
+@pytest.mark.parametrize(("outputs", "task"), [(3, "classes"), (3, "multilabel"), (1, "binary")])
+def test_probabilities_stay_what_the_network_says_at_frame_size(outputs, task):
+    net = squashing(tiny(classes=outputs), nn.Softmax(1) if task == "classes" else None)
+    frame = torch.rand(1, 3, 16, 24)
+    model = VideoModel(net, training_free=True, task=task, preprocess=PLAIN)
+    with torch.no_grad():
+        alone = F.interpolate(net(frame), (16, 24), mode="bilinear")
+        logits, _ = model.step(frame)
+        labels, _ = model.step(frame, as_labels=True)
+    torch.testing.assert_close(model.task.probabilities(logits), alone)
+    assert torch.equal(labels.long(), model.task.labels_of_probabilities(alone))
 
 
 @pytest.mark.parametrize("layer", ["output", "log_probs"])
@@ -71,7 +91,12 @@ def test_memory_is_linear_in_logits_and_in_values(outputs, task, squashed, layer
     if squashed:
         said = [each.logit(NEAR_0) for each in said]
     fresh = VideoModel(net, [layer], Pan(), None, task=task, preprocess=PLAIN)
-    upscaled = [F.interpolate(each, (16, 24), mode="bilinear") for each in said]
+
+    def enlarged(maps):
+        maps = F.interpolate(maps.sigmoid() if squashed else maps, (16, 24), mode="bilinear")
+        return maps.logit(NEAR_0) if squashed else maps
+
+    upscaled = [enlarged(each) for each in said]
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(stream(fresh, frames), upscaled, strict=True))
     fresh.remove()
 
@@ -79,7 +104,7 @@ def test_memory_is_linear_in_logits_and_in_values(outputs, task, squashed, layer
     now = stream(model, frames)[1]
     flow = torch.zeros(1, 2, 8, 12)
     flow[:, 0] = 1  # two pixels of the frame
-    expected = F.interpolate(0.3 * said[1] + 0.7 * warp(said[0], flow), (16, 24), mode="bilinear")
+    expected = enlarged(0.3 * said[1] + 0.7 * warp(said[0], flow))
     torch.testing.assert_close(now, expected)
     labels = model.labels(now)
     if model.task.name == "regression":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, weights_from_file
 from netwarp.errors import ConfigurationError
@@ -16,7 +17,12 @@ from netwarp.model.layers import probe
 from netwarp.weights import check_finite, load_weights
 
 
-def load_import(spec: str, weights: str | Path | None, classes: int | Sequence[str] | None) -> nn.Module:
+def load_import(
+    spec: str,
+    weights: str | Path | None,
+    classes: int | Sequence[str] | None,
+    example_size: tuple[int, int] | None = None,
+) -> nn.Module:
     """``package.module:callable``: see :func:`netwarp.bases.load_base`."""
     state = weights_from_file(weights, spec)
     asked = ClassRequest.of(classes)
@@ -31,7 +37,7 @@ def load_import(spec: str, weights: str | Path | None, classes: int | Sequence[s
     else:
         check_finite(network.state_dict(), spec)
     known = _labels(network, spec)
-    count = len(known) if known is not None else probe(network, preprocess).classes
+    count = len(known) if known is not None else probe(network, preprocess, example_size).classes
     if asked.count not in (None, count):
         raise ConfigurationError(
             f"{spec} has {count} outputs, not the {asked.count} of {{option}}: leave that out, or let it take classes=",
@@ -50,6 +56,8 @@ def _call(spec: str, classes: int | None) -> nn.Module:
     network = own_part(spec, "the network", **({} if classes is None else {"classes": classes}))
     if not isinstance(network, nn.Module):
         raise ConfigurationError(f"{spec} returns {type(network).__name__}, not a torch.nn.Module")
+    if any(is_lazy(tensor) for tensor in network.parameters()):
+        raise ConfigurationError(f"{spec} returns lazy layers without weights: run the network once before that")
     return network
 
 

@@ -18,6 +18,7 @@ from netwarp.engines import Engine, Graph, Port, open_engine, read_graph
 from netwarp.engines.graph import listed
 from netwarp.errors import ConfigurationError, InputError, NetWarpError, WeightsError, few, reason_of
 from netwarp.label_sets import LabelSet
+from netwarp.model.answer import logits_of
 from netwarp.model.inputs import Preprocess
 
 DEFAULT_ENGINE = "onnxruntime"
@@ -80,7 +81,7 @@ def load_onnx(
     image, logits = _image_of(graph, path), _logits_of(graph, path, asked)
     network = OnnxNetwork(open_engine(engine or DEFAULT_ENGINE, path, precision), image, logits)
     preprocess = _preprocess(graph.metadata, image, path)
-    count = logits.shape[1] or _channels(network, preprocess, image)
+    count = (logits.shape and logits.shape[1]) or _channels(network, preprocess, image)
     labels = _labels(ClassRequest.of(classes), count, graph.metadata, path)
     return attach_source(network, BaseSource(f"onnx:{name}", labels.names, labels.palette, preprocess))
 
@@ -108,11 +109,14 @@ def _image_of(graph: Graph, path: Path) -> Port:
         raise WeightsError(f"{path} takes {len(graph.inputs)} inputs, not an image ({listed(graph.inputs)}){hint}")
     (image,) = graph.inputs
     number = image.dtype in ("float32", "float16", "float64", "uint8")
-    if len(image.shape) != 4 or image.shape[1] not in (3, None) or not number:
+    last = len(image.shape) == 4 and image.shape[3] == 3 and image.shape[1] is None
+    if len(image.shape) != 4 or image.shape[1] not in (3, None) or last or not number:
         raise WeightsError(
             f"the input of {path} is no image [B,3,H,W] ({image}): export the network with channels first, "
             "in floating point or uint8"
         )
+    if image.shape[0] not in (1, None):
+        raise WeightsError(f"{path} takes {image.shape[0]} images at a time ({image}): export it for 1, or any number")
     return image
 
 
@@ -122,7 +126,7 @@ def _logits_of(graph: Graph, path: Path, asked: str | None) -> Port:
     if asked is not None and asked not in names:
         raise WeightsError(f"{path} has no output {asked!r}: it gives {listed(graph.outputs)}")
     given = [port for port in graph.outputs if asked in (None, port.name)]
-    fit = [port for port in given if len(port.shape) == 4 and port.dtype.startswith("float")]
+    fit = [port for port in given if len(port.shape) in (0, 4) and port.dtype.startswith("float")]
     if not fit:
         raise WeightsError(
             f"{path} gives no logits [B,classes,h,w] ({listed(given)}): export the network without what makes labels "
@@ -182,4 +186,4 @@ def _labels(asked: ClassRequest, count: int, metadata: Mapping[str, str], path: 
 def _channels(network: OnnxNetwork, preprocess: Preprocess, image: Port) -> int:
     """How many classes a result has whose shape the file does not say."""
     height, width = preprocess.grid((image.shape[2] or 256, image.shape[3] or 256))[1]
-    return int(network(torch.zeros(1, 3, height, width)).shape[1])
+    return logits_of(network(torch.zeros(1, 3, height, width))).shape[1]

@@ -78,10 +78,15 @@ def _of_config(config: dict[str, Any], spec: str) -> nn.Module:
         raise unknown_name(f"smp architecture (of {spec})", name, known)
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}
     try:
-        network: nn.Module = known[name](**{**arguments, "encoder_weights": None})
+        network: nn.Module = known[name](**{**arguments, "encoder_weights": None, **_any_size(name)})
     except Exception as error:  # every architecture refuses in its own way
         raise ConfigurationError(f"{spec} cannot be built: {reason_of(error)}") from error
     return network
+
+
+def _any_size(architecture: str) -> dict[str, bool]:
+    """Without it a vision transformer takes nothing but squares of the size that it was trained with."""
+    return {"dynamic_img_size": True} if architecture == "DPT" else {}
 
 
 def _smp() -> Any:  # noqa: ANN401
@@ -118,13 +123,11 @@ def _encoder_weights(encoder: str, weights: str) -> str:
 
 
 def _build(architecture: str, encoder: str, classes: int, encoder_weights: str | None) -> nn.Module:
-    # Without it a vision transformer takes nothing but squares of the size that it was trained with.
-    options = {"dynamic_img_size": True} if architecture == "DPT" else {}
     # timm's encoders come with one set of weights, named in the encoder itself; smp wants True for it.
     pretrained = True if encoder_weights is not None and encoder.startswith("tu-") else encoder_weights
     try:
         network: nn.Module = _smp().create_model(
-            architecture, encoder, encoder_weights=pretrained, classes=classes, **options
+            architecture, encoder, encoder_weights=pretrained, classes=classes, **_any_size(architecture)
         )
     except OSError as error:
         raise WeightsError(

@@ -52,6 +52,7 @@ def load_base(
     *,
     engine: str | None = None,
     dtype: str | None = None,
+    example_size: tuple[int, int] | None = None,
 ) -> nn.Module:
     """Load a segmentation network.
 
@@ -68,6 +69,8 @@ def load_base(
         engine: What runs it: ``"onnxruntime"`` (the default of an ``onnx:FILE``) or ``"openvino"``; None for PyTorch.
             A network of PyTorch's stays one (:func:`netwarp.bases.in_engine.run_in`).
         dtype: ``"bfloat16"`` or ``"float16"`` to compute in that; with an engine, where it can.
+        example_size: (height, width) of a frame that a ``package.module:callable`` takes, as of
+            :class:`netwarp.VideoModel`.
 
     Returns:
         The network itself in eval mode; its forward takes pre-processed input. It carries ``.preprocess``,
@@ -96,7 +99,7 @@ def load_base(
         network = SCHEMES[scheme].load(name, weights, classes)
     else:
         _check_import(scheme, name, spec)
-        network = load_import(spec, weights, classes)
+        network = load_import(spec, weights, classes, example_size)
     return compute_by(network, engine, dtype)
 
 

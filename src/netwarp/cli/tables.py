@@ -37,7 +37,7 @@ def worth_showing(base: nn.Module, seen: Probe) -> tuple[LayerInfo, ...]:
         if info.usable and not isinstance(modules[info.name], nn.modules.dropout._DropoutNd)
     ]
     leaves = {name: module for name, module in modules.items() if not any(True for _ in module.children())}
-    shown = [info for info, after in zip(once, [*once[1:], None], strict=True) if not _goes_on(info, after, leaves)]
+    shown = [info for info, after in zip(once, [*once[1:], None], strict=False) if not _goes_on(info, after, leaves)]
     depths = sorted({_depth(info) for info in shown})
     for depth in reversed(depths[1:]):
         if len(shown) <= LIMIT:

@@ -151,7 +151,7 @@ def to_onnx(
         import onnx
         import onnxscript  # noqa: F401 - which torch's exporter needs
     try:
-        with quiet_loggers("torch.onnx", "torch.export", "onnxscript", "onnx_ir"), torch.no_grad():
+        with quiet_loggers("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir"), torch.no_grad():
             # Not strict: networks and hooks may be any Python, and what they do with tensors is what counts.
             program = torch.export.export(module, tuple(inputs.values()), dynamic_shapes=dynamic, strict=False)
             program = program.run_decompositions(_IN_PLAIN_OPERATORS)
@@ -167,7 +167,9 @@ def to_onnx(
     except NetWarpError:
         raise
     except Exception as error:  # of the exporter's many kinds, or the network's own
-        raise ConfigurationError(f"the network cannot be exported ({_cause(error)})") from error
+        scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+        advice = ": give it as it was before torch.jit" if scripted else ""
+        raise ConfigurationError(f"the network cannot be exported ({_cause(error)}){advice}") from error
     return content
 
 
@@ -175,4 +177,4 @@ def _cause(error: BaseException) -> str:
     """What the first of a chain of errors says."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return reason_of(error)[:300]
+    return reason_of(error)[:200]

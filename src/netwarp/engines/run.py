@@ -121,4 +121,10 @@ def open_engine(name: str, source: Path | bytes, precision: str | None = None) -
     except Exception as error:  # each engine has kinds of its own
         others = " or ".join(other for other in ENGINES if other != name)
         what = "the graph" if isinstance(source, bytes) else str(source)
-        raise WeightsError(f"{name} cannot run {what} ({reason_of(error)[:300]}): try {others}") from error
+        reason = reason_of(error)
+        advice = (
+            "its weights lie in a file of their own, which belongs beside it"
+            if "xternal" in reason
+            else f"try {others}"
+        )
+        raise WeightsError(f"{name} cannot run {what} ({reason[:150]}): {advice}") from error

@@ -31,9 +31,10 @@ from netwarp.model.inputs import (
     preprocess_of,
     to_unit_range,
 )
-from netwarp.model.layers import OUTPUTS, evaluating, margin_of, probe
+from netwarp.model.layers import OUTPUTS, probe
 from netwarp.model.netwarp import Flows, Motion
-from netwarp.model.outputs import Hooks
+from netwarp.model.outputs import Hooks, margin_of
+from netwarp.model.running import evaluating
 from netwarp.ops import warp
 from netwarp.video.source import FrameSource
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,8 @@ from netwarp.errors import ConfigurationError, NetWarpError, WeightsError, is_ou
 from netwarp.model.answer import is_depth, logits_of, maps_in
 from netwarp.model.grid import GridTracer
 from netwarp.model.inputs import Preprocess, base_device, network_input
-from netwarp.model.outputs import check_layers, output_grid, representation_of
+from netwarp.model.outputs import check_layers, margin_of, output_grid, representation_of
+from netwarp.model.running import evaluating
 from netwarp.model.task import Task, task_of
 from netwarp.ops import Grid
 
@@ -101,7 +103,8 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
     first, last = (f"{w}×{h}" for h, w in (tried[0], tried[-1]))
     what = f"a frame of {last}" if len(tried) == 1 else f"all frames that it is tried on, of {first} to {last}"
     raise ConfigurationError(
-        f"the base fails on {what}: {_reason(error)} (say by {{option}} which size it takes)",
+        f"the base fails on {what}: {_reason(error)} (it gets one float tensor [B,3,H,W]; say by {{option}} which size "
+        "it takes)",
         option="example_size",
     ) from error
 
@@ -109,7 +112,8 @@ def probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int] | None 
 _NOT_THE_SIZE = (AttributeError, TypeError, NameError, KeyError, ImportError)
 """Errors of a network that no other frame would mend."""
 
-DIVISORS = (2, 4, 8, 14, 16, 28, 32, 64)
+DIVISORS = (*((n, 0) for n in (2, 4, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, 96, 128)), (8, 1), (16, 1), (32, 1))
+"""Multiples that are tried, and how much more than that a side has."""
 
 
 def _probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Probe:
@@ -136,26 +140,49 @@ def _probe(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Pr
     *inner, output = (_describe(name, first, again, larger, shrunk) for name in first.maps)  # the logits come last
     # Each place of the result is learned from the label in the middle of its cell, wherever the place looks.
     output = replace(output, grid=output_grid(base) or (output.grid and Grid.of_cells(output.grid.stride)))
+    _check_shape(first, larger)
     if first.several > 1:
         log.warning("the base returns %d maps: the first is its result, the others are left out", first.several)
     return Probe(tuple(inner), output, size, preprocess, (first.answer, again.answer), first.said)
 
 
 def _padded(base: nn.Module, preprocess: Preprocess, size: tuple[int, int]) -> Preprocess:
-    """Pad to the smallest multiple with which a network takes a frame of one pixel more than a multiple of all."""
-    odd = (64 * max(size[0] // 64, 1) + 1, 64 * max(size[1] // 64, 1) + 1)
-    for divisor in DIVISORS:
-        padded = replace(preprocess, divisor=divisor)
+    """Pad to the smallest multiple with which a network takes sides that have no larger divisor in common."""
+    for divisor, remainder in DIVISORS:
+        down, across = (max(1, -(-length // divisor)) for length in size)
+        while math.gcd(down, across) > 1 or down == across:
+            across += 1
+        padded = replace(preprocess, divisor=divisor, remainder=remainder)
         with suppress(Exception):  # a foreign network may raise anything
-            _run(base, padded, odd)
+            _run(base, padded, (divisor * down + remainder, divisor * across + remainder))
             return padded
     return preprocess
+
+
+def _check_shape(first: _Run, larger: _Run | None) -> None:
+    """Refuse a result whose places do not lie over the frame as its pixels do: channels last, flat, transposed."""
+    seen = first if larger is None else larger
+    (channels, h, w), (height, width) = seen.answer.shape[1:], seen.input
+
+    def covers(down: int, across: int) -> bool:
+        return abs(down * width - across * height) <= height + width
+
+    if seen.answer.shape == first.answer.shape:  # of one size: that of the only image, or one whatever the image's
+        fits = covers(h, w) or not covers(channels, h)
+    else:
+        fits = covers(h, w) and channels == first.answer.shape[1]
+    if not fits:
+        raise ConfigurationError(
+            f"the base returns {seen.shape} for an image of {width}×{height} and {first.shape} for one of "
+            f"{first.input[1]}×{first.input[0]}: logits must be [B,classes,h,w] that cover the image (permute or "
+            "reshape them in its forward)"
+        )
 
 
 def _reason(error: Exception | None) -> str:
     """The line of an error that says most: of TorchScript's the last one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return lines[-1 if "TorchScript" in lines[0] else 0][:160]
+    return lines[-1 if "TorchScript" in lines[0] else 0][:120]
 
 
 @dataclass(frozen=True)
@@ -179,6 +206,11 @@ class _Run:
     answer: Tensor
     several: int  # maps that it returned
     said: str | None  # the task that its output is named by
+
+    @property
+    def shape(self) -> list[int]:
+        """Of the answer, as the network gave it."""
+        return [n for i, n in enumerate(self.answer.shape) if i != 1 or n > 1]
 
 
 def _run(base: nn.Module, preprocess: Preprocess, size: tuple[int, int], *, dark: bool = False) -> _Run:
@@ -214,6 +246,10 @@ def _run(base: nn.Module, preprocess: Preprocess, size: tuple[int, int], *, dark
             handle.remove()
     if not bool(torch.isfinite(logits).all()):
         raise WeightsError("the base gives NaN or infinite logits on an ordinary frame: its weights are damaged")
+    if len(logits) != 1:
+        raise ConfigurationError(
+            f"the base returns {list(logits.shape)} for one image: logits must be [1,classes,h,w] of it"
+        )
     note("", base, logits)
     said = "regression" if is_depth(output) else None
     return _Run(maps, (image.shape[-2], image.shape[-1]), logits, maps_in(output), said)
@@ -255,36 +291,6 @@ def _follows(places: int, more: int, length: int, longer: int) -> bool:
     expected = places * longer / length
     grows = more > places or longer - length < length / places
     return grows and abs(more - expected) <= 2 + expected / 10
-
-
-def margin_of(base: nn.Module, layer: str) -> int:
-    """How far the map of a layer reaches beyond the network's input, on each side, in pixels of the input.
-
-    Networks that reflect their input outward and then do without padding (Yu and Koltun's) say it in ``margins``, a
-    dict by the names of layers, on the network or on a module that the layer is in. Others' maps cover the input alone.
-    """
-    module: nn.Module | None = base
-    inside = layer
-    while module is not None and inside:
-        margins = getattr(module, "margins", None)
-        margin = margins.get(inside, 0) if isinstance(margins, dict) else 0
-        if isinstance(margin, int) and margin > 0:
-            return margin
-        part, _, inside = inside.partition(".")
-        module = dict(module.named_children()).get(part)
-    return 0
-
-
-@contextmanager
-def evaluating(base: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode inside the block; afterwards each module is in the mode it was in."""
-    modes = {module: module.training for module in base.modules()}
-    base.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def place(

@@ -49,6 +49,24 @@ def output_grid(base: nn.Module) -> Grid | None:
     return grid
 
 
+def margin_of(base: nn.Module, layer: str) -> int:
+    """How far the map of a layer reaches beyond the network's input, on each side, in pixels of the input.
+
+    Networks that reflect their input outward and then do without padding (Yu and Koltun's) say it in ``margins``, a
+    dict by the names of layers, on the network or on a module that the layer is in. Others' maps cover the input alone.
+    """
+    module: nn.Module | None = base
+    inside = layer
+    while module is not None and inside:
+        margins = getattr(module, "margins", None)
+        margin = margins.get(inside, 0) if isinstance(margins, dict) else 0
+        if isinstance(margin, int) and margin > 0:
+            return margin
+        part, _, inside = inside.partition(".")
+        module = dict(module.named_children()).get(part)
+    return 0
+
+
 def to_frame_size(
     logits: Tensor,
     resized: tuple[int, int],
@@ -60,17 +78,16 @@ def to_frame_size(
     """Bring logits from the network's output size to the frame's: back through padding and resizing.
 
     Where the output has a grid, its probabilities are interpolated, as Yu and Koltun's release does it, and the result
-    are log-probabilities: logits of the same probabilities.
+    are log-probabilities: logits of the same probabilities. So are those of a network that returns probabilities.
     """
-    if grid is None:
-        maps = _scaled(logits, padded)
-    else:
-        task = task or Task(logits.shape[1])
-        maps = sample(task.probabilities(logits), Grid().among(grid), padded)
+    task = task or Task(logits.shape[1])
+    as_shares = grid is not None or (task.squashed and tuple(logits.shape[-2:]) != frame)
+    maps = task.probabilities(logits) if as_shares else logits
+    maps = _scaled(maps, padded) if grid is None else sample(maps, Grid().among(grid), padded)
     if padded != resized:
         maps = maps[..., : resized[0], : resized[1]]
     maps = _scaled(maps, frame)
-    return maps if task is None or grid is None else task.logits(maps).to(logits.dtype)
+    return task.logits(maps).to(logits.dtype) if as_shares else maps
 
 
 def contenders(logits: Tensor) -> Tensor:

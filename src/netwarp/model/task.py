@@ -6,6 +6,7 @@ To add a task: write its class here, with an entry in :data:`TASKS`, and how it 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 from netwarp.errors import ConfigurationError, unknown_name
 from netwarp.label_sets import IGNORE, Colour, LabelSet, label_set, voc_colour
+
+log = logging.getLogger("netwarp")
 
 NO_LOSS = (
     "label maps hold no values to train a regression network on: training_free=True (segment --base) steadies it "
@@ -33,7 +36,7 @@ class Task:
 
     Attributes:
         outputs: Number of the network's outputs.
-        squashed: Whether the network applies the sigmoid itself, so that its outputs are probabilities.
+        squashed: Whether the network applies the softmax or sigmoid itself, so that its outputs are probabilities.
     """
 
     outputs: int
@@ -48,7 +51,7 @@ class Task:
         if not self.squashed:
             return maps
         dtype = torch.promote_types(torch.float32, maps.dtype)
-        return maps.to(dtype).logit(NEAR_0).to(maps.dtype)
+        return self.logits(maps.to(dtype).clamp(NEAR_0, 1 - NEAR_0)).to(maps.dtype)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """What is averaged over views, and interpolated where a network wants that: float32 or better."""
@@ -274,7 +277,14 @@ def task_of(base: nn.Module, maps: Sequence[Tensor], name: str | None = None) ->
     outputs = maps[0].shape[1]
     low, high = min(float(each.min()) for each in maps), max(float(each.max()) for each in maps)
     within = 0 <= low < high <= 1
-    name = name if name is not None else _said(base)
+    shares = within and all(bool((each.float().sum(1) - 1).abs().max() < 0.01) for each in maps)
+    asked = name = name if name is not None else _said(base)
+    if name is None and outputs == 1 and high > 1 and all(bool((each == each.round()).all()) for each in maps):
+        raise ConfigurationError(
+            f"the base has one output, of whole numbers from {low:.0f} to {high:.0f}: if those are labels, let it "
+            "return the logits before argmax; else say by {option} what it is",
+            option="task",
+        )
     if name is None and outputs == 1 and low >= 0:
         raise ConfigurationError(
             f"the base has one output, of {low:.3g} to {high:.3g}: say by {{option}} whether that is a probability or "
@@ -286,7 +296,12 @@ def task_of(base: nn.Module, maps: Sequence[Tensor], name: str | None = None) ->
         raise ConfigurationError(f"a binary network has one output, and the base has {outputs}: it has classes")
     if name == "classes" and outputs == 1:
         raise ConfigurationError("one output tells no classes apart: the task is 'binary' or 'regression'")
-    return TASKS[name](outputs, within and name in ("binary", "multilabel"))
+    if name == "classes" and 0 <= low < 0.05 and 0.95 < high <= 1 and not shares and asked is None:
+        log.warning(
+            "the base's outputs lie between 0 and 1, as behind a sigmoid: the largest is taken for the class; if "
+            "several may be at a pixel, say that its task is multilabel"
+        )
+    return TASKS[name](outputs, shares if name == "classes" else within and name != "regression")
 
 
 def _said(base: nn.Module) -> str | None:

@@ -20,6 +20,7 @@ from netwarp.model.gates import as_gate
 from netwarp.model.inputs import as_clip, network_input
 from netwarp.model.netwarp import Flows, Motion
 from netwarp.model.outputs import StopPass, contenders, output_grid, to_frame_size
+from netwarp.model.running import run
 from netwarp.model.task import Task
 from netwarp.model.video_state import VideoState
 from netwarp.ops import Grid, warp
@@ -266,7 +267,7 @@ class UnrolledNetwork(FrameMotion):
         assert self.hooks is not None  # else the frame would not have passed the check
         answer: Tensor | None = None
         with self.hooks.intercept(combine):
-            output = self.base(network_input(self.base, self.preprocess, frame))
+            output = run(self.base, network_input(self.base, self.preprocess, frame))
             answer = self._at_output(self.task.read(logits_of(output)), combine)
         for name in self.layers:
             if name not in kept:
@@ -316,8 +317,9 @@ class UnrolledNetwork(FrameMotion):
 
     def _labels_at(self, answer: Tensor, size: tuple[int, int]) -> Tensor:
         """Labels at the frame's size; of many classes few are brought there at a time, and those alone that can win."""
-        fits = answer.shape[1] * size[0] * size[1] <= AT_ONCE
-        if fits or not self.task.normalised or output_grid(self.base) is not None or answer[:, :1].numel() == 0:
+        fits = answer.shape[1] * size[0] * size[1] <= AT_ONCE or answer[:, :1].numel() == 0
+        whole = not self.task.normalised or self.task.squashed or output_grid(self.base) is not None
+        if fits or whole:
             return self.labels(self._at_frame_size(answer, size))
         best: Tensor | None = None
         labels = torch.empty(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -18,11 +19,11 @@ from netwarp.model.gate_names import gate_to_dict, make_gate
 from netwarp.model.gates import Gate, GateFunction, LearnedGate, PhotometricGate
 from netwarp.model.inputs import Preprocess, as_preprocess, base_device, preprocess_of
 from netwarp.model.label_names import labels_of
-from netwarp.model.layers import OUTPUTS, margin_of, place
+from netwarp.model.layers import OUTPUTS, place
 from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
 from netwarp.model.on_hub import HubMethods
-from netwarp.model.outputs import Hooks, output_grid
+from netwarp.model.outputs import Hooks, margin_of, output_grid
 from netwarp.model.task import Task, check_task
 from netwarp.model.unrolled import Memory, UnrolledNetwork
 from netwarp.ops.warp import Interpolation, check_interpolation
@@ -168,10 +169,10 @@ class VideoModel(UnrolledNetwork, HubMethods):
         self.example_size = example_size
         self.classes = labels.names
         self.palette = labels.palette
-        self.training = base.training
+        self.training = getattr(base, "training", False)  # which a frozen network does not say
         for own in (self.netwarps, self.flow_cnn, self.gate):
             if isinstance(own, nn.Module):
-                own.to(base_device(base)).train(base.training)
+                own.to(base_device(base)).train(self.training)
         self.hooks = Hooks(base, [name for name in self.layers if name not in OUTPUTS])
 
     def train(self, mode: bool = True) -> Self:
@@ -181,7 +182,10 @@ class VideoModel(UnrolledNetwork, HubMethods):
         batch norm and dropout included. Freeze first, then call this. With ``freeze_batch_norm`` batch norms stay in it
         too: their scale and shift learn, but each works with its running mean and variance, and keeps them.
         """
-        super().train(mode)
+        self.training = mode
+        for part in self.children():
+            with suppress(NotImplementedError):  # of a program that torch.export made
+                part.train(mode)
         if mode:
             rest_frozen(self.base)
         if mode and self.freeze_batch_norm:

@@ -14,7 +14,8 @@ from netwarp.lab.study.crf import DenseCRFModel
 from netwarp.lab.study.rows import Row
 from netwarp.model import FlowCNN, VideoModel
 from netwarp.model.inputs import base_device, base_dtype, preprocess_of
-from netwarp.model.layers import OUTPUTS, evaluating, probe
+from netwarp.model.layers import OUTPUTS, probe
+from netwarp.model.running import evaluating
 from netwarp.model.video_model import TRAINING_FREE_GATE, TRAINING_FREE_START
 from netwarp.training.parameters import hold_w2
 
