@@ -228,6 +228,15 @@ def test_a_matroska_file_with_a_hole_is_noticed_though_its_reader_says_nothing(t
     assert not is_cut_off(path)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mpg", "mpeg1video"), ("a.vob", "mpeg2video")])
+def test_an_mpeg_program_that_ends_in_a_packet_is_cut_off(tmp_path: Path, name: str, codec: str) -> None:
+    path = encode(tmp_path / name, codec, frames=12)
+    whole = path.read_bytes()
+    for data, is_cut in ((whole, False), (whole + bytes(99), False), (whole[:-9], True), (whole[:99], True)):
+        path.write_bytes(data)
+        assert is_cut_off(path) == is_cut
+
+
 def test_mp4_without_its_index_cannot_be_opened(tmp_path: Path) -> None:
     path = cut(encode(tmp_path / "a.mp4", noise=60), 0.7)
     with pytest.raises(InputError, match=r"a\.mp4 has no index \(moov\)"):

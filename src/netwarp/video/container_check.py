@@ -25,14 +25,16 @@ _SEGMENT = 0x18538067
 _CLUSTER = 0x1F43B675
 _PADDING = 4096
 _START = b"\0\0\1"
+_PACK = b"\0\0\1\xba"
+_TAIL = 1 << 18  # bytes at a program's end that hold a pack's begin
 _STUFFING = 0x1FFF  # the part of a transport stream that fills it up
 
 
 def is_cut_off(path: Path) -> bool:
     """Whether the file ends before its container does.
 
-    Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements, MPEG-TS packets and GIF's last byte; other
-    containers say nothing about their length, and the answer is no. So it is for pipes, which can be read only once.
+    Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements, packets of MPEG-TS and of MPEG programs (.mpg,
+    .vob), and GIF's last byte; other containers say nothing about their length, and the answer is no. So it is for pipes, which can be read only once.
     """
     with opened(path) as (file, size):
         head = file.read(12)
@@ -45,9 +47,29 @@ def is_cut_off(path: Path) -> bool:
         if head[:4] == b"GIF8":
             file.seek(-min(size, _PADDING), 2)
             return not file.read().rstrip(b"\0").endswith(b";")
+        if head[:4] == _PACK:
+            return _program_end(file, size) > size
         if _transport_packet(file):
             return all(size % packet for packet in _TRANSPORT_PACKETS)
     return False
+
+
+def _program_end(file: BinaryIO, size: int) -> int:
+    """Where the last packet of an MPEG program ends, as the packets say; where they say nothing, they are left."""
+    file.seek(max(0, size - _TAIL))
+    place = file.tell() + max(0, file.read(_TAIL).find(_PACK))
+    while place + 6 <= size:
+        file.seek(place)
+        head = file.read(14).ljust(14, b"\0")
+        if head[:3] != _START:
+            break
+        if head[3] == _PACK[3]:
+            place += 14 + (head[13] & 7) if head[4] >> 6 == 1 else 12  # MPEG-2, else MPEG-1
+        elif head[3] >= 0xBB:
+            place += 6 + int.from_bytes(head[4:6], "big")
+        else:  # the end, or none of its packets
+            break
+    return place
 
 
 def is_damaged_inside(path: Path) -> bool:
