@@ -34,7 +34,8 @@ def is_cut_off(path: Path) -> bool:
     """Whether the file ends before its container does.
 
     Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements, packets of MPEG-TS and of MPEG programs (.mpg,
-    .vob), and GIF's last byte; other containers say nothing about their length, and the answer is no. So it is for pipes, which can be read only once.
+    .vob), and GIF's last byte; other containers say nothing about their length, and the answer is no. So it is for
+    pipes, which can be read only once.
     """
     with opened(path) as (file, size):
         head = file.read(12)
