@@ -186,7 +186,8 @@ def test_after_a_cut_nothing_comes_until_the_network_has_seen_the_new_scene():
     assert results[-1].index >= 35
 
 
-def test_a_file_in_a_loop_has_labels_from_its_first_frame_on():
+@pytest.mark.parametrize("shown", [lambda model: model, Sliding])
+def test_a_file_in_a_loop_has_labels_from_its_first_frame_on(shown):
     once = pan(20, seed=1)
 
     class Flow(TrueFlow):
@@ -195,7 +196,7 @@ def test_a_file_in_a_loop_has_labels_from_its_first_frame_on():
 
     network, model = slow_model(once, 0.06)
     model.flow = Flow(once)
-    with Live(Camera(once * 2, 0.04), model) as live:
+    with Live(Camera(once * 2, 0.04), shown(model)) as live:
         results = {result.index: result for result in live}
     assert results[20].fresh == "scene cut"
     np.testing.assert_array_equal(results[20].labels, network.alone(once[0]))

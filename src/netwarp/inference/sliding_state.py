@@ -88,6 +88,11 @@ class SlidingState:
         )
 
     @property
+    def used_up(self) -> bool:
+        """Whether a step has taken the memories."""
+        return not self._held
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all memories together; 0 once they are used up."""
         return sum(kept.nbytes for memory in tuple(self._held) for scale in memory for kept in scale)

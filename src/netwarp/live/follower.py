@@ -16,6 +16,7 @@ from torch import Tensor
 from netwarp.inference.keyframes import BoundedWait, Cuts, Doubt, KeyframePolicy, half_grey, is_other_scene
 from netwarp.inference.labeller import Answer
 from netwarp.inference.sliding import StreamModel
+from netwarp.inference.sliding_state import SlidingState
 from netwarp.inference.stream import CPU, Segmented, flow_back
 from netwarp.inference.threads import Staging
 from netwarp.live.stats import LiveStats
@@ -199,7 +200,10 @@ class Follower:
             if key.path is None or (self._policy is not None and not self._policy(key.doubt(frame))):
                 return
             state = key.answer.result().state
-            motion = self._model.estimate_motion(frame.image, key.frame.image, key.path, frame.index)
+            if isinstance(state, SlidingState) and state.used_up:  # of a loop's first frame: only its labels are left
+                state = None
+            else:
+                motion = self._model.estimate_motion(frame.image, key.frame.image, key.path, frame.index)
         answer = network.submit(self._answer, frame.image, state, motion, self._staging.mark())
         self._under_way = _Asked(frame, answer)
         self._first = self._first or self._under_way
