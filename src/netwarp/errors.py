@@ -169,5 +169,7 @@ def told_as(kind: type[NetWarpError], what: str, advice: str) -> Iterator[None]:
     except NetWarpError:
         raise
     except Exception as error:
-        reason = "no permission" if isinstance(error, PermissionError) else reason_of(error)
+        reason = reason_of(error)
+        if isinstance(error, PermissionError):
+            reason = f"no permission for {error.filename}" if error.filename else "no permission"
         raise kind(f"{what} ({reason}): {advice}") from error

@@ -85,8 +85,9 @@ def images_in(folder: Path, *, tell: bool = False) -> list[Path]:
     filled = [entry for entry in entries if entry.is_dir() and next(entry.glob("*.[jp][pn]*g"), None)]
     if filled:
         raise InputError(f"{folder} holds no images itself: did you mean {min(filled, key=natural_key)}?")
+    names = few(sorted(entry.name for entry in entries))
     raise InputError(
-        f"{folder} holds no images among its {len(entries)} files ({few(others)}): name a folder of images or a video"
+        f"{folder} holds no images among its {len(entries)} files ({names}): name a folder of images or a video"
     )
 
 
