@@ -103,6 +103,7 @@ class ZeroFlow:
     spec = "zero"
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
+        """Return zero flow; see :class:`netwarp.flow.FlowEstimator`."""
         check_frames(current, previous)
         b, _, h, w = current.shape
         return torch.zeros(b, 2, h, w, dtype=torch.float32, device=current.device)
@@ -156,6 +157,7 @@ class DISFlow:
         return f"dis:{self.preset}" + (f"@{self.scale!r}" if self.scale != 1 else "")
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
+        """Estimate backward flow; see :class:`netwarp.flow.FlowEstimator`."""
         check_frames(current, previous)
         size = (current.shape[-2], current.shape[-1])
         pairs = zip(self._gray(current), self._gray(previous), strict=True)

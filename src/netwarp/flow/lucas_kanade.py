@@ -32,6 +32,7 @@ class LucasKanadeFlow:
     spec = "lk"
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
+        """Estimate backward flow; see :class:`netwarp.flow.FlowEstimator`."""
         check_frames(current, previous)
         with torch.no_grad(), torch.autocast(current.device.type, enabled=False):
             return self.between(frames_to_float(current), frames_to_float(previous))

@@ -121,6 +121,7 @@ class PrecomputedFlow:
         return path
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
+        """Look the flow of frame ``index`` up; see :class:`netwarp.flow.FlowEstimator`."""
         check_frames(current, previous)
         if not self._files:
             raise InputError(

@@ -44,6 +44,7 @@ class RAFTFlow:
         return f"raft:{self.weights}{scale}{updates}"
 
     def __call__(self, current: Tensor, previous: Tensor, index: int | None = None) -> Tensor:
+        """Estimate backward flow; see :class:`netwarp.flow.FlowEstimator`."""
         check_frames(current, previous)
         size = (current.shape[-2], current.shape[-1])
         # float32 even inside the caller's autocast: flow of half precision is a pixel off on wide frames.

@@ -32,12 +32,7 @@ def temporal_consistency(previous: Labels, current: Labels, flow: Tensor) -> flo
 
 
 class MeanOfPairs(Metric):
-    """The mean of a share over pairs of frames.
-
-    Attributes:
-        total: int64 scalar, the sum of the pairs' shares in units of 1/:data:`netwarp.metrics.metric.ONE`.
-        pairs: int64 scalar, their number.
-    """
+    """The mean of a share over pairs of frames."""
 
     total: Tensor
     pairs: Tensor
@@ -52,6 +47,10 @@ class MeanOfPairs(Metric):
 
 class TemporalConsistency(MeanOfPairs):
     """Mean of :func:`temporal_consistency` over a video's pairs of consecutive frames.
+
+    Attributes:
+        total: int64 scalar, the sum of the pairs' shares in units of 1/:data:`netwarp.metrics.metric.ONE`.
+        pairs: int64 scalar, their number.
 
     >>> metric = TemporalConsistency()
     >>> labels = torch.tensor([[1, 2], [3, 4]])
