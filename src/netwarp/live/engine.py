@@ -78,6 +78,7 @@ class Live:
             cuts=Cuts() if detect_cuts else None,
             staging=self._staging,
             stats=self.stats,
+            loops=loop,
         )
         self.source = open_as_camera(source, loop=loop)
         if isinstance(self.source, Reconnecting):

@@ -88,10 +88,11 @@ class Follower:
         cuts: Cuts | None,
         staging: Staging,
         stats: LiveStats,
+        loops: bool = False,
     ) -> None:
         self._model, self._edges, self._cuts = model, edges, cuts
         self._policy = None if policy is None else BoundedWait(policy)
-        self._staging, self._stats = staging, stats
+        self._staging, self._stats, self._loops = staging, stats, loops
         self._known: _Asked | None = None  # whose labels are carried
         self._under_way: _Asked | None = None
         self._first: _Asked | None = None
@@ -206,7 +207,8 @@ class Follower:
                 motion = self._model.estimate_motion(frame.image, key.frame.image, key.path, frame.index)
         answer = network.submit(self._answer, frame.image, state, motion, self._staging.mark())
         self._under_way = _Asked(frame, answer)
-        self._first = self._first or self._under_way
+        if self._loops and self._first is None:
+            self._first = self._under_way
         answer.add_done_callback(lambda answer: self._ask_again(answer, network))
 
     @torch.no_grad()
