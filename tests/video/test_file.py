@@ -228,6 +228,22 @@ def test_a_matroska_file_with_a_hole_is_noticed_though_its_reader_says_nothing(t
     assert not is_cut_off(path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [("C420jpeg ", 5 * 3 + 2 * 3 * 2), ("", 27), ("C422p10 ", 2 * (15 + 2 * 9)), ("Cmono ", 15), ("C444 ", 45)],
+)
+def test_raw_frames_that_are_cut(tmp_path: Path, kind: str, size: int) -> None:
+    whole = f"YUV4MPEG2 W5 H3 F25:1 {kind}Ip\n".encode() + 3 * (b"FRAME\n" + bytes(size))
+    path = tmp_path / "a.y4m"
+    for data, is_cut in ((whole, False), (whole[:-1], True), (whole[: -size - 3], True), (whole[: -size - 6], False)):
+        path.write_bytes(data)
+        assert is_cut_off(path) == is_cut
+    path.write_bytes(whole[:-1])
+    with open_frames(path) as source:
+        assert len(list(source)) == 2
+        assert source.loss is not None
+
+
 @pytest.mark.parametrize(("name", "codec"), [("a.mpg", "mpeg1video"), ("a.vob", "mpeg2video")])
 def test_an_mpeg_program_that_ends_in_a_packet_is_cut_off(tmp_path: Path, name: str, codec: str) -> None:
     path = encode(tmp_path / name, codec, frames=12)

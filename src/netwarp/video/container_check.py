@@ -10,6 +10,7 @@ packets of a transport stream tell the same.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterator
@@ -34,8 +35,8 @@ def is_cut_off(path: Path) -> bool:
     """Whether the file ends before its container does.
 
     Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements, packets of MPEG-TS and of MPEG programs (.mpg,
-    .vob), and GIF's last byte; other containers say nothing about their length, and the answer is no. So it is for
-    pipes, which can be read only once.
+    .vob), frames of YUV4MPEG2 (.y4m), and GIF's last byte; other containers say nothing about their length, and the
+    answer is no. So it is for pipes, which can be read only once.
     """
     with opened(path) as (file, size):
         head = file.read(12)
@@ -50,9 +51,29 @@ def is_cut_off(path: Path) -> bool:
             return not file.read().rstrip(b"\0").endswith(b";")
         if head[:4] == _PACK:
             return _program_end(file, size) > size
+        if head[:9] == b"YUV4MPEG2":
+            return _planes_end(file) > size
         if _transport_packet(file):
             return all(size % packet for packet in _TRANSPORT_PACKETS)
     return False
+
+
+def _planes_end(file: BinaryIO) -> int:
+    """Where the last frame of a YUV4MPEG2 file ends; of a layout of planes that is not known, 0."""
+    file.seek(0)
+    fields = {field[:1]: field[1:].decode("latin-1") for field in file.readline(_PADDING).split()[1:]}
+    kind = re.match(r"(420|411|422|444|mono)(alpha)?(?:jpeg|mpeg2|paldv)?(?:p?(\d+))?$", fields.get(b"C", "420jpeg"))
+    w, h = (int(fields[side]) if fields.get(side, "").isdecimal() else 0 for side in (b"W", b"H"))
+    if kind is None or not w or not h:
+        return 0
+    across, down = {"420": (2, 2), "411": (4, 1), "422": (2, 1), "444": (1, 1)}.get(kind[1], (0, 0))
+    samples = w * h * (2 if kind[2] else 1) + (2 * -(-w // across) * -(-h // down) if across else 0)
+    end = file.tell()
+    while line := file.readline(_PADDING):
+        if not line.startswith(b"FRAME"):
+            return end + len(line) + 1 if b"FRAME".startswith(line) else 0
+        end = file.seek(samples * (2 if int(kind[3] or 8) > 8 else 1), io.SEEK_CUR)
+    return end
 
 
 def _program_end(file: BinaryIO, size: int) -> int:
