@@ -173,6 +173,7 @@ SECTIONS = {
     "training: {stepz: 5}": ["'training.stepz'", "'training.steps'"],
     "trainin: {steps: 5}": ["'trainin.steps'", "'training.steps'"],
     "training: {rates: {bass: 1e-3}}": ["'training.rates.bass'", "'training.rates.base'"],
+    'out: "\\0"': ["train.yaml", "zero byte"],
     "training: [": ["train.yaml", "YAML"],
     "just words": ["'just words'"],
     "{training: 5, data: {spec: streets}, model: {base: 'tinybase:build', layers: []}}": ["5"],

@@ -99,6 +99,8 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
     """The number of values below a node."""
     if id(node) not in known:
         known[id(node)] = 0  # of one that holds itself
+        if isinstance(node.value, str) and "\0" in node.value:
+            raise ValueError("no text may hold a zero byte")
         inner = node.value if isinstance(node, yaml.CollectionNode) else []
         parts = [part for each in inner for part in (each if isinstance(each, tuple) else (each,))]
         known[id(node)] = 1 + sum(_count(part, known) for part in parts)
