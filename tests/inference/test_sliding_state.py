@@ -62,7 +62,7 @@ def test_is_used_up_by_a_step(pictures):
     assert torch.equal(again, expected)
 
 
-@pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError, RuntimeError("out of memory")])
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError, torch.OutOfMemoryError("out of memory")])
 def test_a_step_that_fails_midway_is_said_to_have_failed(pictures, failure):
     model, (first, second) = sliding(), pictures(2)
     _, state = model.step(first)
