@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ from netwarp.video.source import Frame
 
 QUICK = 0.5
 """A network that takes less than this share of the time between frames is waited for: labels are then this frame's."""
+
+
+OPENINGS = 4
+"""First frames of scenes whose answers are kept while a file is played in a loop."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,7 +81,7 @@ class Follower:
     The network is given the newest frame as soon as it is free, and combines it with the state after its last one. The
     flow to both of these frames is composed from frame to frame: that to the last answered carries its labels, that to
     the one under way will carry the next. When a new scene begins, the pass under way is forgotten. A file that is
-    played in a loop begins again with its first frame: the answer to that is kept.
+    played in a loop shows the first frames of its scenes again: answers to some of them are kept.
     """
 
     def __init__(
@@ -95,7 +100,7 @@ class Follower:
         self._staging, self._stats, self._loops = staging, stats, loops
         self._known: _Asked | None = None  # whose labels are carried
         self._under_way: _Asked | None = None
-        self._first: _Asked | None = None
+        self._openings: deque[_Asked] = deque(maxlen=OPENINGS)  # the first frames of scenes, of a file in a loop
         self._newest: _Seen | None = None  # what the network begins on when it is done
         self._pass_seconds = float("inf")
         self._lock = threading.RLock()  # of all of these, between the flow's thread and the network's
@@ -173,11 +178,11 @@ class Follower:
         if self._under_way is not None:
             self._under_way.answer.cancel()
         self._known = self._under_way = None
-        first, newest = self._first, self._newest
-        if first is None or newest is None or first.answer.cancelled() or not first.answer.done():
-            return
-        if torch.equal(first.frame.image, newest.image):
-            self._known = _Asked(newest, first.answer)
+        newest = self._newest
+        for asked in self._openings:
+            answered = asked.answer.done() and not asked.answer.cancelled()
+            if answered and newest is not None and torch.equal(asked.frame.image, newest.image):
+                self._known = _Asked(newest, asked.answer)
 
     def _wait(self) -> None:
         """Wait for the network's answer; without the lock, which an outdated pass may need to come to its end."""
@@ -207,8 +212,8 @@ class Follower:
                 motion = self._model.estimate_motion(frame.image, key.frame.image, key.path, frame.index)
         answer = network.submit(self._answer, frame.image, state, motion, self._staging.mark())
         self._under_way = _Asked(frame, answer)
-        if self._loops and self._first is None:
-            self._first = self._under_way
+        if self._loops and key is None:
+            self._openings.append(self._under_way)
         answer.add_done_callback(lambda answer: self._ask_again(answer, network))
 
     @torch.no_grad()
