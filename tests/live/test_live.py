@@ -14,6 +14,7 @@ from netwarp import Live, Sliding, VideoModel
 from netwarp.errors import ConfigurationError, InputError
 from netwarp.inference.keyframes import LONGEST_WAIT
 from netwarp.inference.threads import Newest
+from netwarp.video.camera import open_as_camera
 from netwarp.video.source import Frame, FrameSource
 
 H, W, SPEED = 32, 480, 2
@@ -200,7 +201,7 @@ def test_a_file_in_a_loop_has_labels_from_its_first_frame_on(shown):
 
     network, model = slow_model(once, 0.06)
     model.flow = Flow(once)
-    with Live(Film(once, 0.04), shown(model), loop=True) as live:
+    with Live(open_as_camera(Film(once, 0.04), loop=True), shown(model)) as live:
         results = {result.index: result for result in takewhile(lambda result: result.index < 35, live)}
     assert results[20].fresh == "scene cut"
     np.testing.assert_array_equal(results[20].labels, network.alone(once[0]))

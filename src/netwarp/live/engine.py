@@ -22,7 +22,7 @@ from netwarp.live.follower import Follower, LiveFrame
 from netwarp.live.stats import LiveStats
 from netwarp.model import VideoModel
 from netwarp.model.inputs import base_device
-from netwarp.video.camera import open_as_camera
+from netwarp.video.camera import PlayedFile, open_as_camera
 from netwarp.video.reconnecting import Reconnecting
 from netwarp.video.source import Frame, FrameSource
 
@@ -71,16 +71,17 @@ class Live:
             raise ConfigurationError(f"flow {self.model.flow!r} is that of clips: a camera needs one that is estimated")
         self.stats = LiveStats()
         self._staging = Staging(base_device(self.model.base))
+        policy, guide = make_policy(keyframes), make_edges(edges, self.model)
+        self.source = open_as_camera(source, loop=loop)
         self._follower = Follower(
             self.model,
-            policy=make_policy(keyframes),
-            edges=make_edges(edges, self.model),
+            policy=policy,
+            edges=guide,
             cuts=Cuts() if detect_cuts else None,
             staging=self._staging,
             stats=self.stats,
-            loops=loop,
+            loops=isinstance(self.source, PlayedFile) and self.source.loops,
         )
-        self.source = open_as_camera(source, loop=loop)
         if isinstance(self.source, Reconnecting):
             self.source.on_state = partial(setattr, self.stats, "state")
         self.model.eval()

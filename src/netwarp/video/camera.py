@@ -33,7 +33,7 @@ class PlayedFile(Wrapped):
 
     def __init__(self, source: FrameSource, *, loop: bool = False) -> None:
         super().__init__(source)
-        self.live, self._loop = True, loop
+        self.live, self.loops = True, loop
 
     def __iter__(self) -> Iterator[Frame]:
         index, began, offset = 0, time.monotonic(), 0.0
@@ -46,6 +46,6 @@ class PlayedFile(Wrapped):
                 yield replace(frame, index=index, time=offset + frame.time)
                 index += 1
             self.loss = self._source.loss
-            if not self._loop or index == first:  # a stream is not read twice
+            if not self.loops or index == first:  # a stream is not read twice
                 return
             offset += last + 1 / (self.fps or 25)
