@@ -50,6 +50,16 @@ def test_contract(form):
         assert torch.equal(net(frames[0]), plain(frames[0]))
 
 
+def test_parts_beside_an_exported_one_change_their_mode():
+    net = nn.Sequential(FORMS["exported"](tiny()), nn.Dropout())
+    model = VideoModel(net, training_free=True, preprocess=PLAIN)
+    assert net[1].training
+    assert not model.eval().base[1].training
+    assert model.train().base[1].training
+    net.requires_grad_(False)
+    assert not model.train().base[1].training
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_scripted_network_gets_the_mode_without_training():
     net = torch.jit.script(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1))).eval()

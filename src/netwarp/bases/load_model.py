@@ -18,7 +18,6 @@ from netwarp.model import FlowCNN, Preprocess, VideoModel
 from netwarp.model.gate_names import gate_from_dict
 from netwarp.model.gates import Gate, GateFunction
 from netwarp.model.model_file import read
-from netwarp.model.running import to_evaluation
 from netwarp.model.task import Task, task_from_dict
 from netwarp.ops import Grid
 from netwarp.weights import check_fit
@@ -76,7 +75,6 @@ def load(
         held = sum(tensor.numel() for tensor in saved.tensors.values())
         with nullcontext() if trust else SizeLimit(held, path):
             base = rebuild_base(source)
-    training = getattr(base, "training", False)
     try:
         if rebuilt and "output_grid" in saved.config:
             base.output_grid = Grid.from_lists(*saved.config["output_grid"])  # type: ignore[assignment]
@@ -94,8 +92,6 @@ def load(
     if rebuilt and first is not None:
         base.to(saved.tensors[first].dtype)
     model.load_state_dict(saved.tensors, strict=holds_base)
-    if training:
-        to_evaluation(base)
     return model.eval()
 
 

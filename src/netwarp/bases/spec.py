@@ -14,7 +14,7 @@ from netwarp.errors import ConfigurationError, WeightsError, shown, unknown_name
 from netwarp.input_files import expanded
 from netwarp.label_sets import LabelSet, label_set
 from netwarp.model.inputs import Preprocess, base_device, channels_last_inputs
-from netwarp.model.running import to_evaluation
+from netwarp.model.running import set_mode
 from netwarp.weights import read_weights
 
 MOST_CLASSES = 65_536
@@ -99,7 +99,7 @@ def attach_source(network: nn.Module, source: BaseSource) -> nn.Module:
     own = {"preprocess": source.preprocess, "classes": source.classes, "palette": source.palette, "source": source}
     for name, value in own.items():
         setattr(network, name, value)
-    return to_evaluation(network)
+    return set_mode(network, False)
 
 
 def prepared_by(network: nn.Module, **fields: Any) -> nn.Module:  # noqa: ANN401

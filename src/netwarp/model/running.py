@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,18 +12,21 @@ from torch import Tensor, nn
 from netwarp.errors import InputError, NetWarpError, is_out_of_memory, reason_of
 
 
-def to_evaluation(base: nn.Module) -> nn.Module:
-    """Put a network into evaluation mode; what ``torch.export`` made is in the mode that it was made in."""
-    with suppress(NotImplementedError):
-        base.eval()
-    return base
+def set_mode(network: nn.Module, training: bool) -> nn.Module:
+    """Put a network into training or evaluation mode, but for what ``torch.export`` made, which is left as it is."""
+    try:
+        network.train(training)
+    except NotImplementedError:  # of one part: the others still have to hear of it
+        for part in network.children():
+            set_mode(part, training)
+    return network
 
 
 @contextmanager
 def evaluating(base: nn.Module) -> Iterator[None]:
     """Put a network into evaluation mode inside the block; afterwards each module is in the mode it was in."""
     modes = {module: module.training for module in base.modules() if hasattr(module, "training")}  # not of frozen ones
-    to_evaluation(base)
+    set_mode(base, False)
     try:
         yield
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +23,7 @@ from netwarp.model.model_file import FORMAT, write_model
 from netwarp.model.netwarp import NetWarp
 from netwarp.model.on_hub import HubMethods
 from netwarp.model.outputs import Hooks, margin_of, output_grid
+from netwarp.model.running import set_mode
 from netwarp.model.task import Task, check_task
 from netwarp.model.unrolled import Memory, UnrolledNetwork
 from netwarp.ops.warp import Interpolation, check_interpolation
@@ -36,7 +36,7 @@ def rest_frozen(network: nn.Module, *, is_part: bool = False) -> None:
         for part in network.children():
             rest_frozen(part, is_part=True)
     elif trained or not is_part:  # parts without parameters, such as dropout, belong to what is trained
-        network.eval()
+        set_mode(network, False)
 
 
 TRAINING_FREE_START = (0.2, 0.8)
@@ -184,8 +184,7 @@ class VideoModel(UnrolledNetwork, HubMethods):
         """
         self.training = mode
         for part in self.children():
-            with suppress(NotImplementedError):  # of a program that torch.export made
-                part.train(mode)
+            set_mode(part, mode)
         if mode:
             rest_frozen(self.base)
         if mode and self.freeze_batch_norm:
