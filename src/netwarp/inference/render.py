@@ -25,7 +25,7 @@ from netwarp.output_places import check_apart, check_places
 from netwarp.video.label_files import LabelFile
 from netwarp.video.label_maps import ConfidenceFolder
 from netwarp.video.overlay import side_by_side, size_beside
-from netwarp.video.source import Frame, FrameSource, Image
+from netwarp.video.source import Frame, FrameSource, Image, Wrapped
 from netwarp.video.writer import VideoWriter, check_frame_size
 
 log = logging.getLogger("netwarp")
@@ -233,14 +233,14 @@ def check_size(source: FrameSource, video: Path | None, *, compare: bool) -> Non
         check_frame_size(size_beside(source.size) if compare else source.size, video)
 
 
-class _UntilDamage(FrameSource):
+class _UntilDamage(Wrapped):
     """A source that ends at damage after its first frame; ``damage`` says in one line what was lost."""
 
+    damage: str | None = None
+
     def __init__(self, source: FrameSource) -> None:
-        self._source = source
-        self.damage: str | None = None
-        self.description, self.paths = source.description, source.paths
-        self.fps, self.length, self.size, self.live = source.fps, source.length, source.size, source.live
+        super().__init__(source)
+        self.length = source.length
 
     def __iter__(self) -> Iterator[Frame]:
         frames, count = iter(self._source), 0
@@ -258,12 +258,6 @@ class _UntilDamage(FrameSource):
                 return
             count += 1
             yield frame
-
-    def stop(self) -> None:
-        self._source.stop()
-
-    def close(self) -> None:
-        self._source.close()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from netwarp.model import FlowCNN, VideoModel
 from netwarp.ops import warp_combine
 from netwarp.streets import render_clip
 from netwarp.video.open import open_frames
-from netwarp.video.source import Frame, FrameSource
+from netwarp.video.source import Frame, FrameSource, Wrapped
 from netwarp.video.writer import VideoWriter
 
 AHEAD = 8
@@ -52,21 +52,17 @@ def open_street(path: Path, size: tuple[int, int]) -> FrameSource:
     return source if source.size == size else _Cut(source, size)
 
 
-class _Cut(FrameSource):
+class _Cut(Wrapped):
     """Frames without their last row or column."""
 
     def __init__(self, source: FrameSource, size: tuple[int, int]) -> None:
-        self._source = source
-        self.description, self.paths = source.description, source.paths
-        self.fps, self.length, self.size = source.fps, source.length, size
+        super().__init__(source)
+        self.length, self.size = source.length, size
 
     def __iter__(self) -> Iterator[Frame]:
         height, width = self.size or (0, 0)
         for frame in self._source:
             yield replace(frame, image=np.ascontiguousarray(frame.image[:height, :width]))
-
-    def close(self) -> None:
-        self._source.close()
 
 
 FLOW_CNNS: dict[str, Callable[[], FlowCNN]] = {
