@@ -97,10 +97,10 @@ class Follower:
     ) -> None:
         self._model, self._edges, self._cuts = model, edges, cuts
         self._policy = None if policy is None else BoundedWait(policy)
-        self._staging, self._stats, self._loops = staging, stats, loops
+        self._staging, self._stats = staging, stats
         self._known: _Asked | None = None  # whose labels are carried
         self._under_way: _Asked | None = None
-        self._openings: deque[_Asked] = deque(maxlen=OPENINGS)  # the first frames of scenes, of a file in a loop
+        self._openings: deque[_Asked] = deque(maxlen=OPENINGS if loops else 0)  # the first frames of scenes
         self._newest: _Seen | None = None  # what the network begins on when it is done
         self._pass_seconds = float("inf")
         self._lock = threading.RLock()  # of all of these, between the flow's thread and the network's
@@ -212,7 +212,7 @@ class Follower:
                 motion = self._model.estimate_motion(frame.image, key.frame.image, key.path, frame.index)
         answer = network.submit(self._answer, frame.image, state, motion, self._staging.mark())
         self._under_way = _Asked(frame, answer)
-        if self._loops and key is None:
+        if key is None:
             self._openings.append(self._under_way)
         answer.add_done_callback(lambda answer: self._ask_again(answer, network))
 
