@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from netwarp.errors import MissingExtraError
+from netwarp.errors import MissingExtraError, needs_extra
 from netwarp.output_files import write_file
 
 EMPTY = "–"
@@ -48,10 +48,8 @@ def need(module: str, library: str, extra: str, purpose: str) -> None:
 
 def new_figure(width: float, height: float) -> Any:  # noqa: ANN401
     """An empty figure that belongs to no window."""
-    try:
+    with needs_extra("matplotlib", "report", "a figure"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "report", "a figure") from error
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 

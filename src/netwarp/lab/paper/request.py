@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 
-from netwarp.cli.arguments import argument, flag, local_place, option
+from netwarp.cli.arguments import argument, flag, local_place, number, option
 from netwarp.cli.network_options import DeviceOption, size
 from netwarp.lab.study.command import count
 
 TARGETS = ("table1", "table2", "table3", "table4", "table5", "fig4", "fig5", "fig6")
 
-
-def _width(text: str) -> float:
-    """Read ``--width``.
-
-    >>> _width("0.125")
-    0.125
-    """
-    try:
-        width = float(text)
-    except ValueError:
-        width = 0.0
-    if not 0 < width <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction: give a number above 0 and at most 1")
-    return width
+_width = number(lambda width: 0 < width <= 1, "is not a fraction: give a number above 0 and at most 1")
 
 
 @dataclass(frozen=True, kw_only=True)

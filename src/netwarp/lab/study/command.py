@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from netwarp.cli.arguments import flag, local_place, option
+from netwarp.cli.arguments import flag, local_place, option, whole_number
 from netwarp.cli.models import device_named
 from netwarp.cli.network_options import BaseOptions, DeviceOption, several_keyframes
 from netwarp.cli.terminal import going_on_later, quiet_loading, say
@@ -43,15 +43,7 @@ _QUICK = {
 _ORDINARY = {"seeds": 3, "out": "runs/experiment"}
 
 
-def count(text: str) -> int:
-    """Read a number of things, at least 1.
-
-    >>> count("3")
-    3
-    """
-    if not text.isdecimal() or not 1 <= int(text) <= 10**6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
+count = whole_number(1, 10**6)
 
 
 def _layers(text: str) -> tuple[str, ...]:
