@@ -20,10 +20,8 @@ def declared_end(container: InputContainer, stream: VideoStream, path: Path) -> 
     """
     if not _DECLARES_DURATION.intersection(container.format.name.split(",")) or says_its_length(path):
         return None
-    start = float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
-    tagged = _tagged_end(stream)
-    if tagged is not None:
-        return tagged - start
+    if (tagged := _tagged_seconds(stream)) is not None:
+        return tagged
     alone = len(container.streams) == 1
     return container.duration / av.time_base if alone and container.duration else None
 
@@ -39,17 +37,16 @@ def declared_length(container: InputContainer, stream: VideoStream, fps: float |
 def _seconds(container: InputContainer, stream: VideoStream) -> float | None:
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    tagged = _tagged_end(stream)
-    if tagged is not None:
-        start = float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
-        return max(0.0, tagged - max(0.0, start))
+    if (tagged := _tagged_seconds(stream)) is not None:
+        return tagged
     return container.duration / av.time_base if container.duration else None
 
 
-def _tagged_end(stream: VideoStream) -> float | None:
-    """The DURATION that Matroska's statistics of a track name, ``00:00:02.400000000``: when its last frame ends."""
+def _tagged_seconds(stream: VideoStream) -> float | None:
+    """From the first frame to the DURATION of Matroska's statistics, ``00:00:02.400000000``: when the last one ends."""
+    start = float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
     try:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+        return max(0.0, 3600 * int(hours) + 60 * int(minutes) + float(seconds) - start)
     except (KeyError, ValueError):
         return None
