@@ -67,6 +67,11 @@ def test_mistakes(workplace: Path, fails: Callable[..., str], arguments: tuple[s
     assert named in fails(*arguments)
 
 
+def test_a_network_of_one_size_is_loaded_for_it(workplace: Path):
+    request = Request(places=["in", "out"], write=["video"], base="tinybase:Fixed", size=(40, 50))
+    assert SegmentJob(request)(None)[0]
+
+
 def test_the_weights_hash_is_of_content(workplace: Path):
     import torch
 

@@ -92,7 +92,7 @@ def _model(request: Request, source: Path | None) -> VideoModel:
     from netwarp.bases.load_model import load
     from netwarp.model import VideoModel
 
-    base = None if request.base is None else base_of(request, request.size).float()
+    base = None if request.base is None else base_of(request).float()
     if source is not None:
         with quiet_loading(request.debug):
             return load(source, base).float()

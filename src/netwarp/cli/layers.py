@@ -69,7 +69,7 @@ def run(request: Request) -> None:
     if request.video is not None and request.size is not None:
         raise ConfigurationError("--size has no use with --video, whose own size is taken: leave one of them out")
     source = None if request.video is None else open_frames(request.video)
-    base = base_of(request, request.size if source is None else source.size)
+    base = base_of(request, None if source is None else source.size)
     preprocess = getattr(base, "preprocess", None) or Preprocess()
     seen = _seen(base, preprocess, request.size if source is None else source.size)
     usable = [info for info in seen.layers if info.usable]

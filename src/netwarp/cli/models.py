@@ -62,7 +62,7 @@ def build_model(request: ModelOptions, frame: tuple[int, int] | None, *, memory:
     views, where = views_of(request), _device_of(request)
     example = views.first(frame) if frame is not None else views.window
     flow = None if request.flow is None else flow_source(request.flow)
-    base = None if request.base is None else base_of(request, request.size or example).to(where)
+    base = None if request.base is None else base_of(request, example).to(where)
     if request.model is None:
         assert base is not None  # check_model_options and the command have seen to it
         preprocess = _as_asked(request, preprocess_of(base))
@@ -149,13 +149,14 @@ def _device_of(request: ModelOptions) -> str:
 def base_of(request: PreprocessOptions, example: tuple[int, int] | None = None) -> nn.Module:
     """Load the network that the options name, with the preprocessing that they give.
 
-    ``example`` is the (height, width) of a frame that it takes.
+    ``example`` is the (height, width) of a frame that it takes, unless ``--size`` says it.
     """
     assert request.base is not None
     with quiet_loading(request.debug):
         from netwarp.bases import load_base
         from netwarp.bases.spec import prepared_by
 
+        example = getattr(request, "size", None) or example
         base = load_base(request.base, request.weights, request.classes, example_size=example, **_how(request))
     given = {name: getattr(request, name) for name in PREPROCESS if getattr(request, name) is not None}
     return prepared_by(base, **given) if given else base
