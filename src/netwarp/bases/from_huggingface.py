@@ -15,6 +15,7 @@ from torch import nn
 
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, weights_file, weights_from_file
 from netwarp.errors import ConfigurationError, MissingExtraError, WeightsError, few, needs_extra, reason_of, told_as
+from netwarp.input_files import expanded
 from netwarp.label_sets import LabelSet, label_set
 from netwarp.model.inputs import Preprocess, as_preprocess
 from netwarp.weights import check_finite, unwrapped
@@ -151,7 +152,7 @@ def _fed(network: nn.Module, inputs: dict[str, Any]) -> nn.Module:
 
 def _place(name: str) -> tuple[str, bool]:
     """The name for transformers, and whether it is a folder."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ConfigurationError(f"{folder} has no config.json: give a folder that save_pretrained() wrote")

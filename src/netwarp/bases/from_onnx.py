@@ -17,6 +17,7 @@ from netwarp.bases.spec import BaseSource, ClassRequest, attach_source
 from netwarp.engines import Engine, Graph, Port, open_engine, read_graph
 from netwarp.engines.graph import listed
 from netwarp.errors import ConfigurationError, InputError, NetWarpError, WeightsError, few, reason_of
+from netwarp.input_files import expanded
 from netwarp.label_sets import LabelSet
 from netwarp.model.answer import logits_of
 from netwarp.model.inputs import Preprocess
@@ -93,11 +94,11 @@ def rebuild_onnx(source: BaseSource) -> nn.Module:
 
 def _place(name: str) -> tuple[Path, str | None]:
     """The file, and the output that is named behind a ``#`` of it."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     file, mark, output = name.rpartition("#")
     if not mark or path.exists():
         return path, None
-    return Path(file).expanduser(), output
+    return expanded(file), output
 
 
 def _image_of(graph: Graph, path: Path) -> Port:

@@ -11,6 +11,7 @@ from torch import nn
 
 from netwarp.bases.spec import BaseSource, ClassRequest, attach_source, canonical_name, outputs_in, weights_file
 from netwarp.errors import ConfigurationError, WeightsError, needs_extra, reason_of, unknown_name
+from netwarp.input_files import expanded
 from netwarp.model.inputs import Preprocess
 from netwarp.weights import load_weights, read_weights
 
@@ -23,7 +24,7 @@ def load_smp(name: str, weights: str | Path | None, classes: int | Sequence[str]
 
     Named weights are the encoder's (``"imagenet"``); a file holds the whole network.
     """
-    if (folder := Path(name).expanduser()).is_dir():
+    if (folder := expanded(name)).is_dir():
         return _saved(folder, weights, ClassRequest.of(classes))
     architecture, encoder = _names(name)
     spec = f"smp:{architecture}/{encoder}"

@@ -19,6 +19,7 @@ from netwarp.cli.network_options import ModelOptions
 from netwarp.cli.terminal import progress_bar, say, warn
 from netwarp.cli.view_options import in_views, say_how_many, views_of
 from netwarp.errors import ConfigurationError, InputError, OutputError
+from netwarp.input_files import expanded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -210,7 +211,7 @@ def _check_places(request: Request) -> None:
     from netwarp.output_places import check_places
 
     if request.save_predictions is not None:
-        folder, data = Path(request.save_predictions), Path(request.data.partition(":")[2]).expanduser()
+        folder, data = Path(request.save_predictions), expanded(request.data.partition(":")[2])
         if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
             raise OutputError(f"{folder} lies in the data set, whose labels it could replace: name another folder")
     if request.json is not None:

@@ -72,7 +72,7 @@ def run(request: Request) -> None:
 
 def _files(request: Request) -> tuple[Path | None, Path]:
     """The model, where there is one, and the file to write."""
-    *sources, last = (Path(name).expanduser() for name in request.files)
+    *sources, last = map(Path, request.files)
     if len(sources) > 1:
         raise ConfigurationError(f"{len(request.files)} files are too many: write MODEL OUT.onnx")
     if not sources:

@@ -11,6 +11,7 @@ import numpy as np
 
 from netwarp.convert.files import check_is_caffemodel, damaged
 from netwarp.errors import WeightsError, needs_extra
+from netwarp.input_files import expanded
 
 # Message: (field, number, type), with a * any number of values. Names are bytes, since they need not be UTF-8. The
 # gradients of blobs (diff, 6 and 9) are not weights.
@@ -110,7 +111,7 @@ def read_caffemodel(path: str | Path) -> Caffemodel:
     It takes about twice the file's size in memory while reading, and once as long as the layers are held.
     """
     schema = net_parameter()
-    path = Path(path).expanduser()
+    path = expanded(path)
     check_is_caffemodel(path)
     try:
         message = schema.FromString(path.read_bytes())

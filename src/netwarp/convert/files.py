@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netwarp.errors import OutputError, WeightsError, is_out_of_memory
-from netwarp.input_files import is_text
+from netwarp.input_files import expanded, is_text
 from netwarp.output_places import check_places
 
 ENDING = ".safetensors"
@@ -37,7 +37,7 @@ _FIRST_TAGS = (b"\x0a", b"\x12", b"\x1a", b"\x20", b"\x22", b"\x28", b"\x32", b"
 
 def checked_files(source: str | Path, target: str | Path) -> tuple[Path, Path]:
     """Refuse a source that is no caffemodel, and a target that cannot be written."""
-    source, target = Path(source).expanduser(), Path(target).expanduser()
+    source, target = expanded(source), expanded(target)
     if target.suffix != ENDING:
         name = f"{target.stem or 'model'}{ENDING}"
         raise OutputError(f"{target} does not end with {ENDING}: name it {name}")
