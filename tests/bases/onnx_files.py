@@ -41,17 +41,24 @@ def write_onnx(
     *,
     dtype: str = "float32",
     operator: str = "Conv",
+    before: tuple[onnx.NodeProto, ...] = (),
     more: tuple[onnx.NodeProto, ...] = (),
     outputs: dict[str, tuple[int, tuple[Any, ...]]] | None = None,
     inputs: tuple[onnx.ValueInfoProto, ...] = (),
     **metadata: Any,
 ) -> Path:
-    """Write the convolution, ``image`` to ``logits``, with ``more`` nodes behind it; metadata as JSON."""
+    """Write the convolution, ``image`` to ``logits``, with ``more`` nodes behind it; metadata as JSON.
+
+    Nodes ``before`` it make ``y`` of ``x``, the image in float32.
+    """
     rest = ("h2", "w2") if isinstance(size[-2], str) else tuple(-(-n // 2) for n in size[-2:])
     outputs = outputs or {"logits": (TensorProto.FLOAT, (size[0], CLASSES, *rest))}
     nodes = [
         helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT),
-        helper.make_node(operator, ["x", "weight", "bias"], ["logits"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        *before,
+        helper.make_node(
+            operator, ["y" if before else "x", "weight", "bias"], ["logits"], strides=[2, 2], pads=[1, 1, 1, 1]
+        ),
         *more,
     ]
     graph = helper.make_graph(

@@ -109,7 +109,7 @@ def test_what_is_no_onnx_file(tmp_path):
 
 
 SIZE = ("b", "c", "h", "w")
-LABELS = helper.make_node("ArgMax", ["logits"], ["labels"], axis=1, keepdims=0)
+ROWS = helper.make_node("ArgMax", ["logits"], ["labels"], axis=2, keepdims=0)
 COPY = helper.make_node("Identity", ["logits"], ["coarse"])
 TWO = {"logits": (TensorProto.FLOAT, SIZE), "coarse": (TensorProto.FLOAT, SIZE)}
 
@@ -117,12 +117,11 @@ TWO = {"logits": (TensorProto.FLOAT, SIZE), "coarse": (TensorProto.FLOAT, SIZE)}
 @pytest.mark.parametrize(
     ("message", "options"),
     [
-        (r"no image \[B,3,H,W\] \(image float32 \[1,16,24,3\]\)", {"size": (1, 16, 24, 3)}),
-        (r"no image \[B,3,H,W\] \(image float32 \[3,16,24\]\)", {"size": (3, 16, 24)}),
-        (r"no image \[B,3,H,W\] \(image float32 \[\?,\?,\?,3\]\)", {"size": ("b", "h", "w", 3)}),
+        (r"no image \[B,3,H,W\] .*\(image float32 \[1,4,16,24\]\)", {"size": (1, 4, 16, 24)}),
+        (r"no image \[B,3,H,W\] .*\(image float32 \[3,16,24\]\)", {"size": (3, 16, 24)}),
         ("takes 4 images at a time", {"size": (4, 3, 16, 24)}),
         ("logits.*coarse.*onnx:.*#NAME", {"more": (COPY,), "outputs": TWO}),
-        (r"no logits .*labels int64", {"more": (LABELS,), "outputs": {"labels": (TensorProto.INT64, ("b", "h", "w"))}}),
+        (r"no logits .*labels int64", {"more": (ROWS,), "outputs": {"labels": (TensorProto.INT64, ("b", "c", "w"))}}),
         ("takes 2 inputs.*flag", {"inputs": (helper.make_tensor_value_info("flag", TensorProto.FLOAT, (1,)),)}),
         ("cannot run .*: try", {"operator": "Convoluted"}),
         ("metadata .* describe no preprocessing", {"order": "grb"}),
@@ -144,6 +143,44 @@ def test_one_of_several_results_is_named(tmp_path):
     image = torch.randn(1, 3, 8, 8)
     torch.testing.assert_close(load_base(f"onnx:{file}#coarse")(image), right_answer(image), rtol=1e-4, atol=1e-5)
     refused(WeightsError, "'fine'.*logits.*coarse", f"onnx:{file}#fine")
+
+
+@engines
+@pytest.mark.parametrize("size", [("b", "h", "w", 3), (1, 18, 34, 3)])
+def test_channels_last_as_tensorflow_has_them(tmp_path, engine, size):
+    first, last = ({"perm": perm} for perm in ([0, 3, 1, 2], [0, 2, 3, 1]))
+    rest = ("h2", "w2") if isinstance(size[1], str) else (9, 17)
+    file = write_onnx(
+        tmp_path / "n.onnx",
+        size,
+        before=(helper.make_node("Transpose", ["x"], ["y"], **first),),
+        more=(helper.make_node("Transpose", ["logits"], ["last"], **last),),
+        outputs={"last": (TensorProto.FLOAT, (size[0], *rest, CLASSES))},
+    )
+    base = load_base(f"onnx:{file}", engine=engine)
+    image = torch.randn(2, 3, 18, 34)
+    assert len(base.classes) == CLASSES
+    torch.testing.assert_close(base(image), right_answer(image), rtol=1e-4, atol=1e-5)
+
+
+LABELS = {1: (), 3: (helper.make_node("Transpose", ["logits"], ["last"], perm=[0, 2, 3, 1]),)}
+
+
+@engines
+@pytest.mark.parametrize("axis", LABELS)
+def test_a_file_that_gives_labels_is_cut_before_its_argmax(tmp_path, engine, axis):
+    source = LABELS[axis][0].output[0] if LABELS[axis] else "logits"
+    more = (
+        *LABELS[axis],
+        helper.make_node("ArgMax", [source], ["whole"], axis=axis, keepdims=1),
+        helper.make_node("Cast", ["whole"], ["labels"], to=TensorProto.FLOAT),
+    )
+    outputs = {"labels": (TensorProto.FLOAT, None)}
+    file = write_onnx(tmp_path / "n.onnx", more=more, outputs=outputs, classes=["a", "b", "c", "d"])
+    base = load_base(f"onnx:{file}", engine=engine)
+    image = torch.randn(1, 3, 18, 34)
+    assert base.classes == ("a", "b", "c", "d")
+    torch.testing.assert_close(base(image), right_answer(image), rtol=1e-4, atol=1e-5)
 
 
 def test_sizes_that_the_network_does_not_take(tmp_path):

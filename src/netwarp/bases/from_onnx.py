@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,18 +25,23 @@ from netwarp.model.inputs import Preprocess
 
 DEFAULT_ENGINE = "onnxruntime"
 
+_LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)  # channels last, as TensorFlow has them, out of channels first, and back
+
 _PREPROCESS = ("mean", "std", "scale", "order", "divisor", "remainder", "size")
 """Metadata of a file that are fields of its :class:`Preprocess`, as JSON; ``classes`` and ``palette`` are others."""
 
 
 class OnnxNetwork(nn.Module):
-    """Runs a graph from an image ``[B,3,H,W]`` to logits ``[B,classes,h,w]``, on the CPU and without gradients."""
+    """Runs a graph from an image ``[B,3,H,W]`` to logits ``[B,classes,h,w]``, on the CPU and without gradients.
+
+    Ports have channels first; where the graph's own are last, ``last`` of (image, logits) says so.
+    """
 
     layers_hidden: ClassVar[str] = "an engine runs the network from a file, and shows its result alone"
 
-    def __init__(self, engine: Engine, image: Port, logits: Port) -> None:
+    def __init__(self, engine: Engine, image: Port, logits: Port, last: tuple[bool, bool] = (False, False)) -> None:
         super().__init__()
-        self._engine, self._image, self._logits = engine, image, logits
+        self._engine, self._image, self._logits, self._last = engine, image, logits, last
 
     def forward(self, image: Tensor) -> Tensor:
         """Run the graph: frame by frame where it takes one at a time."""
@@ -56,7 +62,9 @@ class OnnxNetwork(nn.Module):
 
     def _run(self, pixels: Any) -> Any:  # noqa: ANN401
         try:
-            return self._engine({self._image.name: pixels})[self._logits.name].astype(np.float32, copy=False)
+            given = np.ascontiguousarray(pixels.transpose(_LAST)) if self._last[0] else pixels
+            logits = self._engine({self._image.name: given})[self._logits.name].astype(np.float32, copy=False)
+            return logits.transpose(_FIRST) if self._last[1] else logits
         except NetWarpError:
             raise
         except Exception as error:  # each engine has kinds of its own
@@ -79,8 +87,16 @@ def load_onnx(
         raise ConfigurationError(f"onnx:{name} holds its own weights: leave {{option}} out", option="weights")
     path, asked = _place(name)
     graph = read_graph(path)
-    image, logits = _image_of(graph, path), _logits_of(graph, path, asked)
-    network = OnnxNetwork(open_engine(engine or DEFAULT_ENGINE, path, precision), image, logits)
+    image = _image_of(graph, path)
+    logits = _logits_of(graph, path, asked)
+    last = [_channels_last(image)] * 2
+    if logits.name in graph.argmax:
+        last[1] = graph.argmax[logits.name][1] in (3, -1)
+        graph = graph.before_argmax(logits.name)
+        (logits,) = graph.outputs
+    image, logits = (_first(port) if each else port for port, each in zip((image, logits), last, strict=True))
+    engine_ = open_engine(engine or DEFAULT_ENGINE, graph.source, precision)
+    network = OnnxNetwork(engine_, image, logits, (last[0], last[1]))
     preprocess = _preprocess(graph.metadata, image, path)
     count = (logits.shape and logits.shape[1]) or _channels(network, preprocess, image)
     labels = _labels(ClassRequest.of(classes), count, graph.metadata, path)
@@ -110,24 +126,33 @@ def _image_of(graph: Graph, path: Path) -> Port:
         raise WeightsError(f"{path} takes {len(graph.inputs)} inputs, not an image ({listed(graph.inputs)}){hint}")
     (image,) = graph.inputs
     number = image.dtype in ("float32", "float16", "float64", "uint8")
-    last = len(image.shape) == 4 and image.shape[3] == 3 and image.shape[1] is None
-    if len(image.shape) != 4 or image.shape[1] not in (3, None) or last or not number:
+    if len(image.shape) != 4 or not (image.shape[1] in (3, None) or _channels_last(image)) or not number:
         raise WeightsError(
-            f"the input of {path} is no image [B,3,H,W] ({image}): export the network with channels first, "
-            "in floating point or uint8"
+            f"the input of {path} is no image [B,3,H,W] or [B,H,W,3] ({image}): export the network for one, in "
+            "floating point or uint8"
         )
     if image.shape[0] not in (1, None):
         raise WeightsError(f"{path} takes {image.shape[0]} images at a time ({image}): export it for 1, or any number")
     return image
 
 
+def _channels_last(image: Port) -> bool:
+    return image.shape[3] == 3 and image.shape[1] != 3
+
+
+def _first(port: Port) -> Port:
+    return replace(port, shape=tuple(port.shape[axis] for axis in _FIRST)) if port.shape else port
+
+
 def _logits_of(graph: Graph, path: Path, asked: str | None) -> Port:
-    """The output that is named, or the only one that can be logits."""
+    """The output that is named, or the only one that can be logits, or else the only one that is labels of logits."""
     names = [port.name for port in graph.outputs]
     if asked is not None and asked not in names:
         raise WeightsError(f"{path} has no output {asked!r}: it gives {listed(graph.outputs)}")
     given = [port for port in graph.outputs if asked in (None, port.name)]
-    fit = [port for port in given if len(port.shape) in (0, 4) and port.dtype.startswith("float")]
+    labels = [port for port in given if graph.argmax.get(port.name, ("", 0))[1] in (1, -3, 3, -1)]
+    maps = [port for port in given if len(port.shape) in (0, 4) and port.dtype.startswith("float")]
+    fit = [port for port in maps if port.name not in graph.argmax] or labels
     if not fit:
         raise WeightsError(
             f"{path} gives no logits [B,classes,h,w] ({listed(given)}): export the network without what makes labels "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,22 @@ class Graph:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     metadata: dict[str, str]
+    argmax: Mapping[str, tuple[str, int]]  # of outputs that are labels: the tensor they are the ArgMax of, and its axis
+
+    def before_argmax(self, name: str) -> Graph:
+        """The graph up to the logits of an output that is labels."""
+        import onnx
+
+        model = onnx.load_from_string(self.source) if isinstance(self.source, bytes) else onnx.load(self.source)
+        try:
+            extractor = onnx.utils.Extractor(onnx.shape_inference.infer_shapes(model))
+            part = extractor.extract_model([port.name for port in self.inputs], [self.argmax[name][0]])
+            return replace(read_graph(part.SerializeToString()), metadata=self.metadata)
+        except Exception as error:  # shapes that nothing tells, or more than Protocol Buffers take
+            raise WeightsError(
+                f"the graph that gives {name} cannot be cut before its ArgMax ({reason_of(error)[:120]}): "
+                "export the network without it"
+            ) from error
 
 
 def read_graph(source: Path | bytes) -> Graph:
@@ -60,7 +76,19 @@ def read_graph(source: Path | bytes) -> Graph:
         outputs = tuple(_port(value, onnx) for value in graph.output)
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{name} has inputs or outputs that are no tensors: {reason_of(error)}") from error
-    return Graph(source, inputs, outputs, {entry.key: entry.value for entry in model.metadata_props})
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    made = {name: node for node in graph.node for name in node.output}
+    argmax = {port.name: found for port in outputs if (found := _argmax_behind(port.name, made))}
+    return Graph(source, inputs, outputs, metadata, argmax)
+
+
+def _argmax_behind(name: str, made: Mapping[str, Any]) -> tuple[str, int] | None:
+    """What a tensor is the ArgMax of, and along which axis, whatever its labels' type and dimensions became."""
+    while (node := made.get(name)) is not None and node.op_type in ("Cast", "Identity", "Squeeze", "Unsqueeze"):
+        name = node.input[0]
+    if node is None or node.op_type != "ArgMax":
+        return None
+    return node.input[0], next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
 
 
 def listed(ports: Sequence[Port]) -> str:
