@@ -110,6 +110,16 @@ def test_controls_are_shared_only_by_rows_that_they_fit():
     assert len({row.against for row in slower if row.against}) == 2
 
 
+def test_a_training_that_several_rows_share_is_kept_for_them(rows):
+    shared = {}
+    for row in rows:
+        if row.trains:
+            shared.setdefault(repr(row.training()), []).append(row)
+    several = [group for group in shared.values() if len(group) > 1]
+    assert sorted(map(len, several)) == [2, 7]  # the best combination; its control, and the decoder it leaves
+    assert all(row.kept for group in several for row in group)
+
+
 def test_settings_tell_what_matters_and_nothing_else():
     row = Row("a", ("x",))
     assert row.settings() == replace(row, name="b", drawn=True, against="c", kept=True).settings()

@@ -86,7 +86,7 @@ class Row:
     # whether the network, once it is trained, is tested with the memory that needs no training, beside inner layers
     then_free: bool = False
     windows: Views | None = None  # what the network is shown of a frame when it is tested; None for the frame as it is
-    # whether the trained model is kept for other rows and pictures, where training goes on after a kill
+    # whether the trained model is kept for pictures, and for other rows that differ in how they are tested
     kept: bool = False
 
     @property
@@ -163,9 +163,9 @@ def standard_rows(
     rows.append(netwarp(" + gate + consistency loss", last, gate=gate, consistency=0.5))
     rows.append(netwarp(", clips of three,", last, length=3, drawn=True))
     if train_from is not None:
-        best = netwarp("", last, gate="photometric", trained=(f"after {train_from}",), recipe=tuned)
+        best = netwarp("", last, gate="photometric", trained=(f"after {train_from}",), recipe=tuned, kept=True)
         rows.append(replace(best, name=f"Best combination: decoder trained, gate, at {last}", drawn=True))
-        rows.append(replace(best, name=f"{rows[-1].name}, edges", edges="on", kept=True))
+        rows.append(replace(best, name=f"{rows[-1].name}, edges", edges="on"))
         # As the paper trains them: what runs behind learns to average.
         behind = Row(f"NetWarp at {train_from}, decoder trained", (train_from,), memory="previous", recipe=tuned)
         behind = replace(behind, trained=best.trained)
@@ -174,7 +174,7 @@ def standard_rows(
             name = f"NetWarp at {depths[0]}, all behind it trained"
             rows.append(replace(behind, name=name, layers=(depths[0],), trained=(f"after {depths[0]}",)))
         # Train first, remember afterwards: the control's network, which no memory was trained with.
-        decoder = replace(control_of(best), name="Decoder trained, then training-free", then_free=True, kept=True)
+        decoder = replace(control_of(best), name="Decoder trained, then training-free", then_free=True)
         bicubic = replace(decoder, name=f"{decoder.name}, bicubic, offline", interpolation="bicubic", offline=True)
         rows += [decoder, *looks(decoder), bicubic]
     if true_flow:
@@ -240,7 +240,7 @@ def control_of(row: Row) -> Row:
         flow="zero",
         control=True,
         edges=row.edges,
-        kept=row.edges == "on",  # for rows that differ in how they are tested
+        kept=row.kept,
         recipe=row.recipe,
         windows=row.windows,
     )

@@ -77,7 +77,7 @@ class UnitScores:
     tiou: dict[int, float]  # IoU within so many pixels of label changes, by width
     tc: float  # temporal consistency
     frames: int  # number of labelled frames
-    # mean loss over the first and over the last tenth of the steps; nan where nothing is trained
+    # mean loss over the first and over the last tenth of the steps; nan where this unit trained nothing
     loss: tuple[float, float]
     parameters: int  # how many numbers were trained
     seconds: dict[str, float]  # what took how long

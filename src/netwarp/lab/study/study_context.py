@@ -11,7 +11,7 @@ import signal
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.connection import Connection, wait
@@ -143,10 +143,10 @@ class StudyContext(contextlib.ExitStack):
         try:
             began = time.perf_counter()
             if row.trains:
-                folder, cache = store.training(unit), self.inputs.cache / "flow"
+                cache, goes_on = self.inputs.cache / "flow", row.kept or self.inputs.test is not None
                 losses = train_row(
                     model, row, fold, unit.seed, device=self.inputs.device, cache=cache, replay=inside,
-                    folder=None if self.inputs.test is None else folder,
+                    folder=store.training(unit) if goes_on else None,
                 )  # fmt: skip
                 seconds["training"] = time.perf_counter() - began
                 began = time.perf_counter()
@@ -262,7 +262,7 @@ def _in_processes(
     try:
         while left or busy:
             for connection in idle[: len(left)]:
-                busy[connection] = left.popleft()
+                busy[connection] = _next(left, busy.values(), store)
                 with contextlib.suppress(BrokenPipeError):  # a process that died is noticed where its answer is awaited
                     connection.send(busy[connection])
             idle = cast(list[Connection], wait(list(busy)))
@@ -276,6 +276,14 @@ def _in_processes(
                 process.kill()
         for process in workers.values():
             process.join()
+
+
+def _next(left: deque[Unit], busy: Iterable[Unit], store: Store) -> Unit:
+    """Take the first unit that need not wait for the training of another one that is worked on, or else the first."""
+    trained = {store.training(unit) for unit in busy if unit.row.kept}
+    unit = next((unit for unit in left if not unit.row.kept or store.training(unit) not in trained), left[0])
+    left.remove(unit)
+    return unit
 
 
 def _start(inputs: StudyInputs, store: Store) -> tuple[Connection, BaseProcess]:
