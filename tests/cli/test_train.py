@@ -17,7 +17,7 @@ import yaml
 import netwarp
 from netwarp.cli import main
 from netwarp.training.batches import clip_at
-from training.processes import outcome, started
+from training.processes import command, outcome
 
 SMALL = {
     "out": "run",
@@ -242,21 +242,13 @@ def test_bad_data_stops_with_a_line_and_what_was_done_is_kept(config, folder_dat
     assert len(Path("run/log.csv").read_text().splitlines()) == 11
 
 
-def interrupted(errors: str, *arguments: object) -> None:
-    descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 2)
-    sys.stderr = os.fdopen(2, "w", buffering=1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background it is ignored
-    os._exit(run(*arguments))
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_and_gone_on_with(config, workplace: Path, number: signal.Signals):
     path = config(training__steps=2000, training__checkpoint_every=1000)
-    process = started(interrupted, "errors.txt", "--config", path)
+    process = command("errors.txt", "train", "--config", path)
     log = workplace / "run" / "log.csv"
     while not log.exists() or len(log.read_text().splitlines()) < 3:
-        assert process.exitcode is None
+        assert process.exitcode is None, Path("errors.txt").read_text()
         time.sleep(0.01)
     os.kill(process.pid, number)
     assert outcome(process) == 130

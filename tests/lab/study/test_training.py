@@ -1,9 +1,11 @@
 """Trainings that are kept: done once, gone on with, by one of two processes, tidied up; and locks on folders."""
 
-import subprocess
-import sys
+import multiprocessing
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from netwarp.lab.study.build import build
 from netwarp.lab.study.folds import one_fold
 from netwarp.lab.study.rows import WHOLE, Recipe, Row
 from netwarp.lab.study.training import BaseTraining, file_lock, leave, set_dropout, train_row, trained_base
+from training.processes import outcome, started
 
 ROW = Row(
     "NetWarp", ("at_eighth",), memory="previous", start=(1.0, 0.0), trained=(WHOLE,),
@@ -84,14 +87,18 @@ def test_of_two_that_need_the_same_training_one_waits(fold, tmp_path: Path):
     assert same(mine, theirs)
 
 
+def hold(path: Path, held: Connection) -> None:
+    with file_lock(path):
+        held.send("in")
+        time.sleep(600)
+
+
 def test_a_process_that_is_killed_keeps_nobody_out(tmp_path: Path):
-    code = (
-        "import sys, pathlib, time\nfrom netwarp.lab.study.training import file_lock\n"
-        "with file_lock(pathlib.Path(sys.argv[1])):\n    print('in', flush=True); time.sleep(600)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "x")], stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"in\n"
-        process.kill()
+    here, there = multiprocessing.Pipe()
+    process = started(hold, tmp_path / "x", there)
+    assert here.recv() == "in"
+    process.kill()
+    assert outcome(process) == -signal.SIGKILL
     with file_lock(tmp_path / "x"), file_lock(tmp_path / "y"):
         pass
 

@@ -14,9 +14,6 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-import cv2
-import torch
-
 from netwarp.errors import NetWarpError
 
 log = logging.getLogger("netwarp")
@@ -101,6 +98,9 @@ def _work(
         connection.recv()
         try:
             if threads is not None:
+                import cv2
+                import torch
+
                 torch.set_num_threads(threads)
                 cv2.setNumThreads(threads)
             for value in function(*arguments, lambda text: send("told", text)):
