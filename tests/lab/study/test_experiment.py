@@ -3,9 +3,9 @@
 import contextlib
 import json
 import multiprocessing
-import subprocess
-import sys
+import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from netwarp.lab.study.rows import BASE, FREE, QUICK, Row
 from netwarp.lab.study.store import Store, Unit, UnitScores, units_of
 from netwarp.lab.study.study_context import StudyContext, StudyInputs, _answer
 from netwarp.lab.study.training import BaseTraining, trained_base
+from training.processes import command, outcome
 
 STREETS = "streets:clips=2,frames=3,size=96x64"
 NAMES = (FREE, "NetWarp + FlowCNN at output", "Best combination: decoder trained, gate, at output, true flow")
@@ -108,19 +109,20 @@ def test_keyframes_are_tested_on_all_of_the_data(folder: Path):
     assert "67 %" in table
 
 
-def test_killed_it_goes_on_and_ends_alike(made, folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_killed_it_goes_on_and_ends_alike(made, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """With two processes, and SIGKILL, which nobody can prepare for, when it says that the first unit is done."""
     arguments = [
         "experiment", "--quick", "--weights", str(weights(folder)), "--out", str(folder / "killed"),
         "--jobs", "2", "--device", "cpu", "--rows", FREE,
     ]  # fmt: skip
-    process = psutil.Popen([sys.executable, "-m", "netwarp", *arguments], stderr=subprocess.PIPE, text=True)
-    said = list(iter_until(process.stderr, "experiment: 1/"))
-    workers = process.children(recursive=True)
+    said = tmp_path / "said"
+    process = command(str(said), *arguments)
+    while not said.exists() or "experiment: 1/" not in said.read_text():
+        assert process.exitcode is None, said.read_text()
+        time.sleep(0.02)
+    workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    process.wait()
-    process.stderr.close()
-    assert "experiment: 1/" in said[-1], said
+    assert outcome(process) == -signal.SIGKILL
     assert len(workers) >= 2
     _, left = psutil.wait_procs(workers, timeout=120)
     assert not left, "workers outlive the process that they work for"
@@ -139,14 +141,6 @@ def test_killed_it_goes_on_and_ends_alike(made, folder: Path, monkeypatch: pytes
     found, whole = (rows_in(folder / f"{name}.json") for name in ("killed", "made"))
     assert list(found) == [BASE, FREE]
     assert all(found[name] == whole[name] for name in found)
-
-
-def iter_until(lines, words: str):
-    """Lines up to the one that holds these words."""
-    for line in lines:
-        yield line
-        if words in line:
-            return
 
 
 def test_units_are_handed_out_until_all_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
