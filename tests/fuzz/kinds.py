@@ -39,7 +39,7 @@ class Kind:
         command: What reads it; its results are called ``out…``.
         result: What came of that; with exit 0 and no word it must be that of the whole file. None: no way to tell.
         text: Whether it is one that people write.
-        unseen: Of a hundred damaged ones, so many may lose frames unseen: the format has nothing that tells.
+        packet: If it is a stream of packets of so many bytes: one that is cut behind one of them is whole, but shorter.
         slow: Whether only a quarter of the tries are made.
     """
 
@@ -48,12 +48,12 @@ class Kind:
     command: Sequence[str]
     result: Callable[[], object] | None = None
     text: bool = False
-    unseen: int = 0
+    packet: int = 0
     slow: bool = False
 
 
-def _film(path="film.mp4", codec="libx264", pixels="yuv420p"):
-    with av.open(path, "w") as container:
+def _film(path="film.mp4", codec="libx264", pixels="yuv420p", **options):
+    with av.open(path, "w", container_options=options) as container:
         stream = container.add_stream(codec, rate=12)
         stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
         for index in range(FRAMES):
@@ -82,10 +82,10 @@ def _count():
     return len(masks("out"))
 
 
-def _video(ending, codec="libx264", pixels="yuv420p", unseen=0):
+def _video(ending, codec="libx264", pixels="yuv420p", packet=0, **options):
     name = f"film.{ending}"
     command = ("segment", name, "out", *BASE, "--frame-by-frame")
-    return Kind(name, lambda: _film(name, codec, pixels), command, _count, unseen=unseen)
+    return Kind(name, lambda: _film(name, codec, pixels, **options), command, _count, packet=packet)
 
 
 def _tree():
@@ -140,13 +140,15 @@ def _state(path):
 SEGMENT = ("segment", "film.mp4", "out", *BASE)
 CHECK = ("check-data", "folder:tree")
 KINDS = {
-    "mp4": _video("mp4", unseen=1),
+    "mp4": _video("mp4"),
+    "fragments": _video("mp4", movflags="frag_every_frame+empty_moov"),
     "mkv": _video("mkv"),
     "mov": _video("mov", "mpeg4"),
     "avi": _video("avi", "mpeg4"),
-    "ts": _video("ts", unseen=3),
-    "webm": _video("webm", "libvpx-vp9", unseen=1),
-    "gif": _video("gif", "gif", "rgb8", unseen=5),
+    "flv": _video("flv"),
+    "ts": _video("ts", packet=188),
+    "webm": _video("webm", "libvpx-vp9"),
+    "gif": _video("gif", "gif", "rgb8"),
     "png": Kind("in/001.png", lambda: _frames("in", "png"), ("segment", "in", "out", *BASE, "--frame-by-frame"), _maps),
     "jpeg": Kind(
         "in/001.jpg", lambda: _frames("in", "jpg"), ("segment", "in", "out", *BASE, "--frame-by-frame"), _count

@@ -18,6 +18,7 @@ from netwarp.video import decoding, file
 from netwarp.video.container_check import is_cut_off, is_damaged_inside
 from netwarp.video.file import VideoFile
 from netwarp.video.open import open_frames
+from netwarp.video.packets import packets_of
 from netwarp.video.source import AfterDamage, FrameSource
 
 
@@ -494,3 +495,114 @@ def test_a_packet_that_a_transport_stream_lacks_is_noticed(tmp_path: Path) -> No
     middle = len(whole) // 188 // 2 * 188
     (tmp_path / "less.ts").write_bytes(whole[:middle] + whole[middle + 188 :])
     assert "less.ts" in (read(tmp_path / "less.ts", "resume")[0].loss or "")
+
+
+def _changed(path: Path, old: bytes, new: bytes) -> Path:
+    data = path.read_bytes()
+    assert old in data
+    at = data.rindex(old)
+    path.write_bytes(data[:at] + new + data[at + len(old) :])
+    return path
+
+
+def test_a_block_of_no_track_is_noticed(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mkv", frames=12)
+    with av.open(path) as container:
+        place = [packet.pos for packet in container.demux(video=0) if packet.size][7]
+    data = bytearray(path.read_bytes())
+    data[place + data[place:].index(b"\x81")] = 0x91
+    path.write_bytes(data)
+    source, shown, _ = read(path, "resume")
+    assert len(shown) < 12
+    assert source.loss is not None
+
+
+@pytest.mark.parametrize("old", [b"\x1f\x43\xb6\x75", b"\x18\x53\x80\x67"])
+def test_an_element_of_matroska_that_is_none_is_noticed(tmp_path: Path, old: bytes) -> None:
+    path = encode(tmp_path / "a.mkv", frames=12)
+    assert not is_damaged_inside(path)
+    assert is_damaged_inside(_changed(path, old, old[:3] + bytes([old[3] ^ 8])))
+
+
+def test_matroska_that_was_written_live_shows_a_cut_in_its_blocks(tmp_path: Path) -> None:
+    class Pipe:
+        def __init__(self) -> None:
+            self.written = b""
+
+        def write(self, data: bytes) -> int:
+            self.written += bytes(data)
+            return len(data)
+
+    pipe = Pipe()
+    with av.open(encode(tmp_path / "a.mkv", frames=12)) as whole, av.open(pipe, "w", format="matroska") as live:
+        stream = live.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                live.mux(packet)
+    for content, is_cut in ((pipe.written, False), (pipe.written[: len(pipe.written) * 2 // 3], True)):
+        (tmp_path / "live.mkv").write_bytes(content)
+        assert not is_damaged_inside(tmp_path / "live.mkv")
+        assert is_cut_off(tmp_path / "live.mkv") is is_cut
+
+
+def test_a_fragment_of_no_track_is_noticed(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", frames=12, container_options={"movflags": "frag_every_frame+empty_moov"})
+    assert read(path)[0].loss is None
+    for old, new in ((b"tfhd", b"tfxd"), (b"moof", b"mooF"), (b"tfdt", b"tfdt")):
+        data = path.read_bytes()
+        _changed(path, old, new)
+        assert is_damaged_inside(path) is (old != new)
+        path.write_bytes(data)
+
+
+def test_what_an_edit_list_leaves_out_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = encode(tmp_path / "a.mp4", frames=12)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 12
+    data[at : at + 4] = (240).to_bytes(4, "big")  # of its 480 ms
+    path.write_bytes(data)
+    caplog.set_level("INFO", "netwarp")
+    source, shown, _ = read(path)
+    assert 5 <= len(shown) < 12
+    assert source.loss is None
+    assert f"{12 - len(shown)} frames" in caplog.text
+
+
+@pytest.mark.parametrize("begin", [0, 100, 188])
+def test_a_transport_stream_may_begin_anywhere(tmp_path: Path, begin: int) -> None:
+    whole = encode(tmp_path / "whole.ts", frames=12).read_bytes()
+    (tmp_path / "a.ts").write_bytes(whole[begin:])
+    assert read(tmp_path / "a.ts")[0].loss is None
+    (tmp_path / "a.ts").write_bytes(whole[begin:-24])
+    assert is_cut_off(tmp_path / "a.ts")
+
+
+def test_tables_of_a_transport_stream_may_count_anew(tmp_path: Path) -> None:
+    data = bytearray(encode(tmp_path / "a.ts", frames=12).read_bytes())
+    for at in range(0, len(data), 188):
+        if data[at + 2] == 0 and at > len(data) // 2 and not data[at + 1] & 1:
+            data[at + 3] = (data[at + 3] & 0xF0) | ((data[at + 3] + 5) & 15)
+    (tmp_path / "a.ts").write_bytes(data)
+    assert read(tmp_path / "a.ts")[0].loss is None
+
+
+def test_a_file_that_gains_a_stream_while_it_is_read_ends_as_others_do() -> None:
+    class Container:
+        def demux(self, *streams: object):  # as PyAV does
+            yield from streams
+            raise IndexError
+
+    assert list(packets_of(Container(), 1, 2)) == [1, 2]  # type: ignore[arg-type]
+
+
+def test_a_first_picture_that_is_broken_is_noticed(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", frames=24, options={"g": "8"})
+    with av.open(path) as container:
+        first = next(container.demux(video=0))
+    data = bytearray(path.read_bytes())
+    data[first.pos : first.pos + first.size] = bytes(first.size)
+    path.write_bytes(data)
+    source, shown, _ = read(path, "resume")
+    assert len(shown) < 24
+    assert source.loss is not None

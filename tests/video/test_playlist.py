@@ -98,3 +98,18 @@ def test_parts_that_are_gone_are_told(segment: Path) -> None:
     with open_frames(segment / "list.m3u8") as source:
         assert sum(1 for _ in source) == 12
     assert "gone.ts" in str(source.loss)
+
+
+@pytest.mark.parametrize("between", ["", "#EXT-X-DISCONTINUITY\n"])
+def test_files_that_are_joined_are_no_damage_but_a_broken_one_is(segment: Path, between: str) -> None:
+    """Each counts its packets from 0, which one file would do only where some are missing."""
+    encode(segment / "b.ts", frames=9)
+    (segment / "list.m3u8").write_text(HLS.format(f"b.ts\n{between}#EXTINF:1.0,\na.ts"))
+    with open_frames(segment / "list.m3u8") as source:
+        assert (sum(1 for _ in source), source.loss) == (21, None)
+    data = (segment / "b.ts").read_bytes()
+    middle = len(data) // 376 * 188
+    (segment / "b.ts").write_bytes(data[:middle] + data[middle + 188 :])
+    with open_frames(segment / "list.m3u8") as source:
+        assert sum(1 for _ in source) < 21
+        assert source.loss is not None

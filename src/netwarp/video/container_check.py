@@ -13,39 +13,39 @@ import io
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
+from netwarp.video.boxes import boxes, fragments
+from netwarp.video.gif_blocks import images
+from netwarp.video.matroska import EBML, elements, segment
+from netwarp.video.transport import is_continuous, packets_from
 
-_TRANSPORT_PACKETS = (188, 192, 204)
-_EBML = b"\x1a\x45\xdf\xa3"
-_SEGMENT = 0x18538067
-_CLUSTER = 0x1F43B675
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp")
 _PADDING = 4096
 _START = b"\0\0\1"
 _PACK = b"\0\0\1\xba"
 _TAIL = 1 << 18  # bytes at a program's end that hold a pack's begin
-_STUFFING = 0x1FFF  # the part of a transport stream that fills it up
 
 
 def is_cut_off(path: Path) -> bool:
     """Whether the file ends before its container does.
 
-    Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements, packets of MPEG-TS and of MPEG programs (.mpg,
-    .vob), frames of YUV4MPEG2 (.y4m), and GIF's last byte; other containers say nothing about their length, and the
-    answer is no. So it is for pipes, which can be read only once.
+    Knows MP4/MOV boxes, AVI's RIFF chunks, Matroska/WebM's elements, FLV's tags, packets of MPEG-TS and of MPEG
+    programs (.mpg, .vob), frames of YUV4MPEG2 (.y4m), and GIF's last byte; other containers say nothing about their
+    length, and the answer is no. So it is for pipes, which can be read only once.
     """
     with opened(path) as (file, size):
         head = file.read(12)
-        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
-            return any(end > size for _, end in _boxes(file, size))
+        if head[4:8] in _BOXES:
+            return any(end > size for *_, end in boxes(file, size))
         if head[:4] == b"RIFF":
             return 8 + int(struct.unpack("<I", head[4:8])[0]) > size
-        if head[:4] == _EBML:
-            return _segment_end(file) > size
+        if head[:4] == EBML:
+            begin, end = segment(file)
+            return end > size or (begin > 0 and not end and elements(file, size).end > size)
         if head[:4] == b"GIF8":
             file.seek(-min(size, _PADDING), 2)
             return not file.read().rstrip(b"\0").endswith(b";")
@@ -53,8 +53,11 @@ def is_cut_off(path: Path) -> bool:
             return _program_end(file, size) > size
         if head[:9] == b"YUV4MPEG2":
             return _planes_end(file) > size
-        if _transport_packet(file):
-            return all(size % packet for packet in _TRANSPORT_PACKETS)
+        if head[:3] == b"FLV":
+            return _tags(file, size)[1] > size
+        if found := packets_from(file):
+            packet, begin = found
+            return (size - begin) % packet > 0
     return False
 
 
@@ -94,26 +97,87 @@ def _program_end(file: BinaryIO, size: int) -> int:
     return place
 
 
-def is_damaged_inside(path: Path) -> bool:
+def is_damaged_inside(path: Path, packets: int | None = None) -> bool:
     """Whether a file that is not cut off holds a broken element (Matroska/WebM), block (GIF) or packet (MPEG-TS).
 
+    Or more than the ``packets`` of its pictures that came, if all were asked for.
     Of other containers nothing is known, and the answer is no.
     """
     with opened(path) as (file, size):
-        head = file.read(4)
-        if head == _EBML:
-            end = _segment_end(file)
-            return 0 < end <= size and not all(_is_filled(file, cluster) for cluster in _clusters(file, end))
-        if head == b"GIF8":
-            return not _ends_as_gif(file)
-        packet = _transport_packet(file)
-        return packet is not None and not _is_continuous(path, packet)
+        head = file.read(12)
+        if head[:4] == EBML:
+            whole = elements(file, size)
+            return whole.broken or _lacks(whole.blocks, whole.video, packets)
+        if head[4:8] in _BOXES:
+            found = fragments(file, size)
+            return found.broken or _lacks(found.samples, found.video, packets)
+        if head[:4] == b"GIF8":
+            count = images(file)
+            return count is None or (packets is not None and count > packets)
+        if head[:4] == b"RIFF":
+            listed, video = _indexed(file, size)
+            return listed is None or _lacks(listed, video, packets)
+        if head[:3] == b"FLV":
+            count, _ = _tags(file, size)
+            return count is None or (packets is not None and count > packets)
+        return packets_from(file) is not None and not is_continuous(path)
+
+
+def _indexed(file: BinaryIO, size: int) -> tuple[Counter[int] | None, list[int]]:
+    """Count the chunks of each stream in an AVI's first index, and say which are pictures; None if a list is broken."""
+    video: list[int] = []
+    at = 12
+    while at + 12 <= size:
+        file.seek(at)
+        head = file.read(12)
+        length = int.from_bytes(head[4:8], "little")
+        if not all(32 <= letter < 127 for letter in head[:4]):
+            return None, video
+        if head[:4] == b"LIST" and head[8:] == b"hdrl":
+            kinds = [part[4:8] for part in file.read(length).split(b"strh")[1:]]
+            video = [number for number, kind in enumerate(kinds) if kind == b"vids"]
+        if head[:4] == b"idx1":
+            file.seek(at + 8)
+            index = file.read(min(length, size))
+            entries = [index[place : place + 16] for place in range(0, len(index) - 15, 16)]
+            numbers = [int(entry[:2]) for entry in entries if entry[:2].isdigit() and any(entry[12:])]
+            strange = any(not entry[:2].isdigit() and entry[:4] != b"rec " for entry in entries)
+            return (None if strange else Counter(numbers)), video
+        at += 8 + length + length % 2
+    return Counter(), video
+
+
+def _tags(file: BinaryIO, size: int) -> tuple[int | None, int]:
+    """Count the pictures of an FLV, None if a tag is not followed by its length; and where the last tag ends."""
+    file.seek(5)
+    at, count, checked = int.from_bytes(file.read(4), "big") + 4, 0, False
+    while at < size:
+        file.seek(at)
+        head = file.read(13)
+        length = int.from_bytes(head[1:4], "big")
+        end = at + 15 + length
+        if end <= size:
+            file.seek(end - 4)
+            right = int.from_bytes(file.read(4), "big") == length + 11
+            if (checked and not right) or head[0] & 31 not in {8, 9, 18}:
+                return None, size
+            checked |= right  # some programs write no lengths
+            if head[0] & 31 == 9 and length > 1:
+                kind, extended = head[11] & 15, head[11] & 0x80
+                count += (kind in {1, 3}) if extended else head[11] >> 4 != 5 and (kind != 7 or head[12] == 1)
+        at = end
+    return count, at
+
+
+def _lacks(counts: Counter[int], video: Sequence[int], packets: int | None) -> bool:
+    """Whether the only track of pictures has more packets than came."""
+    return packets is not None and len(video) == 1 and counts[video[0]] > packets
 
 
 def says_its_length(path: Path) -> bool:
     """Whether this is a Matroska/WebM file whose head says how long it is, so that a cut shows in its size."""
     with opened(path) as (file, _):
-        return file.read(4) == _EBML and _segment_end(file) > 0
+        return file.read(4) == EBML and segment(file)[1] > 0
 
 
 def lacks_index(path: Path) -> bool:
@@ -121,7 +185,7 @@ def lacks_index(path: Path) -> bool:
     with opened(path) as (file, size):
         if file.read(8)[4:] != b"ftyp":
             return False
-        return not any(kind == b"moov" and end <= size for kind, end in _boxes(file, size))
+        return not any(kind == b"moov" and end <= size for kind, _, end in boxes(file, size))
 
 
 @contextmanager
@@ -129,171 +193,3 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """A file and its size; of what is none, such as a pipe, an empty one."""
     with path.open("rb") if path.is_file() else io.BytesIO() as file:
         yield file, path.stat().st_size if path.is_file() else 0
-
-
-def _boxes(file: BinaryIO, size: int) -> list[tuple[bytes, int]]:
-    """List type and end of every top-level box, up to the first that does not lie within the file."""
-    boxes: list[tuple[bytes, int]] = []
-    start = 0
-    while start + 8 <= size:
-        file.seek(start)
-        header = file.read(16)
-        length, kind = int(struct.unpack(">I", header[:4])[0]), header[4:8]
-        if not all(32 <= byte < 127 or byte == 0xA9 for byte in kind):
-            break  # bytes behind the last box: padding or a trailer
-        if length == 1 and len(header) == 16:
-            length = int(struct.unpack(">Q", header[8:])[0])
-        elif length == 0:
-            length = size - start
-        if length < 8:
-            break
-        start += length
-        boxes.append((kind, start))
-    return boxes
-
-
-def _segment_end(file: BinaryIO) -> int:
-    """Find where Matroska's Segment ends; 0 where it does not say (a live recording)."""
-    file.seek(0)
-    while True:
-        identifier = _vint(file, keep_marker=True)
-        length = _vint(file, keep_marker=False)
-        if identifier is None or length is None:
-            return 0
-        if identifier == _SEGMENT:
-            return file.tell() + length
-        file.seek(length, 1)
-
-
-def _clusters(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
-    """Yield start and end of every cluster's contents; for a broken element, a span that nothing can fill."""
-    while (at := file.tell()) < end:
-        identifier, length = _vint(file, keep_marker=True), _vint(file, keep_marker=False)
-        if identifier is None or file.tell() + (length or 0) > end:
-            yield at, at - 1
-            return
-        if length is None:
-            return  # written live: its length was not known
-        start = file.tell()
-        if identifier == _CLUSTER:
-            yield start, start + length
-        file.seek(start + length)
-
-
-def _is_filled(file: BinaryIO, span: tuple[int, int]) -> bool:
-    at, end = span
-    while at < end:
-        file.seek(at)
-        identifier, length = _vint(file, keep_marker=True), _vint(file, keep_marker=False)
-        if identifier is None or length is None:
-            return False
-        at = file.tell() + length
-    return at == end
-
-
-def _vint(file: BinaryIO, *, keep_marker: bool) -> int | None:
-    """Read EBML's variable-length integer: as many bytes as the first has leading zeros, and one; all ones: unknown."""
-    first = file.read(1)
-    if not first or not first[0]:
-        return None
-    extra = 8 - first[0].bit_length()
-    rest = file.read(extra)
-    if len(rest) < extra:
-        return None
-    value = int.from_bytes(first + rest, "big")
-    if keep_marker:
-        return value
-    marker = 1 << (7 * (extra + 1))
-    value ^= marker
-    return None if value == marker - 1 else value
-
-
-def _ends_as_gif(file: BinaryIO) -> bool:
-    """Go from block to block, to the one that ends the file."""
-    file.seek(10)
-    file.seek(13 + _colours(file.read(1)))
-    while kind := file.read(1):
-        if kind == b";":
-            return True
-        if kind == b",":
-            file.seek(1 + _colours(file.read(9)[8:]), 1)
-        elif kind != b"!" or not file.read(1):
-            return False
-        while length := file.read(1):
-            if not length[0]:
-                break
-            file.seek(length[0], 1)
-    return False
-
-
-def _colours(flags: bytes) -> int:
-    """Bytes of the table of colours that such flags announce."""
-    return 3 << (1 + (flags[0] & 7)) if flags and flags[0] & 0x80 else 0
-
-
-def _is_continuous(path: Path, packet: int) -> bool:
-    """Whether every packet of a transport stream begins as one, and none of a part's is missing by their counters.
-
-    Where most of a part's packets of pictures or sound (PES) begin with the same four bytes, all must.
-    """
-    last: dict[int, int] = {}
-    begun: dict[int, Counter[bytes]] = {}
-    for packets in _transport_packets(path, packet):
-        heads = packets[:, :6].astype(np.int64)
-        if (heads[:, 0] != 0x47).any() or (heads[:, 1] & 0x80).any():
-            return False
-        parts = (heads[:, 1] & 0x1F) << 8 | heads[:, 2]
-        anew = (heads[:, 3] & 0x20 > 0) & (heads[:, 4] > 0) & (heads[:, 5] & 0x80 > 0)
-        for part in np.unique(parts[parts != _STUFFING]).tolist():
-            chosen = (parts == part) & (heads[:, 3] & 0x10 > 0)
-            counters = heads[chosen, 3] & 15
-            steps = np.diff(counters, prepend=last.get(part, counters[:1] - 1)) % 16
-            if ((steps > 1) & ~anew[chosen]).any():
-                return False
-            last |= {part: int(counters[-1])} if len(counters) else {}
-            begun.setdefault(part, Counter()).update(bytes(start[:4]) for start in _beginnings(packets[chosen]))
-    usual = [(counts.most_common(1)[0], counts.total()) for counts in begun.values() if counts]
-    return all(count == total for (start, count), total in usual if start[:3] == _START and 2 * count > total)
-
-
-def _transport_packets(path: Path, packet: int) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
-    """Read a transport stream, many of its packets at a time, ``[N,188]``."""
-    with path.open("rb") as file:
-        while len(content := file.read(packet << 18)) >= packet:
-            packets = np.frombuffer(content[: len(content) // packet * packet], np.uint8).reshape(-1, packet)
-            first = 4 if packet == 192 else 0
-            yield packets[:, first : first + 188]
-
-
-def _beginnings(packets: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The first 14 bytes ``[N,14]`` of each of a part's packets (PES) that begins in one of these."""
-    packets = packets[(packets[:, 1] & 0x40) > 0]
-    places = 4 + np.where(packets[:, 3] & 0x20, packets[:, 4].astype(np.int64) + 1, 0)[:, None] + np.arange(14)
-    return np.where(places < 188, np.take_along_axis(packets, np.minimum(places, 187), 1), 0).astype(np.uint8)
-
-
-def times_in_transport(path: Path, part: int) -> list[int]:
-    """Presentation times of a transport stream's part, one for each of its packets (PES) that says it."""
-    with path.open("rb") as file:
-        packet = _transport_packet(file)
-    times: list[int] = []
-    for packets in _transport_packets(path, packet) if packet else ():
-        parts = (packets[:, 1].astype(np.int64) & 0x1F) << 8 | packets[:, 2]
-        heads = _beginnings(packets[(parts == part) & ((packets[:, 3] & 0x10) > 0)])
-        said = (heads[:, :3] == list(_START)).all(1) & ((heads[:, 7] & 0x80) > 0)
-        heads = heads[said].astype(np.int64)
-        high = heads[:, 9] >> 1 & 7
-        middle, low = (heads[:, at] << 7 | heads[:, at + 1] >> 1 for at in (10, 12))
-        times += (high << 30 | middle << 15 | low).tolist()
-    return times
-
-
-def _transport_packet(file: BinaryIO) -> int | None:
-    """Bytes of a packet, if this is an MPEG transport stream."""
-    file.seek(0)
-    head = file.read(5 * max(_TRANSPORT_PACKETS))
-    for packet in _TRANSPORT_PACKETS:
-        sync = 4 if packet == 192 else 0
-        if len(head) >= 4 * packet + sync + 1 and all(head[sync + k * packet] == 0x47 for k in range(4)):
-            return packet
-    return None

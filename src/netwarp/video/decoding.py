@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -16,6 +15,7 @@ from av.video.stream import VideoStream
 
 from netwarp.errors import InputError
 from netwarp.video.declared import declared_length
+from netwarp.video.packets import Awaited, packets_of, unmarked
 from netwarp.video.rgb import lies_across, upright_rgb
 from netwarp.video.sound import SoundReader
 from netwarp.video.source import MOST_PIXELS, AfterDamage, Frame, FrameSource
@@ -38,10 +38,15 @@ class Damage:
     after: int = 0  # frames that were yielded before it
     resumed: bool = False  # whether good frames came after it
     timed_out: bool = False  # whether the source stopped answering
+    packets: int | None = 0  # of pictures, also those that gave none; None where not all were asked for
+    hidden: int = 0  # of these, those that an edit list leaves out
     seen: int = 0  # frames that were decoded, also those that were not asked for
     left_out: int = 0  # of these, before the first that was asked for
     first: int | None = None  # its time stamp
     interlaced: bool = False  # whether one may have been coded as two
+    parts_are_whole: Callable[[], bool] = (
+        bool  # whether files that are joined are, though their packets are not counted on
+    )
 
     def begin(self, first: int | None) -> None:
         """Begin with the frame that was decoded last, and forget what came before it."""
@@ -98,10 +103,12 @@ def _decoded_frames(
 
     Faults before the first frame are no damage: a recording that starts between two key frames has them.
     """
-    awaited = _Awaited(container, stream)
+    awaited = Awaited(container, stream)
     stream.thread_type = "FRAME" if stream.width * stream.height >= _FRAME_THREADS_FROM else "SLICE"
-    packets = container.demux(stream, *sound.streams)
+    packets = packets_of(container, stream, *sound.streams)
     count, waiting, begun, dubious, last_pts = 0, False, False, False, None
+    failed: tuple[int, str] = 0, ""  # bytes of a key picture before the first that came, and why it did not
+    largest = 0
 
     def note(reason: str) -> None:
         if damage.reason is None:
@@ -109,7 +116,7 @@ def _decoded_frames(
 
     while True:
         frames: list[av.VideoFrame] = []
-        ended = False
+        ended, packet = False, None
         try:
             packet = next(packets, None)
             if packet is None:
@@ -119,6 +126,11 @@ def _decoded_frames(
             if packet.stream.index != stream.index:
                 sound.add(packet)
                 continue
+            if damage.packets is not None and packet.size:
+                damage.packets += 1
+                damage.hidden += packet.is_discard and count > 0
+            if packet.is_corrupt and damage.parts_are_whole():
+                packet = unmarked(packet)
             broken = packet.is_corrupt and begun
             begun |= packet.is_keyframe and not packet.is_corrupt
             if broken:
@@ -128,6 +140,7 @@ def _decoded_frames(
             if not ended:
                 awaited.add(packet)
                 frames = stream.decode(packet)
+                largest = max(largest, packet.size)
                 damage.resumed |= dubious and bool(frames)
                 dubious |= broken
         except av.error.ExitError:
@@ -141,6 +154,8 @@ def _decoded_frames(
                 ended = after_damage == "stop"
             elif isinstance(error, (av.error.EOFError, av.error.OSError)):
                 return
+            elif packet is not None and (packet.is_keyframe or (largest == 0 and awaited.begins_whole)):
+                failed = max(failed, (packet.size, str(error)))
         if ended:
             frames = _drain(stream)
         for frame in frames:
@@ -161,35 +176,12 @@ def _decoded_frames(
             damage.seen = count
             if count == 1:
                 damage.first = frame.pts
+                if 2 * failed[0] > largest:  # not only a head without a picture
+                    damage.reason, damage.after, damage.resumed = failed[1], 0, True
             last_pts = frame.pts
             yield frame
         if ended:
             return
-
-
-class _Awaited:
-    """Pictures that packets announce, where each packet is to give one: else none."""
-
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        codec = stream.codec_context.name
-        self._announces = codec in _PICTURE_A_PACKET.get(container.format.name, ())
-        self._times = array("q")
-
-    def add(self, packet: av.Packet[Any]) -> None:
-        """Take a packet that goes to the decoder."""
-        if self._announces and packet.pts is not None and packet.size and not packet.is_discard:
-            self._times.append(packet.pts)
-
-    def lost(self, first: int | None, came: int) -> int:
-        """How many did not come, from the time of the first: a recording may begin with what needs that before it."""
-        return 0 if first is None else max(0, sum(time >= first for time in self._times) - came)
-
-
-_PICTURE_A_PACKET = {
-    "mov,mp4,m4a,3gp,3g2,mj2": ("h264", "hevc", "mpeg4", "mjpeg"),
-    "matroska,webm": ("h264", "hevc", "mjpeg"),
-}
-"""Codecs by container of which each packet holds a whole picture. Those that are left out have packets without one."""
 
 
 def _drain(stream: VideoStream) -> list[av.VideoFrame]:
@@ -248,6 +240,7 @@ class DecodedSource(FrameSource):
         frames = _decoded_frames(container, stream, sound, after_damage, damage)
         if skip:
             origin = _sought(container, stream, skip) if stamped and not self.live else None
+            damage.packets = None if origin is not None else damage.packets
             frames = _from(skip, frames, interval, origin, damage, stamped=stamped)
             self.length = None if self.length is None else max(0, self.length - round(skip / interval))
         start: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import stat
 from collections.abc import Generator, Iterator
@@ -13,20 +14,25 @@ from av.video.stream import VideoStream
 
 from netwarp.errors import InputError, few
 from netwarp.input_files import is_text
-from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index, opened, times_in_transport
+from netwarp.video.container_check import is_cut_off, is_damaged_inside, lacks_index, opened
 from netwarp.video.declared import declared_end
 from netwarp.video.decoding import OPEN_OPTIONS, Damage, DecodedSource, check_pixels, is_raw, left_out, video_stream
 from netwarp.video.pipe import Pipe, is_pipe
 from netwarp.video.playlist import playlist_files
 from netwarp.video.source import AfterDamage, Frame
+from netwarp.video.transport import times_in_transport
 
 _LOG = logging.getLogger("netwarp")
 
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
-_COUNTS_FRAMES = frozenset({"avi"})
-"""Containers that say how many frames they hold, and hold none that are not to be shown."""
+_INDEXED = frozenset({"avi", "mov"})
+"""Formats whose index has an entry for each packet, but for those that an edit list leaves out."""
 _PLAYLISTS = {"protocol_whitelist": "file,crypto,data", "live_start_index": "0", "m3u8_hold_counters": "3"}
 """They name files alone, are read from the first of these, and end where they grow no more."""
+_WRAP = 2**33
+"""Where the times of a transport stream begin again."""
+_LEADING = 2 * 90_000
+"""So many of its ticks may a picture be shown before one that precedes it in the stream."""
 _LOST = "frames were lost, reading went on behind them"
 
 
@@ -86,9 +92,10 @@ class VideoFile(DecodedSource):
         container, stream = _open(self._path, self._pipe)
         self._container = container
         self.timed, self._left_out = not is_raw(container), left_out(container, stream)
-        self._counts = (stream.frames, len(stream.index_entries)) if container.format.name in _COUNTS_FRAMES else None
+        kind = container.format.name.partition(",")[0]
+        self._declared = stream.frames if kind == "avi" else 0
         self._part = stream.id if container.format.name == "mpegts" else None
-        damage = Damage()
+        damage = Damage(parts_are_whole=functools.cache(self._parts_are_whole))
         count, end = 0, 0.0
         try:
             # AVI stores no presentation times: FFmpeg makes them up, wrongly where frames are stored in another order.
@@ -103,10 +110,19 @@ class VideoFile(DecodedSource):
                 yield frame
             if not count:
                 raise InputError(self._why_none(damage, stream))
+            self._indexed = sum(entry.size > 0 for entry in stream.index_entries) if kind in _INDEXED else 0
             self.loss = self._describe_loss(damage, count, end, declared_end(container, stream, self._path))
+            left = max(0, stream.frames - len(stream.index_entries)) if kind == "mov" and self._indexed else 0
+            if (hidden := left + damage.hidden) and not self.loss:
+                _LOG.info("%s: its edit list leaves out %d frames", self._path, hidden)
         finally:
             if self._container is container:
                 self.close()
+
+    def _parts_are_whole(self) -> bool:
+        """Whether this is a playlist of whole files, so that packets which do not go on are where these are joined."""
+        parts = self.paths[1:]
+        return bool(parts) and not any(is_cut_off(part) or is_damaged_inside(part) for part in parts)
 
     def _why_none(self, damage: Damage, stream: VideoStream) -> str:
         if self._pipe is not None and not damage.seen:
@@ -129,8 +145,12 @@ class VideoFile(DecodedSource):
         if damage.reason is None:
             ends_early = declared is not None and self.begins + end < declared - max(0.5, 0.01 * declared)
             if not ends_early and not cut_off:
-                inside = self._pipe is None and (is_damaged_inside(self._path) or self._lacks_pictures(damage))
-                return self._describe_gap(count) if self._lacks_frames(count, end) or inside else None
+                inside = self._pipe is None and (
+                    is_damaged_inside(self._path, damage.packets) or self._lacks_pictures(damage)
+                )
+                parts = self.paths[1:] and not damage.parts_are_whole()
+                lacks = self._lacks_packets(damage, count, end)
+                return self._describe_gap(count) if lacks or inside or parts else None
             verb, damage.after = "is cut off", count
         elif not damage.resumed and cut_off:
             verb = "is cut off"
@@ -143,20 +163,22 @@ class VideoFile(DecodedSource):
         behind = f"{lost} {plural} lost" if lost is not None else "what followed is lost"
         return f"{place} ({end:.1f} s): {behind}"
 
-    def _lacks_frames(self, count: int, end: float) -> bool:
-        """Whether a container that counts its frames has more; those that its index leaves out are not shown."""
-        if self._counts is None or self.begins:
-            return False
-        counted, indexed = self._counts
-        return count < 0.9 * (indexed or counted) or max(count, end * (self.fps or 0)) < 0.9 * counted
+    def _lacks_packets(self, damage: Damage, count: int, end: float) -> bool:
+        """Whether the index names more packets than came, or an AVI without one says so of its frames."""
+        if damage.packets is None or self._indexed:
+            return damage.packets is not None and damage.packets < self._indexed
+        return not self.begins and max(count, end * (self.fps or 0)) < 0.9 * self._declared
 
     def _lacks_pictures(self, damage: Damage) -> bool:
         """Whether a transport stream has more packets with pictures, from the first that came on, than came."""
         if self._part is None or damage.first is None or damage.interlaced:
             return False
-        # A picture may come in several packets, of one time.
-        times = set(times_in_transport(self._path, self._part))
-        later = sum((time - damage.first) % 2**33 < 2**32 for time in times)
+        # A picture may come in several packets, of one time. Those that are shown before the first need what precedes.
+        times, first = list(dict.fromkeys(times_in_transport(self._path, self._part))), damage.first % _WRAP
+        if first not in times:
+            later = sum((time - first) % _WRAP < _WRAP // 2 for time in times)
+        else:
+            later = sum((first - time) % _WRAP not in range(1, _LEADING) for time in times[times.index(first) :])
         return later > damage.seen - damage.left_out
 
     def _describe_gap(self, count: int) -> str:
