@@ -20,6 +20,9 @@ settings.load_profile("netwarp")
 # they start, which inherit the variable) do not wait for each other's threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# The first backward pass of a process starts threads for all devices there are, and after torch.export, whose fake ones
+# count, that forbids forked processes a backward pass of their own. Before it there are none.
+torch.ones(1, requires_grad=True).backward()
 # tqdm's own lock is shared with forked processes: of one that is killed while it holds it, nobody gets it back.
 tqdm.set_lock(threading.RLock())
 # A shell has Ctrl-C ignored by what it starts in the background.
@@ -32,8 +35,10 @@ LONG = (
     "export/test_export",
     "model/test_network_contract",
     "fleet/test_ray",
+    "live/test_live",
     "test_real_video",
     "test_examples",
+    "live/test_page",
     "lab/paper/test_reproduce",
     "model/test_grid",
     "cli/test_process",
