@@ -128,7 +128,7 @@ def _decoded_frames(
                 continue
             if damage.packets is not None and packet.size:
                 damage.packets += 1
-                damage.hidden += packet.is_discard and count > 0
+                damage.hidden += packet.is_discard
             if packet.is_corrupt and damage.parts_are_whole():
                 packet = unmarked(packet)
             broken = packet.is_corrupt and begun
