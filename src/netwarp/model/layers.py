@@ -245,7 +245,10 @@ def _run(base: nn.Module, preprocess: Preprocess, size: tuple[int, int], *, dark
         for handle in handles:
             handle.remove()
     if not bool(torch.isfinite(logits).all()):
-        raise WeightsError("the base gives NaN or infinite logits on an ordinary frame: its weights are damaged")
+        raise WeightsError(
+            "the base gives NaN or infinite logits on an ordinary frame: its weights are damaged, or it rules classes out "
+            "by -inf, which a large negative number such as -1e4 does too"
+        )
     if len(logits) != 1:
         raise ConfigurationError(
             f"the base returns {list(logits.shape)} for one image: logits must be [1,classes,h,w] of it"
