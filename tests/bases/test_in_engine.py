@@ -1,5 +1,7 @@
 """A network of PyTorch's that an engine runs: where it does, where it does not, and what is kept on disk."""
 
+import os
+
 import pytest
 import torch
 
@@ -136,6 +138,26 @@ def test_engines_of_the_last_sizes_are_held(exports, monkeypatch):
         net(torch.rand(1, 3, 40, width))
     assert list(net.forward.func.__self__._engines) == [(1, 3, 40, 56), (1, 3, 40, 48)]
     assert exports == [(40, 56), (40, 48), (40, 40)], "the rest comes from the disk"
+
+
+@torch.no_grad()
+def test_graphs_that_were_not_used_for_longest_go(exports, monkeypatch, tmp_path):
+    cache, net = tmp_path / "cache", run_in(tiny(), "onnxruntime")
+    net(IMAGE)
+    (first,) = cache.iterdir()
+    other = cache / "mine.onnx"
+    other.touch()
+    os.utime(first, (0, 0))
+    monkeypatch.setattr(in_engine, "LARGEST_CACHE", first.stat().st_size * 5 // 2)
+    net(IMAGE[..., 8:])
+    second = set(cache.iterdir()) - {first, other}
+    run_in(tiny(), "onnxruntime")(IMAGE)  # used again
+    assert first.stat().st_mtime > 0
+    for path in second:
+        os.utime(path, (0, 0))
+    net(IMAGE[..., 16:])
+    assert {first, other} < set(cache.iterdir())
+    assert not second & set(cache.iterdir())
 
 
 @torch.no_grad()

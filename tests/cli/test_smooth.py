@@ -67,6 +67,19 @@ def test_labels_keep_their_colours_and_a_flicker_goes(video: Path):
         assert len(list(written)) == 6
 
 
+@pytest.mark.parametrize("options", [(), ("--offline",), ("--edges", "off")])
+def test_of_what_nothing_was_said_nothing_is_said(video: Path, options: tuple):
+    labels = label_maps()
+    for each in labels:
+        each[40:] = 255  # as the own car's bonnet is
+    labels[3][:20] = 255
+    save("saved", {f"{i:06d}": each for i, each in enumerate(labels)})
+    assert run(video, "saved", "out", "--no-cuts", "--flow", "zero", *options) == 0
+    for found in masks("out"):
+        assert (found[44:] == 255).all()
+        assert (found[:36] < 3).all()
+
+
 def test_gaps_are_filled_along_the_flow_from_one_side_or_both(video: Path):
     labels = label_maps()
     save("saved", {"frame0": labels[0], "frame5": labels[5]})
@@ -161,7 +174,8 @@ def test_a_frame_that_starts_anew_needs_an_answer(workplace: Path, capsys):
         PIL.Image.fromarray(picture(i) if i < 2 else picture(i)[:32, :40]).save(f"frames/{i}.png")
     save("saved", {"0": label_maps()[0]})
     assert run("frames", "saved", "out") == 2
-    error = capsys.readouterr().err.splitlines()[-1]
+    *_, warning, error = capsys.readouterr().err.splitlines()
+    assert "of 2 frames" in warning
     assert "saved has nothing of frame 2" in error
     save("both", {"0": label_maps()[0], "2": label_maps()[2][:32, :40]})
     assert run("frames", "both", "out2") == 0

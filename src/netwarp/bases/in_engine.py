@@ -31,6 +31,9 @@ LEAST_EQUAL = {None: 0.999, "bfloat16": 0.9, "float16": 0.9}
 LARGEST_ERROR = {None: 0.01, "bfloat16": 0.1, "float16": 0.1}
 """That the values of a single output may have, in their standard deviations; it has no largest class to compare."""
 
+LARGEST_CACHE = 4 << 30
+"""Bytes of graphs that are kept on disk: beyond that, those that were not used for longest go."""
+
 KEPT = 8
 """Sizes of images whose engines are held, those that were used last."""
 
@@ -138,7 +141,10 @@ class _Runner:
         expected = logits_of(own(image))
         # Not there, not to be read, damaged, or of code that has changed since.
         with suppress(OSError, ConfigurationError, WeightsError):
-            return self._checked(path.read_bytes(), image, expected)
+            engine = self._checked(path.read_bytes(), image, expected)
+            with suppress(OSError):
+                path.touch()
+            return engine
         height, width = image.shape[2:]
         log.info("exporting the network for %s at %d×%d, to be kept in %s", self._name, width, height, path)
         content = to_onnx(_Logits(own), {"image": image.contiguous()}, ["logits"])
@@ -147,6 +153,8 @@ class _Runner:
             write_file(path, content, "set NETWARP_CACHE to a folder that can be written")
         except OutputError as error:
             log.warning("the exported network serves this run alone: %s", error)
+        with suppress(OSError):  # others may remove the same
+            _leave_the_newest(path.parent)
         return engine
 
     def _checked(self, content: bytes, image: Tensor, expected: Tensor) -> Engine:
@@ -164,6 +172,14 @@ class _Runner:
                 option="engine",
             )
         return engine
+
+
+def _leave_the_newest(folder: Path) -> None:
+    held = 0
+    for path in sorted(folder.glob("[0-9a-f]" * 40 + ".onnx"), key=lambda path: path.stat().st_mtime, reverse=True):
+        held += path.stat().st_size
+        if held > LARGEST_CACHE:
+            path.unlink()
 
 
 def _state_of(base: nn.Module) -> tuple[tuple[int, int], ...]:

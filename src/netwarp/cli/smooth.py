@@ -71,7 +71,6 @@ def run(request: Request) -> None:
         palette_in,
         saved_files,
     )
-    from netwarp.model.task import Task
     from netwarp.video.images import ImageFiles
     from netwarp.video.label_maps import is_label_map, read_mask
     from netwarp.video.open import open_frames
@@ -109,12 +108,14 @@ def run(request: Request) -> None:
         maps = [partial(read_mask, path, values) for path in files.values() if is_label_map(path)]
         if doubt := ignored_class(label_counts(maps, most=20).tolist()):
             warn(f"of {saved} {doubt}")
-        classes, labels = _classes(request, classes_in(files, values), palette)
+        found, gaps = classes_in(files, values)
+        classes, labels = _classes(request, found, palette)
+        answers = SavedAnswers(files, classes, values, gaps=gaps)
         model = SteadiedAnswers(
-            SavedAnswers(files, classes, values),
+            answers,
             flow=request.flow or "dis",
             training_free=True,
-            task=Task(classes),
+            task=answers.task,
             classes=labels,
             palette=palette_in(files, classes),
         )

@@ -112,6 +112,7 @@ class Labeller:
         confidence: bool = False,
     ) -> None:
         self._model, self._carries, self._edges, self._confidence = model, carries, edges, confidence
+        self.task = model.task
         self._lookahead = None if delay is None else Lookahead(model, delay)
         self._state: Any = None
         self._answer: Answer | None = None  # of the last keyframe

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from netwarp.errors import ConfigurationError, InputError
+from netwarp.errors import ConfigurationError, InputError, NetWarpError
 from netwarp.inference.drawing import folder_for, label_files, legend_of, painter
 from netwarp.inference.keyframes import KeyframePolicy
 from netwarp.inference.labeller import EdgesChoice
@@ -202,6 +202,10 @@ def render(
             count, written = (frames, None) if writer is None else (writer.frames, writer.written)
             kept = {name: file.written for name, file in files.items() if file.written is not None}
             raise Interrupted(count, written, dropped, behind.median(), kept) from interrupt
+    except NetWarpError:
+        if places := [str(place) for place in (masks, confidence, doubt) if place is not None and frames]:
+            log.warning("of %d frames the result is there, in %s", frames, " and ".join(places))
+        raise
     seconds = time.perf_counter() - began
     return Rendered(frames, network_ran, seconds, reading.damage, dropped, behind.median())
 

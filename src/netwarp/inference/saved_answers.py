@@ -15,12 +15,16 @@ from torch import Tensor, nn
 
 from netwarp.errors import InputError
 from netwarp.inference.keyframes import Doubt
-from netwarp.label_sets import IGNORE, Colour, voc_colour
+from netwarp.label_sets import IGNORE, Colour, LabelSet, voc_colour
 from netwarp.model import Preprocess, VideoModel, VideoState
+from netwarp.model.task import Task
 from netwarp.video.label_maps import is_label_map, read_classes, read_mask
 
 SURE = 4.0
 """What a saved label counts as: the logit of its class, where those of the others are 0."""
+
+NOTHING = 0.05
+"""What a pixel without a label counts as: the logit of none, which any label that memory brings there exceeds."""
 
 LEAST = 1e-6
 """Saved probabilities below this count as this much."""
@@ -53,19 +57,20 @@ def saved_files(folder: str | Path, names: Sequence[str] | None) -> dict[int, Pa
     return found
 
 
-def classes_in(files: Mapping[int, Path], values: Mapping[int, int] | None = None) -> int:
-    """The number of classes that saved answers tell: channels of probabilities, or the largest label and one.
+def classes_in(files: Mapping[int, Path], values: Mapping[int, int] | None = None) -> tuple[int, bool]:
+    """The number of classes that saved answers tell, and whether there are pixels without a label.
 
-    ``values`` are as in :func:`.read_mask`.
+    Classes are channels of probabilities, or the largest label and one. ``values`` are as in :func:`.read_mask`.
     """
     first = next(iter(files.values()))
     if first.suffix.lower() == ".npy":
-        return int(_array(first).shape[0])
-    largest = 0
+        return int(_array(first).shape[0]), False
+    largest, gaps = 0, False
     for path in files.values():
         labels = read_mask(path, values)
-        largest = max(largest, int(labels[labels != IGNORE].max(initial=0)))
-    return largest + 1
+        known = labels[labels != IGNORE]
+        largest, gaps = max(largest, int(known.max(initial=0))), gaps or known.size < labels.size
+    return largest + 1, gaps
 
 
 def palette_in(files: Mapping[int, Path], classes: int) -> list[Colour]:
@@ -78,14 +83,32 @@ def palette_in(files: Mapping[int, Path], classes: int) -> list[Colour]:
     return [voc_colour(index) for index in range(classes)]
 
 
+class SavedClasses(Task):
+    """Classes, and behind them one for pixels of which nothing was said."""
+
+    def named(self, names: Sequence[str] | None, palette: Sequence[Colour] | None) -> LabelSet:
+        """Names and colours of the classes alone."""
+        return Task(self.outputs - 1).named(names, palette)
+
+    def handed_out(self, labels: Tensor) -> Tensor:
+        """Labels, and :data:`.IGNORE` where still nothing is known."""
+        return labels.masked_fill(labels == self.outputs - 1, IGNORE)
+
+
 class SavedAnswers(nn.Module):
-    """Answers in files, as a network that is told which frame it is asked about (:attr:`number`)."""
+    """Answers in files, as a network that is told which frame it is asked about (:attr:`number`).
+
+    With ``gaps`` it has an output more (:class:`SavedClasses`).
+    """
 
     preprocess = Preprocess((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
-    def __init__(self, files: Mapping[int, Path], classes: int, values: Mapping[int, int] | None = None) -> None:
+    def __init__(
+        self, files: Mapping[int, Path], classes: int, values: Mapping[int, int] | None = None, *, gaps: bool = False
+    ) -> None:
         super().__init__()
         self.files, self.count, self._values = dict(files), classes, values
+        self.task = SavedClasses(classes + 1) if gaps else Task(classes)
         self.number: int | None = None
         self.eval()
 
@@ -93,7 +116,7 @@ class SavedAnswers(nn.Module):
         """Return the logits ``[1,classes,H,W]`` that were saved; 0 before any frame is named."""
         batch, _, h, w = frames.shape
         if self.number is None:
-            return frames.new_zeros(batch, self.count, h, w)
+            return frames.new_zeros(batch, self.task.outputs, h, w)
         path = self.files.get(self.number)
         if path is None:
             folder = next(iter(self.files.values())).parent
@@ -112,13 +135,16 @@ class SavedAnswers(nn.Module):
         labels = torch.from_numpy(read_classes(path, self.count, values=self._values).astype(np.int64))
         logits = torch.zeros(self.count + 1, *labels.shape)
         where = torch.where(labels == IGNORE, self.count, labels)
-        return logits.scatter_(0, where[None], SURE)[: self.count]
+        logits.scatter_(0, where[None], SURE)
+        logits[-1].mul_(NOTHING / SURE)
+        return logits[: self.task.outputs]
 
     def _probabilities(self, path: Path) -> Tensor:
         values = _array(path)
         if values.shape[0] != self.count:
             raise InputError(f"{path} has {values.shape[0]} channels, but there are {self.count} classes")
-        return torch.from_numpy(np.log(np.maximum(values, LEAST)))
+        without = np.zeros((self.task.outputs - self.count, *values.shape[1:]), np.float32)
+        return torch.from_numpy(np.log(np.maximum(np.concatenate([values, without]), LEAST)))
 
 
 def _array(path: Path) -> NDArray[np.float32]:

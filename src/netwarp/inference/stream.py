@@ -29,6 +29,7 @@ from netwarp.inference.windows_in_turn import WindowsInTurn, windows_in_turn
 from netwarp.model import VideoModel
 from netwarp.model.inputs import as_frames, base_device, check_flow
 from netwarp.model.netwarp import Flows
+from netwarp.model.task import Task
 from netwarp.video.open import PATIENCE, open_frames
 from netwarp.video.source import Frame, FrameSource, SoundPacket
 
@@ -240,17 +241,17 @@ def _through_network(
             done += labeller.add(
                 item, prepared.image, prepared.motion, prepared.path, prepared.ahead, prepared.frame.index
             )
-            results = [_segmented(each, staging) for each in done]
+            results = [_segmented(each, labeller.task, staging) for each in done]
         del prepared, item, alone, done
         yield from results
     with torch.no_grad(), turn():
-        results = [_segmented(each, staging) for each in labeller.start()]
+        results = [_segmented(each, labeller.task, staging) for each in labeller.start()]
     yield from results
 
 
-def _segmented(labelled: Labelled, staging: Staging) -> Segmented:
+def _segmented(labelled: Labelled, task: Task, staging: Staging) -> Segmented:
     frame, fresh, alone = labelled.item
-    maps = (labelled.labels, alone, labelled.confidence, labelled.trust, labelled.doubt)
+    maps = (task.handed_out(labelled.labels), alone, labelled.confidence, labelled.trust, labelled.doubt)
     found = iter(staging.download(*(each for each in maps if each is not None)))
     labels, compared, confidence, trust, doubt = (None if each is None else next(found)[0].numpy() for each in maps)
     assert labels is not None

@@ -72,6 +72,10 @@ class Task:
         """The smallest dtype that holds the labels."""
         return torch.uint8 if self.outputs <= IGNORE + 1 else torch.int32
 
+    def handed_out(self, labels: Tensor) -> Tensor:
+        """Labels as a stream's results have them."""
+        return labels
+
     def labels_of_probabilities(self, probabilities: Tensor) -> Tensor:
         """The same of :meth:`probabilities`."""
         return self.labels(probabilities)
