@@ -246,8 +246,8 @@ def _run(base: nn.Module, preprocess: Preprocess, size: tuple[int, int], *, dark
             handle.remove()
     if not bool(torch.isfinite(logits).all()):
         raise WeightsError(
-            "the base gives NaN or infinite logits on an ordinary frame: its weights are damaged, or it rules classes out "
-            "by -inf, which a large negative number such as -1e4 does too"
+            "the base gives NaN or infinite logits on an ordinary frame: its weights are damaged, or it rules classes "
+            "out by -inf, which a large negative number such as -1e4 does too"
         )
     if len(logits) != 1:
         raise ConfigurationError(
