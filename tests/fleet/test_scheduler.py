@@ -107,6 +107,19 @@ def test_a_worker_that_says_it_cannot_is_not_asked_again():
         run(Told(2, lambda number: no, done))
 
 
+def test_one_that_cannot_and_one_whose_machine_goes_are_no_reason_to_wait_for_ever(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("netwarp.fleet.scheduler.TICK", 0.01)
+    no = Lost("no such layer", ConfigurationError("no such layer"))
+
+    class Shrinks(Told):
+        def events(self, seconds: float) -> list[tuple[int, Event]]:
+            self.rooms = 1
+            return super().events(seconds)
+
+    with pytest.raises(ConfigurationError, match="no such layer"):
+        run(Shrinks(2, lambda number: no if number == 1 else DEAD, done))
+
+
 def test_weights_that_differ_are_refused():
     pool = Told(2, lambda number: Ready(f"w{number}", f"host:{number}"), done)
     with pytest.raises(ConfigurationError, match="host:2"):

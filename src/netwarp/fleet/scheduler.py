@@ -54,7 +54,8 @@ class Scheduler:
         self._left: deque[Video] | None = None  # None until it is known which weights these are
         self._weights = ""
         self._deaths = Counter[Video]()
-        self._refused = self._stillborn = 0  # workers that said they cannot be; that died before any was ready
+        self._stillborn = 0  # workers that died before any was ready
+        self._refused: list[NetWarpError] = []  # what workers said that cannot be
         self._not_before = 0.0  # when the next may start
         self._general: int | None = 0  # videos that failed, as the options may be to blame; None after one that did not
 
@@ -63,10 +64,12 @@ class Scheduler:
         waiting = False
         while self._left is None or self._left or self._busy():
             needed = most if self._left is None else len(self._left) + self._busy()
-            needed = min(needed, self._pool.room() - self._refused)
+            needed = min(needed, self._pool.room() - len(self._refused))
             while len(self._seats) < needed and time.monotonic() >= self._not_before:
                 self._seats[self._pool.start()] = Seat()
             if not self._seats:
+                if self._refused and needed <= 0:  # and machines that others would have been on are gone
+                    raise self._refused[-1]
                 if not waiting:
                     log.warning("no worker is left: waiting for a machine that takes one")
                 waiting = True
@@ -118,7 +121,7 @@ class Scheduler:
     def _go_without(self, lost: Lost) -> None:
         """A worker was lost before it was ready."""
         if lost.error is not None:  # it would say so again
-            self._refused += 1
+            self._refused.append(lost.error)
             if not self._seats:
                 raise lost.error
             log.warning("a worker less: %s", lost.why)
