@@ -54,7 +54,7 @@ def netwarp_row(setup: Setup, layers: Sequence[str], *, flow: str = "dis", trans
 
 
 def _control(setup: Setup, name: str, note: str = "") -> Line:
-    row = control_of(netwarp_row(setup, setup.network.best))
+    row = replace(control_of(netwarp_row(setup, setup.network.best)), kept=False)
     return Line(f"control: trained alike, {name}", "control", row, base=BASE, note=note)
 
 
@@ -154,8 +154,7 @@ def _tested_as(setup: Setup, short: str, views: Views | None) -> list[Line]:
     more = ", multi-scale" if many else ""
     base = Row(f"{BASE}{more}", windows=views, drawn=True)
     row = replace(netwarp_row(setup, setup.network.best), windows=views)
-    control = replace(control_of(row), kept=True)
-    row, control = (replace(each, name=f"{each.name}{more}") for each in (row, control))
+    row, control = (replace(each, name=f"{each.name}{more}") for each in (row, control_of(row)))
     published = TABLE4 if setup.network.name == "pspnet101" else {}
     name = f"{setup.network.title}{ending}"
     return [
