@@ -1,9 +1,11 @@
 """A network of PyTorch's that an engine runs: where it does, where it does not, and what is kept on disk."""
 
 import os
+from threading import Event, Thread
 
 import pytest
 import torch
+from torch import nn
 
 from model.tiny import PLAIN, tiny
 from netwarp import VideoModel, load_base
@@ -138,6 +140,26 @@ def test_engines_of_the_last_sizes_are_held(exports, monkeypatch):
         net(torch.rand(1, 3, 40, width))
     assert list(net.forward.func.__self__._engines) == [(1, 3, 40, 56), (1, 3, 40, 48)]
     assert exports == [(40, 56), (40, 48), (40, 40)], "the rest comes from the disk"
+
+
+@torch.no_grad()
+def test_the_thread_that_prepares_frames_waits_for_an_export():
+    found, done, frame = set(), Event(), (IMAGE * 255).byte()
+
+    def prepare():
+        while not done.is_set():
+            found.add(model.checked(frame).device.type)
+
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), *(nn.Conv2d(4, 4, 3, padding=1) for _ in range(20))).eval()
+    model = VideoModel(net, training_free=True, preprocess=PLAIN)
+    thread = Thread(target=prepare)
+    thread.start()
+    try:
+        run_in(net, "onnxruntime")(IMAGE)
+    finally:
+        done.set()
+        thread.join()
+    assert found == {"cpu"}
 
 
 @torch.no_grad()

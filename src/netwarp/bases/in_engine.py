@@ -21,6 +21,7 @@ from netwarp.engines import Engine, check_engine, open_engine
 from netwarp.engines.export import to_onnx
 from netwarp.errors import ConfigurationError, OutputError, WeightsError, reason_of, unknown_name
 from netwarp.model.answer import logits_of
+from netwarp.model.inputs import EXPORTING
 from netwarp.output_files import write_file
 
 log = logging.getLogger("netwarp")
@@ -147,7 +148,8 @@ class _Runner:
             return engine
         height, width = image.shape[2:]
         log.info("exporting the network for %s at %d×%d, to be kept in %s", self._name, width, height, path)
-        content = to_onnx(_Logits(own), {"image": image.contiguous()}, ["logits"])
+        with EXPORTING:
+            content = to_onnx(_Logits(own), {"image": image.contiguous()}, ["logits"])
         engine = self._checked(content, image, expected)
         try:
             write_file(path, content, "set NETWARP_CACHE to a folder that can be written")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 from netwarp.errors import ConfigurationError, InputError
 
 log = logging.getLogger("netwarp")
+
+EXPORTING = threading.RLock()
+"""Held while torch.export runs a network with parameters of its own, whose device is now and then read as "meta"."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,8 @@ def base_dtype(base: nn.Module) -> torch.dtype:
 
 def base_device(base: nn.Module) -> torch.device:
     """The device that a network lies on: its first parameter's, or the CPU if it has none."""
-    return next((p.device for p in base.parameters()), torch.device("cpu"))
+    with EXPORTING:
+        return next((p.device for p in base.parameters()), torch.device("cpu"))
 
 
 def network_input(base: nn.Module, preprocess: Preprocess, frame: Tensor) -> Tensor:
