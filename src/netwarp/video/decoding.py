@@ -44,9 +44,7 @@ class Damage:
     left_out: int = 0  # of these, before the first that was asked for
     first: int | None = None  # its time stamp
     interlaced: bool = False  # whether one may have been coded as two
-    parts_are_whole: Callable[[], bool] = (
-        bool  # whether files that are joined are, though their packets are not counted on
-    )
+    parts_are_whole: Callable[[], bool] = bool  # whether this is joined of whole files, whose packets need not go on
 
     def begin(self, first: int | None) -> None:
         """Begin with the frame that was decoded last, and forget what came before it."""
